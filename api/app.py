@@ -55,10 +55,10 @@ log = logging.getLogger(__name__)
 STORE_TIMEOUT_S = 5.0
 """Seconds that a request waits for a connection to the store, and for the reply of the store."""
 RETRIES = 3
-"""Retries of a store command, within half a second; after them the client gets 503 and may repeat
-the request."""
+"""Number of retries of a store command, all within half a second; if they fail, the client gets 503
+and may repeat the request."""
 CONNECTIONS = 32
-"""Connections to the store for all requests except streams, which have connections of their own."""
+"""Maximum connections to the store for requests; streams have connections of their own."""
 SHUTDOWN_S = 3
 """Seconds that open streams have to end when the service stops."""
 
@@ -159,7 +159,7 @@ def _stop_if_failed(task: asyncio.Task[None]) -> None:
 
 
 def _allow_many_connections() -> None:
-    """Raise the limit on open descriptors of this process to what the system allows."""
+    """Raise this process's limit on open descriptors to the maximum that the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

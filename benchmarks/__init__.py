@@ -1,1 +1,1 @@
-"""Measured claims: each module prints a ratio against a peer, run side by side."""
+"""Measurements: most modules print a ratio to a peer that is measured in turn with ours."""

@@ -1,10 +1,10 @@
 """
-What it costs to look at a long job: ``python -m benchmarks.charts``.
+Measures the time to chart a long job: ``python -m benchmarks.charts``.
 
-A million steps lie in a real store; an API process of its own answers over loopback. Every chart
-is asked for in turn with a request that does nothing (`/healthz`: what HTTP itself takes) and with
-the first page of the rows; all the rows as pages, what a client without charts would fetch, once.
-Cold is the first chart of a job that this process has not looked at before.
+A million steps are in a real store, and a separate API process responds over loopback. Requests for
+each kind of chart alternate with a request that does nothing (`/healthz`: the cost of HTTP itself)
+and a request for the first page of rows. All rows are read once as pages, as a client without
+charts would read them. Cold is the first chart of a job that the process has not read before.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ POINTS = {"columns": "loss", "max_points": 2000}
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of each job")
     parser.add_argument("--times", type=int, default=200, help="each chart is asked for")
@@ -65,7 +65,7 @@ def main() -> None:
 def measure(
     store: redis.Redis, http: httpx.Client, jobs: list[Claim], rows: int, times: int
 ) -> None:
-    """Ask for every kind of chart, and print how long the answers took."""
+    """Request every kind of chart, and print how long the responses took."""
     path = f"/v1/jobs/{jobs[0].job_id}/metrics"
     middle = {"first": rows // 2, "last": rows // 2 + rows // 100}
     close = {"first": rows // 2, "last": rows // 2 + 999}
@@ -103,7 +103,7 @@ def measure(
 
 
 def line(name: str, seconds: list[float], wanted_s: float | None) -> str:
-    """Return a line of the table."""
+    """Return a row of the Markdown table."""
     p50, p99 = statistics.median(seconds), float(np.quantile(seconds, 0.99))
     missed = "" if wanted_s is None or p50 <= wanted_s else " (missed)"
     wanted = "" if wanted_s is None else f"p50 {duration(wanted_s)}{missed}"
@@ -111,7 +111,7 @@ def line(name: str, seconds: list[float], wanted_s: float | None) -> str:
 
 
 def asked(http: httpx.Client, path: str, params: dict[str, object]) -> float:
-    """Return the seconds until a whole answer was here."""
+    """Return the seconds from a request to the end of its response."""
     start = time.perf_counter()
     response = http.get(path, params=params)  # type: ignore[arg-type]  # numbers, text, lists of it
     took = time.perf_counter() - start
@@ -120,14 +120,14 @@ def asked(http: httpx.Client, path: str, params: dict[str, object]) -> float:
 
 
 def pages(http: httpx.Client, path: str, rows: int) -> float:
-    """Return the seconds that reading all rows takes, page after page, none of them parsed."""
+    """Return the seconds for reading all rows, page after page, without parsing them."""
     return sum(
         asked(http, path, {"after": first - 1, "limit": 10_000}) for first in range(0, rows, 10_000)
     )
 
 
 def filled(store: redis.Redis, rows: int, seed: int) -> Claim:
-    """Return a running job with so many rows."""
+    """Create a running job with *rows* rows; return the claim on it."""
     spec = JobSpec.parse(
         {
             "model": {"kind": "mlp"},
@@ -149,7 +149,7 @@ def filled(store: redis.Redis, rows: int, seed: int) -> Claim:
 
 
 def append(store: redis.Redis, held: Claim, first: int, count: int, *, seed: int) -> None:
-    """Store *count* more rows, as a worker does: a curve that falls, with noise."""
+    """Store *count* more rows as a worker does: a falling loss curve with noise."""
     random = np.random.default_rng(seed)
     steps = np.arange(first, first + count)
     loss = 2.3 / (1 + steps / 1000) + random.exponential(0.05, count)
@@ -160,7 +160,7 @@ def append(store: redis.Redis, held: Claim, first: int, count: int, *, seed: int
 
 @contextlib.contextmanager
 def service(store_url: str, home: Path) -> Iterator[httpx.Client]:
-    """Start an API process, and give a client of it."""
+    """Start an API process; yield an HTTP client for it."""
     port = listening_port("127.0.0.1", 0)
     settings = {
         "OPTSERVE_REDIS_URL": store_url,
@@ -179,7 +179,7 @@ def service(store_url: str, home: Path) -> Iterator[httpx.Client]:
 
 
 def wait_for(http: httpx.Client) -> None:
-    """Wait until the service answers."""
+    """Wait until the service responds."""
     while True:
         with contextlib.suppress(httpx.TransportError):
             http.get("/healthz").raise_for_status()

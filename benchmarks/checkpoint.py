@@ -1,8 +1,9 @@
 """
-What a checkpoint costs, beside what torch.save of the same tensors does and beside training.
+Compares the cost of a checkpoint with torch.save of the same tensors, and with training.
 
-Ours is verified: SHA-256 of every file, a digest of every tensor, all of it flushed to disk before
-it gets its name. The peer writes the same state with torch.save and flushes it, no more.
+Our checkpoint can be verified: it has the SHA-256 of every file and a digest of every tensor, and
+everything is flushed to disk before it gets its name. The peer only writes the same state with
+torch.save and flushes it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 def started(model: dict[str, Any]) -> Run:
-    """Return a run of *model* on the digits, a few steps old."""
+    """Return a run of *model* on the digits dataset after a few steps."""
     spec = {
         "model": model,
         "dataset": {"kind": "digits"},
@@ -45,7 +46,7 @@ def started(model: dict[str, Any]) -> Run:
 
 
 def seconds_per_step(run: Run, steps: int = 30) -> float:
-    """Return the median seconds of a step of *run*."""
+    """Return the median duration of a step of *run*, in seconds."""
     reports, times = train(run), []
     for _ in range(steps):
         begin = time.perf_counter()
@@ -63,7 +64,7 @@ def torchs(run: Run, folder: Path) -> None:
 
 
 def saving(name: str, folder: Path) -> Comparison:
-    """Return our checkpoint of a network beside torch.save; print it as a share of training."""
+    """Compare our checkpoint of a network with torch.save; print its share of the training time."""
     run = started(NETWORKS[name])
     found = compare(
         f"checkpoint of Adam and an EMA, {name}",

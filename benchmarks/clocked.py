@@ -1,8 +1,8 @@
 """
-A worker whose trainers note when each step was made: for `benchmarks.visible`.
+A worker whose trainers record when each step was made, for `benchmarks.visible`.
 
-Run as a program it is the worker, and its `main` is what the trainers are forked to do. The times
-lie in memory while a run lasts, and are written at its end: they cost it nothing but a look at the
+Run as a program, this module is the worker; forked trainers run its `main`. The times are held in
+memory during the run and written to a file at its end, so recording one costs only a read of the
 clock.
 """
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from optcore.training.run import Run
 
 TIMES = "BENCHMARK_TIMES"
-"""Environment variable: the file to write, float64 seconds of CLOCK_MONOTONIC, one per step."""
+"""Environment variable with the file to write: float64 seconds of CLOCK_MONOTONIC, one per step."""
 
 
 def _noted(run: Run) -> Iterator[Report]:
-    """Make the steps of *run*; write at its end when each was made."""
-    # They bring torch, which the worker must do without.
+    """Make the steps of *run* and yield their reports; at the end, write the time of each step."""
+    # These import torch, which the worker must not.
     from optcore.training.loop import train  # noqa: PLC0415
     from optcore.training.reports import StepReport  # noqa: PLC0415
 
@@ -39,7 +39,7 @@ def _noted(run: Run) -> Iterator[Report]:
 
 
 def main(device: str, reads: int, writes: int) -> None:
-    """Be a trainer."""
+    """Run a trainer that records the times of steps."""
     from worker.attempt.runner import JobRunner  # noqa: PLC0415  see above
     from worker.processes import trainer  # noqa: PLC0415
 
@@ -47,7 +47,7 @@ def main(device: str, reads: int, writes: int) -> None:
 
 
 def work() -> None:
-    """Be a worker."""
+    """Run a worker whose trainers record the times of steps."""
     from worker import main as worker  # noqa: PLC0415  a trainer has no use for RQ
 
     worker.main(trainer_module="benchmarks.clocked")

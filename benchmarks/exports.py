@@ -1,10 +1,10 @@
 """
-Taking a million steps home: ``python -m benchmarks.exports``.
+Measures exports of a million steps: ``python -m benchmarks.exports``.
 
-Ours: the whole series of a job that has ended, over HTTP, in each form; *cold* is the first request
-to a fresh API process, *warm* any later one. The floor: the same bytes from a static file, over
-HTTP too. Beside CSV, a peer that has all values in memory already: Python's csv.writer.
-Memory is the peak of the API process above what it had when it was idle.
+Ours: the whole series of an ended job over HTTP, in each format. *Cold* is the first request to a
+new API process, *warm* any later one. The floor: the same bytes from a static file, also over HTTP.
+For CSV there is also a peer that has all values in memory already: Python's csv.writer.
+Memory is the peak of the API process minus its memory when idle.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ AT_A_TIME = 65_536
 WANTED_S = {"parquet": 0.5, "arrow": 0.5, "csv": 3.0, "ndjson": 3.0}
 WANTED_BYTES = 12
 COLD = 3
-"""Fresh processes per form."""
+"""Number of new processes per format."""
 HOST = "127.0.0.1"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else MIN_PAIRS
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def values() -> np.ndarray[Any, Any]:
-    """Return a cosine of float64, and losses as float32 gives them."""
+    """Return the rows: an lr (a cosine in float64), and a loss that was rounded to float32."""
     t = np.arange(STEPS)
     noise = np.random.default_rng(0).standard_normal(STEPS)
     lr = 0.0005 * (1 + np.cos(np.pi * t / STEPS))
@@ -89,7 +89,7 @@ def values() -> np.ndarray[Any, Any]:
 
 
 def ended(client: redis.Redis, data: np.ndarray[Any, Any]) -> str:
-    """Store a job of these rows that has succeeded; return its id."""
+    """Store a succeeded job with these rows; return its id."""
     spec = JobSpec.parse(
         {
             "model": {"kind": "mlp"},
@@ -113,7 +113,7 @@ def ended(client: redis.Redis, data: np.ndarray[Any, Any]) -> str:
 
 @contextlib.contextmanager
 def api(store: str, home: Path) -> Iterator[tuple[int, int]]:
-    """Run an API process; give its port and its process id once it is ready."""
+    """Run an API process; yield its port and its process id once it is ready."""
     port = listening_port(HOST, 0)
     environment = {"REDIS_URL": store, "OPTSERVE_HOME": str(home), "OPTSERVE_PORT": str(port)}
     process = subprocess.Popen(
@@ -135,7 +135,7 @@ def api(store: str, home: Path) -> Iterator[tuple[int, int]]:
 
 
 def move(client: redis.Redis, home: Path, job: str) -> None:
-    """Move the rows to a file; print what it took and what is left."""
+    """Move the rows to a file; print the time that it took and the memory left in the store."""
     storage = Storage(home / "storage")
     (storage.root / job_folder("local", job)).mkdir(parents=True)  # as its worker would have
     require_usable(client, storage)
@@ -151,7 +151,7 @@ def move(client: redis.Redis, home: Path, job: str) -> None:
 
 
 def first_of_all(store: str, home: Path, job: str, form: str) -> tuple[float, float]:
-    """Return seconds and megabytes of the first request to a fresh process."""
+    """Return the seconds and the megabytes that the first request to a new process takes."""
     with api(store, home) as (port, pid):
         idle = memory_mb(pid, "VmRSS")
         start = time.perf_counter()
@@ -160,7 +160,7 @@ def first_of_all(store: str, home: Path, job: str, form: str) -> tuple[float, fl
 
 
 def warm(pid: int, port: int, job: str, form: str, *, home: Path, pairs: int) -> Comparison:
-    """Return our export beside a static file with the same bytes."""
+    """Compare our export with a static file that has the same bytes."""
     idle = memory_mb(pid, "VmRSS")
     target = home / f"job.{form}"
     target.write_bytes(get(port, path_of(job, form)))
@@ -183,7 +183,7 @@ def warm(pid: int, port: int, job: str, form: str, *, home: Path, pairs: int) ->
 
 @contextlib.contextmanager
 def static(folder: Path) -> Iterator[int]:
-    """Serve the files in *folder*; give the port."""
+    """Serve the files in *folder*; yield the port."""
     port = listening_port(HOST, 0)
     command = [sys.executable, "-m", "http.server", str(port), "--bind", HOST]
     process = subprocess.Popen(
@@ -223,7 +223,7 @@ def naive(data: np.ndarray[Any, Any], pairs: int) -> Comparison:
 
 
 def get(port: int, path: str) -> bytes:
-    """Return what the service at *port* answers."""
+    """Return the body of the response from *port*; raise OSError unless its status is 200."""
     connection = http.client.HTTPConnection(HOST, port, timeout=120)
     try:
         connection.request("GET", path)
@@ -242,7 +242,7 @@ def path_of(job: str, form: str) -> str:
 
 
 def memory_mb(pid: int, name: str) -> float:
-    """Return a figure of a process's memory: VmRSS now, VmHWM at its peak."""
+    """Return a process's memory in megabytes; *name* is VmRSS (now) or VmHWM (at its peak)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(name):
             return int(line.split()[1]) / 1024

@@ -1,8 +1,8 @@
 """
-The store beside 1,000 workers and 20,000 queued jobs: what its functions cost it.
+Measures the store's functions with 1,000 workers and 20,000 queued jobs.
 
-The store does one thing at a time, so what counts is its own time, which it keeps itself (``INFO
-commandstats``); the network and this process are not in it. The floor is an empty function.
+The store runs one command at a time, so only the server's own time counts, as the server reports it
+(``INFO commandstats``), without the network and this process. The floor is an empty function.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from store.redis.server import prepare
 
 WORKERS, QUEUED, LOST = 1000, 20_000, 100
 CLASSES = (("cpu", "f0"), ("cpu", "f1"), ("cuda", "f2"), ("cuda", "f3"))
-"""Device and fingerprint of the workers, in turn."""
+"""Device and fingerprint of the workers, assigned in turn."""
 SAMPLES = 100
 DAY_MS = 24 * 3600 * 1000
 JOB: dict[str, Any] = {
@@ -51,7 +51,7 @@ WANTED = {
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
@@ -88,7 +88,7 @@ def fill(client: redis.Redis) -> list[str]:
 
 
 def work(client: redis.Redis, ids: Sequence[str]) -> dict[str, Callable[[], Call[Any]]]:
-    """Return what is measured: each makes the next call."""
+    """Return the measurements: name -> function that returns the next call."""
     some, workers = iter(ids[5 :: QUEUED // SAMPLES - 1]), count()
 
     def claim() -> Call[Any]:
@@ -125,7 +125,7 @@ def submission(job_id: str) -> Call[Any]:
 
 
 def measure(client: redis.Redis, call_of: Callable[[], Call[Any]]) -> list[float]:
-    """Return the seconds for which each of some calls kept the server busy, in order."""
+    """Return the seconds for which each of `SAMPLES` calls kept the server busy, sorted."""
     found = []
     for _ in range(SAMPLES):
         call = call_of()
@@ -136,13 +136,13 @@ def measure(client: redis.Redis, call_of: Callable[[], Call[Any]]) -> list[float
 
 
 def busy_us(client: redis.Redis) -> int:
-    """Return the microseconds for which functions have kept the server busy."""
+    """Return the microseconds for which functions have kept the server busy so far."""
     stats = client.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {}).get("usec", 0) for name in ("fcall", "fcall_ro"))
 
 
 def show(name: str, seconds: Sequence[float], wanted: float | None = None) -> None:
-    """Print a line of the table."""
+    """Print a row of the table."""
     median = seconds[len(seconds) // 2]
     limit = "" if wanted is None else duration(wanted) + ("" if median <= wanted else " (missed)")
     print(f"| {name} | {duration(median)} | {duration(seconds[-1])} | {limit} |")

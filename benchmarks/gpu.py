@@ -1,8 +1,8 @@
 """
-What only a machine with a GPU can tell: ``make gpu-check``, in eight minutes at most.
+Runs the checks that need a GPU: ``make gpu-check``, in eight minutes at most.
 
-The tests that are marked `gpu`, then the benchmarks of a step and of the loop on CUDA. It prints a
-page and writes it to ``docs/gpu.md``; where there is no GPU it says so in a line.
+It runs the tests marked `gpu`, then the benchmarks of a step and of the loop on CUDA. It prints a
+page and writes the page to ``docs/gpu.md``; without a GPU it only prints a line that says so.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import torch
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "gpu.md"
 LIMIT_S = 480.0
-"""Seconds that all of it may take."""
+"""Maximum number of seconds for all parts together."""
 TESTS = ("-m", "pytest", "tests/gpu", "-m", "gpu", "-q", "-p", "no:cacheprovider")
 PARTS = {
     "Tests": TESTS,
     "One update": ("-m", "benchmarks.step"),
     "The loop": ("-m", "benchmarks.loop"),
 }
-"""What is run, in this order: heading of the page, arguments of Python."""
+"""Heading on the page -> arguments for Python, in the order in which the parts run."""
 HEAD = """\
 # On a GPU
 
@@ -34,7 +34,7 @@ benchmarks of a step and of the loop on it ([what the columns mean](benchmarks.m
 
 
 def main() -> None:
-    """Check, print and write; exit with 1 if something failed or took too long."""
+    """Run all parts, print and write the page; exit with 1 if a part failed or took too long."""
     if not torch.cuda.is_available():
         print(f"no GPU here: torch {torch.__version__} finds none, so nothing was checked")
         return
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def run(arguments: tuple[str, ...], deadline: float) -> tuple[bool, str]:
-    """Return whether a part succeeded before *deadline*, and what it printed."""
+    """Return whether a part succeeded before *deadline*, and the text that it printed."""
     left = max(1.0, deadline - time.monotonic())
     try:
         done = subprocess.run(
@@ -66,7 +66,7 @@ def run(arguments: tuple[str, ...], deadline: float) -> tuple[bool, str]:
 
 
 def gpu() -> str:
-    """Return what the figures were made on, in words."""
+    """Return a description of the GPU and the versions of its libraries."""
     properties = torch.cuda.get_device_properties(0)
     memory = properties.total_memory / 2**30
     versions = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
@@ -74,7 +74,7 @@ def gpu() -> str:
 
 
 def written(machine: str, done: dict[str, tuple[bool, str]]) -> str:
-    """Return the page: a table of what was run, then what each part printed."""
+    """Return the page: a table of the parts, then the text that each part printed."""
     rows = [
         f"| {name} | {'passed' if passed else '**failed**'} |" for name, (passed, _) in done.items()
     ]
@@ -84,7 +84,7 @@ def written(machine: str, done: dict[str, tuple[bool, str]]) -> str:
 
 
 def shown(name: str, said: str) -> str:
-    """Return what a part printed, as it stands in a page: benchmarks print Markdown."""
+    """Return the text that a part printed, as Markdown, which benchmarks print already."""
     if name == "Tests":
         return f"```\n{said}\n```"
     _, heading, rest = said.partition("###")

@@ -1,9 +1,9 @@
 """
-Interleaved pairs: ours and a peer, measured in turn, so that a busy moment hits both.
+Compares ours with a peer in interleaved pairs, so that a busy moment affects both.
 
-A single time says little on a machine that others use too. So each pair gives one ratio, and
-what is reported is the median of the ratios with the interval that holds it in 95 % of all
-repetitions, from their order alone: no assumption on how times are distributed.
+A single time means little on a shared machine. So each pair gives one ratio, and the result is the
+median ratio with its 95 % confidence interval. The interval is computed from the order of the
+ratios alone, without an assumption about the distribution of times.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import NamedTuple
 MIN_PAIRS = 15
 CONFIDENCE = 0.95
 UNITS = ((0.5e-3, 1e6, "us"), (0.5, 1e3, "ms"), (math.inf, 1.0, "s"))
-"""Seconds below which a time is written in a unit, units per second, the unit."""
+"""For each unit: the seconds below which it is used, the units per second, and its symbol."""
 
 
 class Interval(NamedTuple):
-    """From *low* to *high*."""
+    """The interval from *low* to *high*."""
 
     low: float
     high: float
@@ -34,14 +34,14 @@ class Interval(NamedTuple):
 @dataclass(frozen=True)
 class Comparison:
     """
-    Ours beside a peer.
+    The times of ours and of a peer.
 
     Attributes:
-        name: what was measured.
-        ours: seconds, one per pair.
-        peer: seconds, one per pair.
+        name: a description of what was measured.
+        ours: the times of ours in seconds, one per pair.
+        peer: the times of the peer in seconds, one per pair.
         wanted: the ratio that is claimed, or None.
-        peer_name: who the peer is.
+        peer_name: the name of the peer.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def ratios(self) -> list[float]:
-        """The peer's time over ours, pair by pair: 2 is twice as fast."""
+        """The peer's time divided by ours, for each pair; 2 means that ours is twice as fast."""
         return [peer / ours for ours, peer in zip(self.ours, self.peer, strict=True)]
 
     @property
@@ -62,12 +62,12 @@ class Comparison:
 
     @property
     def interval(self) -> Interval:
-        """Where the median ratio lies with 95 % confidence."""
+        """The 95 % confidence interval of the median ratio."""
         return median_interval(self.ratios)
 
     @property
     def holds(self) -> bool:
-        """Whether the whole interval is at or above what is wanted."""
+        """Whether the whole interval is at or above the wanted ratio, if there is one."""
         return self.wanted is None or self.interval.low >= self.wanted
 
 
@@ -81,15 +81,15 @@ def compare(
     peer_name: str = "torch",
 ) -> Comparison:
     """
-    Return *ours* and *peer* measured in turn, after one pair that does not count.
+    Measure *ours* and *peer* in turn, after one pair that does not count; return the comparison.
 
     Args:
-        name: what is measured.
-        ours: does it once and returns the seconds it took; see `timed`.
-        peer: the same.
-        pairs: how many; who goes first alternates.
-        wanted: the ratio that is claimed.
-        peer_name: who the peer is.
+        name: a description of what is measured.
+        ours: a function that does the work once and returns its seconds; see `timed`.
+        peer: the peer's function, which does the same work.
+        pairs: the number of pairs; ours and the peer take turns at being first.
+        wanted: the ratio that is claimed, or None.
+        peer_name: the name of the peer.
     """
     if pairs < MIN_PAIRS:
         raise ValueError(f"pairs must be at least {MIN_PAIRS}, got {pairs}")
@@ -103,7 +103,7 @@ def compare(
 
 
 def timed(work: Callable[[], object], *, repeats: int = 1) -> Callable[[], float]:
-    """Return a function that does *work* *repeats* times and returns the seconds of one."""
+    """Return a function that calls *work* *repeats* times and returns the seconds per call."""
 
     def measure() -> float:
         start = time.perf_counter()
@@ -125,10 +125,11 @@ def fastest(candidates: dict[str, Callable[[], float]], *, rounds: int = 7) -> s
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """
-    Return the interval between two of *values* that holds their true median with *confidence*.
+    Return the confidence interval of the true median of *values*; its ends are two of the values.
 
-    The number of values below the true median is binomial(n, 1/2), whatever they are; the ranks
-    are the innermost symmetric pair that is missed with at most 1 - confidence.
+    The number of values below the true median is binomial(n, 1/2), whatever their distribution. The
+    ends have the innermost symmetric ranks that miss the median with a probability of at most
+    1 - confidence.
     """
     ordered, n = sorted(values), len(values)
     missed, rank = 2 * 0.5**n, 0
@@ -140,18 +141,18 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def percentile(values: Sequence[float], share: int) -> float:
-    """Return the one that *share* percent of all are at most."""
+    """Return the smallest of *values* that at least *share* percent of the values do not exceed."""
     return sorted(values)[max(0, -(-len(values) * share // 100) - 1)]
 
 
 def spread(values: Sequence[float]) -> float:
-    """Return the distance of the quartiles as a share of the median."""
+    """Return the interquartile range of *values* as a share of their median."""
     low, _, high = statistics.quantiles(values, n=4)
     return (high - low) / statistics.median(values)
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
-    """Return *comparisons* as a markdown table."""
+    """Return *comparisons* as a Markdown table."""
     lines = [
         "| | ours | spread | peer | spread | times as fast | 95 % interval | wanted | pairs |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -168,18 +169,18 @@ def table(comparisons: Sequence[Comparison]) -> str:
 
 
 def show(title: str, comparisons: Sequence[Comparison]) -> None:
-    """Print *comparisons* under *title*, with the machine they were made on."""
+    """Print *comparisons* under *title*, with a description of this machine."""
     print(f"\n### {title}\n\n{machine()}\n\n{table(comparisons)}")
 
 
 def duration(seconds: float) -> str:
-    """Return *seconds* as people read them."""
+    """Return *seconds* as text in a suitable unit, such as ``1.5 ms``."""
     per_second, unit = next(unit_of[1:] for unit_of in UNITS if seconds < unit_of[0])
     return f"{seconds * per_second:.3g} {unit}"
 
 
 def machine() -> str:
-    """Return what the figures were made on, in words."""
+    """Return a description of this machine, its load, and the versions of Python and torch."""
     torch = sys.modules.get("torch")
     libraries = f", torch {torch.__version__}, {torch.get_num_threads()} threads" if torch else ""
     load = os.getloadavg()[0]

@@ -1,11 +1,11 @@
 """
-From submit to the first step, at an HTTP client: ``python -m benchmarks.latency``.
+Measures the time from submitting a job to its first step: ``python -m benchmarks.latency``.
 
-Ours: a job of 15 steps on digits is posted over HTTP; the clock stops when the first row arrives
+Ours: a job of 15 steps on digits is posted over HTTP; the clock stops when its first row arrives
 on its stream. The peer, on the same server: RQ's own worker, whose job imports torch and makes one
 step, and whose client polls for the result every millisecond.
-Back to back: two jobs are posted, the clock runs from the end of the first to the first row of the
-second, as their two streams tell.
+Back to back: two jobs are posted; the clock runs from the end of the first job to the first row of
+the second, as both arrive on their streams.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PEER_QUEUE = "peer"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         stack.running(home=Path(home), port=0, workers=1) as running,
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def said(times: Sequence[float], what: str, wanted: float) -> str:
-    """Return *times* in a line, with what is wanted of their median."""
+    """Return a line of text with statistics of *times* and the wanted median."""
     low, high = median_interval(times)
     middle = sorted(times)[len(times) // 2]
     verdict = "" if middle <= wanted else " (missed)"
@@ -77,7 +77,7 @@ def said(times: Sequence[float], what: str, wanted: float) -> str:
 
 
 def first_row(client: Client) -> float:
-    """Post a job; return the seconds until its first row is here, once it is over."""
+    """Post a job and wait for its end; return the seconds until its first row arrived."""
     start = time.perf_counter()
     job = client.submit(JOB)
     took = None
@@ -90,7 +90,7 @@ def first_row(client: Client) -> float:
 
 
 def finish(client: Client, job_id: str) -> None:
-    """Wait for a job to end."""
+    """Wait until a job has ended."""
     for _ in client.follow(job_id):
         pass
 

@@ -1,10 +1,10 @@
 """
-The loop beside a plain PyTorch script, what it costs by itself, and what exactness costs.
+Measures the loop against a plain PyTorch script, its own overhead, and the cost of exactness.
 
-The script is what one writes without any framework: the same network and batches, its data
-resident in one float tensor, no DataLoader, torch.optim.Adam as it comes. The loop's own cost is
-what is left of a step when forward, backward and update are taken away: batching, reports, giving
-memory back. Exactness is the same loop with and without torch's deterministic algorithms.
+The script is what one writes without a framework: the same network and batches, with all data in
+one float tensor, no DataLoader, and torch.optim.Adam with its defaults. The loop's overhead is the
+time of a step outside forward, backward and update: batching, reports, freeing memory. The cost of
+exactness is measured by running the loop with and without torch's deterministic algorithms.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ DATA_DIR = Path(__file__).parents[1] / ".optserve" / "data"
 BATCH_SIZE = 100
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 STEPS = 20 if DEVICE == "cpu" else 20 * AHEAD
-"""Of one measurement: short enough for pairs to see the same machine."""
+"""Steps per measurement: few enough that both sides of a pair see the machine in the same state."""
 WANTED = 1.4 if DEVICE == "cpu" else 5.0
 WARM_UP = 30
-"""Steps that are not counted."""
+"""Number of first steps that are not counted."""
 SPEC = RunSpec.parse(
     {
         "model": {"kind": "mnist_cnn"},
@@ -49,7 +49,7 @@ SPEC = RunSpec.parse(
 
 
 def mnist() -> Dataset:
-    """Return MNIST if it is there, else noise of its shape: the cost is the same."""
+    """Return MNIST if its files exist, else noise of the same shape, which costs the same."""
     try:
         return load(SPEC.dataset, DATA_DIR)
     except DatasetMissing:
@@ -64,7 +64,7 @@ def start(dataset: Dataset) -> Run:
 
 
 def our_loop(run: Run, steps: int) -> Callable[[], float]:
-    """Return a function that makes *steps* more updates and returns the seconds of one."""
+    """Return a function that makes *steps* more updates and returns the seconds per update."""
     reports = loop.train(run)
 
     def measure() -> float:
@@ -76,7 +76,7 @@ def our_loop(run: Run, steps: int) -> Callable[[], float]:
 
 
 def plain_script(dataset: Dataset, steps: int) -> Callable[[], float]:
-    """Return the same of a plain PyTorch script."""
+    """Return a function like that of `our_loop`, for a plain PyTorch script."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(1, 20, 5, padding=2),
@@ -115,7 +115,7 @@ def endless_batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Te
 
 
 def overhead(dataset: Dataset, steps: int = 300) -> list[float]:
-    """Return for each of *steps* the share of its time outside forward, backward and update."""
+    """Return for each of *steps* steps the share of time outside forward, backward and update."""
     run, inside = start(dataset), [0.0]
 
     def counted(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,7 +142,7 @@ def overhead(dataset: Dataset, steps: int = 300) -> list[float]:
 
 
 def against_plain(dataset: Dataset) -> Comparison:
-    """Return the loop beside the plain script."""
+    """Compare the loop with the plain script."""
     return compare(
         "step of the loop, mnist_cnn, batch 100",
         our_loop(start(dataset), STEPS),
@@ -154,7 +154,7 @@ def against_plain(dataset: Dataset) -> Comparison:
 
 
 def exactness(dataset: Dataset) -> Comparison:
-    """Return the loop with deterministic algorithms beside the loop without."""
+    """Compare the loop with deterministic algorithms with the loop without them."""
 
     def deterministic(measure: Callable[[], float], on: bool) -> Callable[[], float]:
         def measured() -> float:

@@ -1,9 +1,9 @@
 """
-What the series of a running job takes in Redis: ``python -m benchmarks.memory``.
+Measures the memory of a running job's series in Redis: ``python -m benchmarks.memory``.
 
-A job of two columns is reported at 1,000 steps a second of its time. All keys of its series are
-counted with MEMORY USAGE after so many steps, and on the way there, since a string that grows may
-have twice the room that it needs. The server is the embedded one; another may round up to more.
+A job with two columns is reported at 1,000 steps per second of its training time. All keys of its
+series are measured with MEMORY USAGE at the end and on the way there, since Redis may reserve twice
+the memory that a growing string needs. The server is the embedded one; another may reserve more.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ AT_ONCE = 100
 PER_S = 1000
 WANTED = 24
 LOOKS = 50
-"""How often it is looked at on the way."""
+"""Number of measurements on the way."""
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def line(steps: int, sizes: list[float]) -> str:
-    """Return what was found, in words."""
+    """Return a line of text with the results."""
     verdict = "" if max(sizes) <= WANTED else " (missed)"
     return (
         f"{steps:,} steps: {sizes[-1]:.1f} bytes a step in Redis, at most {max(sizes):.1f} on the "
@@ -60,7 +60,7 @@ def line(steps: int, sizes: list[float]) -> str:
 
 
 def measure(client: redis.Redis, steps: int) -> Iterator[float]:
-    """Yield the bytes a step takes, now and then, of a job that is reported to *steps*."""
+    """Report a job up to *steps*; yield the bytes per step at intervals."""
     training = {"steps": steps, "device": "cpu"}
     held, _ = claimed(
         client,
@@ -83,7 +83,7 @@ def measure(client: redis.Redis, steps: int) -> Iterator[float]:
 
 
 def report(client: redis.Redis, held: Claim, first: int) -> None:
-    """Append some rows, as of a job that has been trained for as long as they take."""
+    """Append rows from *first* on, as if the job had been trained at `PER_S` steps per second."""
     seconds, micro = client.time()
     now_ms = 1000 * seconds + micro // 1000
     job = keys.JOB % (held.tenant, held.job_id)
@@ -94,7 +94,7 @@ def report(client: redis.Redis, held: Claim, first: int) -> None:
 
 
 def series_bytes(client: redis.Redis, held: Claim) -> int:
-    """Return the bytes of all keys of a job's series, as the server counts them."""
+    """Return the bytes that all keys of a job's series take, according to the server."""
     patterns = [
         keys.ROWS % (held.tenant, held.job_id, "*"),
         keys.MARKS % (held.tenant, held.job_id),

@@ -1,10 +1,11 @@
 """
-Every optimizer on 12.6M parameters in 57 tensors: memory of a step, and time beside torch's.
+Measures every optimizer on 12.6M parameters in 57 tensors: its memory, and its time against torch.
 
-Memory is what the first step allocates above parameters, gradients and slots, scratch included;
-wanted is at most 10 % of those. Time is step alone, beside torch's foreach and, where there is
-one, fused. The allocator is told to keep what is freed: else foreach is up to seven times slower
-whenever its temporaries happen to be mapped anew, which would flatter us.
+Memory is what the first step allocates besides parameters, gradients and slots, including scratch
+buffers; wanted is at most 10 % of those three. Time is that of ``step`` alone, against torch's
+foreach engine and, if there is one, its fused engine. The allocator is told to keep freed memory:
+otherwise foreach is up to seven times slower whenever its temporaries happen to be mapped anew,
+which would flatter us.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ LR = 1e-4
 
 
 def model() -> nn.ParameterDict:
-    """Return 57 tensors of 12.6M parameters in all, with gradients."""
+    """Return 57 tensors with 12.6M parameters in total, and their gradients."""
     torch.manual_seed(0)
     shapes = [(512, 768)] * 28 + [(1024, 1500)] + [(768,)] * 28
     net = nn.ParameterDict({f"p{i}": torch.randn(s) for i, s in enumerate(shapes)})
@@ -53,13 +54,13 @@ def model() -> nn.ParameterDict:
 
 
 def ours(kind: str, net: nn.Module, engine: str) -> torch.optim.Optimizer:
-    """Return our optimizer of *kind*."""
+    """Return optcore's optimizer of *kind* for *net*."""
     spec = {"kind": kind, "lr": LR, "engine": engine}
     return optcore.make_optimizer(net.named_parameters(), spec)
 
 
 def allocated(work: Callable[[], object]) -> int:
-    """Return how many bytes of tensors *work* held at once, at most, above what there was."""
+    """Return the maximum number of bytes by which *work* increased the memory of tensors."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         work()
     assert seen.profiler is not None
@@ -72,7 +73,7 @@ def allocated(work: Callable[[], object]) -> int:
 
 
 def memory() -> Iterator[str]:
-    """Yield a line per optimizer: what its first step needs above what it keeps."""
+    """Yield a table row per optimizer: the memory of its first step beyond what it keeps."""
     for kind in OPTIMIZERS:
         if kind == "lbfgs":
             continue
@@ -85,13 +86,13 @@ def memory() -> Iterator[str]:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's allocator to give nothing back to the system from here on."""
+    """Tell glibc's allocator to return no memory to the system from now on."""
     for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
         ctypes.CDLL(None).mallopt(option, 2**30)
 
 
 def times() -> Iterator[Comparison]:
-    """Yield ours beside torch's foreach, and beside its fused kernel where there is one."""
+    """Yield comparisons with torch's foreach engine and, if there is one, its fused engine."""
     for kind, (make, arguments) in TORCH.items():
         for engine in ("foreach", "fused") if kind in FUSED else ("foreach",):
             mine = ours(kind, model(), "eager" if engine == "foreach" else "fused")

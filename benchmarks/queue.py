@@ -1,9 +1,9 @@
 """
-The queue: how fast jobs are accepted, and what it costs that many wait.
+Measures the queue: how fast jobs are accepted, and the cost of requests while many jobs wait.
 
-A job is accepted when it is on disk: the server writes with ``appendfsync always``, and answers
-when that is done. The peer is RQ's bare enqueue on the same server: no spec that is checked, no
-record, no history, no HTTP. Clients post from threads of their own process, on the same two cores.
+A job is accepted when it is on disk: the server writes with ``appendfsync always``, and replies
+after that. The peer is RQ's bare enqueue on the same server, without checking a spec, and without
+record, history and HTTP. Clients post from threads of a separate process, on the same two cores.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ WANTED_BYTES = 4096
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         stack.running(home=Path(home), port=0, workers=0) as running,
@@ -82,13 +82,13 @@ def main() -> None:
 
 
 def submit(url: str) -> float:
-    """Post jobs over a few connections; return the seconds per job."""
+    """Post jobs from a separate process; return the seconds per job."""
     command = [sys.executable, "-m", "benchmarks.queue", "post", url]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def post(url: str) -> float:
-    """Post jobs from threads; return the seconds per job."""
+    """Post jobs from threads, each with its own connection; return the seconds per job."""
     ready = threading.Barrier(CONNECTIONS + 1)
     body = json.dumps(JOB)
 
@@ -115,7 +115,7 @@ def post(url: str) -> float:
 
 
 def enqueue(queue: Queue) -> float:
-    """Enqueue as many with RQ, one after another; return the seconds per job."""
+    """Enqueue `PER_PAIR` jobs with RQ, one after another; return the seconds per job."""
     start = time.perf_counter()
     for _ in range(PER_PAIR):
         queue.enqueue("benchmarks.queue.nothing")
@@ -123,11 +123,11 @@ def enqueue(queue: Queue) -> float:
 
 
 def nothing() -> None:
-    """Do nothing: nobody works for the peer."""
+    """Do nothing: no worker runs the peer's jobs."""
 
 
 def waiting(client: redis.Redis, url: str) -> None:
-    """Measure what it costs that many jobs wait."""
+    """Measure requests and claims while many jobs wait; print a table."""
     ids = fill(client, QUEUED)
     print(
         f"\n### With {QUEUED:,} queued jobs\n\n{machine()}\n\n| | median | p99 | spread | wanted |"
@@ -151,7 +151,7 @@ def waiting(client: redis.Redis, url: str) -> None:
 
 
 def fill(client: redis.Redis, count: int) -> list[str]:
-    """Put *count* jobs into the queue; print what each costs of the server's memory."""
+    """Put *count* jobs into the queue and return their ids; print the memory that each takes."""
     fields = new_fields(JobSpec.parse(JOB))
     client.config_set("appendfsync", "no")
     before = used(client)
@@ -171,12 +171,12 @@ def fill(client: redis.Redis, count: int) -> list[str]:
 
 
 def used(client: redis.Redis) -> int:
-    """Return the bytes of the server's data."""
+    """Return the size of the server's data in bytes."""
     return int(client.info("memory")["used_memory_dataset"])
 
 
 def tell(name: str, work: Callable[[], object], wanted: float, *, samples: int = SAMPLES) -> None:
-    """Print how long *work* takes, as a line of a table."""
+    """Print how long *work* takes, as a row of the table."""
     times = []
     for _ in range(samples):
         start = time.perf_counter()
@@ -192,7 +192,7 @@ def tell(name: str, work: Callable[[], object], wanted: float, *, samples: int =
 
 
 def claim(client: redis.Redis) -> None:
-    """Take the next job, as a worker does."""
+    """Claim the next job, as a worker does."""
     token = new_id()
     call = calls.claim("w", device="cpu", fingerprint="f", token=token, lease_ms=3_600_000)
     assert send(client, call) is not None

@@ -1,8 +1,8 @@
 """
-Convert every recipe below a folder, and print what became of them, by framework.
+Convert every recipe below a folder, and print the results by framework.
 
-The folder has a folder for each framework, named as ``optserve convert --from``: other people's
-files, which are not part of this repository. Of files with the same text, one counts.
+The folder contains a folder for each framework, named as in ``optserve convert --from``. The
+recipes in it are other people's and not part of this repository. Equal files count once.
 
 With --curves, the lr of every step of each exact recipe is written to a file, which
 benchmarks/recipes_against.py compares with the framework's own classes, in an environment that has
@@ -30,15 +30,15 @@ from optcore.schedules.make import make_schedule
 
 SUFFIXES = {".yml", ".yaml", ".json", ".sh", ".txt"}
 STEPS_PER_EPOCH = 13
-"""Steps of an epoch of the curves: few, since recipes have hundreds of epochs."""
+"""Number of steps per epoch in the curves: few, since recipes have hundreds of epochs."""
 MOST_STEPS = 20_000
 ABOUT = ("optimizer", "Optimizer", "opt", "lr", "learning_rate", "lr_scheduler", "sched")
-"""Keys of which a file that describes an optimization has at least one."""
+"""Keys: a file that describes an optimization has at least one of these."""
 
 
 @dataclass
 class Tally:
-    """What became of the recipes of one framework."""
+    """The results for the recipes of one framework."""
 
     exact: int = 0
     refused: int = 0
@@ -52,7 +52,7 @@ class Tally:
 
 
 def main() -> None:
-    """Read the arguments, convert, and print."""
+    """Convert the recipes, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--reasons", type=int, default=5, help="reasons to list per framework")

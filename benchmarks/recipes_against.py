@@ -1,11 +1,11 @@
 """
 Compare the curves of benchmarks/recipes.py with what the frameworks' own classes compute.
 
-Needs no part of this project: run it with a Python that has torch, transformers and timm. Schedules
-of mindcv and mindocr are plain Python; --mindcv names a checkout.
+This needs no part of this project: run it with a Python that has torch, transformers and timm. The
+schedules of mindcv and mindocr are plain Python; --mindcv names a checkout of mindcv.
 
 Usage: python -P benchmarks/recipes_against.py CURVES [--mindcv FOLDER]
-    -P        modules of this folder must not stand in for Python's own, such as queue
+    -P        keeps modules in this folder, such as queue, from replacing Python's own
 """
 
 import argparse
@@ -28,7 +28,7 @@ Lrs = list[float]
 
 
 def torch_lr(make: Callable[[Any], Any], lr: float, steps: int) -> Lrs:
-    """Return the lr of each step under the scheduler that *make* makes for an optimizer."""
+    """Return the lr of each step under the scheduler that *make* creates for an optimizer."""
     torch = import_module("torch")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     scheduler, found = make(optimizer), []
@@ -40,13 +40,13 @@ def torch_lr(make: Callable[[Any], Any], lr: float, steps: int) -> Lrs:
 
 
 def number(config: Config, key: str, default: float) -> float:
-    """Return a number that YAML may have read as text, or *default* for null and for no key."""
+    """Return *key* as a number (YAML may have read text); *default* if it is null or missing."""
     value = config.get(key)
     return default if value is None else float(value)
 
 
 def of_transformers(config: Config, case: Case) -> Lrs:
-    """Return Trainer's lr: TrainingArguments.get_warmup_steps and get_scheduler."""
+    """Return the lr of transformers' Trainer, from get_warmup_steps and get_scheduler."""
     warmup = number(config, "warmup_steps", 0) or number(config, "warmup_ratio", 0)
     steps = int(warmup) if warmup >= 1 else math.ceil(case["total"] * warmup)
     name, lr = config.get("lr_scheduler_type") or "linear", number(config, "learning_rate", 5e-5)
@@ -54,7 +54,7 @@ def of_transformers(config: Config, case: Case) -> Lrs:
 
 
 def of_axolotl(config: Config, case: Case) -> Lrs:
-    """Return Axolotl's lr, by core/builders/base.py and its own cosine with a floor."""
+    """Return Axolotl's lr, from core/builders/base.py and Axolotl's own cosine with a floor."""
     total = case["total"]
     if config.get("warmup_steps") is not None:
         steps = number(config, "warmup_steps", 0)
@@ -101,7 +101,7 @@ TIMM = {
 
 
 def of_timm(config: Config, case: Case) -> Lrs:
-    """Return timm's lr: scheduler_kwargs and create_scheduler_v2, as train.py calls them."""
+    """Return timm's lr, from scheduler_kwargs and create_scheduler_v2 as train.py calls them."""
     torch, factory = import_module("torch"), _timm_schedulers()
     given = types.SimpleNamespace(**{**TIMM, **config})
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=given.lr)
@@ -167,7 +167,7 @@ MINDOCR = {
 
 
 def of_mindspore(config: Config, case: Case, create: Callable[..., Lrs], defaults: Config) -> Lrs:
-    """Return the list of mindcv's create_scheduler, which mindocr shares."""
+    """Return the lrs that mindcv's create_scheduler computes; mindocr uses the same function."""
     renamed = {"epoch_size": "num_epochs", "multi_step_decay_milestones": "milestones"}
     given = {renamed.get(name, name): value for name, value in config.items()}
     read = {name: given.get(name, default) for name, default in defaults.items()}
@@ -180,7 +180,7 @@ def _read(name: str, value: Any) -> Any:  # noqa: ANN401
 
 
 def mindcv_scheduler(folder: Path) -> Callable[..., Lrs]:
-    """Return create_scheduler of the checkout at *folder*, without importing MindSpore."""
+    """Return create_scheduler from mindcv's checkout in *folder*, without importing MindSpore."""
     package = types.ModuleType("mindcv_scheduler")
     package.__path__ = [str(folder / "mindcv" / "scheduler")]
     sys.modules["mindcv_scheduler"] = package
@@ -191,7 +191,7 @@ def mindcv_scheduler(folder: Path) -> Callable[..., Lrs]:
 
 
 def main() -> None:
-    """Compare, and print the number of equal curves by framework, and each that differs."""
+    """Compare the curves; print how many are equal by framework, and each curve that differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("curves", type=Path)
     parser.add_argument("--mindcv", type=Path)
@@ -229,7 +229,7 @@ def main() -> None:
 
 
 def worst_of(ours: Sequence[float], theirs: Sequence[float]) -> str | None:
-    """Return the first difference, or None."""
+    """Return a description of the first difference, or None if there is none."""
     if len(ours) != len(theirs):
         return f"{len(ours)} steps, {len(theirs)} there"
     for step, (our, their) in enumerate(zip(ours, theirs, strict=True)):

@@ -1,9 +1,9 @@
 """
-From a death to the next attempt, at default settings: ``python -m benchmarks.recovery``.
+Measures the time from a death to the next attempt: ``python -m benchmarks.recovery``.
 
-Two workers, one of which trains; it is hurt, and the clock runs until the job's next attempt has
-begun on the other one. The floor is the lease: so long the store waits for a worker that fell
-silent, for all it knows, a slow network.
+There are two workers with default settings, one of which trains a job. Its processes are killed or
+stopped, and the clock runs until the job's next attempt has begun. The floor is the lease: the
+store waits that long for a silent worker, since its network may only be slow.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ JOB: dict[str, Any] = {
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         stack.running(home=Path(home), port=0, workers=2) as running,
@@ -78,12 +78,12 @@ def recovered_s(running: Stack, client: Client, hurt: Callable[[Worker], list[in
 
 
 def there(client: Client) -> list[Worker]:
-    """Return the workers whose process lives."""
+    """Return the workers whose process is running."""
     return [worker for worker in client.workers() if Path(f"/proc/{worker.pid}").exists()]
 
 
 def until(what: str, running: Stack, condition: Callable[[], bool]) -> None:
-    """Wait for *condition*, and start again what has died."""
+    """Wait until *condition* returns True; meanwhile, restart parts of the stack that have died."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}"
@@ -92,7 +92,7 @@ def until(what: str, running: Stack, condition: Callable[[], bool]) -> None:
 
 
 def trainer_killed(worker: Worker) -> list[int]:
-    """End the trainer alone."""
+    """Kill only the trainer; return the stopped processes: none."""
     trainer = trainer_of(worker.pid)
     assert trainer is not None
     os.kill(trainer, signal.SIGKILL)
@@ -100,13 +100,13 @@ def trainer_killed(worker: Worker) -> list[int]:
 
 
 def worker_killed(worker: Worker) -> list[int]:
-    """End the worker; its trainer dies with it."""
+    """Kill the worker, with which its trainer dies; return the stopped processes: none."""
     os.kill(worker.pid, signal.SIGKILL)
     return []
 
 
 def both_stopped(worker: Worker) -> list[int]:
-    """Stop both, as if the network to their machine had failed."""
+    """Stop worker and trainer, as if their network had failed; return both process ids."""
     trainer = trainer_of(worker.pid)
     assert trainer is not None
     for pid in (worker.pid, trainer):

@@ -1,9 +1,9 @@
 """
-This checkout beside another one: ``python -m benchmarks.releases FOLDER``.
+Compares this checkout with another one: ``python -m benchmarks.releases FOLDER``.
 
-Both serve from homes of their own on this machine, with one worker each, and are asked in turn for
-the same things over plain HTTP. FOLDER is a checkout of an earlier release or commit, for example
-by ``git worktree add ../before 0.2.0``.
+Each checkout runs a service with a separate home and one worker on this machine. Both services get
+the same requests in turn, over plain HTTP. FOLDER is a checkout of an earlier release or commit,
+made for example with ``git worktree add ../before 0.2.0``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ ROOT = Path(__file__).parents[1]
 PAIRS = 25
 START_S = 120.0
 SUBMITTED = 20
-"""Jobs that are posted one after another for one time of `submit`."""
+"""Number of jobs posted one after another for one measurement of `submit`."""
 REPORTED = 2000
-"""Steps of a job whose steps are timed."""
+"""Number of steps in the job whose steps are timed."""
 LONG_STEPS = 30_000
 JOB: dict[str, Any] = {
     "model": {"kind": "mlp", "hidden": [32]},
@@ -41,19 +41,19 @@ JOB: dict[str, Any] = {
 
 
 def job(**training: object) -> dict[str, Any]:
-    """Return a job with these fields of ``training``."""
+    """Return the spec of a job with these fields in ``training``."""
     return {**JOB, "training": {**JOB["training"], **training}}
 
 
 class Served:
-    """A checkout's service."""
+    """The service of a checkout."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=60)
         self.long = ""
 
     def submit(self) -> float:
-        """Return the seconds of a POST of a job that no worker takes."""
+        """Return the seconds that a POST of a job takes; no worker takes the job."""
         body = job(device="cuda")
         start = time.perf_counter()
         posted = [self._post(body) for _ in range(SUBMITTED)]
@@ -63,30 +63,30 @@ class Served:
         return took
 
     def first_step(self) -> float:
-        """Return the seconds from a POST to the first row of its stream."""
+        """Return the seconds from the POST of a job to the first row in its stream."""
         return self._followed(job())[0]
 
     def steps(self) -> float:
-        """Return the seconds of a reported step: from the first row to the end of the stream."""
+        """Return the seconds per reported step, from the first row to the end of the stream."""
         first, end = self._followed(job(steps=REPORTED))
         return (end - first) / REPORTED
 
     def checkpoints(self) -> float:
-        """Return the seconds of a job that makes 40 checkpoints."""
+        """Return the seconds from first row to end of a job that writes 40 checkpoints."""
         first, end = self._followed(job(steps=400, checkpoint_every=10))
         return end - first
 
     def train_long(self) -> None:
-        """Train the job whose chart is asked for."""
+        """Train the long job that `chart` and `page` read."""
         self.long = self._post(job(steps=LONG_STEPS))
         self._follow(self.long)
 
     def chart(self) -> float:
-        """Return the seconds of a chart of a long job."""
+        """Return the seconds that a chart of the long job takes."""
         return self._get(f"/v1/jobs/{self.long}/metrics/chart?max_points=1000")
 
     def page(self) -> float:
-        """Return the seconds of a page of 10,000 rows."""
+        """Return the seconds that a page of 10,000 rows takes."""
         return self._get(f"/v1/jobs/{self.long}/metrics?limit=10000")
 
     def _get(self, path: str) -> float:
@@ -106,7 +106,7 @@ class Served:
         return first - start, end
 
     def _follow(self, job_id: str) -> float:
-        """Read a stream to its end; return when the first row came."""
+        """Read a stream to its end; return the time at which the first row arrived."""
         first = 0.0
         with self._http.stream("GET", f"/v1/jobs/{job_id}/metrics/stream") as stream:
             for line in stream.iter_lines():
@@ -118,7 +118,7 @@ class Served:
 
 @contextmanager
 def served(checkout: Path) -> Iterator[Served]:
-    """Run the service of a checkout."""
+    """Run the service of a checkout; yield it once it is ready."""
     port = listening_port(HOST, 0)
     with tempfile.TemporaryDirectory(prefix="optserve-bench-") as home:
         command = [sys.executable, "-m", "optserve", "up", "--home", home, "--port", str(port)]
@@ -151,7 +151,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="another checkout")
     folder = parser.parse_args().folder.resolve()

@@ -1,9 +1,9 @@
 """
-How long a million steps of every schedule take, and a preview of 10,000.
+Measures a million steps of every schedule, and a preview of 10,000 steps.
 
-``python benchmarks/schedules.py``: each line prints milliseconds, the best of five, and the ratio
-to the floor, one numpy cosine over as many float64 numbers, measured beside it. Ends with 1 where
-a schedule takes more than 50 ms or the preview's median more than 10.
+``python benchmarks/schedules.py`` prints for each schedule the best of five times, in milliseconds,
+and its ratio to the floor: one numpy cosine of as many float64 numbers, measured just before. It
+exits with 1 if a schedule takes more than 50 ms, or the median preview more than 10 ms.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIMIT_MS, PREVIEW_LIMIT_MS = 50.0, 10.0
 
 
 def main() -> int:
-    """Print the table; return whether something is too slow."""
+    """Print the table; return 1 if something is too slow, else 0."""
     t = np.arange(STEPS)
     numbers = np.linspace(0, 100, STEPS)
     slow = 0
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def specs() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every schedule in every dialect and precision."""
+    """Yield the name and the spec of every schedule, in every dialect and precision."""
     for kind, example in EXAMPLES.items():
         spec = {**example, "values": [0.1] * STEPS} if kind == "values" else example
         yield kind, spec
@@ -59,7 +59,7 @@ def specs() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def best(run: Callable[[], object]) -> float:
-    """Return the shortest of five runs, in milliseconds."""
+    """Return the duration of the fastest of five runs, in milliseconds."""
     times = []
     for _ in range(5):
         start = time.perf_counter()
@@ -69,7 +69,7 @@ def best(run: Callable[[], object]) -> float:
 
 
 async def preview() -> float:
-    """Return the median time of a preview, through the application, in milliseconds."""
+    """Return the median duration of a preview request to the application, in milliseconds."""
     total_steps = 10_000
     body = {"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": total_steps}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
 """
-What one update costs, beside torch's own optimizers with whichever of their engines is fastest.
+Measures one update against torch's own optimizers, each with the fastest of its engines.
 
-``step`` alone on the small network, where calls cost more than arithmetic; and zero_grad,
-backward and step together on a large one, where memory does.
+On a small network, where calls cost more than arithmetic, ``step`` is measured alone; on a large
+network, where memory access costs most, zero_grad, backward and step together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any], flo
     "rmsprop": (torch.optim.RMSprop, {}, 3.0),
     "adam": (torch.optim.Adam, {}, 2.0),
 }
-"""Ours -> torch's class, its arguments, how many times faster ours is to be."""
+"""Our kind -> torch's class, its arguments, and how many times as fast ours should be (or None)."""
 
 ENGINES: dict[str, dict[str, bool]] = {
     "for-loop": {"foreach": False},
@@ -35,30 +35,31 @@ ENGINES: dict[str, dict[str, bool]] = {
     "fused": {"fused": True},
 }
 NOT_SLOWER = 0.97
-"""Where both call the same kernel on the same bytes the ratio is 1, and its interval around it."""
+"""Wanted ratio if both call the same kernel on the same bytes: the true ratio is 1, and the lower
+end of its confidence interval is a little below 1."""
 LR = 1e-3
 SHAPE = (1, 28, 28)
 STEPS = 200
-"""Steps per measurement of the small network: some ms, less than a time slice."""
+"""Steps per measurement of the small network: they take a few ms, less than a time slice."""
 
 
 def mnist_cnn() -> nn.Module:
-    """Return the network of 20,350 parameters in 6 tensors."""
+    """Return the small network, with 20,350 parameters in 6 tensors."""
     return build(MnistCnn(kind="mnist_cnn").network(10), SHAPE).to(DEVICE)
 
 
 def large_mlp() -> nn.Module:
-    """Return a network of 11.0M parameters in 8 tensors."""
+    """Return the large network, with 11.0M parameters in 8 tensors."""
     return build(Mlp(kind="mlp", hidden=[2048, 2048, 2560]).network(10), SHAPE).to(DEVICE)
 
 
 def batch(size: int) -> tuple[Tensor, Tensor]:
-    """Return noise and labels for it."""
+    """Return a batch of noise images, and labels for them."""
     return torch.rand(size, *SHAPE, device=DEVICE), torch.arange(size, device=DEVICE) % 10
 
 
 def finished(work: Callable[[], object], *, repeats: int = 1) -> Callable[[], float]:
-    """Return what `timed` does, with a GPU's work counted to its end: it runs behind."""
+    """Return a function like that of `timed` that also waits until the GPU has done the work."""
 
     def all_of_it() -> None:
         for _ in range(repeats):
@@ -70,26 +71,26 @@ def finished(work: Callable[[], object], *, repeats: int = 1) -> Callable[[], fl
 
     def each() -> float:
         if DEVICE == "cuda":
-            torch.cuda.synchronize()  # nothing of before is counted
+            torch.cuda.synchronize()  # earlier work is not counted
         return measure() / repeats
 
     return each
 
 
 def wanted(ratio: float | None) -> float | None:
-    """Return what is claimed: these ratios are those of processors."""
+    """Return *ratio* on a CPU, and None on a GPU, for which no ratio is claimed."""
     return ratio if DEVICE == "cpu" else None
 
 
 def with_gradients(model: nn.Module) -> nn.Module:
-    """Return *model* with a gradient at every parameter, as backward leaves them."""
+    """Return *model* with a gradient for every parameter, as backward leaves them."""
     images, labels = batch(100)
     functional.cross_entropy(model(images), labels).backward()
     return model
 
 
 def torchs(kind: str, make_model: Callable[[], nn.Module]) -> dict[str, torch.optim.Optimizer]:
-    """Return torch's optimizer of *kind* with each engine it has, each over its own model."""
+    """Return torch's optimizers of *kind* by engine, each with a new model."""
     make, arguments, _ = KINDS[kind]
     found = {}
     for engine, chosen in ENGINES.items():
@@ -101,12 +102,12 @@ def torchs(kind: str, make_model: Callable[[], nn.Module]) -> dict[str, torch.op
 
 
 def ours(kind: str, model: nn.Module) -> torch.optim.Optimizer:
-    """Return our optimizer of *kind*."""
+    """Return optcore's optimizer of *kind* for *model*."""
     return optcore.make_optimizer(model.named_parameters(), {"kind": kind, "lr": LR})
 
 
 def small_network(kind: str) -> Comparison:
-    """Return step() of *kind* on the small network."""
+    """Compare ``step`` of *kind* with torch's, on the small network."""
     candidates = {
         engine: finished(optimizer.step, repeats=STEPS)
         for engine, optimizer in torchs(kind, lambda: with_gradients(mnist_cnn())).items()
@@ -123,7 +124,7 @@ def small_network(kind: str) -> Comparison:
 
 
 def large_network(kind: str) -> Comparison:
-    """Return zero_grad, backward and step of *kind* on the large network."""
+    """Compare zero_grad, backward and step of *kind* with torch's, on the large network."""
     images, labels = batch(32)
 
     def measure(optimizer: torch.optim.Optimizer, model: nn.Module) -> Callable[[], float]:

@@ -1,8 +1,8 @@
 """
-Stopping: how soon a job is over once its client has asked, at whatever moment.
+Measures how soon a job ends after its client requests that, at random moments.
 
-A killed job is over within two seconds. A cancelled one is saved first: it gets the time of one
-batch and of one checkpoint on top, which are measured beside it. ::
+A killed job must end within two seconds. A cancelled job is saved first, so it gets in addition the
+time of one batch and one checkpoint, which is measured too. ::
 
     python -m benchmarks.stopping [PHASE...] [--moments 100]
 """
@@ -34,21 +34,21 @@ LIMIT_S = 2.0
 MOMENTS = 100
 SEED = 7
 LARGE = {"kind": "mlp", "hidden": [2048, 2048]}
-"""A network whose batch takes some 50 ms on two cores, and its checkpoint half a second."""
+"""A network for which a batch takes some 50 ms on two cores, and a checkpoint half a second."""
 
 
 @dataclass(frozen=True)
 class Phase:
     """
-    Something a run may be at when its client wants it to end.
+    A phase of a run during which its client requests its end.
 
     Attributes:
-        training: what brings it about.
-        optimizer: the same.
-        dataset: the same.
-        within_s: seconds after its start in which the moment lies.
+        training: the fields of ``training`` with which a job has this phase.
+        optimizer: the job's optimizer.
+        dataset: the job's dataset.
+        within_s: the range of the random moment, in seconds after the job's start.
         full: whether the storage is full meanwhile.
-        saves: whether there is anything to be saved.
+        saves: whether a cancelled run is saved in this phase.
     """
 
     training: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Phase:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The job that is at it."""
+        """The spec of a job with this phase."""
         training = {"steps": 100_000, "seed": 3, "evaluate_every": None, "checkpoint_every": None}
         return {
             "name": "stopping",
@@ -88,7 +88,7 @@ PHASES = {
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("phases", nargs="*", default=list(PHASES))
     parser.add_argument("--moments", type=int, default=MOMENTS)
@@ -104,7 +104,7 @@ def main() -> None:
 
 @contextmanager
 def service() -> Iterator[tuple[Client, FaultyFiles]]:
-    """Give a client of a stack with one worker, whose storage can be full."""
+    """Yield a client for a stack with one worker, and its storage, which can be made full."""
     with tempfile.TemporaryDirectory(prefix="optserve-bench-") as folder:
         home = Path(folder)
         files = FaultyFiles(home / "storage", control=home / "control")
@@ -118,7 +118,7 @@ def service() -> Iterator[tuple[Client, FaultyFiles]]:
 
 
 def show(name: str, client: Client, files: FaultyFiles, moments: int) -> None:
-    """Measure a phase and print its line of the table."""
+    """Measure a phase and print its row of the table."""
     phase, draw = PHASES[name], random.Random(SEED)
     killed = sorted(stopped(client, files, phase, "kill", draw) for _ in range(moments))
     cancelled = sorted(stopped(client, files, phase, "cancel", draw) for _ in range(moments))
@@ -133,14 +133,14 @@ def show(name: str, client: Client, files: FaultyFiles, moments: int) -> None:
 
 
 def p99(ordered: Sequence[float]) -> float:
-    """Return the value that 99 % are not above."""
+    """Return the value that 99 % of *ordered*, which are sorted, do not exceed."""
     return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
 
 
 def stopped(
     client: Client, files: FaultyFiles, phase: Phase, action: str, draw: random.Random
 ) -> float:
-    """Stop a job at a random moment; return the seconds until it was over."""
+    """Stop a job at a random moment; return the seconds until it had ended."""
     took, job = stop(client, files, phase, action, draw.uniform(*phase.within_s))
     assert job.state is State.CANCELLED, job
     return took
@@ -149,7 +149,7 @@ def stopped(
 def stop(
     client: Client, files: FaultyFiles, phase: Phase, action: str, after_s: float
 ) -> tuple[float, Job]:
-    """Start a job, stop it so many seconds later; return how long that took, and the job."""
+    """Start a job, stop it *after_s* seconds later; return the seconds to its end, and the job."""
     if phase.full:
         files.break_with("ENOSPC", match="checkpoints")
     job_id = client.submit(phase.spec).id
@@ -167,7 +167,7 @@ def stop(
 
 
 def batch_and_checkpoint_s(client: Client) -> float:
-    """Return the seconds that a batch and a checkpoint take now, by the history of a job."""
+    """Return the seconds that a batch and a checkpoint take now, from the history of a job."""
     spec = {**PHASES["checkpoint"].spec}
     spec["training"] = {**spec["training"], "steps": 12}
     job_id = client.submit(spec).id

@@ -1,20 +1,21 @@
 """
-What it costs to report every step: ``python -m benchmarks.streaming``.
+Measures the cost of reporting every step: ``python -m benchmarks.streaming``.
 
 Ours: the loop of a worker's attempt, whose rows go to a real server, with its journal, its lease
-and its polls for requests. The peer: the same run's steps, whose reports are thrown away.
+and its polls for requests. The peer: steps of the same run whose reports are discarded.
 
-These processors change their speed by 5 % from one moment to the next, and where memory lies makes
-as much of a difference. So both are one run that takes many short turns: some steps are reported,
-then as many are not, and so on. The clock of reporting stands still in the peer's turns; processor
-time that the reporter's thread uses then, for rows of ours, is added to ours. The lease's thread
-wakes once a second in either's turn. Neither thread's time counts for the peer. A run gives one
-ratio, of all its turns: what happens once a second falls into few of them.
+The speed of these processors varies by 5 % from one moment to the next, and the placement of data
+in memory makes as much of a difference. So both sides are one run, in many short turns: some steps
+are reported, then as many are not, and so on. The clock of the reporter stands still in the peer's
+turns; processor time that the reporter's thread uses then, for rows of ours, is added to ours. The
+lease's thread wakes once a second, in a turn of either side. The time of neither thread counts for
+the peer. A run gives one ratio for all its turns, since an event that occurs once a second falls
+into few of them.
 
-Few machines make a whole step in 0.1 ms. The third job makes half steps, which have no backward
-pass and no update, of as many examples as can be had in 0.1 ms.
+Few machines make a whole step in 0.1 ms. The third job makes half steps, without a backward pass
+and an update, on as many examples as can be processed in 0.1 ms.
 
-A report is made on both sides: what is measured is its way from there to the store.
+Both sides create reports: the measured cost is that of sending them to the store.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ from worker.reporting.retry import RetryingSender
 LEASE_MS = 30_000
 RUNS = 21
 TURNS = 250
-"""Of each side, in each run."""
+"""Number of turns of each side in each run."""
 WARM_TURNS = 25
 THREADS = "lease", "reporter"
 
 BATCH_SIZES = 16, 32, 64, 96, 128, 160, 192, 256, 320, 384
 HALF_STEP_S = 0.87e-4
-"""At most, alone; in turns it becomes 0.1 ms."""
+"""Maximum seconds of a half step that is measured alone; in turns it becomes 0.1 ms."""
 
 Spec = dict[str, Any]
 MakeSteps = Callable[[Run], Iterator[Report]]
@@ -76,14 +77,15 @@ MakeSteps = Callable[[Run], Iterator[Report]]
 
 class Job(NamedTuple):
     """
-    What is trained.
+    A job to train.
 
     Attributes:
-        name: of its steps.
-        spec: returns that of the job, for a run.
-        turn: least steps of a turn, which gets whole epochs, so that both sides shuffle as often.
-        wanted: share of the speed that must be left.
-        make_steps: yields their reports.
+        name: the name for its steps.
+        spec: a function that returns the spec of the job for a run.
+        turn: the minimum number of steps in a turn. A turn has whole epochs, so that both sides
+            shuffle equally often.
+        wanted: the share of the speed that must be left with reporting.
+        make_steps: a function that makes the steps of a run and yields their reports.
     """
 
     name: str
@@ -94,7 +96,7 @@ class Job(NamedTuple):
 
 
 def perceptron() -> Spec:
-    """Return the spec of steps of about 1 ms."""
+    """Return the spec of a job whose steps take about 1 ms."""
     return {
         "model": {"kind": "mlp", "hidden": [288, 288]},
         "dataset": {"kind": "digits", "batch_size": 64},
@@ -103,7 +105,7 @@ def perceptron() -> Spec:
 
 
 def linear(batch_size: int = 16) -> Spec:
-    """Return the spec of the shortest steps there are."""
+    """Return the spec of a job with the shortest possible steps."""
     return {
         "model": {"kind": "mlp", "hidden": []},
         "dataset": {"kind": "digits", "batch_size": batch_size},
@@ -112,7 +114,7 @@ def linear(batch_size: int = 16) -> Spec:
 
 
 def half_steps(run: Run) -> Iterator[Report]:
-    """Yield the reports of steps without a backward pass or an update; the first is a whole one."""
+    """Yield the reports of steps without backward pass and update, after one whole step."""
     first = next(train(run))
     assert isinstance(first, StepReport)
     yield first
@@ -123,7 +125,7 @@ def half_steps(run: Run) -> Iterator[Report]:
 
 
 def halved() -> Spec:
-    """Return the spec whose half steps take as long as they may, at this moment."""
+    """Return the spec whose half steps are the longest that take at most `HALF_STEP_S` now."""
 
     def took_s(batch_size: int) -> float:
         steps = half_steps(Run.start(job_spec(linear(batch_size)).run_spec(), data_dir=Path()))
@@ -133,7 +135,7 @@ def halved() -> Spec:
 
 
 def job_spec(spec: Spec) -> JobSpec:
-    """Return *spec* without an end, evaluations or checkpoints."""
+    """Return the job for *spec*, practically endless, without evaluations and checkpoints."""
     training = {"steps": 10**7, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
     return JobSpec.parse({**spec, "training": training})
 
@@ -146,22 +148,22 @@ JOBS = [
 
 
 class HaltingClock:
-    """A clock that may stand still."""
+    """A clock that can be halted."""
 
     def __init__(self) -> None:
         self._halted_s = 0.0
         self._halted_at: float | None = None
 
     def __call__(self) -> float:
-        """Return seconds, without those for which it stood still."""
+        """Return the time in seconds, without the time for which the clock was halted."""
         return (self._halted_at or time.monotonic()) - self._halted_s
 
     def halt(self) -> None:
-        """Stand still."""
+        """Halt the clock."""
         self._halted_at = time.monotonic()
 
     def go(self) -> None:
-        """Go on."""
+        """Let the clock run again."""
         assert self._halted_at is not None
         self._halted_s += time.monotonic() - self._halted_at
         self._halted_at = None
@@ -169,16 +171,16 @@ class HaltingClock:
 
 class Turns:
     """
-    The steps of a run, of which every other turn goes unreported.
+    Divides the steps of a run into turns, and reports every other turn.
 
     Args:
-        job: what is trained.
-        clock: stands still in the peer's turns.
+        job: the job that is trained.
+        clock: the clock of the reporter, which is halted in the peer's turns.
 
     Attributes:
-        ours: seconds of each turn of ours.
-        peer: seconds of each turn of the peer, which follows.
-        num_steps: of a turn.
+        ours: the seconds of each reported turn.
+        peer: the seconds of the unreported turn after each reported one.
+        num_steps: the number of steps in a turn.
     """
 
     def __init__(self, job: Job, clock: HaltingClock) -> None:
@@ -187,7 +189,7 @@ class Turns:
         self._job, self._clock = job, clock
 
     def train(self, run: Run) -> Iterator[Report]:
-        """Yield the reports of ours; their numbers follow each other."""
+        """Yield the reports of the reported turns, with consecutive step numbers."""
         epoch = run.spec.steps_per_epoch
         turn = self.num_steps = math.ceil(self._job.turn / epoch) * epoch
         steps = self._job.make_steps(run)
@@ -212,12 +214,12 @@ class Turns:
 
 
 def passed_on(reports: Iterator[Report]) -> Iterator[Report]:
-    """Yield *reports*, at the cost that ours has for taking turns."""
+    """Yield *reports* unchanged, at the same cost as the ``yield from`` for our turns."""
     yield from reports
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     torch.set_num_threads(1)
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
@@ -229,7 +231,7 @@ def main() -> None:
 
 
 def measure(client: redis.Redis, home: Path, job: Job) -> Comparison:
-    """Compare the loop that reports with the loop that does not."""
+    """Compare the loop with reporting and the loop without it."""
     ours, peer, step_s = list[float](), list[float](), list[float]()
     for _ in range(RUNS):
         turns = reporting(client, home, job)
@@ -242,7 +244,7 @@ def measure(client: redis.Redis, home: Path, job: Job) -> Comparison:
 
 
 def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
-    """Train a run, the steps of every other turn reaching the store."""
+    """Train a run in turns, and report every other turn to the store; return the turns."""
     spec = job_spec(job.spec())
     run = Run.start(spec.run_spec(), data_dir=Path())
     (claim, record), settings, leaving = claimed(client, spec), Settings(), threading.Event()
@@ -271,7 +273,7 @@ def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
 
 
 def claimed(client: redis.Redis, spec: JobSpec) -> tuple[Claim, Record]:
-    """Return the claim on a new job of *spec*, and its record."""
+    """Submit and claim a job with *spec*; return the claim and the job's record."""
     call = calls.submit("local", new_id(), new_fields(spec), idempotency_key="", body_sha="")
     send(client, call)
     token = new_id()

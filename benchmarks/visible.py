@@ -1,9 +1,9 @@
 """
-From a step to its row at an HTTP client: ``python -m benchmarks.visible``.
+Measures the time from a step to its row at a client: ``python -m benchmarks.visible``.
 
 A real stack trains jobs of about 1,000 steps a second, which one client follows by server-sent
-events. The trainer notes when each step was made (`benchmarks.clocked`), the client when it has the
-row, parsed; both look at the clock of the same machine. Every row counts, the first ones too.
+events. The trainer records when each step was made (`benchmarks.clocked`), and the client when it
+has parsed the row, both by the clock of the same machine. Every row counts, even the first ones.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "evaluated every epoch (default)": {},
     "never evaluated": {"evaluate_every": None},
 }
-"""Saved every 500 steps. Rows go with each evaluation; without any, ten times a second."""
+"""Rows are sent with each evaluation; without evaluations, ten times a second. All save every 500
+steps."""
 WANTED = {50: 0.1, 99: 0.3}
-"""Percentile to seconds."""
+"""Percentile -> wanted maximum in seconds."""
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     with tempfile.TemporaryDirectory(prefix="optserve-bench-") as home:
         times = Path(home) / "times"
         os.environ[TIMES] = str(times)
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def measure(client: Client, times: Path, training: dict[str, Any]) -> str:
-    """Train a job, follow it, and return how late its steps arrived, as a line of text."""
+    """Train a job and follow it; return a line of text about how late its rows arrived."""
     job = {**JOB, "training": {"steps": STEPS, "device": "cpu", **training}}
     seen = array("d", bytes(8 * STEPS))
     for update in client.follow(client.submit(job).id):

@@ -1,14 +1,14 @@
 """
-Many who watch: ``python -m benchmarks.watchers``, ``... --seconds 10`` for a short look.
+Measures streams to many clients: ``python -m benchmarks.watchers [--seconds 10]``.
 
-1,000 clients follow 20 jobs, 50 each, as server-sent events from one API process, while each job
-makes 100 steps a second, which a process of its own stores through the real function, ten at a
-time. Each step carries the time when it was made; the clients, in another process that does no more
-than that, check that each has every step once, and how late it is, and count what each got in the
-end. Beside them, somebody polls.
+1,000 clients follow 20 jobs, 50 clients per job, as server-sent events from one API process. Each
+job makes 100 steps a second, which a separate process stores through the real function, ten at a
+time. Each step contains the time at which it was made. The clients, in another process that does
+nothing else, check that each gets every step once, measure how late it is, and count the steps.
+Meanwhile, another client polls.
 
 The floor is a bare uvicorn application that sends as many prepared bytes to as many clients as
-often: what the same work costs without a store, a job or a step.
+often: the cost of the same work without a store, jobs and steps.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ JOBS = 20
 WATCHERS = 1000
 POLL_S = 0.05
 LEAD_S = 1.0
-"""Seconds between the first steps of the client that was served last and the first measurement."""
+"""Seconds from the moment at which the last client got its first steps to the measurement."""
 SPEC: dict[str, Any] = {
     "model": {"kind": "mlp"},
     "dataset": {"kind": "digits"},
@@ -53,11 +53,11 @@ SPEC: dict[str, Any] = {
 WANTED = {"lag p99": 1.0, "poll p99": 0.1}
 WANTED_RSS = 150e6
 LATE_S = 3.0
-"""Seconds before the end up to which a client must have every step: later ones may be under way."""
+"""Seconds before the end of the measurement; steps made later may still be on their way."""
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--watchers", type=int, default=WATCHERS)
@@ -90,7 +90,7 @@ def _wanted(found: float, wanted: float | None) -> str:
 
 
 def steps_wanted(found: Mapping[str, Any]) -> int:
-    """Return how many steps each client must have."""
+    """Return the number of steps that each client must have received."""
     return int(STEPS_PER_S * (found["seconds"] - LATE_S))
 
 
@@ -101,7 +101,7 @@ def _share(found: Mapping[str, Any]) -> str:
 
 
 def service(watchers: int, seconds: float) -> dict[str, Any]:
-    """Return what was measured of the service."""
+    """Return the measurements of the service."""
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         stack.running(home=Path(home), port=0, workers=0) as running,
@@ -131,7 +131,7 @@ def service(watchers: int, seconds: float) -> dict[str, Any]:
 
 
 def submit(client: redis.Redis) -> str:
-    """Put a job into the queue."""
+    """Put a job into the queue; return its id."""
     call = calls.submit(
         "local", new_id(), new_fields(JobSpec.parse(SPEC)), idempotency_key="", body_sha=""
     )
@@ -139,7 +139,7 @@ def submit(client: redis.Redis) -> str:
 
 
 def _polled(url: str, ids: Sequence[str], *, rounds: int) -> list[float]:
-    """Poll the jobs in turn, a tenth of a second of steps each time; return how long it took."""
+    """Poll the jobs in turn, *rounds* times in all; return the duration of each poll in seconds."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     after, times = dict.fromkeys(ids, -1), []
     for i in range(rounds):
@@ -155,7 +155,7 @@ def _polled(url: str, ids: Sequence[str], *, rounds: int) -> list[float]:
 
 
 def floor(watchers: int, seconds: float, ours: dict[str, Any]) -> dict[str, Any]:
-    """Return what it costs a bare application to send as many bytes as often."""
+    """Return the measurements of a bare application that sends as many bytes as often."""
     port = listening_port("127.0.0.1", 0)
     every_s = watchers * ours["seconds"] / ours["events"]
     size = ours["bytes"] // ours["events"]

@@ -13,10 +13,10 @@ from store.storage.storage import Storage
 
 class Archive:
     """
-    Round that moves the rows of ended jobs to files. If that fails, they stay in Redis.
+    Round that moves the rows of ended jobs to files. If moving fails, the rows stay in Redis.
 
     Args:
-        check: tells whether the storage can be used.
+        check: the check whether the storage can be used.
     """
 
     name = "archive"
@@ -37,10 +37,10 @@ class Archive:
 
 class Histories:
     """
-    Round that moves older entries of long histories to files. If that fails, they stay in Redis.
+    Round that moves older entries of long histories to files. If moving fails, they stay in Redis.
 
     Args:
-        check: tells whether the storage can be used.
+        check: the check whether the storage can be used.
     """
 
     name = "histories"

@@ -22,8 +22,8 @@ PER_ROUND = 20
 # result of the first.
 PAUSE_MS = 60_000
 """
-Milliseconds for which a job that one process handles is not given to another process. After that it
-may be, since the first process may have failed or died.
+Milliseconds for which a job that one process handles is not given to another process. After that,
+another process may get the job, since the first one may have failed or died.
 """
 Work = Callable[[redis.Redis, Storage, str, str], None]
 
@@ -37,9 +37,9 @@ def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
     round, since the other members would fail too.
 
     Args:
-        check: decides whether an error is the storage's or the member's.
+        check: the check that tells whether the storage or the member caused an error.
         kind: the kind of work, as in `store.jobs.calls.SetAside`.
-        member: the member that the block handles; mostly ``tenant/id`` of a job.
+        member: the entry in Redis that the block handles; mostly ``tenant/id`` of a job.
     """
     try:
         yield

@@ -51,8 +51,8 @@ class Orphans:
     Args:
         client: the Redis client.
         storage: the storage that holds the files.
-        check: tells whether the storage can be used, and whether it belongs to this service.
-        clock: returns the time in seconds; must never go back.
+        check: the check whether the storage can be used, and belongs to this service.
+        clock: function that returns the time in seconds, which must never go back.
     """
 
     name = "orphans"
@@ -109,7 +109,7 @@ class Orphans:
                 self._delete(entry)
 
     def _tidy_archive(self, folder: str, needed: list[str]) -> None:
-        """Delete archive files that no record points to, once other archive files are recorded."""
+        """Delete archive files that the record does not point to, once it points to other ones."""
         if not is_needed(folder, needed):
             return  # a process may be about to point the record at a file in this folder
         for name in self._storage.entries(folder):

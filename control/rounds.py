@@ -68,7 +68,7 @@ def rounds_of(
         client: the Redis client that all rounds use, from several threads.
         storage: the storage that holds the files of all jobs.
         settings: the settings for the lease and for retention.
-        clock: returns the time in seconds; must never go back.
+        clock: function that returns the time in seconds, which must never go back.
     """
     # One check for all rounds: otherwise four rounds would each write and flush a file every second
     # to learn the same. It also marks a new storage with the store's name, before any round moves

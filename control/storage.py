@@ -30,7 +30,7 @@ class StorageCheck:
     Args:
         client: the Redis client.
         storage: the storage to check.
-        clock: returns the time in seconds; must never go back.
+        clock: function that returns the time in seconds, which must never go back.
 
     Attributes:
         client: the Redis client.
@@ -59,13 +59,13 @@ class StorageCheck:
 
     def is_at_fault(self, error: Exception) -> bool:
         """
-        Return whether the storage is what failed, and not the files of one job.
+        Return whether the storage caused *error*, and not the files of one job.
 
-        The same error may come of either (EIO of a bad folder, or of a disk), so it is tried anew.
+        Either can cause the same error (EIO, for example), so the storage is checked again.
         """
         if not isinstance(error, OSError):
             return False
-        # Not tried: it counts as usable when it is full, since files can still be deleted.
+        # Not checked again: a full storage counts as usable, since files can still be deleted.
         if error.errno in FULL:
             return True
         with self._lock:

@@ -17,7 +17,7 @@ CALLS_PER_ROUND = 5
 
 
 class Labels:
-    """Round that indexes, by their labels, the jobs that a release without this index accepted."""
+    """Round that adds the jobs that earlier releases accepted to the index of jobs by label."""
 
     name = "labels"
     period_s = 1.0

@@ -1,5 +1,5 @@
 """
-The errors that a client is told of, each with its HTTP status and code.
+The errors that the API reports to clients, each with its HTTP status and code.
 
     JobError
       JobNotFound            404  no such job, or another tenant's
@@ -9,7 +9,7 @@ The errors that a client is told of, each with its HTTP status and code.
       JobRunning             409  a worker is training the job: pause the job first
       JobEnded               409  the job's state is final
       RowsWereTruncated      409  steps that the client has read were truncated since
-      NotAcceptable          406  no representation of the resource is one that Accept allows
+      NotAcceptable          406  Accept allows no representation of the resource
       IdempotencyConflict    422  the Idempotency-Key was used before, with another body
       RecordUnreadable       500  the job's record in Redis is damaged
       RecordTooNew           503  a newer release has written the job's record
@@ -163,12 +163,12 @@ class RecordTooNew(JobError, redis.ResponseError):
 
     # 503 and not 500: nothing is damaged, and a process that runs the newer release can answer the
     # request.
-    status, code, title = 503, "record_too_new", "The job is a newer release's"
+    status, code, title = 503, "record_too_new", "The job's record is too new"
 
     def __init__(self, found: str, known: int) -> None:
         super().__init__(
             f"a newer release of optserve has written the job's record (format {found}; this "
-            f"release knows formats up to {known}): send the request to a service that runs it"
+            f"release knows formats up to {known}): send the request to a service with that release"
         )
 
 
@@ -176,7 +176,7 @@ class ArchiveUnreadable(JobError):
     """A file that holds the steps or the history of a job is missing or damaged."""
 
     # 500 and not 503: a file with the wrong content stays wrong, however often it is read.
-    status, code, title = 500, "archive_unreadable", "What is kept of the job cannot be read"
+    status, code, title = 500, "archive_unreadable", "A file of the job cannot be read"
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"the file {path} in the storage {why}")

@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     """File that holds the password for the Redis server, so that OPTSERVE_REDIS_URL need not
     contain it. Unlike an environment variable, a file is not shown by `ps` or `docker inspect`."""
     data: Path | None = None
-    """Folder that holds the datasets, one folder for each; it is only read. Default: `data` in
-    OPTSERVE_HOME."""
+    """Folder that holds the datasets, one folder for each; the service only reads it. Default:
+    `data` in OPTSERVE_HOME."""
     storage: Path | None = None
     """Folder that holds checkpoints, artifacts and archived metrics, shared by API and workers.
     Default: `storage` in OPTSERVE_HOME."""

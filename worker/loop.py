@@ -40,7 +40,7 @@ ANSWER_S = 10.0
 LEAVE_S = 2.0
 """Seconds that a worker that is stopping waits for its last heartbeat, and then for the store."""
 POLL_S = 0.75
-"""Seconds between two checks of the worker whether its job is to be killed. The trainer checks too,
+"""Seconds between two checks by the worker for a request to kill its job. The trainer checks too,
 but not during a long call into C, and a kill has to take effect within two seconds."""
 
 
@@ -115,8 +115,8 @@ class WorkerLoop:
         # First, since a heartbeat after `bye` would list this worker for another 20 s.
         self._gone.set()
         self._trainers.close()
-        # One that has been sent may arrive after `bye`. There is no time for one that the store
-        # does not answer.
+        # A heartbeat in flight could arrive after `bye`, so its end is awaited; but not for long,
+        # in case the store does not respond.
         if self._presence.is_alive():
             self._presence.join(LEAVE_S)
         try:

@@ -43,7 +43,7 @@ def install(app: FastAPI) -> None:
 
 
 class _Schema:
-    """The OpenAPI schema as JSON, made at the first request for it, which takes seconds."""
+    """The OpenAPI schema as JSON, made at the first request, since making it takes seconds."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app, self._lock = app, asyncio.Lock()
@@ -85,7 +85,7 @@ def _html(title: str) -> str:
 
 
 def _policy(html: str) -> str:
-    """Return the content security policy for *html*: only its inline script and our own files."""
+    """Return the content security policy: only the inline script of *html* and our own files."""
     # A newer FastAPI whose page has another number of inline scripts fails here, when the
     # application is made: a script without its hash in the policy would leave the page empty.
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)

@@ -19,7 +19,7 @@ PORTS = {"http": ":80", "https": ":443"}
 
 class SameOrigin:
     """
-    Middleware that refuses requests from pages of other sites if they could change something.
+    Middleware that refuses requests that pages of other sites send and that could change something.
 
     A browser lets any page send a POST without a body to any address, and that is enough to cancel
     a job. But the browser declares the origin of the request in ``Sec-Fetch-Site`` or, if that is
@@ -57,7 +57,7 @@ def _netloc(origin: str) -> str:
 
 
 def _without_port(netloc: str, origin: str) -> str:
-    """Return *netloc* without its port, if that is the default port for the scheme of *origin*."""
+    """Return *netloc*, without its port if the port is the default for the scheme of *origin*."""
     # The Host header contains no scheme, and behind a proxy that ends TLS the scheme is not this
     # server's: only the origin tells which port is the default.
     return netloc.lower().removesuffix(PORTS.get(origin.partition("://")[0].lower(), ""))

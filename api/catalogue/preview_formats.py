@@ -1,4 +1,4 @@
-"""Writes previews as JSON, CSV or SVG, in parts: half a million numbers would be a huge string."""
+"""Encodes previews as JSON, CSV or SVG, in parts: half a million numbers would be a huge string."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def curves_of(spec: PreviewSpec) -> list[Curve]:
     Return the curves of *spec*: the schedule's own curve, then a curve for each group.
 
     Raises:
-        SpecError: a curve is not finite at some step.
+        SpecError: a curve has a value that is not finite.
     """
     total, per_epoch = spec.total_steps, spec.steps_per_epoch
     steps = np.arange(total)
@@ -63,7 +63,7 @@ def curves_of(spec: PreviewSpec) -> list[Curve]:
 
 
 def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
-    """Yield the parts of a `SchedulePreview` as JSON."""
+    """Yield a `SchedulePreview` as JSON, in parts."""
     whole, *groups = curves
     known = dict(_summary(whole))
     empty = SchedulePreview(**known, total_steps=spec.total_steps, groups=[])
@@ -77,7 +77,7 @@ def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
 
 
 def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
-    """Yield a CSV header and a line per step, many at a time; names are quoted where needed."""
+    """Yield a CSV header, then a line per step, many lines at a time; quote names if needed."""
     head = io.StringIO()
     names = [curve.name for curve in curves]
     csv.writer(head, lineterminator="\n").writerow(["step", *names])
@@ -91,7 +91,7 @@ def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
 
 
 def as_svg(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
-    """Yield the parts of an SVG picture of the curves."""
+    """Yield an SVG picture of the curves, in parts."""
     title = f"{spec.schedule.kind}, {spec.total_steps} steps"
     yield from svg_parts({curve.name: curve.values for curve in curves}, title=title)
 

@@ -113,11 +113,11 @@ ANY_SCHEDULE: dict[str, Any] = {
     "required": ["kind"],
     "description": "A schedule, as /v1/schedules/{kind} describes it.",
 }
-"""Stands for the schema of a nested schedule: in full, a list would be 20 times as long."""
+"""Stands for a nested schedule's schema: with full schemas, lists would be 20 times as long."""
 
 
 def _schema(spec: type[Spec]) -> dict[str, Any]:
-    """Return the JSON schema of *spec*; for nested schedules it refers to the catalogue."""
+    """Return the JSON schema of *spec*; nested schedules refer to the catalogue."""
     schema = spec.model_json_schema()
     definitions = schema.pop("$defs", {})
     # A model that refers to itself, such as a schedule that contains others, is one of its own

@@ -35,10 +35,10 @@ class Bodies:
     """
     The request bodies that this process holds.
 
-    A body counts from its first byte until the response begins. While the total exceeds the limit,
-    requests with incomplete bodies are refused one by one: each time the oldest such request from
-    the address whose bodies are largest together. Requests with complete bodies are never refused:
-    they are being worked on, or wait for a thread, which does not take long
+    A body is counted from the arrival of its first byte until the response begins. While the total
+    exceeds the limit, requests with incomplete bodies are refused one by one: each time the oldest
+    such request from the address whose bodies are largest together. Requests with complete bodies
+    are never refused: they are being processed, or wait for a thread, which does not take long
     (`api/http/thread_pool.py`). A small body arrives in one piece, so its request is not refused,
     however many bytes are held.
 
@@ -112,7 +112,7 @@ class Bodies:
 
 
 def until_answered(app: ASGI3Application, forget: Callable[[], None]) -> ASGI3Application:
-    """Return *app*, wrapped to call *forget* when the response begins or *app* fails before."""
+    """Return *app*, wrapped to call *forget* when the response begins and when *app* ends."""
 
     # Called in both cases: an application that raises an error before it sends anything would
     # otherwise leave the body counted for good.

@@ -1,4 +1,4 @@
-"""The TCP connection of a client, as responses use it."""
+"""The TCP connection of a client, for the responses that are sent on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from starlette.types import Scope
 
 UNSENT_BYTES = 16 * 1024
-"""Bytes that may wait for a client that does not read: in this process, and again in the kernel."""
+"""Maximum bytes that wait for a client that does not read: in this process, and in the kernel."""
 SILENT_S = 20
 """Seconds after which the connection fails if data waits for the client and the client's machine
 acknowledges nothing, or accepts no more."""

@@ -87,7 +87,7 @@ class Connections:
         return len(self._open)
 
     def add(self, connection: Connection) -> Refusal | None:
-        """Count a new connection; if there are too many, return the refusal to send, else None."""
+        """Count a new connection; return the refusal if there are too many, else None."""
         exceeded = self._exceeded(connection.peer)
         if exceeded is None:
             self._open.add(connection)
@@ -134,7 +134,7 @@ class Connections:
         self._limit_unsent()
 
     def _exceeded(self, peer: str) -> tuple[str, int] | None:
-        """Return name and value of the limit that a new connection from *peer* exceeds, or None."""
+        """Return the name and value of the limit that one more connection exceeds, or None."""
         if self.num_open >= self.limits.total:
             return ALL, self.limits.total
         if self._of_peers[peer] >= self.limits.per_peer:
@@ -142,7 +142,7 @@ class Connections:
         return None
 
     def _limit_unsent(self) -> None:
-        """Abort the clients that have not read for longest, until few enough bytes are unsent."""
+        """Abort connections until unsent bytes are within the limit, the longest unread first."""
         waiting = [(each, size) for each in self._open if (size := each.unsent)]
         total = sum(size for _, size in waiting)
         for connection, size in sorted(waiting, key=lambda found: found[0].unread_since):

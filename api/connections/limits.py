@@ -42,7 +42,7 @@ class Limits:
         idle_s: seconds that a connection may stay open without a further request.
         stall_s: seconds in which a client must read `MIN_READ_BYTES` of a response.
         unsent_bytes: maximum size of the unsent parts of all responses together.
-        total_body_bytes: maximum size of the bodies of all requests without a response so far.
+        total_body_bytes: maximum total size of the bodies of requests whose response has not begun.
         total: maximum number of connections.
         per_peer: maximum number of connections from one address; with IPv6, one /64 network.
     """
@@ -85,7 +85,7 @@ class Limits:
 
 
 def _total(wanted: int | None) -> int:
-    """Return the maximum number of connections with which descriptors cannot run out."""
+    """Return the limit *wanted*, or its default, lowered so that descriptors cannot run out."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # At least half is for clients: of very few descriptors, the reserve would leave none.
     possible = descriptors - min(RESERVED, descriptors // 2)

@@ -139,8 +139,8 @@ def malformed(began: bytes, what: str) -> Refusal:
     Return the refusal of data that is not a request.
 
     Args:
-        began: the first bytes on the connection, which show another protocol.
-        what: the error in the data, for HTTP/1.1.
+        began: the first bytes on the connection, which identify HTTP/2 and TLS.
+        what: the error in the data if the protocol is HTTP/1.1.
     """
     if began.startswith(HTTP_2):
         what = "it is HTTP/2, and must be HTTP/1.1"
@@ -172,7 +172,7 @@ def pipelined(limit: int) -> Refusal:
 
 
 def too_many(limit: int, *, of_peer: bool) -> Refusal:
-    """Return the refusal of a connection beyond *limit*, the limit per address if *of_peer*."""
+    """Return the refusal of a connection beyond *limit*, which is per address if *of_peer*."""
     whose = "from your address " if of_peer else ""
     return _refusal(
         None,

@@ -21,7 +21,7 @@ METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
 class BadBody(Exception):
-    """A body is rejected before validation: incomplete, too large, of another type, or not JSON."""
+    """A body is incomplete, too large, of an unsupported type, or not strict JSON."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -30,7 +30,7 @@ class BadBody(Exception):
 
 class StrictBody:
     """
-    Middleware that rejects request bodies that are too large, of another type, or not strict JSON.
+    Middleware that rejects bodies that are too large, of an unsupported type, or not strict JSON.
 
     Strict JSON excludes bodies that are not UTF-8, duplicate names in an object, NaN, infinities
     and numbers that overflow to infinity, deep nesting, and too many objects and lists. The size is

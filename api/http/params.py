@@ -27,7 +27,7 @@ Accept = Annotated[str, Header(description="The preferred media types.")]
 LABEL = "label."
 """Prefix of the query parameters that filter by label."""
 FILTERED = "/v1/jobs"
-"""The route that can be filtered by label."""
+"""Path of the route whose results can be filtered by label."""
 
 
 async def only_known(request: Request) -> None:
@@ -72,13 +72,13 @@ async def require_no_body(request: Request) -> None:
 
 def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
     """
-    Return the validation error for a cursor that is beyond its limit, worded as pydantic does.
+    Return the validation error for a cursor beyond its limit, with pydantic's own text.
 
     Args:
         rule: pydantic's type of the error, such as ``less_than``.
         name: the name of the query parameter.
         value: the value of the query parameter.
-        limit: the limit, under the name that *rule* has for it.
+        limit: the limit, under pydantic's name for the limit of *rule*, such as ``lt``.
     """
     details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
     return RequestValidationError([details])

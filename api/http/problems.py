@@ -110,7 +110,7 @@ async def _spec_error(request: Request, error: Exception) -> Response:
 
 
 def _invalid_param(details: ErrorDetails, body: object) -> InvalidParam:
-    """Return one of pydantic's errors; its path omits the source of the value (body, query)."""
+    """Return one of pydantic's errors for the response, without the source (body, query)."""
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
     (problem,), _ = problems([bare], body if source == "body" else None)

@@ -35,7 +35,7 @@ MAX_WAITING_PER_CLIENT = 32
 TIMEOUT_S = 20.0
 """Seconds that a request waits for a thread; after that it gets 503."""
 BODY, BODY_SIZE = "optserve.body", "optserve.body_size"
-"""Keys in an ASGI scope: of the parsed request body, and of the size of the body in bytes."""
+"""Keys in an ASGI scope: for the parsed request body, and for the size of the body in bytes."""
 SMALL = 2048
 """Up to this many bytes of JSON are processed on the event loop: that is faster than waking a
 thread."""
@@ -79,7 +79,7 @@ class FairSemaphore:
         Wait for the semaphore, and hold it for as long as the context lasts.
 
         Args:
-            client: the client whose turn this is.
+            client: the client that takes a turn.
             must: whether to wait without limits. True for a response that has begun, which can no
                 longer become an error.
 
@@ -174,11 +174,11 @@ class FairThreadPool:
 
 class RequestThreads:
     """
-    The thread pool as one request uses it.
+    The thread pool, for use by one request.
 
     Args:
         pool: the thread pool of this process.
-        client: address of the client that sent the request, and whose turns it uses.
+        client: address of the client that sent the request; the request takes this client's turns.
         size: size of the request body, in bytes.
     """
 

@@ -59,7 +59,7 @@ class JobAction:
 
         Args:
             call: the call of the store's function that makes the change.
-            what: the change, for errors: "only a queued or paused job can ...".
+            what: the change, as the end of the error "only a queued or paused job can ...".
 
         Raises:
             JobNotFound: there is no such job.
@@ -116,7 +116,7 @@ async def restart_job(action: Action) -> Response:
     The job's steps, checkpoints and fingerprint are deleted; the history records how many steps
     there were. The fingerprint is the processor, versions, threads and engine, which determine the
     exact bits of results. Use this when no worker with the job's fingerprint is left (`waiting_for:
-    fingerprint`) and all steps must be computed with the same bits. A running job is refused: pause
+    fingerprint`) and all results must be reproducible bit for bit. A running job is refused: pause
     it first.
     """
     call = calls.restart(action.tenant, action.job_id)
@@ -133,8 +133,8 @@ async def accept_other_bits(action: Action) -> Response:
     the previous worker would have computed, so `bitwise` is false from then on. Steps after the
     checkpoint are truncated, since they are computed again and may differ; the history records how
     many there were. Use this when no worker with the fingerprint is left (`waiting_for:
-    fingerprint`) and the steps so far matter more than equal bits. A job that is not bound to a
-    fingerprint is left unchanged. A running job is refused: pause it first.
+    fingerprint`) and keeping the steps so far matters more than bit-for-bit equal results. A job
+    that is not bound to a fingerprint is left unchanged. A running job is refused: pause it first.
     """
     call = calls.accept(action.tenant, action.job_id)
     return await action.change(call, "continue on a worker with another fingerprint")

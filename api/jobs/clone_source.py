@@ -44,7 +44,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
     Return the pointer to the checkpoint of *parent* from which *clone* starts.
 
     Raises:
-        NothingToClone: *parent* has no checkpoint, or no best checkpoint.
+        NothingToClone: *parent* has no checkpoint, or no best one although *clone* requests it.
         SpecError: no checkpoint at the requested step is retained, or *clone* keeps the optimizer's
             state and the checkpoint has none.
     """

@@ -39,7 +39,7 @@ from store.storage.starting_state import Gone
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=SpecBodyRoute)
 
 TRIES = 5
-"""Attempts to copy a checkpoint; the parent may delete it meanwhile, and is then read again."""
+"""Maximum attempts to copy a checkpoint. If the file is gone, the parent's record is read again."""
 
 
 class Cloner:
@@ -80,7 +80,7 @@ class Cloner:
         return submitted
 
     async def _starting_state(self, clone: CloneSpec, spec: JobSpec, new: str) -> StartingState:
-        """Copy the checkpoint that the clone starts from; return where the copy is."""
+        """Copy the checkpoint that the clone starts from; return the clone's starting state."""
         for _ in range(TRIES):
             parent = await self._parent()
             source = source_of(parent, clone)
@@ -100,7 +100,7 @@ class Cloner:
         )
 
     async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
-        """Copy *source* for the job *new* and return the copy; on cancellation, remove it again."""
+        """Copy *source* for the job *new*; return a pointer to the copy. Delete it if cancelled."""
         files, unwanted = self._files, threading.Event()
         # The time limit for the copy grows with the size of the file.
         size = await files.read(source.path, 0, files.storage.size, source.path)
@@ -121,7 +121,7 @@ class Cloner:
             raise
 
     async def _discard(self, new: str) -> None:
-        """Remove the copy for *new*, a job that was not made; if this fails, it is an orphan."""
+        """Remove the copy for *new*, a job that was not created; a remaining copy is an orphan."""
         files = self._files
         with suppress(StorageUnavailable):
             await files.copy(new, 0, starting_state.forget, files.storage, self._tenant, new)

@@ -67,7 +67,7 @@ class Rows:
         self.last, self.size = job_id, self.size + len(text) + 1
 
     def page(self, rest: str | None) -> bytes:
-        """Return the page as JSON. *rest* is the cursor for the next page, if all rows fit."""
+        """Return the page as JSON; *rest* is the next page's cursor (or None) if all rows fit."""
         # Joined by hand: the rows are JSON already, and parsing 4 MiB again would take long.
         after = self.last if self.full else rest
         end = b'"has_more":false,"next":null}' if after is None else _more(after)

@@ -53,8 +53,8 @@ async def export(store: Store, record: Record, form: ExportForm, wanted: Extract
     """
     Return the response that streams the *wanted* part of a job's rows.
 
-    The first rows are read before the response begins: errors until then are raised, and if rows
-    are truncated until then, the export starts over. Later errors and truncations abort the
+    The first rows are read before the response begins. Errors before that are raised, and if rows
+    are truncated before that, the export starts over. Later errors and truncations abort the
     connection, so that a client never takes a part for the whole export.
     """
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}

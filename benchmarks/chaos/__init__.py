@@ -1,1 +1,1 @@
-"""A soak of crashes: jobs whose processes are killed and stopped, and the proof that none minds."""
+"""A soak test: kills and stops processes while jobs train, and checks that no result changes."""

@@ -1,4 +1,4 @@
-"""The soak itself: jobs are posted, processes hurt meanwhile, and in the end all is compared."""
+"""The soak test: posts jobs, kills and stops processes meanwhile, and compares the results."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from optserve.contract.answers.jobs import Job
 Answer = TypeVar("Answer")
 
 OUTSTANDING, FEWEST = 12, 2
-"""Jobs that were posted and have not ended, at a time; and where the strikes have fallen behind."""
+"""Maximum number of posted jobs that have not ended: usually, and while strikes are behind plan."""
 STRUCK_SHARE = 0.75
-"""Share of the jobs within which all strikes are due: the last jobs are for those that are late."""
+"""Share of the jobs within which all strikes are due; late strikes are made in the last jobs."""
 TICK_S, LOOK_S = 0.02, 0.2
 READY_S = 30.0
-"""Seconds that new trainers may take to be ready, all cores being busy with them."""
+"""Seconds that new trainers may take to be ready while they occupy all cores."""
 ARCHIVED_S = 180.0
-"""Seconds until all that has ended must be archived: one try that was interrupted is left alone for
-a minute."""
+"""Seconds within which all ended jobs must be archived: an interrupted try is repeated only after a
+minute."""
 TIDY_S, TIDY_PER_JOB_S = 60.0, 0.1
-"""Seconds until files that nobody needs must be gone."""
+"""Seconds within which unneeded files must be deleted, and further seconds per job."""
 
 
 @dataclass(frozen=True)
 class Campaign:
     """
-    A soak that is about to begin.
+    The parameters of a soak test.
 
     Attributes:
-        url: of the service.
-        name: the value of its jobs' label.
-        seed: of everything random.
-        num_jobs: how many.
-        minutes: after so many it must be over.
-        num_kills: see `plan`.
-        lease_s: of the service.
-        victims: who may be hurt.
-        unfinished: files of the service, if all of it may be hurt.
-        supervise: starts again what has died; called all the time, from one thread.
+        url: the URL of the service.
+        name: the value of the label of its jobs.
+        seed: the seed of all random choices.
+        num_jobs: the number of jobs.
+        minutes: the time limit in minutes.
+        num_kills: the number of SIGKILLs; see `plan`.
+        lease_s: the lease of the service, in seconds.
+        victims: the processes that may be struck (killed or stopped).
+        unfinished: the service's files without a record; None if only trainers may be struck.
+        supervise: a function that restarts what has died; called repeatedly, from one thread.
     """
 
     url: str
@@ -68,7 +68,7 @@ class Campaign:
     supervise: Callable[[], None]
 
     def run(self) -> Report:
-        """Do it all; the report says what was wrong."""
+        """Run the soak test; return its report, which lists everything that was wrong."""
         with Client(self.url, retry_for_s=PATIENCE_S) as client:
             return _Run(self, client).report()
 
@@ -116,7 +116,7 @@ class _Run:
         return report
 
     def _trained(self, kinds: Iterable[str], parents: dict[str, Story]) -> dict[str, Story]:
-        """Return the stories of jobs, one of each kind, that nobody disturbs."""
+        """Train one job of each of *kinds* without strikes; return the stories by kind."""
         ids = {kind: story.job.id for kind, story in parents.items()}
         jobs = {kind: post(self._client, kind, self._campaign.name, ids) for kind in kinds}
         for job in jobs.values():
@@ -135,7 +135,7 @@ class _Run:
     # ------------------------------------------------------------------------ while it lasts
 
     def _soak(self, posting: Posting) -> None:
-        """Give out all jobs, and strike, until the last one has ended."""
+        """Post all jobs and strike, until the last job has ended."""
         waiting = set(range(self._campaign.num_jobs))
         looked = 0.0
         while waiting and time.monotonic() < self._deadline:
@@ -163,17 +163,17 @@ class _Run:
         return True
 
     def _due(self, jobs: int) -> bool:
-        """Return whether, for so many jobs, more strikes are due than were done."""
+        """Return whether fewer strikes were made than are due once *jobs* jobs have ended."""
         done = self._num_strikes - self._striker.left
         share = jobs / (STRUCK_SHARE * self._campaign.num_jobs)
         return done < min(share, 1.0) * self._num_strikes
 
     def _outstanding(self, ended: int) -> int:
-        """Return how many jobs may be posted that have not ended, if so many have."""
+        """Return the maximum number of unfinished posted jobs once *ended* jobs have ended."""
         return FEWEST if self._due(ended) else OUTSTANDING
 
     def _strike(self, ended: int, posting: Posting) -> None:
-        """Hurt somebody if that many jobs have ended that it is time to."""
+        """Make the next strike, if it is due once *ended* jobs have ended."""
         if time.monotonic() < self._next_strike or not self._due(ended + OUTSTANDING):
             return
         api = self._campaign.victims.find("api")
@@ -185,13 +185,13 @@ class _Run:
             kind = self._striker.strike(lambda: self._quietly(self._client.workers) or [])
         if kind in AWAY and self._away_since is None:
             self._away_since = time.time()
-            # Without its stack, it answers for another moment.
+            # Without its stack, the API still responds for a moment.
             self._gone = api if kind == "up" else None
         if kind is not None:
             self._next_strike = time.monotonic() + self._draw.uniform(0.0, 0.4)
 
     def _watch(self) -> None:
-        """Note from when to when API or store were away."""
+        """Record the times during which the API or the store did not respond."""
         if self._away_since is None:
             return
         if self._gone is not None and self._campaign.victims.find("api") in (self._gone, None):
@@ -207,7 +207,7 @@ class _Run:
             time.sleep(TICK_S)
 
     def _quietly(self, ask: Callable[[], Answer]) -> Answer | None:
-        """Return an answer, or None while the service is away."""
+        """Return the result of *ask*, or None if the service does not respond."""
         with contextlib.suppress(ClientError):
             return ask()
         return None
@@ -216,9 +216,9 @@ class _Run:
 
     def _put_away(self, report: Report, jobs: list[str], beside: list[str]) -> None:
         """
-        Let the service archive what has ended and remove what nobody needs; tell if it fails.
+        Wait until ended jobs are archived and unneeded files are deleted; report what is left.
 
-        The jobs *beside* were archived while others were hurt, and not each at the first try.
+        The undisturbed jobs *beside* are waited for too: strikes may have interrupted archiving.
         """
         unfinished = self._unfinished
         if unfinished is None:
@@ -231,7 +231,7 @@ class _Run:
         if unfinished.left():
             unfinished.age()
             api = self._campaign.victims.find("api")
-            if api is not None:  # the next one looks through all folders first
+            if api is not None:  # the next API process first scans all folders
                 proc.send(api, signal.SIGKILL)
             self._wait(lambda: not unfinished.left(), TIDY_S + TIDY_PER_JOB_S * len(jobs))
         report.violations += [f"{path} was left behind" for path in unfinished.left()]

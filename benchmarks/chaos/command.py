@@ -1,4 +1,4 @@
-"""The soak as a command, against a service of its own or against one's deployment."""
+"""The command that runs the soak test, against a new service or an existing deployment."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from store.redis.connect import connect
 
 
 class Given:
-    """Workers of somebody's deployment whose trainers may be hurt; nobody else."""
+    """The workers of an existing deployment whose trainers may be struck, and no other process."""
 
     def __init__(self, pids: Collection[int]) -> None:
         self._pids = pids
 
     def find(self, name: Literal["api", "server", "up"]) -> int | None:
-        """Return None: they are not to be hurt."""
+        """Return None: this part must not be struck."""
         del name
         return None
 
     def parts(self) -> list[int]:
-        """Return none: they are not to be hurt."""
+        """Return an empty list: no part may be struck."""
         return []
 
     def workers(self) -> Collection[int] | None:
-        """Return those that were given."""
+        """Return the process ids of the given workers."""
         return self._pids
 
 
@@ -104,7 +104,7 @@ def command(
 def against(
     service: Service, *, seed: int, num_jobs: int, minutes: float, num_kills: int
 ) -> Report:
-    """Run the soak against a service of our own."""
+    """Run the soak test against *service*, which was started for it; return the report."""
     with connect(service.redis_url, timeout_s=LEASE_S) as client:
         return Campaign(
             url=service.url,
@@ -121,5 +121,5 @@ def against(
 
 
 def _name(seed: int) -> str:
-    """Return a value for the label of a soak's jobs: that of no other soak."""
+    """Return a value for the label of this soak test's jobs that no other soak test has."""
     return f"{seed}-{time.time_ns() // 10**9}"

@@ -1,4 +1,4 @@
-"""The jobs of the soak: tiny ones, with all that an inexact resume would get wrong."""
+"""The jobs of the soak test: tiny, but with everything that an inexact resume would get wrong."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 STEPS, CHECKPOINT_EVERY = 60, 10
 LAST_CHECKPOINT = STEPS - CHECKPOINT_EVERY
-"""Step of the last checkpoint of a run, unless the store was away then."""
+"""Step of the last checkpoint of a run, unless the store was unavailable at that step."""
 LABEL = "chaos"
-"""Label of every job of a soak; its value is the soak's own."""
+"""Name of the label of all jobs in a soak test; its value identifies the test."""
 
 NETWORK = {
     "kind": "sequential",
@@ -22,7 +22,8 @@ NETWORK = {
         {"kind": "linear", "out_features": 10},
     ],
 }
-"""Running statistics and random numbers: what no curve of the loss would miss at once."""
+"""A network with running statistics and dropout: if a resume lost them, the loss curve would not
+show it at once."""
 
 KINDS: dict[str, dict[str, Any]] = {
     "adam, cosine after a warmup, average of the weights": {
@@ -52,12 +53,12 @@ KINDS: dict[str, dict[str, Any]] = {
 @dataclass(frozen=True)
 class Clone:
     """
-    A job that begins with the state of another one.
+    A job that starts from the state of another job, its parent.
 
     Attributes:
-        of: the kind of that one.
-        source: which of its states.
-        keep: what is taken from it.
+        of: the kind of the parent.
+        source: the step of the parent's checkpoint, or ``last``.
+        keep: the part of the parent's state to keep.
     """
 
     of: str
@@ -71,11 +72,11 @@ CLONES = {
     ),
     "clone of momentum": Clone("momentum, one cycle", "last", "weights"),
 }
-"""The API copies what they begin with: the last checkpoint, or the last network."""
+"""The API copies the state that a clone starts from: the last checkpoint, or the final network."""
 
 
 def spec_of(kind: str, *, soak: str) -> dict[str, Any]:
-    """Return a job of *kind* for the soak of that name."""
+    """Return the spec of a job of *kind* for the soak test named *soak*."""
     training = {
         "steps": STEPS,
         "seed": 7,

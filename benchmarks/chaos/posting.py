@@ -1,4 +1,4 @@
-"""The jobs of a soak, posted as they are given out."""
+"""Posts the jobs of a soak test."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from optserve.contract.answers.jobs import Job
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 120.0
-"""Seconds for which a service that was hurt is waited for."""
+"""Seconds for which requests are retried while the service does not respond."""
 
 
 class Posting:
     """
-    Posts jobs of given kinds from threads: the service may be away for a while.
+    Posts jobs of given kinds in threads, since the service may not respond for a while.
 
     Args:
-        pool: of threads.
-        url: of the service.
-        soak: its name.
-        kinds: of the jobs, in the order in which they are given out.
-        parents: kind -> id of a job that clones may begin with until one of the soak's has ended.
+        pool: the threads that post jobs.
+        url: the URL of the service.
+        soak: the name of the soak test.
+        kinds: the kind of each job, in the order of posting.
+        parents: kind -> id of a job that clones start from until a job of the soak test has ended.
     """
 
     def __init__(
@@ -46,33 +46,33 @@ class Posting:
 
     @property
     def given(self) -> int:
-        """How many were given out."""
+        """Number of jobs given to the threads so far."""
         return len(self._posted)
 
     def give(self, count: int) -> None:
-        """Give out so many, if there are."""
+        """Give the next *count* jobs to the threads, or all that are left."""
         for _ in range(min(count, len(self._left))):
             self._give(self._left[0])
 
     def give_a_clone(self) -> None:
-        """Give out the next clone before its turn, if there is one."""
+        """Give the next clone to the threads before its turn, if one is left."""
         for i in self._left:
             if self._kinds[i] in CLONES:
                 self._give(i)
                 return
 
     def ids(self) -> dict[int, str | None]:
-        """Return the jobs that were posted, by number; None for one that could not be."""
+        """Return the ids of the posted jobs by number; None for a job that could not be posted."""
         posted = [(i, job) for i, job in self._posted.items() if job.done()]
         return {i: None if job.cancelled() else job.result() for i, job in posted}
 
     def ended(self, number: int, job: Job) -> None:
-        """Hear of a job that has ended: clones may begin with it if it has what they begin with."""
+        """Record that a job has ended; clones start from it if it has the state that they need."""
         if job.state == "succeeded" and job.checkpoint_step == LAST_CHECKPOINT:
             self._parents[self._kinds[number]] = job.id
 
     def close(self) -> None:
-        """Post nothing more."""
+        """Stop posting jobs."""
         self._over.set()
         for job in self._posted.values():
             job.cancel()
@@ -93,7 +93,7 @@ class Posting:
 
 
 def post(client: Client, kind: str, soak: str, parents: Mapping[str, str]) -> Job:
-    """Post a job of *kind*; a clone begins with the one of *parents* that it is a clone of."""
+    """Post a job of *kind* and return it; *parents* has the jobs (kind -> id) for clones."""
     clone = CLONES.get(kind)
     if clone is None:
         return client.submit(spec_of(kind, soak=soak))

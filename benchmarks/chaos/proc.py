@@ -1,4 +1,4 @@
-"""What Linux tells of processes: whose children they are, what they run, how old they are."""
+"""Reads facts about processes from Linux: their children, command lines and ages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import signal
 from pathlib import Path
 
 STARTED = 19
-"""Where, behind the name of a process in its `stat`, the tick stands at which it was started."""
+"""Position of the start time (in clock ticks) among the fields after the state in /proc/*/stat."""
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that the main thread of *pid* has started and that have not ended."""
+    """Return the ids of the living processes that the main thread of *pid* has started."""
     try:
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:
@@ -21,7 +21,7 @@ def children(pid: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """Return what the process was started as; nothing if it has ended."""
+    """Return the command line of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -29,7 +29,7 @@ def command_line(pid: int) -> str:
 
 
 def age_s(pid: int) -> float | None:
-    """Return for how many seconds the process has been there, None if it has ended."""
+    """Return the age of a process in seconds, or None if the process has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         uptime = float(Path("/proc/uptime").read_text().split()[0])
@@ -42,7 +42,7 @@ def age_s(pid: int) -> float | None:
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Send a signal; return whether there was a process to send it to."""
+    """Send a signal to a process; return whether the process exists."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
         return True

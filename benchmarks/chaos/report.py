@@ -1,4 +1,4 @@
-"""What came of a soak, and how it is told."""
+"""The report of a soak test, and how it is printed."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from benchmarks.chaos.strikes import Kind
 from optserve.cli.output.terminal import Terminal
 
 SHOWN = 20
-"""Violations that are printed."""
+"""Maximum number of violations that are printed."""
 COLUMNS, INDENT = 80, 10
 
 
 @dataclass
 class Report:
     """
-    What came of a soak.
+    The results of a soak test.
 
     Attributes:
-        seed: replays it.
-        num_jobs: how many were to be trained.
-        succeeded: how many did.
-        struck: processes that were hurt, by kind.
-        attempts: of all jobs together.
-        verified: rows computed again after an interruption, each equal to the one stored.
-        archived: jobs whose rows were read from files in the end; None where these are not ours.
-        silence_s: longest time for which a job ran without an entry of its history.
-        standstill_s: longest time for which jobs waited and no job had one.
-        took_s: from the first job to the last.
-        violations: what must not be; empty if all is well.
+        seed: the seed, with which the test can be repeated.
+        num_jobs: the number of jobs to train.
+        succeeded: the number of jobs that succeeded.
+        struck: the number of strikes, by kind.
+        attempts: the number of attempts at all jobs together.
+        verified: the number of rows computed again after an interruption, equal to those stored.
+        archived: the number of jobs whose rows were moved to files; None for a given deployment.
+        silence_s: the longest time for which a running job had no new history entry, in seconds.
+        standstill_s: the longest time for which jobs waited and no job had a new entry, in seconds.
+        took_s: the time from the first job to the last, in seconds.
+        violations: descriptions of what was wrong; empty if the test passed.
     """
 
     seed: int
@@ -47,12 +47,12 @@ class Report:
 
     @property
     def kills(self) -> int:
-        """SIGKILLs, those of the server included."""
+        """Number of SIGKILLs, including those of the Redis server."""
         return self.struck.total() - self.struck["stop"]
 
 
 def show(report: Report, terminal: Terminal) -> None:
-    """Print what came of it."""
+    """Print the report."""
     killed = [f"{kind} {count}" for kind, count in report.struck.most_common() if kind != "stop"]
     facts = {
         "jobs": f"{report.succeeded} of {report.num_jobs} succeeded, {report.attempts} attempts",

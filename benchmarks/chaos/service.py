@@ -1,4 +1,4 @@
-"""The service that a soak hurts: a stack of its own, in a process of its own."""
+"""The service for a soak test: a new stack, supervised by a separate process."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from optserve.local.processes import Child, python
 LEASE_S = 5.0
 WORKERS = 4
 START_S = 120.0
-"""Seconds until the service must be there; it is in a few unless the machine is busy."""
+"""Seconds within which the service must be ready; it takes a few unless the machine is busy."""
 LEAVES_S = 40.0
-"""Seconds for the stack to end its parts, one after another."""
+"""Seconds that the stack gets to stop its parts, one after another."""
 LOOK_S = 0.1
 API, SERVER = "api.app", "valkey-server"
-"""In the command lines of these parts."""
+"""Texts that identify these parts by their command lines."""
 
 
 class Service:
     """
-    ``optserve up`` on a home of its own; what is hurt of it is started again.
+    ``optserve up`` with a new home; a part that dies is started again.
 
     Attributes:
-        home: where it keeps everything.
-        url: of its API, the same after every start.
-        kept: whether the home stays when it has ended, for who wants to see what happened.
+        home: the folder that holds all of its files.
+        url: the URL of its API, the same after every start.
+        kept: whether the home is kept after the service has stopped, for inspection.
     """
 
     def __init__(self, home: Path, *, worker_module: str) -> None:
@@ -48,22 +48,22 @@ class Service:
 
     @property
     def storage(self) -> Path:
-        """Where the files of its jobs lie."""
+        """Root folder of its storage."""
         return self.home / "storage"
 
     @property
     def redis_url(self) -> str:
-        """URL of its server."""
+        """URL of its Redis server."""
         url = embedded.url_of(self.home)
         assert url is not None
         return url
 
     def wait_until_ready(self) -> None:
         """
-        Wait until jobs are accepted and all workers are there.
+        Wait until the service accepts jobs and all workers have started.
 
         Raises:
-            StackError: they are not in time.
+            StackError: the service is not ready in time.
         """
         deadline = time.monotonic() + START_S
         with Client(self.url) as client:
@@ -74,32 +74,32 @@ class Service:
                 time.sleep(LOOK_S)
 
     def supervise(self) -> None:
-        """Start the stack again if it has died; its parts it looks after itself."""
+        """Restart the stack's main process if it has died; it restarts the other parts itself."""
         self._up.supervise()
 
     def find(self, name: str) -> int | None:
-        """Return the process of a part: up, api or server."""
+        """Return the process id of a part (up, api or server), or None if it is not running."""
         if name == "up":
             return self._up.pid if self._up.alive() else None
         what = {"api": API, "server": SERVER}[name]
         return next((pid for pid in self.parts() if what in proc.command_line(pid)), None)
 
     def parts(self) -> list[int]:
-        """Return the processes of all parts: API, workers and server."""
+        """Return the process ids of all parts: API, workers and Redis server."""
         return proc.children(self._up.pid)
 
     def workers(self) -> None:
-        """Return None: all of its workers may be hurt."""
+        """Return None: all workers may be struck."""
 
     def stop(self) -> None:
-        """End it in order."""
+        """Stop the service, one part after another."""
         self._up.terminate()
         self._up.join(LEAVES_S)
 
 
 @contextmanager
 def own_service(worker_module: str = "worker.main") -> Iterator[Service]:
-    """Give a service with several workers and a short lease, which is gone in the end."""
+    """Yield a new service with several workers and a short lease; remove it at the end."""
     home = Path(tempfile.mkdtemp(prefix="optserve-chaos-"))
     with _environment(OPTSERVE_LEASE_S=f"{LEASE_S:g}"):
         service = Service(home, worker_module=worker_module)
@@ -114,7 +114,7 @@ def own_service(worker_module: str = "worker.main") -> Iterator[Service]:
 
 @contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Have these settings for a while, and none of the user's: they may lead to his own jobs."""
+    """Set *variables* for the context, without the user's settings, which may name other jobs."""
     before = {n: v for n, v in os.environ.items() if n.startswith("OPTSERVE_") or n == "REDIS_URL"}
     for name in before:
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""What is done to a service while it works: processes are killed, or stopped for a while."""
+"""Strikes at a working service: processes are killed, or stopped for a while."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Kind = Literal[
     "trainer", "worker", "api", "fork server", "server", "up", "starting", Writing, "stop"
 ]
 """
-What is hurt. Most names are those of the process that is killed.
+The kinds of strikes. Most are named after the process that is killed.
 
-``starting``: a part of the stack that has just been started, perhaps in place of one that was hurt.
+``starting``: a part of the stack that has just been started, perhaps to replace a killed one.
 ``archiving``, ``cloning``: the API, while it writes a file that no record names yet.
-``stop``: a trainer, beyond its lease.
+``stop``: a trainer is stopped, for longer than its lease.
 """
 SIGKILLS: dict[Kind, int] = {"trainer": 7, "worker": 2, "api": 1}
-"""Who is killed, and how often beside the others."""
+"""Processes that are killed -> their relative frequencies."""
 ON_TOP: dict[Kind, float] = {
     "server": 0.1,
     "fork server": 0.1,
@@ -34,42 +34,42 @@ ON_TOP: dict[Kind, float] = {
     "cloning": 0.05,
     "up": 0.04,
 }
-"""Who is killed besides, per kill of those."""
+"""Further processes that are killed -> the number of their kills per kill in `SIGKILLS`."""
 STOPS_PER_KILL = 0.2
 STOPPED_S = (0.3, 2.5)
-"""Seconds, beyond its lease, for which a trainer is stopped."""
+"""Minimum and maximum of the seconds, beyond its lease, for which a trainer is stopped."""
 STARTING_S = 1.5
 """Seconds for which a process counts as just started."""
 WRITING_S = 0.5
-"""Seconds for which such a file is waited for before something else is done."""
+"""Seconds to wait for an unfinished file before another strike is made instead."""
 HURTS = 2
-"""Interruptions per job. Three deaths in a row without a new checkpoint would rightly be a crash
-loop."""
+"""Maximum number of interruptions per job. Three deaths in a row without a new checkpoint would
+rightly be a crash loop."""
 AWAY: frozenset[Kind] = frozenset({"api", "server", "up", "starting", "archiving", "cloning"})
-"""After these the service does not answer for a while."""
+"""Strikes after which the service does not respond for a while."""
 
 
 class Victims(Protocol):
-    """The processes that may be hurt."""
+    """The processes that may be struck."""
 
     def find(self, name: Literal["api", "server", "up"]) -> int | None:
-        """Return the process, or None if it is not there, or not to be hurt."""
+        """Return the process id of a part; None if it is not running or must not be struck."""
 
     def parts(self) -> Sequence[int]:
-        """Return the processes of all parts of the stack that may be hurt."""
+        """Return the process ids of all parts of the stack that may be struck."""
 
     def workers(self) -> Collection[int] | None:
-        """Return the processes of workers that may be killed, and their trainers; None for all."""
+        """Return the process ids of workers that may be struck (with trainers); None for all."""
 
 
 def plan(num_kills: int, draw: random.Random, *, whole: bool) -> list[Kind]:
     """
-    Return what is to be done, in a random order.
+    Return the planned strikes, in a random order.
 
     Args:
-        num_kills: SIGKILLs of trainers, workers and API; all others come on top.
-        draw: decides the order.
-        whole: whether all of the service may be hurt, or trainers alone.
+        num_kills: the number of SIGKILLs of trainers, workers and API; other strikes are added.
+        draw: the random generator that decides the order.
+        whole: whether the whole service may be struck; otherwise, only trainers.
     """
     kinds: dict[Kind, int] = SIGKILLS if whole else {"trainer": 1}
     all_parts = sum(kinds.values())
@@ -85,10 +85,10 @@ def plan(num_kills: int, draw: random.Random, *, whole: bool) -> list[Kind]:
 
 class Striker:
     """
-    Strikes, one after another, at whoever works.
+    Makes the planned strikes one after another, at processes that are working.
 
     Attributes:
-        struck: how often, by kind.
+        struck: the number of strikes made, by kind.
     """
 
     def __init__(
@@ -113,29 +113,29 @@ class Striker:
 
     @property
     def left(self) -> int:
-        """Strikes still to come."""
+        """Number of strikes that are left."""
         return len(self._planned)
 
     @property
     def following(self) -> Kind | None:
-        """What comes next."""
+        """The next planned strike, or None if none is left."""
         return self._planned[0] if self._planned else None
 
     def strike(self, workers: Callable[[], list[Worker]]) -> Kind | None:
-        """Do what comes next, or something later that can be done now; return what was done."""
+        """Make the next strike, or a later one if only that is possible now; return its kind."""
         for kind in dict.fromkeys(self._planned):
             if self._do(kind, workers):
                 return self._done(kind)
         return None
 
     def strike_while_away(self) -> Kind | None:
-        """Hurt what has just been started, if that is planned; return what was done."""
+        """Kill a part that has just been started, if that is planned; return the kind of strike."""
         if "starting" in self._planned and self._do("starting", list):
             return self._done("starting")
         return None
 
     def wake(self, *, everybody: bool = False) -> None:
-        """Let those go on whose time is over."""
+        """Continue the stopped trainers whose time is over; with *everybody*, all of them."""
         for pid, until in list(self._stopped.items()):
             if everybody or time.monotonic() > until:
                 del self._stopped[pid]
@@ -161,7 +161,7 @@ class Striker:
                 return self._hurt_one_at_work(kind, workers())
 
     def _hurt_all(self, workers: list[Worker]) -> bool:
-        """Kill what runs the stack, and with it all the rest, if all that train may be hurt."""
+        """Kill ``optserve up``, and so the whole stack, unless a job was interrupted too often."""
         pid = self._victims.find("up")
         jobs = [worker.job for worker in workers if worker.job is not None]
         if pid is None or not jobs or any(self._hurt[job] >= HURTS for job in jobs):
@@ -178,7 +178,7 @@ class Striker:
         return False
 
     def _hurt_writing(self, kind: Writing) -> bool:
-        """Kill the API while it writes a file: it is stopped first, to be sure that it does."""
+        """Kill the API while it writes a file; stop it first, to check that it still writes."""
         api = self._victims.find("api")
         unfinished = self._unfinished
         if api is None or unfinished is None:
@@ -214,14 +214,14 @@ class Striker:
 
 
 def _victim(kind: Kind, worker: int, trainer: int) -> int:
-    """Return the process that is meant, of those that train one job."""
+    """Return the process to strike, among those that train one job."""
     if kind == "fork server":
         return _only_child(worker) or trainer
     return worker if kind == "worker" else trainer
 
 
 def trainer_of(worker: int) -> int | None:
-    """Return the trainer of a worker on this machine: the only child of its only child, if any."""
+    """Return the process id of a worker's trainer (the child of its only child), or None."""
     server = _only_child(worker)
     return None if server is None else _only_child(server)
 

@@ -1,4 +1,4 @@
-"""Files in a storage that no record names: being written, or left by a process that was killed."""
+"""Finds files that no record names: they are being written, or a killed process has left them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from store.redis.functions import send
 from store.storage.names import ARCHIVE, STARTING_STATE, is_needed, job_folder
 
 Writing = Literal["archiving", "cloning"]
-"""What the API is at: it moves a job's rows to a file, or copies what a clone starts from."""
+"""What the API does: it moves a job's rows to a file, or copies the state a clone starts from."""
 ROWS, EVENTS = "-rows.parquet", "-events.jsonl"
 """
-How the names of the files in an archive end. The history comes last, and only if it is long: that
-of a job whose checkpoints the store never heard of is not.
+Endings of the names of files in an archive. The history is moved last, and only if it is long: the
+history of a job whose checkpoints were never recorded is short.
 """
 LOOK_S = 0.0005
-"""Seconds between two looks: a file is without a record for some milliseconds."""
+"""Seconds between two checks: a file is without a record only for some milliseconds."""
 AGED_S = 2 * 3600.0
-"""Seconds after which nobody is still writing a file, to any service."""
+"""Age in seconds at which every service takes a file for abandoned."""
 TENANT = "local"
 
 
@@ -34,24 +34,24 @@ class Unfinished:
     The files of a service that no record names.
 
     Args:
-        storage: its root.
-        client: of the store, which may be killed at any moment.
+        storage: the root folder of the storage.
+        client: the client of the Redis server, which may be killed at any moment.
     """
 
     def __init__(self, storage: Path, client: redis.Redis) -> None:
         self._root, self._client = storage, client
         self._jobs = storage / "jobs" / TENANT
-        self._named: set[Path] = set()  # these have been named once
-        self._complete: set[str] = set()  # nothing more is moved of these jobs
+        self._named: set[Path] = set()  # files that a record has named before
+        self._complete: set[str] = set()  # jobs whose archives are complete
 
     def wait_for(self, kind: Writing, for_s: float, *, then: Callable[[Path], bool]) -> bool:
         """
-        Wait until such a file is there, for so long; return whether *then*, given it, says yes.
+        Wait until *then* returns True for a file; return False if it never does within *for_s*.
 
         Args:
-            kind: of what is being written.
-            for_s: seconds.
-            then: called at once for every file that is seen.
+            kind: what the API does when it writes the file.
+            for_s: the maximum number of seconds to wait.
+            then: a function that is called at once for every file that no record names.
         """
         deadline = time.monotonic() + for_s
         while time.monotonic() < deadline:
@@ -62,19 +62,19 @@ class Unfinished:
         return False
 
     def unarchived(self, jobs: list[str]) -> list[str]:
-        """Return those of the *jobs*, which have ended, whose rows are not moved."""
+        """Return those of the ended *jobs* whose rows were not moved to a file."""
         return [
             job for job in jobs if not any(name.endswith(ROWS) for name in self._needed(job) or ())
         ]
 
     def is_unfinished(self, path: Path) -> bool:
-        """Return whether a file or folder is there, and no record names it."""
+        """Return whether a file or folder exists and no record names it."""
         name = str(path.relative_to(self._root))
         needed = self._needed(path.relative_to(self._jobs).parts[0])
         return path.exists() and needed is not None and not is_needed(name, needed)
 
     def left(self) -> list[Path]:
-        """Return all files that no record names and no attempt may write; none if that is open."""
+        """Return files that no record names and no attempt may write; skip jobs without a reply."""
         found = []
         for job in _names(self._jobs):
             needed = self._needed(job)
@@ -87,7 +87,7 @@ class Unfinished:
         return found
 
     def age(self) -> None:
-        """Let the folders of jobs with such files look as if nothing had been written for hours."""
+        """Set the times of folders that contain such files back by hours, as if left unused."""
         before = time.time() - AGED_S
         for folder in {self._jobs / path.relative_to(self._jobs).parts[0] for path in self.left()}:
             for path in (*_beneath(folder), folder):
@@ -110,7 +110,7 @@ class Unfinished:
                         self._named.add(path)
 
     def _needed(self, job: str) -> list[str] | None:
-        """Return the files that the record of a job names; None if the store does not answer."""
+        """Return the paths that a job's record names; None if the store does not respond."""
         try:
             owned = send(self._client, calls.owned(TENANT, job))
         except redis.RedisError:
@@ -121,7 +121,7 @@ class Unfinished:
         return [*owned.paths, own]
 
     def _in_archive(self, job: str) -> list[str]:
-        """Return what has been moved of a job that has ended, or is being moved."""
+        """Return the names of the files in a job's archive; record if the archive is complete."""
         names = _names(self._jobs / job / ARCHIVE)
         if any(name.endswith(EVENTS) for name in names):
             self._complete.add(job)
@@ -129,7 +129,7 @@ class Unfinished:
 
 
 def _beneath(folder: Path) -> Iterator[Path]:
-    """Yield all files and folders in a folder; what is removed meanwhile is passed over."""
+    """Yield all files and folders below a folder, except those that are removed meanwhile."""
     for path, folders, files in os.walk(folder):
         yield from (Path(path, name) for name in (*folders, *files))
 

@@ -1,4 +1,4 @@
-"""What must hold after a soak, job by job: nothing lost or twice, the same bits, no silence."""
+"""Checks each job after a soak test: nothing lost or repeated, equal bits, no long silence."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from optserve.contract.states import State
 
 ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
 Window = tuple[float, float]
-"""Two moments, in seconds since 1970."""
+"""Beginning and end of a period, in seconds since 1970."""
 
 
 @dataclass(frozen=True)
 class Story:
-    """All that the service tells of a job."""
+    """Everything that the service returns about a job."""
 
     job: Job
     rows: list[MetricRow]
@@ -26,7 +26,7 @@ class Story:
 
 
 def wrongs(story: Story, undisturbed: Story) -> Iterator[str]:
-    """Yield what is wrong with a job, beside the one of its kind that nobody disturbed."""
+    """Yield descriptions of errors in a job, compared with an undisturbed job of its kind."""
     job = story.job
     if job.state is not State.SUCCEEDED:
         yield f"it is {job.state}: {job.reason}: {job.detail} ({_history(story.events)})"
@@ -59,17 +59,17 @@ def _holes(events: Sequence[Event], attempts: int) -> Iterator[str]:
 
 
 def _history(events: Sequence[Event]) -> str:
-    """Return what happened when, and why if that is said."""
+    """Return a job's history as text: the time, kind and reason of each event."""
     told = (f"{event.at:%H:%M:%S.%f} {event.kind} {event.data.get('why', '')}" for event in events)
     return "; ".join(each.rstrip() for each in told)
 
 
 def silence_s(events: Sequence[Event], away: Sequence[Window], *, lease_s: float) -> float:
     """
-    Return the longest time, in seconds, for which a job ran and nothing was heard of it.
+    Return the longest time, in seconds, for which a running job had no new history entry.
 
-    Not counted is while the API or the store was away: nobody could have said anything. A store
-    that comes back gives everybody a lease to do so.
+    Periods in which the API or the store was unavailable are not counted, nor is the lease that
+    follows each of them, in which workers may report again.
     """
     longest = 0.0
     for event, following in pairwise(events):
@@ -83,9 +83,9 @@ def standstill(
     stories: Sequence[Story], away: Sequence[Window], *, lease_s: float
 ) -> tuple[float, Event | None]:
     """
-    Return the longest time, in seconds, for which some job waited and none had an event.
+    Return the longest time, in seconds, for which a job waited and no job had an event.
 
-    Beside it stands the last event before that.
+    The second value is the last event before that time.
     """
     events = sorted((event for story in stories for event in story.events), key=lambda e: e.at)
     longest, waiting, last = 0.0, 0, None
@@ -99,7 +99,7 @@ def standstill(
 
 
 def _counted(first: Event, second: Event, away: Sequence[Window], lease_s: float) -> float:
-    """Return the seconds between two events without those of *away*, and a lease after each."""
+    """Return the seconds between two events, without *away* and a lease after each period in it."""
     begin, end = first.at.timestamp(), second.at.timestamp()
     missing, reached = 0.0, begin
     for start, stop in sorted(away):

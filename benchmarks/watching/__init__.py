@@ -1,1 +1,1 @@
-"""The processes of the benchmark of those who watch."""
+"""The processes of `benchmarks.watchers`."""

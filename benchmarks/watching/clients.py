@@ -1,4 +1,4 @@
-"""Clients that watch, and note what they are told."""
+"""Clients that follow streams, and measure the events that they receive."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LOOK_S = 0.05
 
 class Client(asyncio.Protocol):
     """
-    One who watches: notes how late each event is, and that no step is missing.
+    A client that records how late each event is, and checks that no step is missing.
 
     Attributes:
-        steps: that it was told while they were counted.
+        steps: the number of steps received during the measurement.
     """
 
     lags: list[float] = []  # noqa: RUF012  # of all
@@ -37,16 +37,16 @@ class Client(asyncio.Protocol):
 
     @property
     def joined(self) -> bool:
-        """Whether it has been told of steps."""
+        """Whether the client has received steps."""
         return self._next >= 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask."""
+        """Send the request for the stream."""
         line = cast("asyncio.Transport", transport)
         line.write(f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
-        """Look at the events that are whole."""
+        """Process the events that are complete."""
         self._text += data
         while (found := self._text.find(b"\n\n")) >= 0:
             event, self._text = self._text[:found], self._text[found + 2 :]
@@ -66,13 +66,13 @@ class Client(asyncio.Protocol):
             Client.counts["bytes"] += len(event)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Nobody hangs up here."""
+        """Abort this process if a connection is lost during the measurement."""
         if Client.counting:
             os.abort()
 
 
 async def watch(url: str, watchers: int, paths: Sequence[str]) -> None:
-    """Follow; between the words begin and stop, measure."""
+    """Follow the streams; measure between the lines ``begin`` and ``stop`` on standard input."""
     loop = asyncio.get_running_loop()
     host, port = str(urlsplit(url).hostname), int(urlsplit(url).port or 80)
     clients = [Client(paths[i % len(paths)]) for i in range(watchers)]
@@ -94,7 +94,7 @@ def _itself(client: Client) -> Client:
 
 
 def told(clients: Sequence[Client], seconds: float) -> dict[str, Any]:
-    """Return what *clients* were told in so many seconds."""
+    """Return statistics of what *clients* received in *seconds* seconds."""
     steps = [client.steps for client in clients]
     return {
         **Client.counts,

@@ -1,4 +1,4 @@
-"""A bare server of prepared events: what it takes to send as many bytes as often."""
+"""A bare server that sends prepared events: the cost of sending as many bytes as often."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 
 def serve(port: int, every_s: float, size: int, groups: int) -> None:
-    """Serve clients, in groups: each gets an event every so often."""
+    """Serve clients in *groups* groups; each group gets an event every *every_s* seconds."""
     news = [asyncio.Event() for _ in range(groups)]
     numbers = [0] * groups
     events = [b""] * groups

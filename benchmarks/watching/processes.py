@@ -1,4 +1,4 @@
-"""The processes of a benchmark."""
+"""Runs the processes of a benchmark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def process(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a module of this package as a process."""
+    """Run the module *name* of this package as a process, until the context ends."""
     command = [sys.executable, "-m", f"{__package__}.{name}", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as started:
@@ -21,7 +21,7 @@ def process(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def tell(to: subprocess.Popen[str], word: str) -> None:
-    """Say a word to a process."""
+    """Send *word* to a process, as a line on its standard input."""
     assert to.stdin is not None
     to.stdin.write(f"{word}\n")
     to.stdin.flush()

@@ -1,4 +1,4 @@
-"""Workers that train nothing: they store steps as fast as those of 20 jobs come."""
+"""Workers that train nothing: they store steps at the rate at which 20 jobs would make them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from store.redis.functions import send
 
 STEPS_PER_S = 100
 WRITE_S = 0.1
-"""Seconds between two writes of a worker."""
+"""Seconds between two writes for the same job."""
 
 
 def train(url: str, ids: Sequence[str]) -> None:
-    """Claim every job, and store steps until ended."""
+    """Claim every job, and store steps until this process is killed."""
     with connect(url) as client:
         held = []
         for i in range(len(ids)):

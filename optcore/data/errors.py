@@ -1,5 +1,5 @@
-"""The error of a dataset that cannot be fetched."""
+"""The error for a dataset that cannot be fetched."""
 
 
 class FetchFailed(Exception):
-    """No source had the dataset; the text lists the sources tried and the files to add by hand."""
+    """No source had the dataset; the message lists these sources and the files to add by hand."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class DatasetMissing(Exception):
-    """The data directory lacks files of the dataset, or their content is not the expected one."""
+    """Files of the dataset are missing from the data directory, or have unexpected content."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from optcore.data.examples import Dataset, DatasetMissing
 from optcore.spec.datasets.catalogue import DATASETS, AnyDataset
 
-# All at once, not when a run needs one: trainers are forked after all imports.
+# All are imported here, not when a run needs one: trainers are forked after all imports.
 SOURCES = {kind: import_module(f"optcore.data.sources.{kind}") for kind in DATASETS}
-"""Dataset -> the module of its name that reads it. Only these import torch, not the catalogue."""
+"""Name of a dataset -> the module that reads it. Unlike `DATASETS`, these modules import torch."""
 
 
 def load(spec: AnyDataset, data_dir: Path) -> Dataset:

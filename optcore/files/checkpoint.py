@@ -4,7 +4,7 @@ The files of a checkpoint: a folder with three files, which never change.
     model.safetensors   the network: loads with plain safetensors
     state.safetensors   the optimizer's slots, averaged and slow weights, gradients of an
                         unfinished step, the order of the examples, torch's generators
-    state.json          the facts: everything else, and the SHA-256 of the other two
+    state.json          the facts: everything else, and the SHA-256 of the other two files
 
 ``state.json`` is written last: a folder without it was left by a crash.
 """
@@ -51,7 +51,7 @@ def write(
     Args:
         files: the storage to write to.
         folder: the folder of all checkpoints of a run. The new folder is made in it.
-        step: the number of steps made, by which the names of the folders sort.
+        step: the number of steps made. The names of the folders sort by this number.
         facts: the content of ``state.json``, without the SHA-256 of the other two files.
         model: the content of ``model.safetensors``.
         state: the content of ``state.safetensors``.
@@ -144,7 +144,7 @@ def copy(
 
 def prune(files: Files, folder: str, *, most: int) -> None:
     """
-    Delete all but the last *most* checkpoints of a run, and incomplete ones left by crashes.
+    Delete checkpoints left incomplete by crashes, and all complete ones but the last *most*.
 
     Only the process that writes the checkpoints of a run may call this function.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 DRAFT = ".draft-"
 """Prefix of the names of files that are not complete yet."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""Error numbers with which file systems without hard links refuse to make one."""
+"""Error numbers that mean that the file system cannot make a hard link."""
 MODE = 0o666
 """Permissions of a new file, less the process's umask."""
 
@@ -57,9 +57,9 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[Path]:
     """Yield a complete file beside *path*, to be renamed to *path*; then sync the folder."""
-    # Random, so that two processes that write the same path do not write into each other's file.
+    # Random, so that two processes that write to the same path use different drafts.
     draft = path.with_name(f"{DRAFT}{path.name}-{secrets.token_hex(8)}")
-    # Made with its mode: a file that only becomes private afterwards can be opened before that.
+    # Created with its mode: if the mode were set later, others could open the file before that.
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE if mode is None else mode)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -76,7 +76,7 @@ def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[P
 
 
 def _link(draft: Path, path: Path) -> None:
-    """Give *draft* the name *path*, unless such a file exists (a rename would replace that)."""
+    """Give *draft* the name *path*, unless that file exists (a rename would replace the file)."""
     try:
         os.link(draft, path)
     except FileExistsError:

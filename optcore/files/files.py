@@ -20,7 +20,7 @@ PROBE = ".probe-"
 PART = 1 << 20
 """Size of a part in bytes, when a file is read in parts."""
 MAX_SYNCED = 10_000
-"""Number of folders that are remembered as synced; then they are forgotten."""
+"""Maximum number of folders that are remembered as synced. Beyond it, all are forgotten."""
 
 
 class Damaged(Exception):
@@ -105,8 +105,8 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        # Folders of which this process knows that their names are on disk, up to the root. No other
-        # process makes a folder again that was deleted: names are used once.
+        # Folders whose names, like those of the folders above them, this process has seen on disk.
+        # No other process deletes and makes such a folder again: names are used once.
         self._synced: set[Path] = set()
 
     @contextmanager
@@ -132,7 +132,7 @@ class Files:
     @contextmanager
     def create_folder(self, name: str) -> Iterator[NewFolder]:
         """
-        Yield a new folder to put files into, in a ``with`` block. If it fails, nothing is left.
+        Yield a new folder to put files into, in a ``with`` block. A failed block leaves nothing.
 
         The folders are synced once, at the end of the block, and not after each file.
 
@@ -146,7 +146,7 @@ class Files:
             yield NewFolder(path, name)
             self._sync(path)
         except BaseException:
-            # On a full disk the next try needs the space.
+            # On a full disk the next attempt needs the space.
             self.delete(name)
             raise
 
@@ -272,8 +272,9 @@ class Files:
         root = self.root.resolve()
         for each in (folder, *folder.parents):
             sync_folder(each)
-            # Even a folder that existed is synced once by each process: what made it may have
-            # crashed before. Each sync waits for the disk, and a checkpoint is seven folders deep.
+            # Each process syncs even a folder that existed already, once: the process that made the
+            # folder may have crashed before its sync. Each sync waits for the disk, and a
+            # checkpoint is seven folders deep.
             if each == root or each in self._synced:
                 break
         if len(self._synced) > MAX_SYNCED:
@@ -283,7 +284,7 @@ class Files:
 
 @contextmanager
 def _created(path: Path, name: str) -> Iterator[NewFile]:
-    """Yield a new file, which is on disk after the block, but not its entry in its folder."""
+    """Yield a new file. After the block its content is on disk, but not its entry in the folder."""
     with path.open("xb") as file:
         try:
             yield NewFile(name, file)

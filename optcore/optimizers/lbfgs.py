@@ -112,12 +112,12 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             self._of_all().update({**{name: [] for name in LISTS}, **state})
 
     def memory(self) -> dict[str, Any]:
-        """Return the state that a step changes, for `recall`. Tensors it overwrites are copied."""
+        """Return the state for `recall`. Tensors that a step overwrites in place are copied."""
         found: dict[str, Any] = {
             name: list(value) if isinstance(value, list) else value
             for name, value in self._of_all().items()
         }
-        # torch overwrites this tensor in place. It replaces the other tensors, and changes lists.
+        # torch overwrites this tensor in place. It replaces other tensors, and changes the lists.
         if (before := found.get("prev_flat_grad")) is not None:
             found["prev_flat_grad"] = before.clone()
         return found

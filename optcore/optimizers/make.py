@@ -55,13 +55,13 @@ def make_optimizer(
         spec: the optimizer, as in a job: ``{"kind": "adam", "lr": 1e-3, "dialect": "paddle"}``.
         modules: parameter name -> class name of the module that holds the parameter, for groups
             that are matched by module: ``module_types(model)``.
-        schedule: the lr schedule of every group without a schedule of its own:
-            ``{"kind": "cosine"}``. In each group it starts from the lr of the group.
+        schedule: the lr schedule for every group that has no schedule of its own:
+            ``{"kind": "cosine"}``. In each group the schedule starts from the lr of the group.
         total_steps: the number of steps in the run; required if anything is scheduled.
         steps_per_epoch: the number of steps in an epoch, for durations given in epochs.
         loss_scale: the factor that the loss, and so every gradient, is multiplied by. The
-            optimizer divides gradients by it before it clips them. It may be changed between steps
-            (`FlatOptimizer.loss_scale`), unless it is 1 here.
+            optimizer divides gradients by this factor before it clips them. A factor other than 1
+            may be changed between steps (`FlatOptimizer.loss_scale`).
         ema: a moving average of the parameters, for evaluation
             (`FlatOptimizer.averaged`): ``{"kind": "keras", "decay": 0.99}``.
 
@@ -112,7 +112,7 @@ def parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
 
 
 def module_types(model: nn.Module) -> dict[str, str]:
-    """Return parameter name -> class name of its module, for groups matched by module."""
+    """Return parameter name -> class name of its module, for groups that are matched by module."""
     return {
         f"{path}.{name}" if path else name: type(module).__name__
         for path, module in model.named_modules()
@@ -129,7 +129,8 @@ def _update(
     update = compile_group(
         group.spec, single_precision=single, size=size, loss_scale=loss_scale, ema=ema
     )
-    # param_groups show the lr in effect, so it is scaled here. `_plans` scales a scheduled lr.
+    # param_groups must show the lr in effect, so lr_scale is applied here. `_plans` applies it to a
+    # scheduled lr.
     return replace(update, numbers={**update.numbers, "lr": scaled})
 
 

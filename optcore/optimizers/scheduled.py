@@ -18,12 +18,12 @@ class ScheduledValue:
         self._start, self._block = 0, np.empty(0)
 
     def __call__(self, t: int) -> float:
-        """Return the value for the next update, when *t* updates have been made."""
+        """Return the value for the next update after *t* updates."""
         if not self._start <= t < self._start + len(self._block):
             self._start = t
             self._block = self._schedule(np.arange(t, t + BLOCK))
-        # Multiplied in double, after the schedule: the worker compares each lr with a plan that is
-        # computed in the same way.
+        # Multiplied in double, after the schedule: the worker compares each lr with the plan, which
+        # is computed in the same way.
         return float(self._block[t - self._start]) * self._factor
 
 
@@ -39,9 +39,9 @@ class MetricDrivenValue:
         self.schedule, self._factor = schedule, factor
 
     def __call__(self, t: int) -> float:
-        """Return the value after *t* updates, given the metric values observed so far."""
+        """Return the value for the next update after *t* updates, from the metric values so far."""
         return float(self.schedule(t)) * self._factor
 
 
 Plan = ScheduledValue | MetricDrivenValue
-"""Function from the number of updates made so far to a hyperparameter's value in the next."""
+"""A function from the number of updates so far to a hyperparameter's value in the next update."""

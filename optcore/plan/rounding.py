@@ -1,4 +1,4 @@
-"""Warnings about durations of a run that are not whole numbers of steps, and so are rounded."""
+"""Warnings about durations in a run that are rounded to whole numbers of steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def rounded_durations(spec: RunSpec) -> Iterator[str]:
     """
     Yield a warning for each duration in ``training`` that is rounded to whole steps.
 
-    A run has whole steps, and so have the intervals of evaluations and checkpoints. Schedules keep
-    durations as they are, or warn themselves.
+    A run has a whole number of steps, and so do the intervals between evaluations and checkpoints.
+    Schedules do not round durations, or yield warnings of their own.
     """
     training, run = spec.training, spec.length
     durations: dict[str, int | Epochs | None] = {

@@ -48,7 +48,7 @@ def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
 
 
 def require_finite(values: NDArray[np.float64], steps: NDArray[np.int64], param: str) -> None:
-    """Raise `SpecError` about the schedule *param* unless its *values* at *steps* are finite."""
+    """Raise `SpecError` about the schedule at path *param* unless all *values* are finite."""
     wrong = ~np.isfinite(values)
     if wrong.any():
         at = int(np.argmax(wrong))

@@ -31,7 +31,7 @@ class SchedulePlan:
         lowest: the lowest lr.
         area: sum of lr over all updates, a measure of how far the weights can move.
         warmup_share: share of the updates that belong to the warmup, in 0..1.
-        warnings: sentences about what is allowed but probably not intended.
+        warnings: sentences about values that are valid but probably not intended.
     """
 
     first: float
@@ -144,7 +144,7 @@ def _unfinished_warmup(rise: int, total_steps: int) -> Iterator[str]:
 
 
 def _first(warnings: Iterable[str]) -> list[str]:
-    """Return the first of *warnings*, and a line with the number of the others, if any."""
+    """Return the first `MOST_WARNINGS` of *warnings*, and a line with the number of the rest."""
     left = iter(warnings)
     told = list(islice(left, MOST_WARNINGS))
     more = sum(1 for _ in left)

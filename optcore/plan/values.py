@@ -24,7 +24,7 @@ from optcore.spec.run import RunSpec, Scheduled
 MAX_SAMPLED = 1_000_000
 """Largest number of steps checked for one run, over all its schedules; longer runs are sampled."""
 MAX_COMPUTED = 5_000_000
-"""Largest number of values computed for these steps; a schedule that is made of several others
+"""Largest number of values computed for these steps; a schedule that contains several schedules
 computes more than one value per step."""
 CACHE_SIZE = 256
 """Number of successful checks that are remembered: many jobs have the same schedule, and the check
@@ -88,7 +88,7 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return a text that is equal for equal schedules, and unique for one with a long list."""
+    """Return a text that is equal for equal schedules, or unique if *schedule* has a long list."""
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
     # The id stays unique: the run holds the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"
@@ -172,7 +172,7 @@ def check_scheduled(
 def _check_limit(
     name: str, limit: object, values: NDArray[np.float64], steps: NDArray[np.int64], param: str
 ) -> None:
-    edge: Any  # pydantic's: a number here
+    edge: Any  # a limit may have any type that can be compared; here it is a number
     if isinstance(limit, Ge):
         edge = limit.ge
         rule, wrong = "at least", values < edge

@@ -1,4 +1,4 @@
-"""Whether a job would accept what a configuration was converted to."""
+"""Check whether a job would be accepted with the fields that a configuration was converted to."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.run import RunSpec
 
-# Any others would do: a file says nothing of them. 938 steps an epoch are few enough for long runs,
-# and enough for a small part of an epoch.
+# Any model and dataset would do: a file does not determine them. 938 steps per epoch are few enough
+# for long runs, and enough for durations of a small part of an epoch.
 MODEL = {"kind": "mlp", "hidden": [8]}
 DATASET = {"kind": "mnist", "batch_size": 64}
 STEPS = 100_000
-"""Length of the run if the file does not give it."""
+"""Length of the run, in steps, if the file does not contain it."""
 
 _optimizers: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
 
 
 def refusals_of(job: Mapping[str, Any]) -> list[str]:
-    """Return the error messages that a run with the parts in *job* would get."""
+    """Return the error messages about *job*, the parts of a job that a file was converted to."""
     training = dict(job.get("training", {}))
     if "epochs" not in training and "steps" not in training:
         training["steps"] = STEPS

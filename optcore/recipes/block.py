@@ -1,4 +1,4 @@
-"""A mapping in somebody else's configuration, read key by key."""
+"""A mapping in the configuration of another framework, read key by key."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 class Block:
     """
-    One mapping of a configuration.
+    One mapping in a configuration file.
 
     A method that reads a key (`number`, `flag`, ...) records a refusal if the value is wrong or
-    missing, and returns a stand-in, so that the converter can find the other problems too. The
-    methods that account for a key (`converted`, `ignored`, ...) do nothing for a key that the file
-    does not have.
+    missing, and returns a placeholder, so that the converter can find further problems. The methods
+    that record what became of a key (`converted`, `ignored`, ...) do nothing if the file lacks the
+    key.
     """
 
     def __init__(
@@ -33,21 +33,21 @@ class Block:
         return iter(self._data)
 
     def get(self, name: str, default: object = None) -> Any:  # noqa: ANN401
-        """Return the value of *name* as the file has it, or *default*."""
+        """Return the value of the key *name*, unchanged, or *default* if the file lacks the key."""
         return self._data.get(name, default)
 
     def given(self, name: str) -> bool:
-        """Return whether the file gives *name* a value that is not null."""
+        """Return whether the file has the key *name* with a value other than null."""
         return self._data.get(name) is not None
 
     def name_of(self, name: str) -> str:
-        """Return the whole name of the key *name*."""
+        """Return the full name of the key *name*, such as ``Optimizer.lr.name``."""
         return ".".join((*self.path, name))
 
-    # Read a key. None of these accounts for it.
+    # Methods that read a key. They do not record what became of it.
 
     def block(self, name: str) -> Block:
-        """Return the mapping *name*; an empty one if the file lacks it or has null there."""
+        """Return the mapping in the key *name*; it is empty if the file lacks it or has null."""
         value = self._data.get(name)
         if value is not None and not isinstance(value, Mapping):
             self.refused(name, "must be a mapping")
@@ -57,31 +57,31 @@ class Block:
         return Block(self.result, value or {}, (*self.path, name))
 
     def number(self, name: str, default: object = MISSING, *, of: str = "") -> float:
-        """Return *name* as a number; it may be text, since YAML 1.1 reads 1e-3 as text."""
+        """Return the value of *name* as a number, even from text: YAML 1.1 reads 1e-3 as text."""
         return self._read(name, default, of, parse=_number, rule="must be a number", instead=1.0)
 
     def whole(self, name: str, default: object = MISSING, *, of: str = "") -> int:
-        """Return *name* as a whole number."""
+        """Return the value of the key *name* as a whole number."""
         return self._read(name, default, of, parse=_whole, rule="must be a whole number", instead=1)
 
     def numbers(self, name: str, default: object = MISSING, *, of: str = "") -> list[float]:
-        """Return *name* as a list of numbers."""
+        """Return the value of the key *name* as a list of numbers."""
         return self._read(
             name, default, of, parse=_numbers, rule="must be a list of numbers", instead=[1.0]
         )
 
     def flag(self, name: str, default: object = MISSING, *, of: str = "") -> bool:
-        """Return *name* as true or false."""
+        """Return the value of the key *name* as true or false."""
         return self._read(
             name, default, of, parse=_flag, rule="must be true or false", instead=False
         )
 
     def text(self, name: str, default: object = MISSING, *, of: str = "") -> str:
-        """Return *name* as text."""
+        """Return the value of the key *name* as text."""
         return self._read(name, default, of, parse=_text, rule="must be text", instead="")
 
     def choice(self, name: str, among: Mapping[str, T], default: str | None = None) -> T:
-        """Return what *among* has for the text *name*, or for *default* if the file lacks it."""
+        """Return the entry in *among* for the value of *name*, which is *default* if missing."""
         given = self._data.get(name, default)
         if isinstance(given, str) and given in among:
             return among[given]
@@ -110,7 +110,7 @@ class Block:
             self.refused(name, rule)
             return instead
 
-    # Account for a key.
+    # Methods that record what became of a key.
 
     def converted(self, name: str, field: str, value: object, *, reason: str = "") -> None:
         """Set *field* of the job to *value*, which comes from the key *name*."""
@@ -119,22 +119,22 @@ class Block:
             self._record(name, "converted", reason, ((field, value),))
 
     def ignored(self, name: str, reason: str) -> None:
-        """Say that *name* has no effect in its own framework either."""
+        """Record that the key *name* has no effect in its own framework either, with a *reason*."""
         if name in self._data:
             self._record(name, "ignored", reason)
 
     def other(self, name: str, reason: str, *, tell: bool = False) -> None:
-        """Say that *name* is not about the optimization; *tell* it without being asked."""
+        """Record that *name* is not about the optimization; with *tell*, users see the *reason*."""
         if name in self._data:
             self._record(name, "other", reason, tell=tell)
 
     def refused(self, name: str, reason: str, *, required: bool = False) -> None:
-        """Say that a job cannot say *name*; *required* if also where the file lacks it."""
+        """Record that no job is equivalent to *name*; if *required*, even if the file lacks it."""
         if name in self._data or required:
             self._record(name, "refused", reason)
 
     def left(self) -> list[str]:
-        """Return the keys that are not accounted for; a mapping counts by the keys in it."""
+        """Return the keys without a record; a mapping has one if all keys in it have records."""
         return [name for name in self if not self._is_accounted(name)]
 
     def _is_accounted(self, name: str) -> bool:

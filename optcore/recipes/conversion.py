@@ -1,4 +1,4 @@
-"""What became of each key of somebody else's configuration, and the job that they make."""
+"""The conversion of another framework's configuration: what became of each key, and the job."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, Literal
 from optcore.spec.errors import short_repr
 
 Fate = Literal["converted", "ignored", "other", "refused"]
-"""converted: it is a field of the job now. ignored: it has no effect in its own framework either.
-other: it is not about the optimization. refused: a job cannot say it."""
+"""What became of a key. converted: it is now a field of the job. ignored: it has no effect in its
+own framework either. other: it is not about the optimization. refused: no job is equivalent."""
 Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Entry:
     """
-    What became of one key of a file.
+    The record of what became of one key in a file.
 
     Attributes:
         path: the key, with the keys that contain it: ``Optimizer.lr.learning_rate``.
         value: its value in the file; `MISSING` if the file lacks a key that is required.
-        fate: what became of it.
-        fields: the fields of the job that come from it, each with its value.
-        reason: why; empty where the fields say it.
-        tell: whether the user is told even if the file is converted.
+        fate: what became of the key.
+        fields: the fields of the job that come from the key, each with its value.
+        reason: why this became of the key; empty if the fields explain it.
+        tell: whether the user sees the reason even if the whole file is converted.
     """
 
     path: str
@@ -56,30 +56,30 @@ class Conversion:
     """
     The conversion of one configuration: a job, and an entry for each key.
 
-    A converter accounts for every key through `optcore.recipes.block.Block`; `finish` refuses the
-    others, so that nothing is dropped.
+    A converter records what became of each key through `optcore.recipes.block.Block`; `finish`
+    refuses the keys without a record, so that no key is dropped silently.
     """
 
     def __init__(self, config: Mapping[str, Any], source: str) -> None:
-        """Begin the conversion of *config*, a file of the kind *source*."""
+        """Begin to convert *config*, the content of a file of the kind *source*."""
         self.config, self.source = config, source
         self.job: dict[str, Any] = {}
-        """The parts of a job that the file determines. Not to be used if there are `problems`."""
+        """The parts of a job that the file determines; incomplete if there are `problems`."""
         self.unacceptable: list[str] = []
-        """Why a job would refuse what was converted."""
+        """Error messages with which a job would be refused, although all keys are converted."""
         self._entries: dict[Path, Entry] = {}
         self._defaults: dict[str, Entry] = {}
 
     @property
     def entries(self) -> list[Entry]:
-        """The entries, in the order of the file; keys that it lacks come last."""
+        """The entries, in the order of the file; keys that the file lacks come last."""
         order = {path: i for i, (path, _) in enumerate(leaves(self.config))}
         found = sorted(self._entries.items(), key=lambda item: _position(item[0], order))
         return [entry for _, entry in found]
 
     @property
     def defaults(self) -> list[Entry]:
-        """Fields of the job that come from no key, but from a default of the framework."""
+        """Entries for fields of the job that come from the framework's defaults, not from a key."""
         given = {field for entry in self._entries.values() for field, _ in entry.fields}
         return [entry for field, entry in self._defaults.items() if field not in given]
 
@@ -91,7 +91,7 @@ class Conversion:
 
     @property
     def notes(self) -> list[str]:
-        """A line for each key that has no effect, or that a job has to say in another place."""
+        """A line for each key without effect, and for each key whose reason the user must see."""
         found = [(entry, f"{entry.path}: {entry.reason}") for entry in self.entries]
         ignored = [text for entry, text in found if entry.fate == "ignored"]
         return ignored + [text for entry, text in found if entry.tell]
@@ -119,7 +119,7 @@ class Conversion:
         fields: tuple[tuple[str, object], ...] = (),
         tell: bool = False,
     ) -> None:
-        """Say what became of the key *path*; a refusal stays, and fields are added to others."""
+        """Record what became of the key *path*; a refusal stays, and converted fields add up."""
         before = self._entries.get(path)
         if before is not None and before.fate == "refused":
             return
@@ -128,18 +128,18 @@ class Conversion:
         self._entries[path] = Entry(".".join(path), value, fate, fields, reason, tell)
 
     def accounted(self, path: Path) -> bool:
-        """Return whether it is known what became of *path*, or of a key that contains it."""
+        """Return whether there is a record for the key *path*, or for a key that contains it."""
         return any(path[:n] in self._entries for n in range(1, len(path) + 1))
 
     def finish(self) -> None:
-        """Refuse the keys that the converter has not accounted for."""
+        """Refuse the keys for which the converter has made no record."""
         for path, value in leaves(self.config):
             if not self.accounted(path):
                 self.record(path, value, "refused", reason=f"is not known in {self.source}")
 
 
 def leaves(config: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, object]]:
-    """Yield each key that holds no other keys, with its value; a list is one value."""
+    """Yield each key that contains no other keys, with its value; a list is one value."""
     for name, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*path, str(name)))
@@ -148,7 +148,7 @@ def leaves(config: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, o
 
 
 def _position(path: Path, order: Mapping[Path, int]) -> int:
-    """Return the place of *path* in the file, or of the first key that it contains."""
+    """Return the position in the file of the key *path*, or of the first key that it contains."""
     if path in order:
         return order[path]
     within = (i for leaf, i in order.items() if leaf[: len(path)] == path)

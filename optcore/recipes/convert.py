@@ -16,7 +16,7 @@ from optcore.spec.errors import did_you_mean
 
 
 class UnclearFile(ValueError):
-    """A file is of no known kind, or may be of several; the text says what was looked for."""
+    """A file cannot be read, or its kind is unknown or ambiguous; the message says why."""
 
 
 def convert_file(path: Path, source: str | None = None) -> Conversion:
@@ -25,10 +25,10 @@ def convert_file(path: Path, source: str | None = None) -> Conversion:
 
     Args:
         path: a YAML or JSON file, or another form that a source can read.
-        source: the name of the kind of file; None to choose it by the content.
+        source: the name of the kind of file; None to determine the kind from the content.
 
     Raises:
-        UnclearFile: the file cannot be read, or is of no kind, or of several.
+        UnclearFile: the file cannot be read, or its kind is unknown or ambiguous.
     """
     among = SOURCES if source is None else (source_named(source),)
     try:
@@ -40,18 +40,18 @@ def convert_file(path: Path, source: str | None = None) -> Conversion:
 
 
 def convert(config: Mapping[str, Any], source: Source) -> Conversion:
-    """Return the conversion of *config*, a whole file of the kind *source*."""
+    """Return the conversion of *config*, the content of a file of the kind *source*."""
     result = Conversion(config, source.name)
     source.convert(Block(result, config))
     result.finish()
-    # An unfinished job would be refused for lack of fields that the file may contain.
+    # If a key is refused, the job also lacks the fields that the key stands for.
     if not result.problems:
         result.unacceptable = refusals_of(result.job)
     return result
 
 
 def source_named(name: str) -> Source:
-    """Return the source with this name; raise UnclearFile with the nearest one if there is none."""
+    """Return the source *name*, or raise `UnclearFile` with the nearest name if there is none."""
     found = {source.name: source for source in SOURCES}
     if name not in found:
         known = ", ".join(found)
@@ -62,16 +62,16 @@ def source_named(name: str) -> Source:
 def _read(
     text: str, path: Path, among: tuple[Source, ...]
 ) -> tuple[Mapping[str, Any], tuple[Source, ...]]:
-    """Return the mapping in *text*, and the sources that may have written it."""
+    """Return the mapping in *text*, and the kinds of file that *text* may be."""
     try:
         config = _mapping(text)
     except ValueError as error:
         config, why = None, str(error)
     else:
-        why = "it holds no mapping"
+        why = "it does not contain a mapping"
     if config is not None:
         return config, among
-    # Training scripts share names, and their options mean different things: the signs decide.
+    # Several frameworks call their script train.py, with different options: `Source.fits` decides.
     parsed = [(source, source.parse(text)) for source in among if source.parse]
     fitting = [(s, found) for s, found in parsed if found is not None and s.fits(found)]
     known = fitting or [(s, found) for s, found in parsed if found is not None]
@@ -84,7 +84,7 @@ def _read(
 
 
 def _mapping(text: str) -> Mapping[str, Any] | None:
-    """Return the mapping that *text* holds in JSON or YAML; None if it holds something else."""
+    """Return the mapping in *text*, which is JSON or YAML; None if *text* is not a mapping."""
     import yaml  # noqa: PLC0415  # only this command needs it
 
     try:
@@ -103,4 +103,4 @@ def _chosen(config: Mapping[str, Any], among: tuple[Source, ...], path: Path) ->
         names = " or ".join(source.name for source in fitting)
         raise UnclearFile(f"{path} may be {names}: give --from")
     signs = "".join(f"\n  {source.name}: {source.sign}" for source in among)
-    raise UnclearFile(f"{path} is no configuration that can be converted. Looked for:{signs}")
+    raise UnclearFile(f"{path} is not a configuration that can be converted. Looked for:{signs}")

@@ -1,4 +1,4 @@
-"""Where the lr curves of two runs part."""
+"""Compare the lr curves of two runs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAME = 1e-9
-"""Relative difference up to which two values of lr are the same."""
+"""Relative difference up to which two values of lr count as equal."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """
-    The difference of two curves over the steps that both have.
+    The difference between two curves, over the steps that both curves have.
 
     Attributes:
-        first: the first step at which they differ; None if they do not.
-        steps: the number of steps at which they differ.
-        ratio: the greatest ratio of two values of one step, above 1; 1.0 if there is none.
-        at: the step of that ratio.
-        zeros: the number of steps at which one of the two values is 0, which have no ratio.
+        first: the first step at which the curves differ; None if they do not differ.
+        steps: the number of steps at which the curves differ.
+        ratio: the largest ratio of the greater to the smaller value at one step, at least 1.0.
+        at: the step with that ratio.
+        zeros: the number of steps at which only one of the two values is 0, so there is no ratio.
     """
 
     first: int | None
@@ -32,7 +32,7 @@ class Difference:
 
 
 def difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> Difference:
-    """Return where the values *a* and *b*, one for each step, differ."""
+    """Return the difference between the curves *a* and *b*, which have one value per step."""
     common = min(len(a), len(b))
     a, b = a[:common], b[:common]
     differs = ~np.isclose(a, b, rtol=SAME, atol=0)

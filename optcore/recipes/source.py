@@ -1,8 +1,8 @@
 """
 A kind of configuration file that can be converted.
 
-A converter is a module with a `SOURCE`, which `optcore.recipes.catalogue` lists. Its function gets
-the whole file as a `Block`, reads keys, and says of each what became of it::
+A converter is a module with a `SOURCE`, which `optcore.recipes.catalogue` lists. Its function
+`convert` gets the whole file as a `Block`, reads keys, and records what became of each key::
 
     def convert(file: Block) -> None:
         file.converted("learning_rate", "optimizer.lr", file.number("learning_rate"))
@@ -14,10 +14,10 @@ the whole file as a `Block`, reads keys, and says of each what became of it::
         file.ignored("warmup_ratio", "Trainer takes warmup_steps, which is given")
         file.other("report_to", "not about the optimization")
 
-A key may be converted into several fields, by one call each. Keys of a mapping are read from
+A key may be converted into several fields, with one call per field. Keys in a mapping are read from
 ``file.block("name")``. A framework's default is set with ``file.result.default``, so that the
-explanation lists it. A converter reads what the framework's code reads: a known name is not enough.
-Whatever no call accounts for is refused in the end, and so is what a job would not accept.
+explanation lists it. A converter must read a key as the framework's code reads it: a familiar name
+is not enough. In the end, keys without a record are refused, and so is a job with invalid fields.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Source:
 
     Attributes:
         name: the name in ``--from``.
-        title: what such a file is, for messages: ``a PaddleOCR configuration``.
-        sign: what tells such a file from others, for messages.
-        fits: whether a file has the sign.
-        convert: the converter.
-        parse: how to read a file that is neither YAML nor JSON with a mapping, such as a command
-            line; it returns None for a file that it does not know.
+        title: description of such a file, for messages: ``a PaddleOCR configuration``.
+        sign: description of the keys by which such a file is recognized, for messages.
+        fits: function that returns whether a configuration has these keys.
+        convert: function that converts the file.
+        parse: function that reads a file that is neither YAML nor JSON with a mapping, such as a
+            command line; it returns None if it cannot read the file.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Tables of what the classes of a framework read, and how each key is converted."""
+"""Tables of the keys that each class of a framework reads, with functions that convert them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from optcore.recipes.block import Block
 from optcore.spec.errors import did_you_mean
 
 Read = Callable[[Block, str], None]
-"""Reads a key of a block and accounts for it."""
+"""A function that reads a key of a block, and records what became of the key."""
 
 
 @dataclass(frozen=True)
 class ClassTable:
     """
-    What one class of a framework reads.
+    The keys that one class of a framework reads.
 
     Attributes:
-        kind: what the class is here: the kind of an optimizer or of a schedule.
-        reads: the keys that it reads, each with the function that converts it.
-        required: the keys without which the class cannot be made.
-        swallows: whether it takes any other keyword, and does not use it; if not, such a keyword
-            raises TypeError.
+        kind: the kind of the equivalent optimizer or schedule.
+        reads: key that the class reads -> the function that converts it.
+        required: the keys that the class requires.
+        swallows: whether the class accepts any other keyword without using it; if false, such a
+            keyword raises TypeError.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class ClassTable:
     swallows: bool = True
 
     def read(self, block: Block, name: str, framework: str) -> None:
-        """Account for every key of *block*, the arguments of the class *name* of *framework*."""
+        """Record what became of each key in *block*: arguments of *framework*'s class *name*."""
         for key in self.required:
             if key not in block:
                 block.refused(key, f"is required for {name}", required=True)
@@ -48,29 +48,29 @@ class ClassTable:
 
 
 def number(field: str) -> Read:
-    """Return what converts a key to the number *field*."""
+    """Return a function that converts a key to *field*, a number."""
     return lambda block, key: block.converted(key, field, block.number(key))
 
 
 def flag(field: str) -> Read:
-    """Return what converts a key to the flag *field*."""
+    """Return a function that converts a key to *field*, which is true or false."""
     return lambda block, key: block.converted(key, field, block.flag(key))
 
 
 def text(field: str) -> Read:
-    """Return what converts a key to the text *field*; null is no text."""
+    """Return a function that converts a key to *field*, a text, which is empty for null."""
     return lambda block, key: block.converted(
         key, field, block.text(key) if block.given(key) else ""
     )
 
 
 def ignored(reason: str) -> Read:
-    """Return what says that a key has no effect."""
+    """Return a function that records that a key has no effect, and the *reason*."""
     return lambda block, key: block.ignored(key, reason)
 
 
 def only(value: object, reason: str) -> Read:
-    """Return what says that a key has no effect with *value*, and refuses any other value."""
+    """Return a function that ignores a key that has *value*, and refuses any other value."""
 
     def read(block: Block, key: str) -> None:
         if block.get(key) == value:

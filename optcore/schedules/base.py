@@ -63,7 +63,7 @@ class ScheduleSpec(LaterSpec, ABC):
     AFTER: ClassVar[After] = "compress"
     """The default of `Warmup.after` in all dialects but timm and those in `DELAYING`."""
     AFTERS: ClassVar[Mapping[str, After]] = {}
-    """Dialect -> the default of `Warmup.after` there, where it is not `AFTER`."""
+    """Dialect -> the default of `Warmup.after` in this dialect, if it is not `AFTER`."""
     STATEFUL: ClassVar[bool] = False
     """Whether lr depends on a metric measured in the run, so that it is not known in advance."""
 
@@ -77,7 +77,7 @@ class ScheduleSpec(LaterSpec, ABC):
             return data
         # The default of `after` depends on the class and the dialect, which a Warmup does not know.
         warmup, dialect = data.get("warmup"), data.get("dialect")
-        # A dialect that is no string may not be hashable; the field `dialect` reports it.
+        # A dialect that is not a string may not be hashable; the field `dialect` reports it.
         after = cls.after_in(dialect) if isinstance(dialect, str) else cls.AFTER
         # In a copy: *data* may be the caller's own object.
         if isinstance(warmup, dict):
@@ -96,14 +96,14 @@ class ScheduleSpec(LaterSpec, ABC):
 
     @classmethod
     def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the defaults of the warmup of a spec with the fields *data*, besides `after`."""
+        """Return the warmup's defaults (except `after`) in a spec that has the fields *data*."""
         del data
         return {}
 
     @abstractmethod
     def _formula(self, lr: float, run: RunLength) -> Curve:
         """
-        Return the function of t in the class's docstring, without the warmup.
+        Return the formula in the class's docstring as a function of t, without the warmup.
 
         Args:
             lr: the learning rate of the optimizer.
@@ -122,7 +122,8 @@ class ScheduleSpec(LaterSpec, ABC):
         Args:
             curve: the schedule without its warmup.
             run: the length of the run.
-            end: the end of the rise if the warmup has none; None for the first value of *curve*.
+            end: the lr at the end of the rise if the warmup's own `end` is null; None for the first
+                value of *curve*.
         """
         if self.warmup is None:
             return curve
@@ -136,7 +137,7 @@ class ScheduleSpec(LaterSpec, ABC):
         )
 
     def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
-        """Return the end of a warmup that has none; None for the first value of *curve*."""
+        """Return the lr at the end of a warmup without `end`; None for *curve*'s first value."""
         del lr, curve, run
         return None
 
@@ -274,7 +275,7 @@ def rounded(name: str, duration: int | Epochs | Share, run: RunLength) -> Iterat
 def finite_power(name: str, base: float, power: float) -> Iterator[RunProblem]:
     """Yield a problem with the field *name* if *base* ** *power*, a factor of lr, overflows."""
     largest = 1e300  # less than the largest float64, so that its product with lr is finite too
-    # In logarithms: Python raises OverflowError where base ** power is too large.
+    # In logarithms, since Python raises OverflowError if base ** power is too large.
     if base > 1 and power * math.log(base) > math.log(largest):
         yield RunProblem(
             (name,),

@@ -64,7 +64,7 @@ class Dialectal(ScheduleSpec):
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ()
     """The dialects that the schedule has besides plain."""
     ONLY_DOUBLE: ClassVar[bool] = False
-    """Whether the schedule is computed in float64 alone, in every dialect but optax."""
+    """Whether the schedule is computed only in float64, in every dialect except optax."""
     ONLY_SINGLE: ClassVar[bool] = False
     """Whether optax computes the schedule in float32 even with jax_enable_x64: it divides the
     step, an int32, and JAX gives such a quotient the type float32."""
@@ -122,7 +122,7 @@ class Dialectal(ScheduleSpec):
         return lr if self.dialect == "optax" else None
 
     def own_length(self, run: RunLength) -> float:
-        """Return the field `length` in steps, for a schedule that has one."""
+        """Return the schedule's length in steps: its field `length`, or the length of the run."""
         return run.span(getattr(self, "length", None))
 
     def curve(self, lr: float, run: RunLength) -> Curve:
@@ -135,7 +135,7 @@ class Dialectal(ScheduleSpec):
         curve = super().curve(lr, run)
         if self.dialect != "timm" or self.warmup is not None or not self.STARTS_AT_LR:
             return curve
-        # train.py never asks a scheduler for t = 0: the optimizer begins with its own lr.
+        # timm's train.py never calls a scheduler for t = 0: the optimizer begins with its own lr.
         return lambda t: np.where(t == 0, lr, curve(t))
 
     def _shorter(self, run: RunLength) -> Self:
@@ -247,7 +247,7 @@ class Dialectal(ScheduleSpec):
                 f"{did_you_mean(self.dialect, known)}",
                 self.dialect,
             )
-        # A job that an earlier release accepted is trained with the numbers that it had there.
+        # A job that an earlier release accepted is trained in the precision that it had there.
         double = self.ONLY_DOUBLE and self.dialect != "optax"
         if double and self.precision != "float64" and not are_lifted():
             reject(

@@ -134,7 +134,7 @@ def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
         with np.errstate(all="ignore"):
             # Making a curve also computes values: the peak of its warmup, products of factors.
             return spec.curve(lr, run)
-    # Where numpy's floats become inf or NaN, Python's raise: in a division by an lr of 0.
+    # Where numpy's floats become inf or NaN, Python's floats raise: when dividing by an lr of 0.
     except ArithmeticError as error:
         text = (
             f"kind {spec.kind} must give finite numbers, got {error} with a start value of {lr:g}"
@@ -144,7 +144,7 @@ def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
 
 def parse_schedule(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
     """Return *spec* as a validated spec; raise `SpecError` if *spec* is invalid."""
-    # Not parsed again: the job may have been accepted with fewer rules than those of today.
+    # Not parsed again: an earlier release with fewer rules may have accepted the job.
     if isinstance(spec, ScheduleSpec):
         return spec
     try:

@@ -45,10 +45,10 @@ class Warmup(LaterSpec):
                  overlap   f(t)                      the schedule starts at t = 0
                  compress  f((t - w) * T / (T - w))  the schedule is compressed to T - w steps
 
-    With *toward* ``curve``, peak is f(t), the schedule's value at the step itself: an lr of 0.1 for
-    biases comes down to the curve while that of the weights, from 0, rises to it. In dialect timm
-    peak is the lr of the optimizer, even if f(0) is another value; for tanh with ``overlap`` it is
-    f(w).
+    With *toward* ``curve``, peak is f(t), the schedule's value at the same step: an lr of 0.1 for
+    biases falls to the curve while the lr of the weights rises from 0 to the curve. In dialect timm
+    peak is the lr of the optimizer, even if f(0) is another value; for tanh with ``overlap`` peak
+    is f(w).
 
     With ``delay``, a schedule as long as the run is cut off by the run's end; validation warns. In
     dialects transformers and optax, ``compress`` shortens a schedule's *length* by w, so that the
@@ -68,8 +68,8 @@ class Warmup(LaterSpec):
     length: MomentOrShare
     """The length of the rise, in steps, epochs or a share of the run (``{"fraction": 0.1}``); with
     compress it must be shorter than the run, except in dialects transformers and optax, in which
-    it may also be 0. A rise of less than a step concerns the first update alone. PaddleOCR rounds
-    the length to whole steps, half to even, and so does its dialect."""
+    it may also be 0. A rise of less than a step affects only the first update. In dialect
+    paddleocr, the length is rounded to whole steps, half to even, as in PaddleOCR."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
     """The lr of the first update. The default is 0, as in most frameworks; the first update then
     changes nothing."""
@@ -88,8 +88,8 @@ class Warmup(LaterSpec):
     """The lr at the end of the rise; null for the schedule's first value. With any other value lr
     jumps after the rise, as in Paddle's LinearWarmup(end_lr)."""
     toward: Literal["peak", "curve"] = "peak"
-    """Whether the rise goes to the schedule's first value, or end (peak), or at each step toward
-    the schedule's value at that step (curve), which needs after to be overlap."""
+    """What the rise goes to: the schedule's first value, or end if it is given (peak); or the
+    schedule's value at the same step (curve), for which after must be overlap."""
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
@@ -136,7 +136,7 @@ class Warmup(LaterSpec):
         return self
 
     def span(self, run: RunLength, *, rounded: bool) -> float:
-        """Return the length in steps, *rounded* to whole steps or not."""
+        """Return the length in steps, rounded to whole steps if *rounded* is true."""
         return run.steps(self.length) if rounded else run.span(self.length)
 
     def before(
@@ -276,4 +276,4 @@ RISES: Mapping[str, Curve] = {
     "one_minus_sqrt": lambda x: 1 - np.sqrt(1 - x),
     "one_minus_square": lambda x: 1 - (1 - x) ** 2,
 }
-"""Shape -> the part of the rise that is over at the fraction x (0..1) of the warmup."""
+"""Shape -> the part of the rise that is completed at the fraction x (0..1) of the warmup."""

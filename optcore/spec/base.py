@@ -40,7 +40,8 @@ Dialect = Literal[
     "transformers",
     "timm",
 ]
-"""A framework (or article) whose math, defaults and rounding a spec follows."""
+"""A framework whose math, defaults and rounding a spec follows, or ``article``: a published
+description of the optimizer, or its author's code."""
 
 Defaults = Mapping[str, float | bool | str | None]
 """Maps a dialect to the default of a field in that dialect."""
@@ -55,10 +56,10 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        # JSON has types of its own: a string is no number and true is no 1, whatever Python
-        # converts.
+        # JSON has its own types: a string is not a number, and true is not 1, although Python
+        # would convert them.
         strict=True,
-        # Specs are shared: as the defaults of fields, and by caches.
+        # Specs are shared: they are the defaults of fields, and caches hold them.
         frozen=True,
         allow_inf_nan=False,
         # The texts below fields appear in OpenAPI, in the catalogue and in docs/optimizers.
@@ -67,7 +68,7 @@ class Spec(BaseModel):
     )
 
     FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {}
-    """Maps a field in its former place to a function from its value to the error message."""
+    """Maps a field that has moved elsewhere to a function of its value: the error message."""
 
     @classmethod
     def parse(cls, data: object) -> Self:
@@ -84,8 +85,8 @@ class Spec(BaseModel):
         """
         Return the spec parsed from *data*, or raise `SpecError`.
 
-        If *data* is refused, it is parsed again without limits, since a release without them may
-        have accepted it.
+        If *data* is refused, it is parsed again without limits on sizes, since an earlier release,
+        which had no limits, may have accepted it.
         """
         try:
             return cls.parse(data)
@@ -134,14 +135,14 @@ def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
 
 
 def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
-    """Return the default of the field *name* for each dialect, or None if it has only one."""
+    """Return dialect -> default of the field *name*; None if all dialects have the same default."""
     extra = cls.model_fields[name].json_schema_extra
     return extra.get("defaults") if isinstance(extra, dict) else None  # type: ignore[return-value]
 
 
 def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noqa: ANN401
     """
-    Return the classes in *union* by the value of their field ``kind``, in alphabetical order.
+    Return kind -> class for the classes in *union*, in alphabetical order of the kinds.
 
     Args:
         union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``.
@@ -164,7 +165,8 @@ def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
     """
     Return *data* without the unknown fields that get no message, and the number of those fields.
 
-    If they stayed, pydantic would make an error for each of 80,000, at every level of the spec.
+    Otherwise pydantic would make an error for every unknown field, perhaps 80,000 of them, at every
+    level of the spec.
     """
     most = len(cls.model_fields) + MOST_PROBLEMS
     # If there are few fields, pydantic can name them all. In a Group, extra fields are allowed:
@@ -199,7 +201,7 @@ def _name_of(cls: type[Spec]) -> str:
 
 
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
-    """Return *error* with what only *cls* knows: the names of its fields, and their limits."""
+    """Return *error*, explained with the names and limits of the fields of *cls*."""
     details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
     if error["type"] == RULE:
         details["type"] = PydanticCustomError(RULE, error["msg"])
@@ -212,8 +214,8 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         details["type"] = PydanticCustomError(RULE, _unknown(cls, name, error["input"]))
-    # pydantic asks whether a number is finite before it compares. NaN breaks the field's own rule
-    # (lr must be positive), so that is what the message says; an infinity is not finite.
+    # pydantic checks that a number is finite before it checks the bounds. The message about NaN
+    # states the field's own rule (lr must be positive); the message about infinity says finite.
     elif error["type"] == "finite_number" and math.isnan(error["input"]):
         bounds = cls.model_fields[name].metadata
         if any(isinstance(bound, Gt) and bound.gt == 0 for bound in bounds):

@@ -14,10 +14,10 @@ from optcore.spec.base import Spec
 from optcore.spec.errors import TAG
 
 MAX_STEPS = 100_000_000
-"""The longest run, in steps."""
+"""Largest number of steps in a run."""
 
 ROUNDING = 1e-14
-"""The relative error of a product of epochs and steps that counts as floating-point rounding."""
+"""Relative difference up to which a product of epochs and steps counts as a whole number."""
 
 
 # Per context, not per process: the API parses specs in several threads at a time.
@@ -27,9 +27,9 @@ _rounding: ContextVar[bool] = ContextVar("rounding", default=False)
 @contextmanager
 def rounding() -> Iterator[None]:
     """
-    Let durations that are parsed inside a ``with`` block be rounded to whole steps, half to even.
+    Round durations in epochs that are parsed inside a ``with`` block to whole steps, half to even.
 
-    Releases up to 0.2.0 rounded all of them: a run that such a release accepted keeps its lr.
+    Releases up to 0.2.0 rounded all durations, so a run that they accepted keeps its lr.
     """
     before = _rounding.set(True)
     try:
@@ -39,7 +39,7 @@ def rounding() -> Iterator[None]:
 
 
 class Epochs(Spec):
-    """A duration in epochs. In a schedule it may come to a number of steps that is not whole."""
+    """A duration in epochs. In a schedule, it need not be a whole number of steps."""
 
     _rounded: bool = PrivateAttr(default_factory=lambda: _rounding.get())  # noqa: PLW0108  mypy finds no type without
 
@@ -49,7 +49,7 @@ class Epochs(Spec):
 
     @property
     def is_rounded(self) -> bool:
-        """Whether a schedule, too, rounds this duration to whole steps (`rounding`)."""
+        """Whether schedules round this duration to whole steps, because `rounding` applied."""
         return self._rounded
 
 
@@ -60,7 +60,7 @@ class Share(Spec):
     ::
 
         up:    ceil(fraction * steps of the run)
-        down:  floor(fraction * steps of the run), but 2 where that is 1, as in Axolotl
+        down:  floor(fraction * steps of the run), but 2 instead of 1, as in Axolotl
 
     References:
         up: transformers 5.24 TrainingArguments(warmup_steps < 1); down: Axolotl 0.15 warmup_ratio.
@@ -69,10 +69,10 @@ class Share(Spec):
     fraction: float = Field(gt=0, lt=1, json_schema_extra={"unit": "of the run"})
     """The share, between 0 and 1."""
     rounding: Literal["up", "down"] = "up"
-    """How a share that is no whole number of steps is rounded."""
+    """Direction in which a share that is not a whole number of steps is rounded."""
 
     def steps(self, total_steps: int) -> int:
-        """Return the share of *total_steps*."""
+        """Return this share of *total_steps*, rounded to whole steps."""
         round_it = math.ceil if self.rounding == "up" else math.floor
         # One product of float64 numbers, as in both frameworks: 0.1 * 30 is 3.0000000000000004.
         steps = round_it(self.fraction * total_steps)
@@ -99,7 +99,7 @@ Moment = Annotated[
     | Annotated[Epochs, Tag(f"{TAG}epochs")],
     Discriminator(_form),
 ]
-"""A point in the run: the step 0, 1, ..., or a number of epochs."""
+"""A point in the run: a step (0, 1, ...), or a number of epochs."""
 
 
 def _form_or_share(value: Any) -> str:  # noqa: ANN401
@@ -148,8 +148,8 @@ class RunLength(NamedTuple):
         """
         Return *duration* in steps, not rounded; a duration of None is the whole run.
 
-        A number that differs from a whole number by floating-point rounding alone is that number:
-        1.1 epochs of 10 steps are 11 steps.
+        A result that differs from a whole number only by floating-point rounding is replaced by the
+        whole number: 1.1 epochs of 10 steps are 11 steps.
         """
         if duration is None:
             return self.total_steps if self.exact_steps is None else self.exact_steps
@@ -160,7 +160,7 @@ class RunLength(NamedTuple):
         return whole if math.isclose(product, whole, rel_tol=ROUNDING) else product
 
     def product(self, duration: int | Epochs) -> float:
-        """Return *duration* in steps, as Python multiplies: 1.1 * 10 is 11.000000000000002."""
+        """Return *duration* in steps, as a float product: 1.1 * 10 is 11.000000000000002."""
         if isinstance(duration, Epochs):
             product = duration.epochs * self.steps_per_epoch
             return round(product) if duration.is_rounded else product
@@ -174,7 +174,7 @@ class RunLength(NamedTuple):
         """
         Return *duration* rounded to steps, half to even; a duration of None is the whole run.
 
-        Less than half a step gives 0. A share is rounded as it says.
+        Less than half a step gives 0. A share is rounded in its own direction.
         """
         if isinstance(duration, Share):
             return duration.steps(self.total_steps)

@@ -114,13 +114,15 @@ class Mistakes:
 
 def did_you_mean(given: object, known: Iterable[str], of: str = "", *, paths: bool = False) -> str:
     """
-    Return ``"; did you mean 'x'?"`` with our word for *given*, or ``""`` if none is near.
+    Return ``"; did you mean 'x'?"`` with the valid name nearest to *given*, or ``""`` without one.
+
+    The name may be spelt differently, or be the name for the same thing in another library.
 
     Args:
-        given: the name that is wrong here.
-        known: the names that are right here.
-        of: the kind of the spec in which the name was given, or its class if it has no kind.
-        paths: whether to suggest the path of a field elsewhere in the spec of a run too.
+        given: the invalid name.
+        known: the valid names.
+        of: the kind of the spec in which the name was given, or its class if the spec has no kind.
+        paths: whether to suggest also the path of a field in another part of a run's spec.
     """
     if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
         return ""  # not a typing error, and slow to compare
@@ -140,7 +142,7 @@ def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
 
 
 def short_repr(value: object) -> str:
-    """Return a short text of *value* for a message, written like JSON."""
+    """Return *value* as short text for a message, written like JSON."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
@@ -158,7 +160,7 @@ def short_repr(value: object) -> str:
 
 
 def short_json(value: object) -> str:
-    """Return *value* as JSON that can be copied from a message, or its `short_repr` if long."""
+    """Return *value* as JSON to copy from a message, or its `short_repr` if the JSON is long."""
     try:
         text = json.dumps(value) if _is_short(value, MAX_JSON_LENGTH) else None
     except TypeError:  # a spec, from Python
@@ -185,8 +187,8 @@ def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
 
 
 def _first_digits(number: int) -> str:
-    """Return the first digits of a very long *number*, which Python refuses to convert."""
-    digits = int(number.bit_length() * math.log10(2))  # or one more than there are
+    """Return the first digits of a *number* so long that Python refuses to convert it to text."""
+    digits = int(number.bit_length() * math.log10(2))  # perhaps one too many
     sign = "-" if number < 0 else ""
     return f"{sign}{abs(number) // 10 ** (digits - MAX_VALUE_LENGTH - 2)}"
 
@@ -198,7 +200,7 @@ def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
 
 def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem], int]:
     """
-    Return the first of pydantic's *errors* about *data* as problems, and the number of the others.
+    Return the first of pydantic's *errors* about *data* as problems, and the number of the rest.
 
     Args:
         errors: the errors that `ValidationError.errors()` returns.
@@ -292,13 +294,13 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
     else:
         names = [part.strip("'") for part in ctx["expected"].replace(" or ", ", ").split(", ")]
         given = value
-    # A field elsewhere may be meant by a kind, but not by a value.
+    # An unknown kind may be the name of a field elsewhere, such as ema; an unknown value may not.
     near = did_you_mean(given, names, paths=kind == "union_tag_invalid")
     return f"{name} must be one of {', '.join(names)}, got {short_repr(given)}{near}"
 
 
 def _plain(number: object) -> object:
-    """Return *number*, or 1 for 1.0, since messages show bounds as people write them."""
+    """Return *number* as people write it in a message: a whole float such as 1.0 becomes 1."""
     if isinstance(number, float) and math.isfinite(number) and number == int(number):
         return int(number)
     return number

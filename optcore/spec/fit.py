@@ -116,7 +116,7 @@ def _groups_find_parameters(run: RunSpec) -> None:
     try:
         run.groups()
     except SpecError as error:
-        # Only the first, since `reject` raises a single error of pydantic's.
+        # Only the first problem, since `reject` raises an error about one field.
         first = error.problems[0]
         reject(["optimizer", first.param], first.message, None)
 
@@ -126,7 +126,8 @@ def _numbers_are_representable(run: RunSpec) -> None:
     precision = run.training.precision
     if precision == "fp64" or are_lifted():
         return
-    # With multi_precision, lr and the slots meet float32 copies; with autocast all is float32.
+    # With multi_precision, lr and the slots are used with float32 copies of the parameters; with
+    # autocast, parameters and slots are float32.
     halves = {} if run.optimizer.multi_precision else LARGEST_HALVES
     for group in run.groups():
         numbers = group.spec.hyperparameters()
@@ -283,7 +284,8 @@ def _schedules_fit(run: RunSpec) -> None:
                 scheduled.schedule.kind,
             )
         repeated += scheduled.schedule.num_repeated(run.length)
-    # Over all schedules together: a recursion cannot be sampled, so each costs its whole length.
+    # Over all schedules together: a recursion cannot be sampled, so that each schedule costs its
+    # whole length.
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],

@@ -44,7 +44,7 @@ LATER_OPTIMIZERS = frozenset(
 
 def translated(stored: Mapping[str, Any]) -> Json:
     """
-    Return the JSON of a spec, *stored* by this or an earlier release, with every field in place.
+    Return *stored*, a spec's JSON from this or an earlier release, with all fields in their places.
 
     Defaults are neither added nor removed. A spec with two moving averages, which 0.2.0 accepted,
     keeps ``optimizer.average``: parsing it raises an error about that field.
@@ -62,10 +62,10 @@ def translated(stored: Mapping[str, Any]) -> Json:
 
 def is_former(spec: BaseModel, steps_per_epoch: int) -> bool:
     """
-    Return whether release 0.2.0 would compute a run alike.
+    Return whether release 0.2.0 would compute a run with *spec* in the same way.
 
-    It would not if the run has a dialect, an optimizer or a field that 0.2.0 does not have, or a
-    schedule with a duration that 0.2.0 would round.
+    It would not if *spec* contains a dialect, an optimizer or a field that 0.2.0 does not have, or
+    a schedule with a duration that 0.2.0 would round.
 
     Args:
         spec: the optimizer or the schedule of the run.
@@ -78,7 +78,7 @@ def is_former(spec: BaseModel, steps_per_epoch: int) -> bool:
 
 def has_fractions(spec: BaseModel, steps_per_epoch: int) -> bool:
     """
-    Return whether a duration in a schedule is not a whole number of steps, and is not rounded.
+    Return whether a duration in *spec* is neither a whole number of steps nor rounded to one.
 
     Args:
         spec: an optimizer or a schedule.
@@ -91,7 +91,7 @@ def has_fractions(spec: BaseModel, steps_per_epoch: int) -> bool:
 
 
 def _is_former_itself(spec: BaseModel) -> bool:
-    """Return whether 0.2.0 has the dialect, the kind and the fields of *spec* without its parts."""
+    """Return whether 0.2.0 has the dialect, kind and fields of *spec*, ignoring nested specs."""
     kind, dialect = getattr(spec, "kind", ""), getattr(spec, "dialect", "")
     if dialect in LATER_DIALECTS or (kind, dialect) == ("muon", "article"):
         return False
@@ -103,7 +103,7 @@ def _is_former_itself(spec: BaseModel) -> bool:
 
 
 def _parts(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
-    """Yield *value* and the specs in it, each with the number of steps in an epoch there."""
+    """Yield *value* and all specs nested in it, each with its number of steps per epoch."""
     inside: Iterable[object] = ()
     if isinstance(value, BaseModel):
         yield value, epoch

@@ -1,4 +1,4 @@
-"""Errors about fields that a spec has in their former places; they name the present places."""
+"""Error messages about fields in their former places, which name the present places."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def keras_ema(average: object) -> dict[str, Any] | None:
 
 def reject_schedule_of_lr(fields: Mapping[str, Any], group: int | None = None) -> None:
     """
-    Refuse a schedule of lr among the *fields* of an optimizer, from inside its validator.
+    Raise an error, inside a validator, if the *fields* of an optimizer contain a schedule of lr.
 
     Args:
         fields: the fields of the optimizer, or of one of its groups.

@@ -1,4 +1,4 @@
-"""Specs that have got fields since release 0.2.0, and are written as before without them."""
+"""Specs with fields added since release 0.2.0, whose JSON contains these fields only if set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from optcore.spec.base import Spec
 
 
 class LaterSpec(Spec):
-    """Base class for specs whose JSON leaves out the fields in `LATER` that have their default."""
+    """The base of specs whose JSON leaves out the fields in `LATER` that have their default."""
 
     LATER: ClassVar[frozenset[str]] = frozenset()
-    """Fields that came after release 0.2.0. JSON leaves them out where they have their default, so
-    that what 0.2.0 could say has the JSON, and so the digest, that it had there."""
+    """Fields added after release 0.2.0. JSON leaves them out if they have their default, so that a
+    spec that 0.2.0 accepted keeps its JSON and digest."""
 
     @model_serializer(mode="wrap")
     def _leave_out_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

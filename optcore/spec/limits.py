@@ -24,13 +24,13 @@ Item = TypeVar("Item", bound=BaseModel)
 # Per context, not per process: the API parses specs in several threads at a time.
 _lifted: ContextVar[bool] = ContextVar("lifted", default=False)
 
-# Only upper bounds: lower bounds are rules (lr must be positive) and limit no work. Some upper
-# bounds are rules too (a momentum of at most 1), so they are ignored only for specs that were
-# accepted once.
+# Only upper bounds: lower bounds are rules (lr must be positive) and do not limit work. Some upper
+# bounds are rules too (momentum must be at most 1), so upper bounds are ignored only for specs that
+# were accepted once.
 BOUNDS = {"int": "le", "float": "le"} | dict.fromkeys(("str", "list", "dict"), "max_length")
 """Maps a type in pydantic's schemas to the name of its upper bound."""
 
-MAX_GROUPS = 500  # two for each of the 200 layers that a model may have, and some
+MAX_GROUPS = 500  # two for each of the 200 layers that a model may have, and some more
 """Largest number of parameter groups."""
 MAX_NAMES = 1000  # each parameter of 200 layers by its name
 """Largest number of names and globs in all groups of a job together."""

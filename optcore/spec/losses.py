@@ -30,13 +30,13 @@ class LossSpec(Spec):
     """Name of the loss."""
 
     def takes(self, shape: Shape, num_classes: int) -> bool:
-        """Return whether the loss accepts outputs of *shape* (of one example) for these classes."""
+        """Return whether the loss accepts outputs of *shape* (for one example) for the classes."""
         return shape == (num_classes,)
 
 
 class CrossEntropy(LossSpec):
     """
-    The usual loss for classification, from logits x; y is the right one of K classes.
+    The usual loss for classification, from logits x; y is the right class among K classes.
 
     ::
 

@@ -46,7 +46,7 @@ class Scheduled:
 
     @property
     def value(self) -> float:
-        """The value that the schedule starts from."""
+        """The hyperparameter's value in the spec, from which the schedule starts."""
         return self.spec.hyperparameters()[self.name]
 
 
@@ -70,7 +70,7 @@ class RunSpec(Spec):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of updates in one pass over the training data; a smaller last update counts."""
+        """Number of updates in one pass over the training data; the last update may be smaller."""
         # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
         return ceil(self.dataset.train_examples / self.examples_per_step)
 
@@ -81,7 +81,7 @@ class RunSpec(Spec):
 
     @property
     def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
-        """The loss scale; by default fp16 has a dynamic one."""
+        """The loss scale; by default, precision fp16 has a dynamic loss scale."""
         # Not bf16: it has the exponents of float32, so its gradients do not vanish.
         if self.training.loss_scale is None and self.training.precision == "fp16":
             return DynamicLossScale(kind="dynamic")
@@ -103,8 +103,8 @@ class RunSpec(Spec):
         asked = self.training.columns
         # Where no update is skipped, t would only repeat the row's number.
         t = ("t",) if self.may_skip else ()
-        # In one order, whatever the order in which they were asked for. What a resumed run computes
-        # again is a prefix of each row, which is compared bit for bit.
+        # The order does not depend on the order in the spec. The columns that a resumed run
+        # computes again are a prefix of each row, which is compared bit for bit.
         computed = tuple(name for name in COMPUTED if name in asked)
         observed = tuple(name for name in OBSERVED if name in asked)
         return ("lr", "loss", *t, *computed, *observed)
@@ -139,8 +139,8 @@ class RunSpec(Spec):
             spec = base.of_group(i, group)
             if group.schedule is not None:
                 yield Scheduled((*where, "schedule"), "lr", group.schedule, spec)
-            # Schedules that a group takes over from the optimizer were yielded above; a number in
-            # the place of one drops it.
+            # Schedules that a group takes over from the optimizer were yielded above; a number that
+            # the group sets replaces such a schedule.
             for name, schedule in spec.schedules.items():
                 if isinstance(own.get(name), Mapping):  # written in place of the number
                     yield Scheduled((*where, name), name, schedule, spec)
@@ -148,13 +148,13 @@ class RunSpec(Spec):
                     yield Scheduled((*where, "schedules", name), name, schedule, spec)
 
     def groups(self) -> list[ResolvedGroup]:
-        """Return the groups of parameters with the spec of each; they are computed once."""
+        """Return the groups of parameters, each with its own spec; they are computed only once."""
         return list(self._groups)
 
     @cached_property
     def _groups(self) -> list[ResolvedGroup]:
-        # check_parts resolves the groups, if needed while limits are lifted. The groups are cached
-        # because parsing their specs again without `lifted` would raise an error.
+        # check_parts resolves the groups, perhaps inside `lifted`. The groups are cached because
+        # parsing such specs again outside `lifted` would raise an error.
         return resolve_groups(self.optimizer, self.parameters())
 
     @property
@@ -163,7 +163,8 @@ class RunSpec(Spec):
         if self.training.steps is not None:
             return self.training.steps
         assert self.training.epochs is not None  # Training has one of the two
-        # Rounded as in `steps_in`, so that a duration of as many epochs is the whole run.
+        # Rounded as in `steps_in`, so that a duration of the same number of epochs is the whole
+        # run.
         return max(1, round(self.training.epochs * self.steps_per_epoch))
 
     @property

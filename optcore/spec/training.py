@@ -58,13 +58,14 @@ class Training(Spec):
     """Moving average of the weights. shadow: evaluated and saved in addition to the weights. keras:
     maintained by the optimizer, and evaluated instead of the weights. null: no average."""
     lookahead: Lookahead | None = None
-    """Slow weights that the trained weights are reset to every few updates; null for none."""
+    """Slow weights, to which the trained weights are reset every few updates; null for no
+    lookahead."""
     evaluate_every: Duration | None = Epochs(epochs=1)
     """How often loss and accuracy are measured on the held-out examples, in addition to the end of
     the run; null for only at the end."""
     top_k: Annotated[int, Field(ge=2, le=65_536)] | None = None
-    """Number k; evaluations also report the share of examples whose class is among the k most
-    likely classes. null for no such report."""
+    """Number k of classes: evaluations also report the share of examples whose class is among the k
+    most likely classes. null for no such report."""
     confusion: bool = False
     """Whether evaluations also report a confusion matrix: for each class, how many of its examples
     were predicted as each class."""

@@ -16,8 +16,8 @@ class ShadowEma(Spec):
     An exponential moving average e of weights and BatchNorm statistics w.
 
     The average is evaluated and saved in addition to w, and does not affect the training. If
-    parameters are narrower than float32, it averages the values that the network computes with,
-    not their float32 copies.
+    parameters are narrower than float32, w are the values that the network computes with, not
+    their float32 copies.
 
     ::
 
@@ -33,7 +33,7 @@ class ShadowEma(Spec):
         mindcv 0.5 and mindocr 0.4 (ramp is 2000 there); YOLOv5's ModelEMA (ramp is its tau).
     """
 
-    # Not dumped: the release before knows only this average, without a kind, and reads the same
+    # Not dumped: the previous release knows only this average, without a kind, and reads the same
     # records and checkpoints during an upgrade.
     kind: Literal["shadow"] = Field("shadow", exclude=True)
     """An average that does not affect the training."""
@@ -41,7 +41,7 @@ class ShadowEma(Spec):
     """Share of the old average that is kept."""
     warmup: bool = False
     """Whether the decay is smaller at the beginning of the run."""
-    # Dumped only where it is given, for the release before, as `kind`.
+    # Dumped only if it is given, so that the previous release can read the spec, as with `kind`.
     ramp: float | None = Field(
         None,
         gt=0,
@@ -49,8 +49,8 @@ class ShadowEma(Spec):
         exclude_if=lambda ramp: ramp is None,
         json_schema_extra={"unit": "steps"},
     )
-    """Number of updates in which the decay comes within 37 % of its end; null for a decay that does
-    not rise so. Not together with warmup."""
+    """Number of updates after which the decay has reached 63 % of its final value (ramp in the
+    formula); null for no ramp. It cannot be combined with warmup."""
 
     @model_validator(mode="after")
     def _rises_in_one_way(self) -> Self:
@@ -100,7 +100,7 @@ AnyEma = Annotated[
 
 class Lookahead(Spec):
     """
-    Slow weights s that follow the trained weights w; every *every* updates w is set to s.
+    Slow weights s that follow the trained weights w; after every *every* updates, w is set to s.
 
     ::
 

@@ -24,7 +24,7 @@ CHOSEN = ("engine", "memory_format", "threads")
 
 
 def machine_facts(device: torch.device) -> dict[str, str]:
-    """Return the facts about this machine and its libraries that determine bits on *device*."""
+    """Return the facts about this machine and its libraries that affect results on *device*."""
     facts = {
         "layout": str(LAYOUT),
         "torch": torch.__version__,
@@ -50,7 +50,7 @@ def run_facts(
     device: torch.device, *, engine: str, memory_format: torch.memory_format
 ) -> dict[str, str]:
     """
-    Return the facts that must be equal for two runs of one spec to agree bit for bit.
+    Return the facts that must be equal for two runs with one spec to agree bit for bit.
 
     Args:
         device: the device that the run trains on.
@@ -60,17 +60,17 @@ def run_facts(
     chosen = {
         "engine": engine,
         "memory_format": str(memory_format).removeprefix("torch."),
-        "threads": str(torch.get_num_threads()),  # they divide sums among them
+        "threads": str(torch.get_num_threads()),  # each computes a part of a sum
     }
     return {**machine_facts(device), **chosen}
 
 
 def fingerprint(facts: Mapping[str, str]) -> str:
     """
-    Return a digest of those *facts* that a machine cannot change.
+    Return a digest of the *facts* that a machine cannot change.
 
-    Machines with equal digests can give the same results bit for bit: the other facts (`CHOSEN`)
-    can be set up on any of them.
+    Machines with equal digests can give the same results bit for bit, since all of them can adopt
+    the other facts (`CHOSEN`).
     """
     fixed = {name: value for name, value in facts.items() if name not in CHOSEN}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]

@@ -20,8 +20,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
     An `Evaluation` is yielded when one is due, and `Progress` during evaluations and between the
     batches of a step. To stop, the caller stops iterating. Whenever `run.settled` is true between
-    two reports, *run* may be saved, and resumed elsewhere with the same bits. `run.settled` is true
-    before every evaluation and checkpoint that is due, and soon after `run.interrupt` is set.
+    two reports, *run* may be saved, and a resumed run gives the same results bit for bit. It is
+    true before every evaluation and checkpoint that is due, and soon after `run.interrupt` is set.
     `steps_alone` returns the number of step reports before the next report of another kind.
 
     Args:
@@ -30,9 +30,9 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
             several on a GPU if no update depends on the loss of its step, else 1.
 
     Raises:
-        Diverged: the training has diverged. The report that shows it has been yielded. No update
-            was made from the loss that diverged, unless steps were made ahead: *run* must not be
-            saved then.
+        Diverged: the training has diverged. The report that shows the divergence has been yielded.
+            If no steps were made ahead, no update was made from the loss that diverged. Otherwise
+            *run* must not be saved.
     """
     columns = Columns(run)
     most = ahead_of_reports(run, columns) if ahead is None else ahead

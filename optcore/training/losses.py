@@ -25,7 +25,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 (batch, ...); labels have the shape (batch,) and the dtype int64."""
 
 BLANK = 0
-"""Index of the channel that stands for no class in the outputs for ctc."""
+"""Index of the channel for the blank label, which is no class, in the outputs for ctc."""
 
 
 def loss_of(spec: AnyLoss, num_classes: int) -> Loss:

@@ -25,7 +25,8 @@ DTYPES: dict[Precision, torch.dtype] = {
 AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Precision -> dtype that autocast uses for the operations that it selects."""
 MAX_OVERFLOWS = 200
-"""Number of steps in a row without a finite gradient that ends a run: no loss scale would help."""
+"""Number of steps in a row without a finite gradient after which a run ends, since no loss scale
+would help."""
 MAX_SCALE = torch.finfo(torch.float32).max
 """Largest loss scale: a step that would raise the scale above it leaves the scale unchanged."""
 MINDSPORE_FLOOR = 1.0

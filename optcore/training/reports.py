@@ -70,7 +70,7 @@ class Evaluation:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    The report that part of an evaluation or of a step is done.
+    A report that a part of an evaluation or of a step has been computed.
 
     Attributes:
         step: the number of steps made so far.

@@ -46,10 +46,10 @@ class Run:
         model: the network, in training mode.
         loss: the loss function of outputs and labels.
         autocast: the context in which outputs and loss are computed.
-        optimizer: the optimizer of the network's parameters.
+        optimizer: the optimizer for the network's parameters.
         batches: the training batches, and the position in them.
         displayed_group: the index of the parameter group whose lr is reported as the run's lr.
-        scaler: the loss scale; None if the loss is not scaled.
+        scaler: the current loss scale; None if the loss is not scaled.
         ema: the averaged weights beside the trained ones, if there are any.
         slow: the slow weights of lookahead, if there are any.
         best: the best value of the metric that chooses the best checkpoint, if one is kept.
@@ -57,7 +57,7 @@ class Run:
         total_steps: the number of steps in the whole run.
         evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
         checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
-        row: the number of steps made. Each is a row in the series of metrics.
+        row: the number of steps made. Each step adds a row of metrics.
         t: the number of updates applied; less than *row* once an update was skipped.
         micro: the number of batches of the current step whose gradients have been accumulated.
         partial_loss: the part of the current step's loss that comes from these batches.
@@ -66,8 +66,8 @@ class Run:
         evaluated: the *row* at the last evaluation; -1 before the first.
         loss_sum: the sum of the losses since the last evaluation.
         loss_count: the number of losses in *loss_sum*.
-        interrupt: an event that the caller of the loop sets, from any thread, to have the run
-            settled soon: a long step is interrupted, and repeated once the loop continues.
+        interrupt: an event that makes the run settle soon, and that any thread may set. A long step
+            is interrupted, and repeated once the loop continues.
     """
 
     spec: RunSpec
@@ -136,8 +136,8 @@ class Run:
         training = spec.training
         place, dtype = torch.device(device), DTYPES[training.precision]
         dataset = dataset.to(place)
-        # Right before the initial weights, so that they are the first numbers drawn, whatever a
-        # process did before.
+        # Right before the initial weights are drawn, so that they do not depend on what this
+        # process has drawn before.
         seed_everything(training.seed)
         model = _model(spec, place, dtype)
         if weights is not None:  # before anything copies them
@@ -277,7 +277,7 @@ class Run:
 
     def gradients(self) -> dict[str, Tensor]:
         """Return the gradients of an unfinished step: parameter name -> contiguous tensor."""
-        # Between steps the gradients of the last one are still there, but the next step drops them.
+        # Between steps the gradients of the last step still exist, but the next step drops them.
         if not self.micro:
             return {}
         return {
@@ -288,7 +288,7 @@ class Run:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the *lr* and schedule of the run; 0 if none has."""
+    """Return the index of the first group with the run's *lr* and schedule; 0 if there is none."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None
@@ -320,7 +320,7 @@ def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
-    """Return the optional parts of a run by their names in `Run`; None for parts not in *spec*."""
+    """Return field of `Run` -> optional part of the run; None for parts that *spec* lacks."""
     training, scale = spec.training, spec.loss_scale
     stopping = training.early_stopping
     return {

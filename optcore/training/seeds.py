@@ -1,4 +1,4 @@
-"""Every random generator that a run draws from: seeded, saved and restored together."""
+"""Seeds, saves and restores all random generators that a run draws from."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def seed_everything(seed: int) -> None:
     """Seed torch (CPU and GPUs), numpy and Python."""
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # numpy takes no larger ones
+    np.random.seed(seed % 2**32)  # numpy accepts no larger seeds
 
 
 def generator_tensors() -> dict[str, Tensor]:
-    """Return the states of torch's generators: ``cpu``, ``cuda.0``, ..."""
+    """Return device (``cpu``, ``cuda.0``, ...) -> state of torch's generator for it."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states.update(

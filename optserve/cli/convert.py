@@ -11,7 +11,7 @@ SOURCES = (
     *("paddleocr", "paddleclas", "mindcv", "mindocr"),
     *("transformers", "llamafactory", "axolotl", "timm", "torchvision"),
 )
-"""The names in `optcore.recipes.catalogue`, which takes long to import."""
+"""The names in `optcore.recipes.catalogue`, repeated here because its import takes long."""
 KINDS = ", ".join(SOURCES)
 
 
@@ -31,20 +31,21 @@ def convert(  # noqa: PLR0917  typer makes options of them
     ] = False,
     diff: Annotated[
         bool,
-        typer.Option("--diff", help="Draw lr of two files, and say where they part."),
+        typer.Option("--diff", help="Draw lr of two files, and say where they differ."),
     ] = False,
     steps_per_epoch: Annotated[
         int, typer.Option(min=1, help="Updates in an epoch, for --diff.")
     ] = 100,
     epochs: Annotated[
         float,
-        typer.Option(min=0.01, help="Length of a run whose file does not say it, for --diff."),
+        typer.Option(min=0.01, help="Epochs of a run whose file gives no length, for --diff."),
     ] = 100.0,
 ) -> None:
     """
-    Print what a configuration of another framework says of the optimization, as parts of a job.
+    Print the optimization settings in another framework's configuration, as parts of a job.
 
-    What cannot be said exactly is refused with the reason. Notes name the keys that have no effect.
+    A setting that a job cannot contain exactly is refused with the reason. Notes name the keys that
+    have no effect.
     """
     from optserve.cli.offline.conversion import (  # noqa: PLC0415  see `offline`
         tell,

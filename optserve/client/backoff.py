@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 
 INITIAL_DELAY_S, MAX_DELAY_S = 0.1, 5.0
-"""Seconds before the first retry, and at most: the delay doubles after each attempt."""
+"""Delay before the first retry, and largest delay, in seconds; it doubles after each attempt."""
 
 
 class Backoff:
     """
     Exponential backoff with one deadline for all attempts together.
 
-    The time until the deadline counts from `start`, or from the first `wait` without it.
+    The time until the deadline counts from `start`, or from the first `wait` if `start` is not
+    called.
 
     Args:
         total_s: seconds until the deadline.

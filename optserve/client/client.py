@@ -58,7 +58,7 @@ class Client(MetricCalls):
 
         Args:
             url: URL of the service, such as ``http://127.0.0.1:8000``.
-            retry_for_s: seconds to repeat a request while the service is unavailable.
+            retry_for_s: seconds for which a request is repeated while the service is unavailable.
             stable_after_s: seconds after which an open stream proves that the service is available,
                 even if the stream has sent nothing; the time `retry_for_s` then starts over.
         """
@@ -153,8 +153,8 @@ class Client(MetricCalls):
             labels: return only jobs that have all of these labels.
             after: return only jobs older than the job with this id; for the next page, pass
                 ``next``.
-            limit: maximum number of jobs; a page with large specs may have fewer, and ``has_more``
-                is true.
+            limit: maximum number of jobs; a page with large specs may have fewer jobs, and its
+                ``has_more`` is then true.
             spec: whether to include the jobs' specs.
         """
         params = given(limit=limit, state=state, after=after)

@@ -20,7 +20,7 @@ Params = dict[str, str | float | Sequence[str]]
 """Parameters of a URL's query, by name."""
 
 ANSWER_S = 30.0
-"""Seconds to wait for connecting, for sending, and for every read of a response, each by itself."""
+"""Maximum seconds for connecting, for sending, and for each single read of a response."""
 # WriteError and WriteTimeout are not among them: part of the request may have arrived.
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """Errors that occur before the first byte of the request is sent."""

@@ -36,7 +36,8 @@ class ServiceError(ClientError):
 
     Attributes:
         problem: the error response of the service.
-        idempotency_key: of a job that an earlier attempt may have submitted; '' if none has.
+        idempotency_key: the key of a job that an earlier attempt may have submitted; '' if there
+            was no such attempt.
     """
 
     def __init__(self, problem: Problem, *, idempotency_key: str = "") -> None:

@@ -52,8 +52,8 @@ class MetricCalls:
         Args:
             job_id: id of the job.
             columns: columns to return; default: all columns of the job.
-            max_points: maximum number of points per column; a range of no more steps has every
-                step.
+            max_points: maximum number of points per column; in a range with at most this many
+                steps, every step is a point.
             first: the first step of the range.
             last: the last step of the range; default: the last step stored.
         """

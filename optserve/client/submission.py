@@ -54,14 +54,15 @@ def post_job(
         Unanswered: a request was sent and there was no response; the job may have been accepted.
         Unreachable: no request could be sent.
         ServiceError: the service refused the job.
-        NotTheService: something else answered the first request that arrived.
+        NotTheService: something other than an optserve service responded to the first request that
+            arrived.
     """
     key = _checked_key(idempotency_key or str(uuid.uuid4()))
     sent = False
     backoff.start()  # time spent in attempts counts, or a hanging service would block for hours
     while True:
-        # The deadline bounds the whole call, so an attempt near it gets less time than others. The
-        # time is that of each read: an answer that comes byte by byte may still take longer.
+        # The deadline bounds the whole call, so an attempt near the deadline gets less time. The
+        # timeout is per read: a response that arrives byte by byte may still take longer.
         timeout_s = min(ANSWER_S, max(backoff.remaining_s(), MIN_TIMEOUT_S))
         try:
             return connection.request(
@@ -81,7 +82,7 @@ def post_job(
                 if sent:
                     raise ServiceError(error.problem, idempotency_key=key) from error
                 raise
-            # Once any attempt may have arrived, a later one that did not proves nothing.
+            # If any attempt may have arrived, the job may exist, even if a later one was not sent.
             sent = sent or isinstance(error, ServiceError) or error.sent
             if error.is_temporary and backoff.wait():
                 continue

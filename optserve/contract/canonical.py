@@ -11,7 +11,7 @@ SLICE = 10_000
 long."""
 
 
-# The text must not change: the store has hashes of it beside idempotency keys, and a request that
+# The text must not change: the store keeps its hash with each idempotency key, and a request that
 # is repeated after an upgrade would conflict with itself.
 def parts(value: object) -> Iterator[str]:
     """Yield the canonical text of *value*, which must be representable as JSON, in parts."""

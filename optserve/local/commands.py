@@ -2,8 +2,8 @@
 The commands that need the service's modules: `up`, `demo` and `datasets`.
 
 `service/pyproject.toml` declares them as entry points, so that they exist where the service is
-installed. Each command imports its modules when it runs: every command of `optserve` imports this
-one.
+installed. Each command imports its modules only when it runs, since every command of `optserve`
+imports this module.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ URL = "url"
 MAX_SOCKET_PATH = 100
 """Maximum bytes of a socket's path on every system; Linux allows 108, macOS 104."""
 START_S = 30.0
-"""Seconds until a server must respond; they start over whenever it responds that it is loading."""
+"""Seconds within which a server must respond. They start over whenever it responds that it is
+loading its data."""
 STOP_S = 10.0
 POLL_S = 0.01
 WARNING = re.compile(r"^\d+:\w .* # ")

@@ -65,7 +65,7 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
 
 
 def _check_name(home: Path) -> None:
-    """Refuse a path that is not UTF-8: some libraries could not open files in it."""
+    """Raise StackError if the path is not UTF-8: some libraries could not open files in it."""
     try:
         str(home.resolve()).encode()
     except UnicodeEncodeError:
@@ -78,7 +78,8 @@ def url_of(home: Path) -> str | None:
     """Return the URL of the stack that runs in *home*; None if none runs or it is not ready."""
     try:
         url = (home / "url").read_text()
-        # A stack that was killed leaves this file behind, so the URL is tried.
+        # A stack that was killed leaves this file behind, so the file alone does not show that a
+        # stack runs.
         with Client(url) as client:
             return url if client.ready() else None
     except (OSError, UnicodeDecodeError, BadAddress):

@@ -24,8 +24,8 @@ def listening_port(host: str, port: int) -> int:
         )[0]
     except (socket.gaierror, UnicodeError) as error:
         raise _not_an_address(host, getattr(error, "strerror", None) or str(error)) from None
-    # Checked, not reserved: another process may take the port before the API binds it, which then
-    # fails and says so in its log.
+    # Checked, not reserved: another process may take the port before the API binds it. The API then
+    # fails, and its log says so.
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As the API does: a port in TIME_WAIT, from a stack that just stopped, counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

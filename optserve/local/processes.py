@@ -23,7 +23,7 @@ RESTART_S = 1.0
 
 
 def python(module: str) -> list[str]:
-    """Return the command that runs *module*; files in the working directory cannot replace it."""
+    """Return the command that runs *module*, without importing files from the working directory."""
     return [sys.executable, "-P", "-m", module]
 
 

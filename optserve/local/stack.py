@@ -2,8 +2,8 @@
 The local stack: Redis server, API and workers as children of one process that supervises them.
 
 A child that dies is restarted. The children end when the supervising process ends, even if it is
-killed. Otherwise it stops the workers first, so that they save running jobs and give them back, and
-the Redis server last.
+killed. In an orderly stop, it first stops the workers, which save running jobs and give them back,
+and stops the Redis server last.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Stack:
         try:
             self._store.start(self._stopping)
         except StackError:
-            # An interrupted start of the store fails in various ways; the interruption is what to
-            # report.
+            # An interrupted start of the store fails in various ways. The error must report the
+            # interruption.
             self._raise_if_stopping()
             raise
         environment = {

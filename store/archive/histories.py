@@ -36,7 +36,7 @@ reads its whole part."""
 
 def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
     """
-    Move all but the latest entries of a job's history to a file; do nothing if there are few.
+    Move all but the latest entries of a job's history to a file, unless there are few entries.
 
     Raises:
         OSError: the storage is full, or returned another error; nothing was changed.
@@ -72,7 +72,7 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
 
 
 def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
-    """Return the parts, at the end of *parts*, that the next part is to be joined with."""
+    """Return the parts at the end of *parts* that must be joined with the next one, if any."""
     found: list[HistoryPart] = []
     for rank in range(HIGHEST_RANK):
         left = parts[: len(parts) - len(found)]

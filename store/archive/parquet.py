@@ -29,7 +29,7 @@ FORMAT = "1"
 PREFIX = "optserve."
 """Prefix of this service's keys in the metadata."""
 CACHED_GROUPS = 4
-"""Number of decoded row groups in the cache: successive reads of a series often need the same."""
+"""Number of decoded row groups in the cache: successive reads often need the same group."""
 DAMAGE = (pa.ArrowException, zlib.error, KeyError, ValueError, EOFError)
 """Errors that reading a damaged file may raise."""
 
@@ -44,8 +44,8 @@ class Words(NamedTuple):
     Attributes:
         job: the id of the job that the rows belong to.
         series: the columns of the rows.
-        marks: the times at which the rows were stored, as `store.jobs.series.unpack_marks` takes
-            them.
+        marks: the times at which the rows were stored, packed as `store.jobs.series.unpack_marks`
+            expects.
     """
 
     job: str

@@ -1,5 +1,5 @@
 """
-Reads the files that data from Redis was moved to: rows, the times they were stored, histories.
+Reads archived data from files: rows, the times at which rows were stored, and histories.
 
 pyarrow is imported when the first such file is read.
 """
@@ -53,7 +53,7 @@ def events(storage: Storage, stored: StoredFile, *, first: int, count: int) -> l
     """
     Return at most *count* history entries from a file, from index *first* on, each as JSON.
 
-    It raises the same errors as `rows`.
+    The function raises the same errors as `rows`.
     """
     return read_verified(storage, stored).splitlines()[first : first + count]
 

@@ -25,7 +25,7 @@ RENAMED_KINDS = {"rows_cut": "rows_truncated"}
 
 
 class MovedMeanwhile(Exception):
-    """Entries of a history were moved to a file, or to another one, while they were being read."""
+    """Entries of a history were moved to a file, or to another file, while they were being read."""
 
 
 class History:

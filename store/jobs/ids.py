@@ -16,8 +16,8 @@ def new_id() -> str:
     """
     Return a new job id: ``job_`` followed by a UUID of version 7.
 
-    Sorting the ids of one process lexically sorts them by creation; ids of different processes sort
-    by creation to the millisecond.
+    In lexical order, ids from one process are in the order of their creation; ids from different
+    processes are in that order to the millisecond.
     """
     with _id_lock:
         # Of the 12 bits after the milliseconds 11 are random, so that at least half of the range is

@@ -14,7 +14,7 @@ from optserve.contract.requests.clone import Keep
 @dataclass(frozen=True)
 class BestPointer:
     """
-    The best state of a run so far, as a checkpoint that the job's record points to.
+    The best state of a run so far: a checkpoint that the job's record points to; see `Pointer`.
 
     Attributes:
         step: the number of steps the run had made when it was in this state.
@@ -45,7 +45,7 @@ class Pointer:
     Attributes:
         step: the number of steps the run had made when the checkpoint was written.
         path: the path of the checkpoint, below the storage root.
-        sha256: the SHA-256 of the checkpoint's facts file, which lists those of its other files.
+        sha256: the SHA-256 of the checkpoint's facts file, which lists that of every other file.
     """
 
     step: int
@@ -89,7 +89,7 @@ class StartingState:
 
 
 def stored_files(text: str | bytes) -> dict[str, StoredFile]:
-    """Return the files listed in *text*, the field ``archive`` of a record, by what they hold."""
+    """Return the files in *text*, a record's field ``archive``, by content: rows or events."""
     return {name: StoredFile(**file) for name, file in json.loads(text).items()}
 
 

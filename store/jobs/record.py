@@ -25,7 +25,7 @@ from store.jobs.series import PLAIN, Series
 COLUMNS = PLAIN.columns
 """The columns that every series begins with."""
 CALLED = ("name", "labels", "priority", "time_limit_s")
-"""Fields of the spec that clients see beside the spec, not in it."""
+"""Fields of the spec that clients see as fields of the job, and not in the job's spec."""
 # For lists, `derived_fields` in views.lua reads only these fields, and treats a field that is not
 # listed here as missing from the record: it needs id, state, trained, claimed, device, fingerprint,
 # exact, queued, not_before, fault_since and format.
@@ -36,7 +36,7 @@ SUMMARY = (
     *("worker", "result", "digest", "artifacts", "started", "ended", "claimed", "format"),
     *("device", "fingerprint", "exact", "queued", "fault", "fault_since", "not_before"),
 )
-"""Fields of a record that a list of jobs is made from: all of them small, unlike the spec."""
+"""Fields of a record that a list of jobs needs; all of them are small, unlike the spec."""
 FORMER = 2
 """
 Record format of a job that release 0.2.0 can run too.
@@ -93,7 +93,7 @@ class Record:
 
     @property
     def num_steps(self) -> int:
-        """Maximum number of rows in the series; once the job has ended, the number it has."""
+        """Maximum number of rows in the series; for a job that has ended, the actual number."""
         return self.rows if self.state.final else self.total_steps
 
     @property
@@ -137,7 +137,7 @@ class Record:
 
     @property
     def facts(self) -> dict[str, str]:
-        """Facts that determine results bit for bit: the fingerprint's, and the run's (threads)."""
+        """Facts that determine results bit for bit: those in the fingerprint, and the threads."""
         return json.loads(self.fields.get("facts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
@@ -258,7 +258,7 @@ class Record:
         }
 
     def _progress(self, offer_after_s: float) -> dict[str, Any]:
-        """Return the fields that clients see, except the spec and those in `CALLED`."""
+        """Return the fields that clients see, without spec, name, labels, priority, time limit."""
         fields = self.fields
         return {
             "id": self.id,
@@ -341,10 +341,10 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
 
 
 def _is_former(spec: JobSpec) -> bool:
-    """Return whether release 0.2.0 would compute the job alike."""
+    """Return whether release 0.2.0 would compute the same results for the job."""
     return all(is_former(part, spec.steps_per_epoch) for part in (spec.optimizer, spec.schedule))
 
 
 def moment(ms: str | None) -> datetime | None:
-    """Return the time that *ms* gives in milliseconds since 1970, or None if there is no *ms*."""
+    """Return *ms* (text: milliseconds since 1970) as a datetime; None if *ms* is None or empty."""
     return datetime.fromtimestamp(int(ms) / 1000, UTC) if ms else None

@@ -157,7 +157,7 @@ class Store:
         return ids, after
 
     async def _index(self) -> None:
-        """Index, by their labels, the jobs that release 0.1.0 submitted without an index."""
+        """Add the jobs that release 0.1.0 accepted to the index of jobs by label."""
         call = calls.index_labels()
         for _ in range(INDEXED_PER_PAGE):
             if not await send_async(self._client, call):
@@ -280,7 +280,7 @@ class Store:
         """
         Return the times at which a job's rows were stored, for `store.jobs.series.unpack_marks`.
 
-        It raises the same errors as `data`.
+        The method raises the same errors as `data`.
         """
         file = record.archive.get("rows")
         if file is None:

@@ -11,7 +11,7 @@ LIBRARIES = f"{LEGACY}_"
 # job that has nothing of the kind is still written in format 2 (`store.jobs.record.new_fields`).
 FORMAT = 3
 """
-Version of the record format that this release writes; it reads this one and older ones. A release
+Version of the record format that this release writes; the release also reads older ones. A release
 that writes something that older releases must not touch increments the number.
 """
 # A write copies the chunks that it touches (`trim` in series.lua), so a chunk has to stay small: 64
@@ -20,7 +20,7 @@ that writes something that older releases must not touch increments the number.
 CHUNK_ROWS = 4096
 """Number of rows that one key of a series holds."""
 MAX_CRASHES = 3
-"""Number of attempts in a row that may crash without a new checkpoint; then the job fails."""
+"""Number of crashed attempts in a row, without a new checkpoint, after which the job fails."""
 OVERTIME_MS = 60_000
 """Milliseconds that a worker gets to save and release a job whose time limit is reached."""
 # Together with a round of the reaper this keeps the promise that a lost ring delays a job by at

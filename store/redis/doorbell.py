@@ -21,7 +21,8 @@ ANSWER = "worker.doorbell.answer"
 FORGET_S = 3600
 """Seconds after which an unread message is deleted; the reaper rings again anyway."""
 FOREVER = -1
-"""No time limit from RQ, which would end the training: leases and time limits are our own."""
+"""RQ's value for no time limit: a limit in RQ would end the training. Leases and the time limits of
+jobs are checked elsewhere."""
 
 
 def doorbell_queue(client: redis.Redis, device: str) -> Queue:

@@ -125,7 +125,7 @@ def send(client: redis.Redis, call: Call[T]) -> T:
         Unwritable: the server cannot write.
         FunctionsMissing: the server lacks the functions, and this Redis user may not load them.
         RecordTooNew: a newer release has written the job's record.
-        RecordUnreadable: the key of the job's record holds something else.
+        RecordUnreadable: the key of the job's record does not hold a record.
     """
     untyped: Any = client  # half of its methods are
     with _errors_told():
@@ -190,7 +190,7 @@ def error_of(text: str) -> RecordTooNew | RecordUnreadable:
 
 @contextmanager
 def _load_told() -> Iterator[None]:
-    """Raise `FunctionsMissing` if loading is not permitted; ignore that the library exists."""
+    """Raise `FunctionsMissing` if loading is not permitted; ignore that the library is loaded."""
     try:
         yield
     # NoPermissionError is a subclass of ResponseError, so it has to come first.

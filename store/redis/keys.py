@@ -1,8 +1,8 @@
 """
 The names of all keys in Redis; the Lua functions get them from here too.
 
-The texts give the parameters of a key's name, and the value. Times are in milliseconds since 1970,
-and a sorted set "by" a time has it as the score.
+Each text gives the parameters in the key's name, and describes the value. Times are in milliseconds
+since 1970; in a sorted set "by" a time, the score is that time.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ which on they may be deleted."""
 STORE_ID = "optserve:store"
 """String: a random name for this Redis server's data; a file in the storage holds the same name."""
 STORAGE_NAMED = "optserve:storage_named"
-"""String that exists once the storage has the file with that name. A storage without the file is
-from then on another store's, or not mounted."""
+"""String that exists once a file in the storage holds the name in `STORE_ID`. From then on, a
+storage without that file belongs to another store, or is not mounted."""
 WORKERS = "optserve:workers"
 """Sorted set of worker ids, by the time at which the worker counts as gone."""
 WORKER = "optserve:worker:%s"

@@ -96,8 +96,9 @@ def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS)
     older = [name for name in loaded if name != library_name() and _format(name) <= FORMAT]
     unused = send(client, calls.unused_libraries(older, max_age_ms=max_age_ms)) if older else []
     removed = [name for name in unused if _delete(client, name)]
-    # Also what another process has removed and not forgotten, since it died, or since a third one
-    # has noted it anew in between. A library that is loaded only now is noted when it is used.
+    # Also libraries that another process has removed but not forgotten, since it died, or since a
+    # third process recorded a use in between. A library that is loaded only now is recorded again
+    # when it is used.
     for name in _noted(client) - (set(loaded) - set(unused)):
         send(client, calls.forget_library(name))
     return removed
@@ -115,7 +116,7 @@ def _delete(client: redis.Redis, name: str) -> bool:
 
 
 def _noted(client: redis.Redis) -> set[str]:
-    """Return the names of the libraries of which the store has when they were used."""
+    """Return the names of the libraries whose last use is recorded in Redis."""
     found: Any = client.zrange(keys.LIBRARIES, 0, -1)
     return {name.decode() for name in found}
 

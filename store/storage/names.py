@@ -20,7 +20,7 @@ ARCHIVE = "archive"
 HISTORY = "history"
 """Folder in a job's folder for the files that older history entries are moved to while it runs."""
 STARTING_STATE = "parent"
-"""Folder in a clone's folder for the copy of its parent's state that it starts from."""
+"""Folder in a clone's folder for its copy of the parent's state from which it starts."""
 DELETABLE = ("checkpoints", "best")
 """Folders in an attempt's folder whose entries are deleted when no record points to them."""
 

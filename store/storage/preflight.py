@@ -61,7 +61,7 @@ class Place:
         setting: the environment variable that sets the path.
         path: the path of the file or folder.
         use: what must be possible with the file or folder.
-        inside: the name of a folder in it; if that exists, the same must be possible there.
+        inside: the name of a folder in *path*, in which the same must be possible if it exists.
     """
 
     what: str
@@ -95,8 +95,8 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
     End this process with a message and the exit code EX_CONFIG if one of *places* is unusable.
 
     Missing folders are created. If a check takes longer than *limit_s* seconds, or fails with an
-    error that may be temporary, a warning is logged and the process starts: it handles such errors
-    as it does when they happen later.
+    error that may be temporary, a warning is logged and the process starts: it can handle such
+    errors whenever they occur.
     """
     missing = asyncio.run(_unusable(places, limit_s))
     if missing:
@@ -106,7 +106,7 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
 
 def try_place(place: Place) -> None:
     """
-    Create the folder if it is missing, and try in it what `Place.use` requires.
+    Create the folder if it is missing, and test what `Place.use` requires.
 
     Raises:
         Unusable: the file or folder cannot be used until something is changed.

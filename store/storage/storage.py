@@ -34,7 +34,7 @@ class Storage(Files):
 
         Args:
             attempt: the folder of the attempt that calls this. The folders of later attempts are
-                left alone: this one may have lost the job without knowing.
+                left alone: this attempt may have lost the job without knowing it.
             needed: the paths of all files and folders that the job's record points to.
         """
         job = attempt.rpartition("/")[0]

@@ -49,7 +49,7 @@ class Threads:
         """
         Call *function* in a thread and return its result.
 
-        Cancelling this coroutine abandons the call: *function* runs on in its thread.
+        Cancelling this coroutine abandons the call: *function* continues to run in its thread.
 
         Raises:
             Saturated: no thread is available; *function* was not called.

@@ -110,7 +110,7 @@ class Checkpointer:
             self._delete_all_but(needed)
 
     def _write(self, kind: str) -> Checkpoint:
-        """Write a checkpoint of the run to *kind*, a folder in the attempt's folder; return it."""
+        """Write a checkpoint of the run into the attempt's folder *kind*; return the checkpoint."""
         session = self._session
         folder = f"{session.folder}/{kind}"
         return session.disk.write_when_space(
@@ -129,7 +129,7 @@ class Checkpointer:
 
 
 def _best_network(session: Session, record: Record) -> StoredFile | None:
-    """Return the file with the best state's network, or None if the run counts another as best."""
+    """Return the file with the recorded best network; None if the run has another best state."""
     best, run, storage = record.best, session.run, session.tools.storage
     if best is None or run.best is None or run.best.step != best.step:
         return None

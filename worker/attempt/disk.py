@@ -37,7 +37,7 @@ class Disk:
     """
     Reads and writes files in the storage, and retries while that fails.
 
-    While the storage is full, the run waits, and the job's history has an entry about it. If the
+    While the storage is full, the run waits, and an entry in the job's history says so. If the
     storage fails in another way (it is read-only, its server does not respond, a file is missing),
     the run waits for at most `retry_for_s`: the files may be intact, and another machine may have
     no such error.
@@ -48,7 +48,7 @@ class Disk:
     Attributes:
         storage: the storage that holds the files.
         claim: the claim on the job.
-        sender: sends calls to Redis.
+        sender: the sender for calls to Redis.
         lease: the lease on the job, which is renewed during retries.
         retry_for_s: seconds of errors after which a `MachineFault` is raised.
         check_requests: a function that raises if the run must stop; called before each retry.

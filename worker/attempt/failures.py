@@ -63,7 +63,7 @@ def fault_of(error: Exception, settings: Settings) -> Fault | None:
 
 
 def reason_of(error: Exception) -> tuple[Reason, str]:
-    """Return the reason for which a job that raised *error* fails, and a detailed text."""
+    """Return the reason for which *error* makes a job fail, and a description of the error."""
     lines = str(error).splitlines() or [type(error).__name__]
     for kind, reason in REASONS:
         if isinstance(error, kind):

@@ -31,10 +31,10 @@ Phase = Literal["setup", "step", "checkpoint", "store"]
 STORE_LIMIT_S = GIVE_UP_AFTER_S + 60.0
 """Time limit in seconds of the phase ``store``. Retried calls give up sooner, with an error."""
 STEP_FACTOR = 20
-"""Factor on the median duration of the last steps; the product replaces a lower time limit."""
+"""Time limit for a step in median durations of the last steps, if this is above the setting."""
 RENEWALS_PER_LEASE = 6
 SLACK_S = 0.5
-"""Seconds after the time limit at which the timer ends the process, if the thread has not."""
+"""Seconds after the time limit at which the timer ends the process if the thread has not."""
 GRACE_S = 2.0
 """Seconds that an attempt gets to end by itself once its job was taken away."""
 STALLED = 75
@@ -62,7 +62,7 @@ class Lease:
         client: the Redis client.
         settings: the settings of the service.
         leaving: an event that is set when the worker should stop.
-        clock: returns the time in seconds; must never go back.
+        clock: a function that returns the time in seconds, which must never go back.
 
     Attributes:
         requested_action: the action in the last reply: '', pause, cancel, kill or timeout.
@@ -100,7 +100,7 @@ class Lease:
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
         """
-        Set the phase of the attempt to *phase* for the block, and back to the previous one after.
+        Set the phase of the attempt to *phase* for the block, then restore the previous phase.
 
         The time limit of a phase starts anew each time the phase is entered.
         """

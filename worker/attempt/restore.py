@@ -45,8 +45,8 @@ class Restorer:
         claim: the claim on the job.
         record: the job's record, as it was when the job was claimed.
         tools: the trainer's client, storage and settings.
-        sender: sends calls to Redis.
-        disk: reads files from the storage.
+        sender: the sender for calls to Redis.
+        disk: the access to files in the storage.
         lease: the lease on the job.
     """
 
@@ -62,8 +62,9 @@ class Restorer:
         Return the run, ready for its next step.
 
         The run resumes from the last checkpoint that can be used. A damaged checkpoint is removed
-        from the job's record. If a checkpoint cannot be read, this waits for it; if it has long
-        been missing from a storage that otherwise works, it is skipped, but stays in the record.
+        from the job's record. If a checkpoint cannot be read, this method retries; a checkpoint
+        that has long been missing from a storage that otherwise works is skipped, but stays in the
+        record.
 
         Raises:
             OtherBits: the job is exact, and its rows were computed with another fingerprint (other
@@ -107,7 +108,7 @@ class Restorer:
         """
         Record the hardware and libraries that compute the run.
 
-        Return the first row that is computed with their fingerprint.
+        Return the first row that is computed with the same fingerprint (the digest of these).
         """
         facts = run.facts()
         with self.lease.phase("store"):

@@ -71,7 +71,7 @@ class JobRunner:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of hardware and library versions: with equal ones, results are bit-identical."""
+        """Digest of the hardware and library versions; equal digests give bit-identical results."""
         return fingerprint(machine_facts(torch.device(self._tools.device)))
 
     def train(self, claim: Claim, record: Record) -> AttemptResult:

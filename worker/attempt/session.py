@@ -71,10 +71,10 @@ class Session:
     Attributes:
         claim: the claim on the job.
         tools: the trainer's client, storage and settings.
-        sender: sends calls to Redis.
+        sender: the sender for calls to Redis.
         lease: the lease on the job.
         run: the run that is trained.
-        reporter: sends the run's rows and evaluations to Redis.
+        reporter: the reporter, which sends the run's rows and evaluations to Redis.
         folder: the folder for the attempt's files, below the storage root.
     """
 
@@ -88,7 +88,7 @@ class Session:
 
     @property
     def disk(self) -> Disk:
-        """Reads and writes files, and stops retrying when the run must stop."""
+        """The access to the storage; it stops retrying when the run must stop."""
         retry_for_s = self.tools.settings.fault_patience_s
         return Disk(
             self.tools.storage, self.claim, self.sender, self.lease, retry_for_s, self._give_up

@@ -22,7 +22,7 @@ class StepLoop:
 
     Args:
         session: the session with the run.
-        checkpointer: writes the run's checkpoints.
+        checkpointer: the writer of the run's checkpoints.
     """
 
     def __init__(self, session: Session, checkpointer: Checkpointer) -> None:

@@ -43,8 +43,8 @@ def main(
         device: the device to train on: cpu or cuda.
         reads: the file descriptor that jobs are read from.
         writes: the file descriptor that answers are written to.
-        make_runner: creates the runner that trains the jobs, from the device and an event that is
-            set when the trainer should stop.
+        make_runner: a function that creates the runner of the jobs, from the device and an event
+            that is set when the trainer should stop.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s trainer %(levelname)s %(message)s", force=True

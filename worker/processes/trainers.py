@@ -57,7 +57,7 @@ class Ended(NamedTuple):
 
     @property
     def fault(self) -> str:
-        """What is wrong with this machine, if a fault of it ended the attempt; else empty."""
+        """Description of the machine's fault that ended the attempt; empty if none did."""
         return self.outcome.removeprefix(FAULT) if self.outcome.startswith(FAULT) else ""
 
 

@@ -50,9 +50,9 @@ class RowBuffer:
         most_bytes: the size of rows and lrs, in bytes, at which the buffer is saturated.
 
     Attributes:
-        add: adds the report of the next step.
-        add_all: adds the reports of the next steps from an iterator; if the iterator raises, the
-            reports before the error have been added.
+        add: a method that adds the report of the next step.
+        add_all: a method that adds the reports of the next steps from an iterator; if the iterator
+            raises, the reports before the error have been added.
         first: the number of the first row that is not stored.
     """
 
@@ -70,7 +70,7 @@ class RowBuffer:
         self._values, self._lrs = array("d"), array("d")
 
     def pack(self) -> None:
-        """Move the reports that were added to the arrays."""
+        """Move the added reports into the arrays."""
         with self._lock:
             added = self._added[:]  # the loop may add more meanwhile
             if not added:

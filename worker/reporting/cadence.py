@@ -26,7 +26,7 @@ class Cadence:
 
     It divides the loop's time into periods of *poll_s*. A step may take 0.1 ms, and reading the
     clock after every step would cost a percent of that. So the loop gets from `steps_left` the
-    number of steps to make before it calls that again: about as many as fit into a quarter of a
+    number of steps to make before the next call: about as many as fit into a quarter of a
     period, at the speed of the last steps. If steps become 4 times as long, a period ends one
     period late.
 
@@ -35,7 +35,7 @@ class Cadence:
 
     Args:
         poll_s: the length of a period in seconds.
-        clock: returns the time in seconds; must never go back.
+        clock: a function that returns the time in seconds, which must never go back.
 
     Attributes:
         sent_at: the time at which rows were last sent, by *clock*.
@@ -50,7 +50,7 @@ class Cadence:
         self.start(0)
 
     def start(self, row: int) -> None:
-        """Start when *row* steps have been made; the first period is over at once."""
+        """Start for a run that has made *row* steps; the first period is over at once."""
         self._row = row
         self._asked_at = self._ends_at = self.clock()
         self._steps = 1  # to make before the next read of the clock
@@ -85,7 +85,7 @@ class Cadence:
 
     @property
     def may_send(self) -> bool:
-        """Whether a period had passed at the last poll since rows were last sent."""
+        """Whether at least a period lies between the last sending of rows and the last poll."""
         # After an evaluation the loop polls sooner. The time of the poll is used, so that a poll
         # reads the clock only once.
         return self._polled_at - self.sent_at >= self._poll_s

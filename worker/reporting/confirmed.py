@@ -22,7 +22,7 @@ class ConfirmedRows:
     Args:
         plan: the planned lr at every step.
         journal: the journal to append rows to; None for no journal.
-        clock: returns the time in seconds; must never go back.
+        clock: a function that returns the time in seconds, which must never go back.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ConfirmedRows:
         """
         Journal and check all rows added so far; return the first lr that was not as planned.
 
-        Return None if there is none, and in every flush after the one that found it.
+        Return None if all were as planned, and in every flush after one that has returned an lr.
         """
         batches, self._pending = self._pending, []
         self._flushed_at = self._clock()

@@ -37,7 +37,7 @@ class Journal:
         self._complete = self._file is not None
 
     def add(self, data: bytes) -> None:
-        """Append the next rows, packed. An error is logged, and the journal stays incomplete."""
+        """Append the next rows, packed. After a first error, which is logged, append no more."""
         if self._file is None or not self._complete:
             return
         try:
@@ -85,7 +85,7 @@ class Journal:
 
 
 def _opened(folder: Path) -> FileIO | None:
-    """Return a new file without a name, or None if there can be none: a run needs no journal."""
+    """Return a new file without a name; None if that fails, since a run needs no journal."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Never flushed to disk: only this attempt reads it, and a crash of the machine ends both.

@@ -64,7 +64,7 @@ class Outbox:
         return withdrawn
 
     def pop_needed(self) -> list[str] | None:
-        """Return the paths of the files that the job needs, if a reply has listed them since."""
+        """Return the needed paths, or None if no reply has listed them since the last call."""
         with self._lock:
             needed, self._needed = self._needed, None
             if needed is not None and self._best is not None:
@@ -88,7 +88,7 @@ class Outbox:
         self._send_best(send, rows)
 
     def resend_evaluations(self, send: Send) -> None:
-        """Send all evaluations again that were sent before, since Redis has lost some."""
+        """Send all evaluations sent so far once more, since Redis has lost some of them."""
         for report in self._sent:
             send(self._evaluated(report))
 

@@ -85,20 +85,20 @@ class Reporter:
 
     Args:
         claim: the claim on the job.
-        sender: sends calls to Redis.
+        sender: the sender for calls to Redis.
         plan: the columns of the rows, and the planned lrs.
         first: the number of the attempt's first row.
         lease_ms: milliseconds from a write of rows until the lease expires.
-        journal: the journal, from which rows that Redis loses are sent again; None for none.
+        journal: the journal, from which rows that Redis loses are sent again; None for no journal.
         most_bytes: the size of rows that are not stored, in bytes, at which the loop has to wait.
-        interrupt: an event that this sets when an action is requested for the job.
+        interrupt: an event that the reporter sets when an action is requested for the job.
         cadence: the clock for both senders.
-        writer: writes the loop's rows; by default one from *sender*.
+        writer: the writer of the loop's rows; by default, a new one from *sender*.
 
     Attributes:
-        take: takes the report of the next step; call `send_rows` soon after.
-        take_all: takes the reports of the next steps from an iterator.
-        pack: compacts the reports that were taken; worthwhile for ten or more.
+        take: a method that takes the report of the next step; call `send_rows` soon after.
+        take_all: a method that takes the reports of the next steps from an iterator.
+        pack: a method that compacts the reports taken so far; worthwhile for ten or more.
         cadence: the clock for both senders.
         outbox: the evaluations and best states to be sent; call `send_rows` soon after adding one.
         requested_action: the action in the last reply: '', pause, cancel, kill or timeout.
@@ -165,7 +165,7 @@ class Reporter:
         return self._rows.saturated
 
     def wait_for_space(self) -> bool:
-        """Wait up to `WAIT_S` for space, and count it as stalled; return whether there is space."""
+        """Wait up to `WAIT_S` for space, which counts as stalled; return whether there is any."""
         began = self.cadence.clock()
         self._wake.set()
         found = self._rows.wait_for_space(timeout_s=WAIT_S)
@@ -174,7 +174,7 @@ class Reporter:
         return found
 
     def check(self) -> None:
-        """Raise the error that ended the reporter's thread, such as a refused write, if any."""
+        """Raise the error (such as a refused write) that ended the reporter's thread, if any."""
         if self._error is not None:
             raise self._error
 
@@ -210,7 +210,7 @@ class Reporter:
         return self.send(call)
 
     def _resend(self, gap: Gap) -> None:
-        """Send the rows again that Redis has confirmed and lost, and all evaluations."""
+        """Send again the rows that Redis has confirmed and lost, and all evaluations."""
         # Redis has every row that it confirmed: sending those again would close no gap, and `send`
         # would never end.
         if gap.rows >= self._rows.first:

@@ -16,7 +16,7 @@ Axis = Callable[[Rows], NDArray[np.generic]]
 """Function that maps row numbers to positions, monotonically."""
 
 DECIMALS = 6
-"""Decimals of positions in seconds. Marks have two; between two marks, times are interpolated."""
+"""Decimals of positions in seconds. Stored times have two; times between these are interpolated."""
 
 
 def steps(rows: Rows) -> NDArray[np.int64]:
@@ -25,7 +25,11 @@ def steps(rows: Rows) -> NDArray[np.int64]:
 
 
 def examples(spec: RunSpec) -> Axis:
-    """Return the axis of examples seen by a step's end; the last batch of an epoch may be short."""
+    """
+    Return the axis of examples: the number of examples seen by the end of each step.
+
+    The last batch of an epoch may have fewer examples than the others.
+    """
     of_epoch, of_step = spec.dataset.train_examples, spec.examples_per_step
 
     def seen(rows: Rows) -> NDArray[np.int64]:
@@ -38,7 +42,7 @@ def examples(spec: RunSpec) -> Axis:
 
 def seconds(marks: bytes) -> Axis:
     """
-    Return the axis of seconds trained by the end of each step.
+    Return the axis of seconds: the seconds of training by the end of each step.
 
     Args:
         marks: the times of some rows, packed as in `store.redis.keys.MARKS`. Rows after the last

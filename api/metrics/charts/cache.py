@@ -68,7 +68,7 @@ class CachedBuckets:
                 self._truncate(0)
 
     def missing(self, record: Record) -> int:
-        """Return how many further rows of the job can be cached."""
+        """Return the number of further rows of the job that can be cached."""
         rows = settled(record)
         if not record.state.final:  # a bucket that is not full yet would change
             rows -= rows % self.size
@@ -155,7 +155,7 @@ class BucketCache:
 
 def settled(record: Record) -> int:
     """
-    Return how many rows of a job will not change, except by truncation.
+    Return the number of rows of a job that will not change, except by truncation.
 
     A resumed run computes the steps after its checkpoint again. Meanwhile, columns that are only
     observed (speed, memory) are overwritten.

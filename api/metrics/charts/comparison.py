@@ -33,7 +33,7 @@ class Side(NamedTuple):
 
 
 async def side(store: Store, record: Record, along: XAxis) -> Side:
-    """Return a job with its axis, as *along* requests: steps, examples or seconds."""
+    """Return a job with the axis that *along* names: steps, examples or seconds."""
     if along is XAxis.STEP:
         return Side(record, axes.steps)
     if along is XAxis.EXAMPLES:
@@ -46,7 +46,7 @@ async def side(store: Store, record: Record, along: XAxis) -> Side:
 
 
 def end(sides: Sequence[Side], along: XAxis) -> float | None:
-    """Return where the axis ends once all jobs have all of their rows; None for seconds."""
+    """Return the end of the axis when all jobs have all of their rows; None for seconds."""
     if along is XAxis.SECONDS:
         return None
     lasts = [axis(np.asarray([max(record.num_steps, 1) - 1]))[0] for record, axis in sides if axis]

@@ -117,7 +117,7 @@ class SeriesReader:
     async def _summarized(
         self, record: Record, chosen: Sequence[int], first: int, stop: int, size: int
     ) -> list[Buckets]:
-        """Return the buckets of the rows from *first* until before *stop*, read in blocks."""
+        """Return the buckets of the rows from *first* up to but not including *stop*."""
         found = []
         while first < stop:
             # Blocks end at multiples of BLOCK. Each is a row group of an archive and whole chunks

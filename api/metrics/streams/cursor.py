@@ -13,7 +13,7 @@ class Cursor:
 
     Attributes:
         last: number of the last row that the client has; -1 if the client has no rows.
-        truncations: how many times the job's rows had been truncated when the client got that row.
+        truncations: number of truncations of the job's rows before the client got that row.
     """
 
     last: int

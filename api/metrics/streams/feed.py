@@ -18,8 +18,8 @@ from store.jobs.views import Progress
 RETAINED_FRAMES = 64
 RETAINED_BYTES = 256 * 1024
 RETAINED_S = 3.0
-"""Seconds. A frame is dropped when it is older than this and the retained frames are more than
-`RETAINED_FRAMES` or `RETAINED_BYTES`."""
+"""A frame is dropped when it is older than this many seconds and the retained frames exceed
+`RETAINED_FRAMES` in number or `RETAINED_BYTES` in size."""
 
 
 class SubscriberTooSlow(Exception):
@@ -58,7 +58,7 @@ class Feed:
         record: the record of the job at the time of its first subscription.
         cursor: the cursor at the last published row.
         state: the state that was published last.
-        attempt: how many workers have started the job.
+        attempt: number of times that a worker has claimed the job.
         truncations: for each truncation of the job so far, the first row removed.
         entries: number of entries in the job's history.
         ended: whether the final event is published.
@@ -170,7 +170,7 @@ class Feed:
         return self.next_number if cursor == self.cursor else None
 
     def num_missing(self, cursor: Cursor) -> int:
-        """Return how many rows a subscriber at *cursor* must still read until a frame fits."""
+        """Return the number of rows that a subscriber at *cursor* must read before a frame fits."""
         starts = [
             frame.before.last
             for frame in self._frames

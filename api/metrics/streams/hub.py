@@ -53,7 +53,7 @@ class StreamHub:
             return None
 
     async def run_forever(self) -> None:
-        """Poll the jobs of all streams, and ping, end and drop streams, until cancelled."""
+        """Poll the jobs of all streams; ping, end or drop streams as needed; until cancelled."""
         # If either task fails, so does this one, and the service stops (`_stop_if_failed` in
         # api/app.py): otherwise streams would stay open and silent.
         async with asyncio.TaskGroup() as both:

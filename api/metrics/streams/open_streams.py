@@ -46,8 +46,8 @@ class OpenStreams:
 
     Attributes:
         settings: the settings, which contain the limits.
-        dropped: how many clients were disconnected because they did not read fast enough.
-        refused: how many requests for a stream were refused because too many streams were open.
+        dropped: number of clients disconnected because they did not read fast enough.
+        refused: number of requests for a stream refused because too many streams were open.
     """
 
     settings: Settings
@@ -85,7 +85,7 @@ class OpenStreams:
                 connection.on_shutdown = None
 
     async def run_forever(self) -> None:
-        """Ping, end and drop streams until cancelled."""
+        """Ping idle streams, end old ones and drop slow ones, until cancelled."""
         limits = self.settings
         period_s = min(1.0, limits.stream_ping_s / 4, limits.stream_stall_s / 4)
         loop = asyncio.get_running_loop()

@@ -30,8 +30,8 @@ above."""
 MAX_POLL_SHARE = 0.25
 """Maximum share of the time that is spent on polling."""
 SENDS_PER_S = 5_000
-"""Events per second that this process sends to all subscribers together, at most. With more
-subscribers, rows are sent in fewer and larger events."""
+"""Maximum number of events per second that this process sends to all subscribers together. With
+more subscribers, rows are sent in fewer and larger events."""
 MAX_SEND_INTERVAL_S = 0.5
 """Maximum seconds by which rows of a job are delayed because there are many subscribers."""
 ROWS_PER_EVENT = 250
@@ -58,7 +58,7 @@ class PolledJob:
         poll_at: the time of the next poll.
         changed_at: the time when the job last changed.
         publish_at: the earliest time at which further rows may be published.
-        num_streams: how many streams follow the job.
+        num_streams: number of streams that follow the job.
         reading: whether rows of the job are being read now.
     """
 

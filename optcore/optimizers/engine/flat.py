@@ -25,9 +25,9 @@ FLOAT32_BYTES = 4
 MASTER = "master_weight"
 """Name of the slot that holds the float32 copy of a bfloat16 or float16 parameter."""
 LARGE = 65_536
-"""Number of elements from which a gradient is read in place: copying it costs more than another
-call. Smaller gradients are gathered for one call, which is faster: Adam over 6 tensors with 20k
-elements in all takes 17.9 us instead of 25.3."""
+"""Number of elements from which a gradient is read in place, by a separate kernel call: copying
+the gradient would cost more than the call. Smaller gradients are gathered for a single call, which
+is faster: Adam over 6 tensors with 20k elements in all takes 17.9 us instead of 25.3."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Segment:
     Attributes:
         name: the name of the parameter.
         param: the parameter itself, a view of the buffer.
-        start: the offset of its first element, in elements.
+        start: the offset of the parameter's first element in the buffer, in elements.
         strides: the strides of the parameter, without gaps (channels_last is preserved).
     """
 
@@ -71,7 +71,7 @@ class Spans(NamedTuple):
         slots: one list for each slot of the rule.
         stored: the parameters themselves, if *params* are float32 copies; else None.
         segment: the parameter, if the ranges belong to a single one; else None.
-        carried: numbers that the previous update computed for this one: name -> a tensor with
+        carried: numbers that the previous update computed for this update: name -> a tensor with
             one number per parameter.
     """
 
@@ -113,14 +113,14 @@ class FlatState:
         Args:
             named: (name, parameter) pairs. All parameters have one dtype and device.
             first_values: slot name -> first value; `COPY` for the value of the parameter.
-            takes_sparse: whether `updates` makes row-sparse gradients dense; if not, it raises
-                ValueError.
-            whose: a description of the optimizer, for that error.
+            takes_sparse: whether `updates` makes row-sparse gradients dense; if false, `updates`
+                raises ValueError for a row-sparse gradient.
+            whose: a description of the optimizer, for the message of this error.
             carried: names of the numbers that each update of a parameter computes for the next.
             carried_in: the dtype in which these numbers are kept.
-            separately: whether each parameter is updated by a call of its own.
+            separately: whether each parameter is updated by a separate call of the engine.
             multi_precision: whether parameters narrower than float32 get float32 slots and a
-                float32 copy, which is updated in their place.
+                float32 copy. Updates then change the copy, which is rounded to the parameters.
             sparse_ahead: the number added to t in an update with a row-sparse gradient
                 (Paddle's Adam).
         """
@@ -136,16 +136,16 @@ class FlatState:
             slot: torch.full((size,), value, dtype=wide, device=device)
             for slot, value in first_values.items()
         }
-        # float32, as torch keeps asgd's eta; on the CPU, where reading one waits for no GPU.
+        # float32, as torch keeps asgd's eta; on the CPU, so that reading a number waits for no GPU.
         self._carried = {
             name: torch.zeros(len(self.segments), dtype=carried_in) for name in carried
         }
-        # Before the float32 copy joins the slots: it is saved as a slot, but no rule gets it.
+        # Before the float32 copy joins the slots: the copy is saved as a slot, but no rule gets it.
         self._work, self._rule_slots = self.params, tuple(self.slots.values())
         if wide != dtype:
             self._work = self.slots[MASTER] = torch.zeros(size, dtype=wide, device=device)
         self._tensors = [segment.param for segment in self.segments]
-        # `_lay_out` puts the large ones first, so their number tells where the small ones begin.
+        # `_lay_out` puts large parameters first, so this is also the index of the first small one.
         self._num_large = sum(param.numel() >= LARGE for param in self._tensors)
         small = self.segments[self._num_large :]
         self._small_start = small[0].start if small else size
@@ -156,15 +156,15 @@ class FlatState:
             for segment in small
         ]
         stretches = [(segment.start, segment.stop) for segment in self.segments]
-        # Made once: slicing at each step would take a good part of a small network's time.
+        # Sliced once: slicing at each step would take a good part of a small network's step time.
         self._single = [self._stretch(start, stop) for start, stop in stretches]
         if small:
-            # With the gaps between them: an elementwise rule carries nothing from a gap to a
-            # parameter, and parameters whose norm or mean is needed are updated `separately`.
+            # All small parameters as one range, gaps included: an elementwise rule carries nothing
+            # from a gap to a parameter, and a rule that needs norms or means runs `separately`.
             stretches[self._num_large :] = [(self._small_start, size)]
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
-        # After `adopt`: only now does the buffer hold the values of the parameters.
+        # After `adopt`, since before it the buffer does not hold the values of the parameters.
         for slot, value in first_values.items():
             if math.isnan(value):  # COPY
                 self.slots[slot].copy_(self._work)
@@ -175,22 +175,22 @@ class FlatState:
         return self._work is not self.params
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return the slots of parameter *i*, in its shape, and its carried numbers, by name."""
+        """Return, by name, the slots of parameter *i*, in its shape, and its carried numbers."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
         return views | {name: values[i] for name, values in self._carried.items()}
 
     def adopt(self) -> None:
-        """Make the parameters views of the buffer, with the values that they have now."""
+        """Copy the parameters into the buffer, where necessary, and make them views of it."""
         with torch.no_grad():
             for segment in self.segments:
                 view = segment.view(self.params)
-                # A parameter that is such a view already has its values in the buffer.
+                # A parameter that is already this view has its values in the buffer.
                 if view.data_ptr() != segment.param.data_ptr():
                     view.copy_(segment.param)
                 # Through .data the parameter stays the object that modules and hooks hold.
                 segment.param.data = view
-            # What moved a parameter may have changed it, so the float32 copy is made again. Digits
-            # that only the old copy had are lost.
+            # Whatever moved a parameter may have changed its values, so the float32 copy is made
+            # again. Digits that only the old copy had are lost.
             if self.has_master:
                 self._work.copy_(self.params)
         self._addresses = [param.data_ptr() for param in self._tensors]
@@ -225,7 +225,7 @@ class FlatState:
         their slots and counts, as in torch.
         """
         # Numbers such as bias corrections depend on t, so one call updates only parameters that
-        # have the same t; in nearly every run all parameters have.
+        # have the same t. In nearly every run, all parameters have the same t.
         grads = [param.grad for param in self._tensors]
         present = [grad for grad in grads if grad is not None]
         if any(grad.is_sparse for grad in present):
@@ -248,9 +248,13 @@ class FlatState:
         return [(self.t[0], Spans(params, stretches, slots, stored, None, self._carried))]
 
     def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:
-        """Do the same parameter by parameter; *sparse* tells which gradients were row-sparse."""
+        """
+        Return a (t, spans) pair per parameter, with a larger t for row-sparse gradients.
+
+        *sparse* has an entry for each gradient: whether it was row-sparse.
+        """
         # Paddle's kernel for row-sparse gradients corrects by beta ** (t + 1), so that its first
-        # step is 0.744 lr with the default betas; dense gradients beside it go to another kernel.
+        # step is 0.744 lr with the default betas; Paddle passes dense gradients to another kernel.
         found = self._uneven_updates([param.grad for param in self._tensors])
         return [
             (t + self._sparse_ahead if ahead else t, spans)
@@ -258,7 +262,7 @@ class FlatState:
         ]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
-        """Return what `updates` returns, with a separate pair for each parameter."""
+        """Return a separate (t, spans) pair for each parameter that has a gradient."""
         found = []
         for i, grad in enumerate(grads):
             if grad is None:
@@ -278,7 +282,7 @@ class FlatState:
     def _of(
         self, columns: list[list[Tensor]]
     ) -> tuple[list[Tensor], list[list[Tensor]], list[Tensor] | None]:
-        """Return the params, slots and stored of `Spans` from *columns* in `_stretch`'s order."""
+        """Return (params, slots, stored) for `Spans`, from *columns* in the order of `_stretch`."""
         if not self.has_master:
             return columns[0], columns[1:], None
         return columns[0], columns[1:-1], columns[-1]
@@ -294,14 +298,20 @@ class FlatState:
             segment.param.grad = grad.to_dense()
 
     def _stretch(self, start: int, stop: int) -> list[Tensor]:
-        """Return a range of each buffer: the updated one, the slots, and any stored parameters."""
+        """
+        Return the elements from *start* to *stop* of each buffer.
+
+        The buffers are, in order, the parameters (or their float32 copy), the slots, and, if there
+        is a float32 copy, the parameters themselves.
+        """
         stored = [self.params] if self.has_master else []
         return [buffer[start:stop] for buffer in (self._work, *self._rule_slots, *stored)]
 
     def _in_memory_order(self, i: int, grad: Tensor) -> Tensor:
         """Return *grad*, the gradient of parameter *i*, as 1-D in the parameter's memory order."""
         strides = self.segments[i].strides
-        # autograd gives a gradient the strides of its parameter; a gradient set by hand may differ.
+        # autograd gives a gradient the strides of the parameter; a gradient set by hand may have
+        # other strides.
         if grad.dtype != self.params.dtype or grad.stride() != strides:
             copy = torch.empty_strided(
                 grad.shape, strides, dtype=self.params.dtype, device=self.params.device
@@ -316,7 +326,7 @@ def _columns(rows: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
 
 
 def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:
-    # Stable: equal models get equal layouts, and with them equal bits.
+    # sorted is stable: equal models get equal layouts, and so results that are equal bit for bit.
     large_first = sorted(named, key=lambda pair: pair[1].numel() < LARGE)
     segments, start = [], 0
     for name, param in large_first:
@@ -326,7 +336,7 @@ def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segmen
 
 
 def _dense_strides(param: Tensor) -> tuple[int, ...]:
-    """Return the strides of *param* without gaps: its own if dense, else the contiguous ones."""
+    """Return the strides of *param*, or of a contiguous copy if the memory of *param* has gaps."""
     return torch.empty_like(param, device="meta", memory_format=torch.preserve_format).stride()
 
 

@@ -1,4 +1,4 @@
-"""How a group of parameters is updated: everything that stays the same from update to update."""
+"""What stays the same in all updates of a parameter group, such as its rule and its engine."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from optcore.spec.optimizers.rounded import float32
 from optcore.spec.weights import KerasEma
 
 OF_ONE_PARAMETER = (ClipNorm, ClipRms, ClipAdaptive)
-"""Clips whose norms are taken over one parameter, or over parts of it."""
+"""Kinds of clipping whose norms are taken over one parameter, or over parts of a parameter."""
 
 
 @dataclass(frozen=True)
 class GroupUpdate:
     """
-    The update of one group of parameters.
+    How one parameter group is updated.
 
     Attributes:
         kind: the name of the optimizer.
-        dialect: the name of the framework whose formulas it follows.
+        dialect: the name of the framework whose formulas the rule follows.
         rule: the update rule, with the transforms of the spec around it.
         flags: the switches that the rule takes, which follow from the dialect and the spec.
         numbers: the hyperparameters of the group.
@@ -42,13 +42,13 @@ class GroupUpdate:
             if the parameters are float64.
         constants: the arguments of the transforms that are not hyperparameters of the group.
         engine: the engine that computes the update.
-        scaled: whether the engine divides gradients by the factor that they were multiplied by.
-        separately: whether each parameter is updated by a call of its own.
+        scaled: whether the engine unscales gradients, that is, divides them by the loss scale.
+        separately: whether each parameter is updated by a separate call of the engine.
         multi_precision: whether parameters narrower than float32 have a float32 copy.
         takes_sparse: whether row-sparse gradients are accepted.
         sparse_ahead: the number added to t in an update with a row-sparse gradient.
-        decay_lr: the lr at which a corrected weight decay is the one of the spec: it is multiplied
-            by lr / decay_lr; None if the decay is not corrected.
+        decay_lr: the lr at which a corrected weight decay equals ``weight_decay`` in the spec. The
+            decay is multiplied by lr / decay_lr. None if the decay is not corrected.
     """
 
     kind: str
@@ -67,13 +67,18 @@ class GroupUpdate:
     decay_lr: float | None = None
 
     def rounded_numbers(self, group: Numbers) -> dict[str, float]:
-        """Return the numbers that the rule gets for *group*, an entry of ``param_groups``."""
-        # float: users of torch may put a tensor into a group. Rounded each time: it may change.
+        """
+        Return the numbers that the rule takes, for *group*, an entry of ``param_groups``.
+
+        They are the group's hyperparameters, rounded where `rounded` says so, and `constants`.
+        """
+        # float: a user may put a tensor into a group. Rounded in each update: users and schedules
+        # change the hyperparameters in a group.
         numbers = {name: float(group[name]) for name in self.numbers}
         for name in self.rounded:
             numbers[name] = float32(numbers[name])
         if self.decay_lr is not None:
-            # Every place that decays multiplies by lr itself, whatever it decays.
+            # The rule or the transform that applies the decay multiplies it by lr.
             numbers["weight_decay"] *= numbers["lr"] / self.decay_lr
         numbers.update(self.constants)
         return numbers
@@ -88,23 +93,24 @@ def compile_group(
     ema: KerasEma | None = None,
 ) -> GroupUpdate:
     """
-    Return the update that *spec* describes. Groups in *spec* are ignored.
+    Return the `GroupUpdate` that *spec* describes. Groups in *spec* are ignored.
 
     Args:
         spec: the complete spec of one group.
         single_precision: whether no parameter is float64, so that kernels compute in float32.
         size: the number of elements to update, if known. Below `Rule.fused_from` elements the
             engine ``auto`` runs the rule itself.
-        loss_scale: the factor that gradients have been multiplied by. If it is 1, it stays 1.
+        loss_scale: the factor that gradients have been multiplied by. If it is 1, the update may be
+            built without unscaling (`check_loss_scale`).
         ema: the moving average of the parameters, if one is maintained.
     """
     rule = RULES[spec.kind]
     flags = {**spec.flags(single_precision=single_precision), "cautious": is_cautious(spec)}
     transforms = _transforms(spec, rule, loss_scale, ema)
-    # The kernels take the factor of a gradient as a float32: float64 tensors would lose digits.
+    # Fused kernels take the factor for gradients as a float32: float64 tensors would lose digits.
     exact = single_precision or (spec.clip is None and loss_scale == 1)
     fused = exact and ema is None and _is_fused(spec, size)
-    # The norm, or the mean of a row, is taken over one parameter, so a call cannot serve several.
+    # Norms and means of rows are taken over one parameter, so a call cannot update several.
     by_itself = (
         isinstance(spec.clip, OF_ONE_PARAMETER) or spec.grad_centralization or is_cautious(spec)
     )
@@ -136,22 +142,22 @@ def compile_group(
 
 def check_loss_scale(updates: Sequence[GroupUpdate], before: float, scale: float) -> None:
     """
-    Refuse to set the loss scale from *before* to *scale* where *updates* would not apply it.
+    Raise ValueError if the loss scale cannot be changed from *before* to *scale*.
 
     Raises:
-        ValueError: an engine was made without a scale, so that it has no operation for one.
+        ValueError: one of *updates* has an engine that was built without unscaling.
     """
     if scale != before and not all(update.scaled for update in updates):
         raise ValueError(
-            f"loss_scale must stay {before:g} where engine eager was made for that, got {scale:g}; "
-            "give another one in the spec"
+            f"loss_scale must stay {before:g} in an optimizer made without unscaling, "
+            f"got {scale:g}; make the optimizer with another loss_scale"
         )
 
 
 def fusible(spec: OptimizerSpec) -> bool:
     """Return whether torch's fused kernel computes exactly what *spec* describes."""
     rule, flags = RULES[spec.kind], spec.flags(single_precision=True)
-    # A schedule may raise l1 or l2 from 0 later, when the engine can no longer be changed.
+    # A schedule may later raise l1 or l2 from 0, and then the engine can no longer be changed.
     regularized = spec.l1 or spec.l2 or not spec.schedules.keys().isdisjoint({"l1", "l2"})
     plain = not (
         spec.maximize or spec.multi_precision or spec.grad_centralization or is_cautious(spec)
@@ -168,7 +174,7 @@ def fusible(spec: OptimizerSpec) -> bool:
 
 
 def _is_fused(spec: OptimizerSpec, size: int | None) -> bool:
-    """Return whether torch's fused kernel is chosen to compute the update of *spec*."""
+    """Return whether torch's fused kernel is chosen for the update that *spec* describes."""
     if spec.engine == "eager" or not fusible(spec):
         return False
     small = size is not None and size < RULES[spec.kind].fused_from
@@ -182,8 +188,8 @@ def _transforms(
     decoupled = spec.decoupled_weight_decay
     own = rule.own_decay and spec.own_decay
     return Transforms(
-        # By the scale of the first update. A dynamic scale starts above 1 (the spec ensures that),
-        # so its programs keep the factor when the scale falls to 1.
+        # Decided by the scale in the first update. A dynamic scale starts above 1 (the spec ensures
+        # this), so the programs keep the factor when the scale falls to 1.
         scaled=loss_scale != 1 or (spec.clip is not None and not clamped),
         clamped=clamped,
         maximize=spec.maximize,
@@ -200,9 +206,9 @@ def _wrapped_engine(
 ) -> Engine:
     """Return the engine for *rule*, inside wrappers that first change gradients or numbers."""
     engine = Fused(rule) if fused else _engine(rule, transforms, flags)
-    # Each wrapper acts before those it wraps: a gradient is clipped, then centralized.
+    # A wrapper acts before the engine inside it, so a gradient is clipped, then centralized.
     if spec.grad_centralization:
-        # The means are those of the clipped gradient, so `Centralized` unscales and clips first.
+        # The means are taken of the clipped gradient, so `Centralized` unscales and clips first.
         limited = replace(transforms, scaled=False, clamped=False)
         engine = Centralized(
             engine,
@@ -222,7 +228,7 @@ def _wrapped_engine(
 
 
 def _engine(rule: Rule, transforms: Transforms, flags: Flags) -> Engine:
-    """Return the engine for *rule* itself: by rows, by tensors, with norms, or elementwise."""
+    """Return the engine for *rule* without wrappers: `ByRows`, `Whole`, `Normed` or `Eager`."""
     build: Callable[[Rule, Flags], Engine] = Eager
     if rule.by_rows:
         build = ByRows

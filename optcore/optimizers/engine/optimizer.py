@@ -36,8 +36,8 @@ NOTHING_TO_UPDATE = (
 )
 
 _add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-"""torch's own method, without its decorator (which disables torch.compile): that imports
-torch._dynamo, which takes 1.3 seconds of CPU time."""
+"""torch's own method without its decorator. The decorator, which disables torch.compile, imports
+torch._dynamo, and this import takes 1.3 seconds of CPU time."""
 
 
 class FlatOptimizer(torch.optim.Optimizer):
@@ -46,10 +46,10 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     It works like every torch optimizer: `param_groups` holds the hyperparameters, which may be
     changed between steps; `state_dict` uses torch's names; hooks, closures and GradScaler work.
-    `optcore.make_optimizer` makes it.
+    Use `optcore.make_optimizer` to make one.
 
-    The difference: if the rule is elementwise, the parameters become views of one buffer per
-    group, dtype and device (`optcore.optimizers.engine.flat`).
+    Unlike in torch's optimizers, if the rule is elementwise, the parameters become views of one
+    buffer per group, dtype and device (`optcore.optimizers.engine.flat`).
     """
 
     needs_closure = False
@@ -70,8 +70,8 @@ class FlatOptimizer(torch.optim.Optimizer):
             groups: for each group, its update and its (name, parameter) pairs.
             kind: the name of the optimizer, for error messages and `repr`.
             grad_scales: how the gradients of each group are unscaled and clipped.
-            plans: for each group, scheduled hyperparameter -> its values.
-            clip_update: the limit on the change of the parameters in an update, if any.
+            plans: for each group, the name of each scheduled hyperparameter -> its values.
+            clip_update: the limit on the change of the parameters in an update; None for no limit.
         """
         self.kind = kind
         self._clip_update = clip_update
@@ -98,7 +98,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @property
     def loss_scale(self) -> float:
-        """The factor that gradients have been multiplied by; may be set, if made with one."""
+        """The factor that gradients have been multiplied by. An engine may refuse a new value."""
         return self._grad_scales.loss_scale
 
     @loss_scale.setter
@@ -135,7 +135,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         Apply one update to every parameter that has a gradient.
 
         Args:
-            closure: a function that computes the gradients and returns the loss; rarely needed.
+            closure: a function that computes the gradients and returns the loss. Without it, the
+                gradients must have been computed already.
         """
         if (
             self._optimizer_step_pre_hooks
@@ -148,7 +149,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return self._step(closure)
 
     # torch wraps every step in a profiler range, which costs more than a small network's update
-    # (8 of 29 us). A step that says it is hooked already is left as it is.
+    # (8 of 29 us). torch leaves a step alone that has the attribute `hooked`.
     step.hooked = True  # type: ignore[attr-defined]
 
     def _step(self, closure: Callable[[], float] | None) -> float | None:
@@ -168,11 +169,11 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @torch.optim.Optimizer.profile_hook_step
     def _hooked_step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Make a step, between the hooks and inside a profiler range."""
+        """Make a step inside a profiler range, and call the hooks before and after it."""
         return self._step(closure)
 
     def _update(self) -> bool:
-        """Update every parameter that has a gradient; return whether there was any."""
+        """Update every parameter that has a gradient; return whether any parameter has one."""
         self.follow_plans()
         scales = self._grad_scales.factors(self.param_groups)
         limited = limited_update(self._clip_update, self.param_groups)
@@ -196,7 +197,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         """
         Give the parameters, inside a ``with`` block, the values to use in evaluation.
 
-        These values differ from the trained ones for schedule_free_adamw, asgd, and with an ema.
+        These values differ from the trained values for schedule-free optimizers, for asgd, and with
+        an ema.
         """
         return swapped(self._evaluated())
 
@@ -210,7 +212,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             state.release()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients. Parameters that the next backward does not reach are not updated."""
+        """Drop all gradients. The next step skips parameters that have no new gradient by then."""
         if not set_to_none:
             super().zero_grad(set_to_none=False)
             return
@@ -272,14 +274,14 @@ class FlatOptimizer(torch.optim.Optimizer):
                 Default: the highest of *counts*.
 
         Raises:
-            ValueError: a slot or a parameter is missing, unknown or of another shape.
+            ValueError: a slot or a parameter is missing or unknown, or has another shape.
         """
         group_state.load_named(self.states(), slots, counts)
         self._updates = max(counts.values(), default=0) if updates is None else updates
         self.follow_plans(back=1)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Load *state*: called by `load_state_dict`, and when an optimizer is copied."""
+        """Load *state*. Called by `load_state_dict`, and for a copied or unpickled optimizer."""
         for key, value in state["state"].items():
             state["state"][key] = as_given(value)
         super().__setstate__(state)
@@ -292,7 +294,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state that `__setstate__` of a copy loads."""
+        """Return the state from which `__setstate__` makes a copy."""
         for state in self.states():
             for segment, t in zip(state.segments, state.t, strict=True):
                 self.state[segment.param]["step"] = t
@@ -300,7 +302,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
-        """Set scheduled hyperparameters for the next update, or for the one *back* before it."""
+        """Set scheduled hyperparameters for the next update (*back* 0) or the last one (1)."""
         updates = max(0, self._updates - back)
         for i, plan in enumerate(self._plans):
             for name, value in plan.items():
@@ -330,7 +332,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return group_state.allocate(self._group_updates[i], named, self._numbers(i, group))
 
     def _take_back(self, i: int) -> None:
-        """Make the parameters of group *i* views again after something moved them."""
+        """Make the parameters in group *i* views of the buffers again after they were moved."""
         old = self._states[i]
         if all(state.fits() for state in old):
             for state in old:

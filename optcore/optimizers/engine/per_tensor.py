@@ -39,13 +39,13 @@ class PerTensorState:
             first_values: slot name -> first value; `COPY` for the value of the parameter.
             shapes: a function from the shape of a parameter to slot name -> shape of the slot;
                 None if every slot has the shape of the parameter.
-            takes_sparse: whether `updates` accepts row-sparse gradients; if not, it raises
-                ValueError.
-            whose: a description of the optimizer, for that error.
+            takes_sparse: whether `updates` accepts row-sparse gradients; if false, `updates` raises
+                ValueError for a row-sparse gradient.
+            whose: a description of the optimizer, for the message of this error.
             multi_precision: as in `FlatState`.
             sparse_ahead: as in `FlatState`.
         """
-        # There is no buffer that start and strides could refer to; nothing reads the two here.
+        # Without a buffer, start and strides have no meaning, and nothing reads them.
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
         self.t = [0] * len(self.segments)
         self._takes_sparse, self._whose, self._sparse_ahead = takes_sparse, whose, sparse_ahead
@@ -66,11 +66,11 @@ class PerTensorState:
         """Do nothing: the parameters already have memory of their own."""
 
     def is_elsewhere(self) -> bool:
-        """Return whether any parameter has changed its dtype or device since it got its slots."""
+        """Return whether any parameter has another dtype or device than its slots were made for."""
         return not self.fits()
 
     def fits(self) -> bool:
-        """Return whether every parameter has the dtype and device that it got its slots with."""
+        """Return whether every parameter has the dtype and device that its slots were made for."""
         now = [(segment.param.dtype, segment.param.device) for segment in self.segments]
         return now == list(zip(self._dtypes, self._devices, strict=True))
 
@@ -111,7 +111,7 @@ def _slots_of(
     )
     slots = {}
     for name, value in first_values.items():
-        # Adafactor names every slot it may have, but a vector has other slots than a matrix.
+        # Adafactor names the slots for vectors and for matrices; a parameter has only some of them.
         if name not in wanted:
             continue
         slots[name] = torch.full(wanted[name], value, dtype=dtype, device=param.device)

@@ -1,5 +1,5 @@
 """
-The state of a parameter group: its parameters with their slots and update counts.
+The state for a parameter group: the group's parameters with their slots and update counts.
 
 `allocate` makes a state and `move` copies it to other memory. The other functions read and write a
 state by name, for checkpoints, or in torch's format, for ``load_state_dict``.
@@ -19,10 +19,10 @@ from optcore.optimizers.engine.per_tensor import PerTensorState
 from optcore.optimizers.rules.rule import Numbers
 
 NO_SLOTS = frozenset({"step", "mu_product", "mu"})
-"""Entries of torch's state that are not slots, unless the rule has a slot of that name. Here they
-are computed from the update count."""
+"""Entries in torch's state that are not slots, unless the rule has a slot with that name. They are
+computed from the update count here."""
 RESERVED = frozenset({"step", MASTER})
-"""Entries of the state of every optimizer, which no slot of a rule may be called."""
+"""Entries in the state of every optimizer; a rule's slots must have other names."""
 
 
 class GroupState(Protocol):
@@ -38,7 +38,7 @@ class GroupState(Protocol):
     t: list[int]
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return the slots of parameter *i* by name, each in its own shape."""
+        """Return slot name -> slot for parameter *i*, each slot in its own shape."""
 
     def updates(self) -> list[tuple[int, Spans]]:
         """Count an update of each parameter that has a gradient; return the (t, spans) to apply."""
@@ -50,7 +50,7 @@ class GroupState(Protocol):
         """Give the parameters memory of their own."""
 
     def is_elsewhere(self) -> bool:
-        """Return whether any parameter has been moved since this state last placed it."""
+        """Return whether any parameter has been moved since `adopt`."""
 
     def fits(self) -> bool:
         """Return whether every parameter has the dtype, device and layout that `adopt` needs."""
@@ -103,7 +103,7 @@ def _new_state(
 
 def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
     """Copy the slots and update counts of every parameter from the states *old* to *new*."""
-    # Tensors hash by identity: a parameter is found again whatever became of its memory and dtype.
+    # Tensors hash by identity, so a parameter is found even after its memory or dtype has changed.
     known = {
         segment.param: (state.slot_views(i), state.t[i])
         for state in old
@@ -113,7 +113,7 @@ def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
         for i, segment in enumerate(state.segments):
             views, state.t[i] = known[segment.param]
             for slot, view in state.slot_views(i).items():
-                # A new dtype may add a float32 copy, which has the value of the parameter already.
+                # A new dtype may add a float32 copy, which already has the value of the parameter.
                 if slot in views:
                     view.copy_(views[slot])
 
@@ -123,7 +123,7 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
     Copy *theirs*, torch's state of parameter *i*, into the slots and the count of *state*.
 
     Raises:
-        ValueError: *theirs* is the state of another optimizer than *kind*, or of a parameter of
+        ValueError: *theirs* comes from an optimizer other than *kind*, or from a parameter with
             another shape.
     """
     segment, views = state.segments[i], state.slot_views(i)
@@ -138,8 +138,8 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
             f"({', '.join(views) or 'none'}), got {', '.join(slots) or 'none'}"
         )
     _check_shapes(segment.name, views, slots)
-    # torch's SGD and Muon keep no count. Slots show that a first update was made, and the rules of
-    # the two ask only whether t is 1.
+    # torch's SGD and Muon keep no count. The slots show that a first update was made, and the rules
+    # of these optimizers test only whether t is 1.
     state.t[i] = int(theirs.get("step", 1))
     for slot, view in views.items():
         view.copy_(slots[slot])
@@ -151,7 +151,8 @@ def named_slots(states: Sequence[GroupState]) -> dict[str, dict[str, Tensor]]:
     for state in states:
         for i, segment in enumerate(state.segments):
             for slot, view in state.slot_views(i).items():
-                # A copy only where the layout differs; else the slot itself, which updates change.
+                # contiguous() copies only if the layout differs. Else this is the slot itself,
+                # which later updates change.
                 slots.setdefault(slot, {})[segment.name] = view.contiguous()
     return slots
 
@@ -174,9 +175,9 @@ def load_named(
     Restore the *slots* and *counts* that `named_slots` and `named_counts` returned.
 
     Raises:
-        ValueError: a slot or a parameter is missing, unknown or of another shape.
+        ValueError: a slot or a parameter is missing or unknown, or has another shape.
     """
-    # All are compared before anything is copied: a refused state changes nothing.
+    # Everything is checked before anything is copied, so a refused state changes nothing.
     expected = {(slot, name) for slot, by in named_slots(states).items() for name in by}
     given = {(slot, name) for slot, by in slots.items() for name in by}
     if expected != given or counts.keys() != named_counts(states).keys():
@@ -195,8 +196,8 @@ def load_named(
 
 
 def _check_shapes(name: str, views: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
-    """Refuse *slots* of the parameter *name* that have other shapes than its *views*."""
-    # To copy would broadcast: the row of another parameter would fill the whole slot.
+    """Raise ValueError if *slots*, for the parameter *name*, differ in shape from *views*."""
+    # Copying would broadcast: one row from another parameter would fill the whole slot.
     for slot, view in views.items():
         if slots[slot].shape != view.shape:
             raise ValueError(

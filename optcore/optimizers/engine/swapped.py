@@ -1,4 +1,4 @@
-"""Other values for parameters, for a while."""
+"""Temporary values for parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def swapped(pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
-    """Give tensors other values inside a ``with`` block; *pairs* are (tensor, its other value)."""
+    """Inside a ``with`` block, give each tensor in *pairs* the value that it is paired with."""
     before: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
         for tensor, value in pairs:

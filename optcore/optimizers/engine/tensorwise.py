@@ -30,7 +30,7 @@ from optcore.optimizers.rules.rule import Flags, Numbers, Rule, mask_scale
 SMALLEST_NORM = 1e-6
 """Lower bound of the norm that a unit's gradient is divided by, as in optax and timm."""
 STACKED = 3
-"""Number of dimensions of a tensor that optax takes for a stack of matrices."""
+"""A tensor with this number of dimensions is a stack of matrices, as in optax."""
 
 
 class Normed(Eager):
@@ -38,8 +38,8 @@ class Normed(Eager):
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, which hold one parameter, in place."""
-        # The rule computes its step a second time: stored, a step takes as much memory as the
-        # parameter.
+        # The rule computes its step a second time, since storing the step would take as much memory
+        # as the parameter.
         super().__call__(spans, t, {**numbers, **self._ratios(spans, t, numbers)})
 
     def _ratios(self, spans: Spans, t: int, numbers: Numbers) -> dict[str, float]:
@@ -60,11 +60,11 @@ class Normed(Eager):
     def _norms(
         self, spans: Spans, of: Callable[..., tuple[Tensor, ...]], values: Mapping[str, Any]
     ) -> list[float]:
-        """Return the norms of the tensors that *of* makes of a parameter and its slots."""
+        """Return the norm of each tensor that *of* computes from a parameter and its slots."""
         norms: list[Tensor] = []
         buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
-        # The parts are new tensors, which slices keep small. MAX_SLICE decides the order in which a
-        # norm is summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
+        # *of* makes new tensors, so it gets slices. MAX_SLICE decides the order in which a norm is
+        # summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
         for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
             parts = of(param, grad.to(param.dtype), *slots, **values)
             norms.append(torch.stack([_norm(part) for part in parts]))
@@ -93,10 +93,10 @@ class Whole:
 
 
 def _write(places: Sequence[Tensor], results: Sequence[Tensor]) -> None:
-    """Copy each of *results*, which may be views of any *places*, to its place."""
+    """Copy each of *results* to its place in *places*. A result may be a view of any place."""
     memory = {place.untyped_storage().data_ptr() for place in places}
-    # Copied one after another: what lies in the memory of a place, as in a swap of two slots, is
-    # read before any place is written.
+    # A result in the memory of a place (as when two slots are swapped) is cloned before any place
+    # is written.
     sources = [
         result.clone()
         if result is not place and result.untyped_storage().data_ptr() in memory
@@ -108,7 +108,7 @@ def _write(places: Sequence[Tensor], results: Sequence[Tensor]) -> None:
 
 
 class ByRows(Whole):
-    """Runs an elementwise rule on the rows that a sparse gradient has, or on a dense gradient."""
+    """Runs an elementwise rule on the rows in a row-sparse gradient, or on a dense gradient."""
 
     def __init__(self, rule: Rule, flags: Flags) -> None:
         super().__init__(rule, flags)
@@ -117,20 +117,20 @@ class ByRows(Whole):
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, which hold one parameter, in place."""
         if not spans.grads[0].is_sparse:
-            # Slices of one dimension need far less memory than operations on whole tensors.
+            # `Eager` runs in slices, which need far less memory than operations on whole tensors.
             flat = _flattened(spans)
             if flat is None:
                 super().__call__(spans, t, numbers)
             else:
                 self._dense(flat, t, numbers)
             return
-        # An Embedding's gradient has a row for every lookup; coalesced, a row for every index.
+        # An Embedding's gradient has a row for every lookup; after coalescing, one for every index.
         grad = spans.grads[0].coalesce()
         rows = grad.indices()[0]
         if not len(rows):
             return
         buffers = (spans.params[0], *(slot[0] for slot in spans.slots))
-        # Indexing copies, so the rows are written back; coalesced, no row occurs twice.
+        # Indexing copies, so the rows are written back. After coalescing, no row occurs twice.
         param, *slots = [buffer[rows] for buffer in buffers]
         super().__call__(Spans([param], [grad.values()], [[slot] for slot in slots]), t, numbers)
         for buffer, part in zip(buffers, (param, *slots), strict=True):
@@ -140,7 +140,7 @@ class ByRows(Whole):
 
 
 def _flattened(spans: Spans) -> Spans | None:
-    """Return *spans*, which hold one parameter, as 1-D views; None if any is not contiguous."""
+    """Return *spans*, which hold one parameter, as 1-D views; None unless all are contiguous."""
     stored = spans.stored or []
     tensors = [*spans.params, *spans.grads, *(slot[0] for slot in spans.slots), *stored]
     if not all(tensor.is_contiguous() for tensor in tensors):
@@ -155,9 +155,9 @@ def _flattened(spans: Spans) -> Spans | None:
 
 class ClippedByNorm:
     """
-    Scales each gradient to a norm of at most *largest*, then runs the engine it wraps.
+    Scales each gradient to a norm of at most *largest*, then runs the wrapped engine.
 
-    With *root_mean_square*, the limit is on the root mean square of the gradient.
+    With *root_mean_square*, *largest* limits the root mean square of the gradient, not the norm.
     """
 
     def __init__(self, engine: Engine, largest: float, *, root_mean_square: bool = False) -> None:
@@ -178,9 +178,9 @@ class ClippedByNorm:
 
 class ClippedByUnit:
     """
-    Limits the gradient of each unit to a share of the norm of its weights (`ClipAdaptive`).
+    Limits the norm of each unit's gradient to a share of the norm of the unit's weights.
 
-    Then it runs the engine it wraps, on a copy of the gradient.
+    The wrapped engine runs on the limited copy of the gradient. `ClipAdaptive` has the formula.
     """
 
     def __init__(self, engine: Engine, share: float, eps: float, *, output_last: bool) -> None:
@@ -212,19 +212,19 @@ class ClippedByUnit:
         return norms
 
     def _inputs(self, ndim: int) -> list[int]:
-        """Return the dimensions over which the norm of a unit is taken."""
+        """Return the dimensions that belong to one unit, over which its norm is taken."""
         if not self._output_last:
             return list(range(1, ndim))
-        # optax takes a tensor of three dimensions for a stack of matrices.
+        # optax treats a tensor of three dimensions as a stack of matrices.
         return [0] if ndim == STACKED else list(range(ndim - 1))
 
 
 class Centralized:
     """
-    Subtracts the mean of each row from a gradient, then runs the engine it wraps.
+    Subtracts from each row of a gradient the mean of the row, then runs the wrapped engine.
 
-    The gradient is unscaled and clipped first. MindSpore adds weight decay to the gradient before
-    this, so in its dialect the decay is centralized too.
+    The gradient is unscaled and clipped first. MindSpore adds weight decay before it centralizes
+    the gradient, so in the dialect mindspore the decay is centralized too.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ class Centralized:
             self._engine(spans, t, numbers)
             return
         flat = spans.params[0].ndim == 1
-        # A norm, or the share of a mask, is that of the whole parameter.
+        # A norm, or the share of a mask, is taken over the whole parameter.
         whole = isinstance(self._of_limited, Normed)
         in_rows = flat and not whole and _rows_follow_each_other(segment)
         param, grad = spans.params[0], spans.grads[0]
@@ -261,7 +261,7 @@ class Centralized:
         for stretch, part in centralized(
             grad.reshape(-1),
             segment.param.shape[0],
-            # A rule that sees shapes takes the whole matrix at once.
+            # A rule that needs the shape of the parameter takes the whole matrix at once.
             MAX_SLICE if in_rows else param.numel(),
             param.reshape(-1),
             decay=-decay if self._transforms.maximize else decay,  # the gradient is negated later
@@ -272,18 +272,18 @@ class Centralized:
 
 
 def _rows_follow_each_other(segment: Segment) -> bool:
-    """Return whether dimension 0 is the outermost in memory, as in a channels_last parameter."""
+    """Return whether each row is contiguous in memory (it is in a channels_last parameter too)."""
     rows = segment.param.shape[0]
     return rows == 1 or segment.strides[0] * rows == segment.param.numel()
 
 
 def _shaped(flat: Tensor, segment: Segment) -> Tensor:
-    """Return *flat*, which is in the parameter's memory order, with the parameter's shape."""
+    """Return *flat*, whose elements are in memory order, as a view in the parameter's shape."""
     return flat.as_strided(segment.param.shape, segment.strides)
 
 
 def _as_param(tensor: Tensor, segment: Segment) -> Tensor:
-    """Return *tensor*, of spans that hold the parameter of *segment*, in its shape."""
+    """Return *tensor*, which is flat or in the parameter's shape, in the parameter's shape."""
     return tensor if tensor.shape == segment.param.shape else _shaped(tensor, segment)
 
 
@@ -293,7 +293,7 @@ def _norm(tensor: Tensor) -> Tensor:
 
 
 def _whole(spans: Spans, grad: Tensor, segment: Segment) -> Spans:
-    """Return *spans* with *grad*, which is flat in the order of the indices."""
+    """Return *spans* with the gradient *grad*, which is 1-D, row after row."""
     grad = grad.view(segment.param.shape)
     if spans.params[0].ndim > 1:
         return spans._replace(grads=[grad])

@@ -17,7 +17,7 @@ from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 IMPLEMENTATION = frozenset({"foreach", "fused", "capturable", "differentiable"})
 """Entries of torch's groups that choose between implementations of the same math."""
 SWITCHES = frozenset({"amsgrad", "maximize", "nesterov", "decoupled_weight_decay"})
-"""Entries of torch's groups that change the math: off for a rule that does not support them."""
+"""Entries of torch's groups that change the math; False for a rule that does not support them."""
 
 SAME_MUON = {None, "original"}
 """Values of Muon's ``adjust_lr_fn`` that are equivalent."""
@@ -25,16 +25,16 @@ SAME_MUON = {None, "original"}
 
 @dataclass(frozen=True)
 class _Uncast:
-    """What torch keeps of a parameter, in a form that its ``load_state_dict`` does not cast."""
+    """Wraps a parameter's state in torch's format, so that ``load_state_dict`` does not cast it."""
 
     state: Any
 
 
 @contextmanager
 def uncast(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Let *optimizer* load states with all their digits; they come as `as_given` takes them."""
-    # torch casts them to the dtype of the parameter, which has fewer digits than float32 slots.
-    # The last of the hooks: those of users get the states as they were given.
+    """Let *optimizer* load states without casting them; `as_given` unwraps the loaded states."""
+    # torch would cast to the dtype of the parameter, which may have fewer digits than the slots.
+    # This hook is registered last, so users' hooks get the states unwrapped.
     handle = optimizer.register_load_state_dict_pre_hook(_wrapped)
     try:
         yield
@@ -47,7 +47,7 @@ def _wrapped(_: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, 
 
 
 def as_given(state: Any) -> Any:  # noqa: ANN401
-    """Return the *state* of a parameter as it was before torch got it."""
+    """Return a parameter's *state* as it was given to ``load_state_dict``, without its wrapper."""
     return state.state if isinstance(state, _Uncast) else state
 
 
@@ -57,7 +57,7 @@ def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[s
     for name, ours in rule.torch_hyperparameters.items():
         values = tuple(theirs.pop(our) for our in ours)
         theirs[name] = values if len(values) > 1 else values[0]
-    if flags.get("eps1_of_dtype"):  # torch's Adafactor: None stands for it
+    if flags.get("eps1_of_dtype"):  # torch's Adafactor: None selects the epsilon of the dtype
         theirs["eps"] = (None, group["eps2"])
     return {**theirs, **_fixed(rule, flags)}
 
@@ -69,7 +69,7 @@ def group_from_torch(
     Return the group *ours* with the hyperparameters of *theirs*, a group in torch's format.
 
     Raises:
-        ValueError: *theirs* asks for math that *rule* does not compute.
+        ValueError: *theirs* has an option that *rule* does not support.
     """
     group = {name: value for name, value in theirs.items() if name not in IMPLEMENTATION}
     fixed = _fixed(rule, flags)
@@ -90,7 +90,7 @@ def group_from_torch(
 def states_to_torch(
     update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers
 ) -> Iterator[tuple[Tensor, dict[str, Any]]]:
-    """Yield each parameter updated so far, with its state in torch's format, in copied tensors."""
+    """Yield (parameter, copy of its state in torch's format) for each parameter updated so far."""
     for state in states:
         for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
             if t == 0:
@@ -105,7 +105,7 @@ def states_to_torch(
 
 
 def _besides_slots(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor | int]:
-    """Return the entries of torch's state of a parameter, after update *t*, that are not slots."""
+    """Return the entries, except slots, of a parameter's state in torch after update *t*."""
     state: dict[str, Tensor | int] = {
         name: torch.tensor(value) for name, value in rule.torch_state(t, numbers, flags).items()
     }

@@ -1,8 +1,8 @@
 """
 Transforms of the gradient before an update rule, and of the parameter before and after it.
 
-They are written like a rule and traced together with it, so that unscaling, clipping,
-regularization and the update are one pass over memory.
+Transforms are written like a rule and traced together with it, so that unscaling, clipping,
+regularization and the update take a single pass over memory.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ AVERAGE = "average"
 @dataclass(frozen=True)
 class Transforms:
     """
-    The transforms that are applied around a rule; those of the gradient in this order.
+    The transforms that are applied around a rule; those for the gradient run in this order.
 
     Attributes:
         scaled: whether the gradient is multiplied by ``grad_scale``, to unscale and clip it.
         clamped: whether each element of the gradient is limited to ``clip_min`` .. ``clip_max``.
         maximize: whether the gradient is negated.
-        regularized: whether weight_decay * param is added to the gradient (false if the rule or
-            the kernel does that itself).
+        regularized: whether weight_decay * param is added to the gradient (False if the rule or
+            the kernel applies weight decay itself).
         decoupled: whether the parameter is multiplied by 1 - lr * weight_decay before the rule.
         averaged: whether a moving average of the parameter is maintained, with the momentum
             ``average_momentum``.
-        overwrite_every: the parameter is set to its average in every update whose number is a
-            multiple of this; 0 for never.
-        cautious: whether the step is masked where it disagrees with the gradient.
+        overwrite_every: a number k: in updates k, 2 k, 3 k, ... the parameter is set to its
+            average; 0 for never.
+        cautious: whether the step is set to 0 in coordinates where its sign differs from the
+            gradient's.
     """
 
     scaled: bool = False
@@ -123,8 +124,8 @@ def _step(
     rule: Rule, param: Tensor, grad: Tensor, slots: Sequence[Tensor], given: dict[str, Any]
 ) -> tuple[Tensor, ...]:
     """Return what *rule* subtracts from *param*, and the new slots."""
-    # Of a parameter that is 0, an update is the step with all its digits. (The difference of two
-    # parameters would be 0 for a step that rounding hides, and so would the mask.)
+    # Updating a parameter of 0 gives the negative step with all its digits. (The difference of the
+    # parameters before and after would be 0 for a step that rounding hides, and so would the mask.)
     still, *slots = rule.update(param * 0, grad, *slots, **only(given, rule.update))
     return -still, *slots
 
@@ -150,9 +151,9 @@ def _before(
 def _regularized(
     param: Tensor, grad: Tensor, given: dict[str, Any], transforms: Transforms
 ) -> Tensor:
-    # First, in every dialect: regularizers are added to the clipped gradient, themselves unclipped.
+    # First, in every dialect: regularization is added after clipping, and is not clipped.
     grad = limited(grad, given, transforms)
-    # Before the decay, as in torch: decay shrinks the weights even if the loss is maximized.
+    # Before the decay, as in torch: the decay shrinks weights even if the loss is maximized.
     if transforms.maximize:
         grad = -grad
     if transforms.regularized and given["weight_decay"]:
@@ -223,7 +224,8 @@ def _averaging(rule: Rule, transforms: Transforms) -> Rule:
             **rule.scalars(t, numbers, flags),
             # Keras's first average is the parameter after its first update.
             "average_momentum": 0.0 if t == 1 else numbers["average_momentum"],
-            # A number, not a flag, since it changes with t: 0 and 1 are a program each.
+            # A number, not a flag, since it changes with t. Engines trace one program for 0 and one
+            # for 1.
             "overwrite": float(every > 0 and t % every == 0),
         }
 

@@ -16,8 +16,8 @@ class ClippedUpdate:
     """
     The parameters before an update, to limit their change after it.
 
-    A copy of the parameters is kept from one call to the next: the update itself is computed as
-    without a limit, by any engine, and its state does not depend on the limit.
+    The update itself, by any engine, is computed as if there were no limit. The state of the
+    optimizer does not depend on the limit.
     """
 
     def __init__(self, clip: UpdateClip, params: Sequence[Tensor]) -> None:
@@ -44,7 +44,7 @@ class ClippedUpdate:
 def limited_update(
     clip: UpdateClip | None, groups: Sequence[Mapping[str, Any]]
 ) -> ClippedUpdate | None:
-    """Return the parameters of *groups* about to be updated, or None without a limit *clip*."""
+    """Return copies of the parameters in *groups*, to limit their update; None without *clip*."""
     if clip is None:
         return None
     params = [p for group in groups for p in group["params"] if p.grad is not None]
@@ -52,7 +52,7 @@ def limited_update(
 
 
 def _factors(clip: ClipNorm | ClipRms | ClipGlobalNorm, changes: Sequence[Tensor]) -> list[float]:
-    """Return the factor to each of *changes*: at most 1."""
+    """Return the factor, at most 1, to multiply each of *changes* by."""
     norms = [float(norms_of([change])[0]) for change in changes]
     if isinstance(clip, ClipGlobalNorm):
         norm = sum(norm * norm for norm in norms) ** 0.5

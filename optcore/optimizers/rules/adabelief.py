@@ -1,4 +1,4 @@
-"""Rules that divide by how far a gradient is from its mean: AdaBelief and ACProp."""
+"""Rules that divide by the distance of gradients from their running mean: AdaBelief and ACProp."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def adabelief(
         m     = beta1 * m + (1 - beta1) * grad
         s     = beta2 * s + (1 - beta2) * (grad - m) ** 2 + eps_root
         n     = avg_share * m + grad_share * grad
-        param = param - lr * n / (sqrt(s / correction2) + eps)      lr * n where divided is 0
+        param = param - lr * n / (sqrt(s / correction2) + eps)
+                param - lr * n                                      if divided is 0
 
     Args:
         param: any shape and float dtype.
@@ -48,14 +49,14 @@ def adabelief(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_var that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
-        eps_root: added to exp_avg_var in every update, and kept in it.
-        grad_share: share of the gradient in n; 0 without Nesterov's momentum.
-        avg_share: 1 / (1 - beta1 ** t); with Nesterov's momentum beta1 / (1 - beta1 ** (t + 1));
-            in a rectified step times radam's factor.
-        correction2: 1 - beta2 ** t; 1 in a rectified step, whose factor has it.
-        divided: 0 while a rectified optimizer does not trust s, else 1.
-        amsgrad: whether the largest s so far takes the place of s, if not *rectify*.
-        rectify: whether the factors are radam's.
+        eps_root: added to the stored exp_avg_var in every update.
+        grad_share: factor of the gradient in n; 0 without Nesterov's momentum.
+        avg_share: factor of m in n: 1 / (1 - beta1 ** t), times radam's factor if *rectify*; with
+            Nesterov's momentum beta1 / (1 - beta1 ** (t + 1)).
+        correction2: 1 - beta2 ** t; 1 if *rectify*, since radam's factor contains this correction.
+        divided: 0 while radam's factor is 0 (s is not reliable yet), else 1.
+        amsgrad: whether param is computed from the largest s so far, unless *rectify*.
+        rectify: whether the step is multiplied by radam's factor (`rectification`).
 
     References:
         Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients,
@@ -110,9 +111,9 @@ def acprop(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_var that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
-        eps_root: added to exp_avg_var in every update, and kept in it.
+        eps_root: added to the stored exp_avg_var in every update.
         first: 1 in the first update, 0 later.
-        correction2: 1 - beta2 ** (t - 1), with the t of the old exp_avg_var.
+        correction2: 1 - beta2 ** (t - 1), since d is computed from the old exp_avg_var.
 
     References:
         Zhuang et al., Momentum Centering and Asynchronous Update for Adaptive Gradient Methods,
@@ -131,7 +132,7 @@ def acprop(
 
 
 def shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return the shares of exp_avg and of the gradient in a step, and the correction."""
+    """Return grad_share, avg_share, correction2 and divided for update *t*."""
     beta1, correction1 = numbers["beta1"], corrections(t, numbers, flags)["correction1"]
     if flags.get("rectify"):
         return _rectified(t, numbers, flags)

@@ -1,4 +1,4 @@
-"""Adafactor: Adam whose mean square is kept as one number per row and one per column."""
+"""Adafactor: Adam that stores one mean square per row and per column of a matrix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Size, Tensor
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 LAST = (-1, -2)
-"""The dimensions whose means are the row means and the column means, but in optax."""
+"""The dimensions over which row means and column means are taken, except in optax."""
 
 
 def adafactor(
@@ -38,39 +38,40 @@ def adafactor(
     """
     Return *param* and *slots* after one Adafactor update.
 
-    Writing R, C for the row and column means (a vector, and in optax a small matrix, has V itself
-    as a slot)::
+    Writing R and C for the row and column means (for a vector, and in optax for a small matrix, the
+    slot is V itself)::
 
         R = (1 - fresh) * R + fresh * mean(grad * grad, over columns)
         C = (1 - fresh) * C + fresh * mean(grad * grad, over rows)
         V = R * C / mean(R)
         u = grad / sqrt(V)
         u = u / max(1, rms(u) / clip_threshold)
-        a = step * max(eps2, rms(param))                    scale_parameter, else step
-        param = param - weight_decay * lr * param - a * u   lr: a if scaled_decay,
-                                                            1 if decay_without_lr
+        a = step * max(eps2, rms(param))                    if scale_parameter, else step
+        param = param - weight_decay * lr * param - a * u   with lr replaced by a if scaled_decay,
+                                                            by 1 if decay_without_lr
 
     Args:
         param: any shape and float dtype; with more than two dimensions, the last two are factored.
-            In optax the two largest are, where both have factored_from elements.
+            In optax the two largest are, if each of them is at least factored_from.
         grad: same shape and dtype as *param*.
         slots: row_var and col_var, or variance for a vector; then exp_avg if *momentum*.
         lr: learning rate as configured.
         eps1: keeps the mean squares away from 0.
-        eps2: lower bound of the root mean square of *param* in a.
+        eps2: lower bound of the root mean square of *param* in the formula for a.
         clip_threshold: upper bound of the root mean square of u.
         beta1: share of the old mean step that is kept, if *momentum*.
-        weight_decay: decays param by lr * weight_decay * param.
+        weight_decay: decoupled weight decay.
         fresh: share of the new square in the means.
-        old_share: share of the old means; 0 for 1 - fresh.
+        old_share: share of the old means that is kept; 0 to use 1 - fresh.
         step: learning rate of this update, before it is scaled by the size of *param*.
         momentum: whether param moves by a running mean of the steps (MindSpore, optax).
-        eps1_on_square: whether eps1 is added to grad * grad; if not, it is a lower bound (torch).
+        eps1_on_square: whether eps1 is added to grad * grad; if not, eps1 is the lower bound of
+            sqrt(V) (torch).
         eps1_of_dtype: whether eps1 is replaced by the machine epsilon of the dtype.
         scale_parameter: whether the step is multiplied by the root mean square of *param*.
         scaled_decay: whether the decay is multiplied by a instead of lr (MindSpore).
-        decay_without_lr: whether the decay is multiplied by neither (optax).
-        largest_dimensions: whether the two largest dimensions are factored, if any (optax).
+        decay_without_lr: whether the decay is multiplied by neither lr nor a (optax).
+        largest_dimensions: whether the two largest dimensions are factored, not the last (optax).
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
@@ -100,7 +101,7 @@ def adafactor(
         param = param * (1 - weight_decay * rate)
     if momentum:
         return param - update, *means
-    return update.neg_().add_(param), *means  # the same bits, in the memory of *update*
+    return update.neg_().add_(param), *means  # equal to param - update, without new memory
 
 
 def rms(tensor: Tensor) -> float:
@@ -109,7 +110,7 @@ def rms(tensor: Tensor) -> float:
 
 
 def _by_size(shape: Size) -> tuple[int, int]:
-    """Return the largest dimension and the second largest; of equal ones, the last is larger."""
+    """Return the largest and the second largest dimension; among equals the last comes first."""
     second, largest = sorted(range(len(shape)), key=lambda i: shape[i])[-2:]
     return largest, second
 
@@ -131,7 +132,7 @@ def _new_means(
     if len(means) == 1:
         return (moved(means[0], grad * grad + added),)
     row, column = means
-    # A norm makes the mean square without a tensor of the squares.
+    # A norm gives the mean square without a tensor of the squares.
     rows, columns = (
         torch.linalg.vector_norm(grad, dim=dim, keepdim=True).square_().div_(grad.shape[dim])
         for dim in dims
@@ -142,7 +143,7 @@ def _new_means(
 def _inverse_root(means: tuple[Tensor, ...], floor: float, dims: tuple[int, int]) -> Tensor:
     """Return 1 / sqrt(V), in new memory."""
     if len(means) == 1:
-        # Squared, as in torch: the bound applies to a square, whose root is taken next.
+        # The bound is squared, as in torch, since it applies to V before the root is taken.
         return means[0].clamp(min=floor * floor).rsqrt_()
     row, column = means
     mean = row.mean(dim=dims[1], keepdim=True)
@@ -154,7 +155,7 @@ def _inverse_root(means: tuple[Tensor, ...], floor: float, dims: tuple[int, int]
 
 def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
     dims = LAST
-    # Without the number, the last two dimensions are factored whatever their sizes.
+    # Without factored_from, the last two dimensions are factored whatever their sizes.
     if "factored_from" in numbers and len(shape) > 1:
         dims = _by_size(shape)
     if len(shape) <= 1 or shape[dims[1]] < numbers.get("factored_from", 0):
@@ -179,7 +180,7 @@ def _of_now(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return the shares of the new square and, if that is not the rest, of the old mean."""
+    """Return fresh and old_share for update *t*."""
     if not flags["float32_share"]:
         return {"fresh": t ** numbers["beta2_decay"], "old_share": 0.0}
     # MindSpore and optax keep the share of the old mean as a float32 tensor.

@@ -1,4 +1,4 @@
-"""Adam: momentum and RMSprop combined, and corrected for starting at 0."""
+"""Adam: momentum and RMSprop combined, with corrections for means that start at 0."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def adam(
 
         m     = beta1 * m + (1 - beta1) * grad
         v     = beta2 * v + (1 - beta2) * grad * grad
-        s     = v                                    max(s, v) if amsgrad, or max(s, v / c2)
+        s     = v                                    max(s, v) if amsgrad
         n     = m                                    beta1 * m + (1 - beta1) * grad if nesterov
         param = param - lr * (n / c1) / (sqrt(s / c2) + eps)
 
     The step is computed as lr * sqrt(c2)/c1 * n / (sqrt(s) + eps * sqrt(c2)), which is equal but
     takes one operation less per element. With *eps_hat*, eps is not multiplied by sqrt(c2) (the
-    paper's remark before section 2.1). An *eps_root* is added to s / c2.
+    paper's remark before section 2.1). An *eps_root* is added to s / c2. With *corrected_maximum*,
+    s is max(s, v / c2) and is not divided by c2.
 
     Args:
         param: any shape and float dtype.
@@ -56,12 +57,11 @@ def adam(
         eps_root: keeps s / c2 away from 0 (optax).
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
-        eps_hat: whether *eps* is the paper's epsilon hat, which sqrt(c2) does not multiply.
+        eps_hat: whether *eps* is the paper's epsilon hat, which is not multiplied by sqrt(c2).
         amsgrad: whether the step is divided by the root of the largest exp_avg_sq so far.
         nesterov: whether the step uses exp_avg with the gradient mixed in once more (MindSpore,
             timm's nadamw).
-        corrected_maximum: whether the largest exp_avg_sq so far is that of the corrected ones
-            (optax).
+        corrected_maximum: whether amsgrad takes the maximum of corrected exp_avg_sq (optax).
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
@@ -71,8 +71,8 @@ def adam(
     """
     root2 = correction2**0.5
     exp_avg = torch.lerp(grad, exp_avg, beta1)
-    # 1 - beta2 is exact for any float32 beta2 of 0.5 or more, so for a rounded beta2 this double is
-    # what a kernel gets that subtracts in float32.
+    # 1 - beta2 is exact for any float32 beta2 of 0.5 or more, so for a rounded beta2 a kernel that
+    # subtracts in float32 computes the same number.
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
     largest = exp_avg_sq
     if amsgrad and corrected_maximum:
@@ -152,7 +152,7 @@ def rounded_betas(numbers: Numbers) -> dict[str, float]:
     """
     Return the betas rounded to float32, as a float32 kernel gets them.
 
-    Powers of the betas start from the doubles, before rounding.
+    Powers of the betas are computed from the doubles, not from these.
     """
     return {name: float32(numbers[name]) for name in ("beta1", "beta2")}
 

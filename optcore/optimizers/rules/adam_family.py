@@ -147,8 +147,10 @@ def radam(
         lr: learning rate.
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
-        eps: keeps the denominator away from 0; in optax times sqrt(1 - beta2 ** t).
-        eps_root: keeps the mean square away from 0; in optax times 1 - beta2 ** t.
+        eps: keeps the denominator away from 0; in optax already multiplied by
+            sqrt(1 - beta2 ** t).
+        eps_root: keeps the mean square away from 0; in optax already multiplied by
+            1 - beta2 ** t.
         correction1: 1 - beta1 ** t.
         rectified: sqrt(1 - beta2 ** t) times the paper's r; 0 while the paper's rho is at most 5
             (4 in the paper).
@@ -212,7 +214,7 @@ def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _constant_shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return the shares if mu is beta1 throughout, as in optax."""
+    """Return correction2, grad_share and avg_share for a mu that is always beta1, as in optax."""
     beta1 = numbers["beta1"]
     return {
         "correction2": 1 - power(numbers["beta2"], t, flags),
@@ -248,7 +250,7 @@ def rectification(t: int, beta2: float, correction2: float) -> float:
 
 
 def _optax_rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return r times the correction, and both eps scaled to fit; for float32, all in float32."""
+    """Return rectified, and eps and eps_root scaled by the correction, as optax computes them."""
     number = np.float32 if flags["single_precision"] else np.float64
     # The roots of negative numbers are not used.
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Adan: Nesterov's momentum by a mean of the differences of gradients."""
+"""Adan: Nesterov's momentum, computed from a running mean of gradient differences."""
 
 from __future__ import annotations
 
@@ -57,13 +57,14 @@ def adan(
         correction2: 1 - beta2 ** t.
         correction3: 1 - beta3 ** t.
         later: 0 in the first update, 1 later.
-        weight_decay: proximal, applied after the step.
-        mask_scale: 1 over the share of the coordinates that the mask leaves.
-        cautious: whether m is masked in u where it disagrees with the gradient.
+        weight_decay: proximal weight decay, applied after the step.
+        mask_scale: 1 / (share of the coordinates where the mask is 1).
+        cautious: whether u contains m * mask * mask_scale in place of m. The mask is 1 where m and
+            the gradient have the same sign, else 0.
 
     References:
         Xie et al., Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models,
-        2022, Algorithm 1 (whose betas are 1 - ours). https://arxiv.org/abs/2208.06677
+        2022, Algorithm 1 (its betas are 1 minus these betas). https://arxiv.org/abs/2208.06677
     """
     exp_avg, exp_avg_diff, exp_avg_sq, previous_grad = slots
     exp_avg = torch.lerp(grad, exp_avg, beta1)

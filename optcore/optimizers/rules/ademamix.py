@@ -47,7 +47,7 @@ def ademamix(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         beta3: share of the old exp_avg_slow that is kept, in [0, 1).
-        alpha: weight of exp_avg_slow, which has no correction for its start.
+        alpha: weight of exp_avg_slow, which is not corrected for starting at 0.
         eps: keeps the denominator away from 0.
         eps_root: keeps the mean square away from 0.
         correction1: 1 - beta1 ** t.
@@ -99,7 +99,7 @@ def simplified_ademamix(
         lr: learning rate.
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
-        alpha: weight of the gradient, beside its sum.
+        alpha: weight of the current gradient, which is added to m.
         eps: keeps the denominator away from 0.
         eps_root: keeps the mean square away from 0.
         correction2: 1 - beta2 ** t.

@@ -1,4 +1,4 @@
-"""ADOPT: Adam that divides a gradient by the mean square of those before it."""
+"""ADOPT: Adam that divides a gradient by the root mean square of the gradients before it."""
 
 from __future__ import annotations
 
@@ -51,13 +51,14 @@ def adopt(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: lower bound of the denominator.
-        weight_decay: decoupled, for timm, which decays nothing in the first update.
+        weight_decay: decoupled weight decay as in timm, which skips it in the first update.
         later: 0 in the first update, 1 later.
         largest: (t - 1) ** clip_exponent.
-        mask_scale: 1 over the share of the coordinates that the mask leaves.
+        mask_scale: 1 / (share of the coordinates where the mask is 1).
         use_clipping: whether u is limited.
         nesterov: whether the step uses exp_avg with u mixed in once more.
-        cautious: whether coordinates whose step disagrees with the gradient are masked.
+        cautious: whether the step is multiplied by a mask: 1 where it has the sign of the gradient,
+            else 0.
 
     References:
         Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,

@@ -1,4 +1,4 @@
-"""Averages over updates: ASGD averages parameters, SAG gradients."""
+"""Averages over updates: ASGD averages parameters, SAG averages gradients."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def sag(
         gradients: the last gradient of each batch; zeros before the first step.
         lr: learning rate.
         seen: number of batches seen so far: min(t, batch_num).
-        is_now: ``now0``, ``now1``, ...: 1 for i, the index of the current batch, else 0.
+        is_now: ``now0``, ``now1``, ...: 1 for the index of the current batch (i above), else 0.
 
     References:
         Schmidt, Le Roux and Bach, Minimizing Finite Sums with the Stochastic Average Gradient,

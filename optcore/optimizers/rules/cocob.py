@@ -30,10 +30,10 @@ def cocob(
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
-        slots: x0, largest, grad_sum, abs_sum and reward, each in the shape of *param*. x0 is the
-            parameter before the first step; largest is initial_scale then, the others are zeros.
-        lr: factor to the gradient.
-        alpha: limits the first bets to 1 / alpha of what there is.
+        slots: x0, largest, grad_sum, abs_sum and reward, each in the shape of *param*. Before the
+            first step x0 is a copy of *param*, largest is initial_scale, the others are zeros.
+        lr: factor that the gradient is multiplied by.
+        alpha: limits the first bets to 1 / alpha of the amount L + R.
 
     References:
         Orabona and Tommasi, Training Deep Networks without Learning Rates Through Coin Betting,

@@ -42,7 +42,7 @@ def ftrl(
         lr_power: exponent by which the step size falls with n; -0.5 for 1 / sqrt(n).
         l1_strength: L1 regularization, which makes small parameters exactly 0.
         l2_strength: L2 regularization, which pulls param towards 0.
-        l2_shrinkage: L2 regularization that is added to the gradient in z, but not in n.
+        l2_shrinkage: L2 regularization that is added to the gradient in z but not in n.
         beta: added to s, which keeps the first steps small.
 
     References:
@@ -53,21 +53,21 @@ def ftrl(
     if not lr:
         return param, accumulator, linear
     if lr_power:
-        # The old power first: in a program the new sum is written over the accumulator.
+        # Computed first, since a program writes the new sum over the accumulator.
         before = accumulator.pow(-lr_power)
         squares = torch.addcmul(accumulator, grad, grad)
         size = squares.pow(-lr_power)
         growth = size - before
     else:
         squares = torch.addcmul(accumulator, grad, grad)
-        # Ones and zeros as operations on a tensor, which a program can write in place.
+        # Ones and zeros are computed from a tensor, so that a program can write them in place.
         size = squares * 0 + 1
         growth = squares * 0
     if l2_shrinkage:
         grad = torch.add(grad, param, alpha=2 * l2_shrinkage)
     linear = torch.addcmul(linear + grad, growth, param, value=-1 / lr)
     clipped = linear.clamp(-l1_strength, l1_strength)
-    # In this order no product is near the largest number, however small lr.
+    # In this order, no intermediate result overflows, however small lr is.
     quadratic = size / lr + (beta / lr + 2 * l2_strength)
     return (clipped - linear) / quadratic, squares, linear
 

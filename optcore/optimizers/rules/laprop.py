@@ -1,4 +1,4 @@
-"""LaProp: a velocity of gradients that are normalized before they enter it."""
+"""LaProp: momentum over gradients that have been normalized by their root mean square."""
 
 from __future__ import annotations
 
@@ -45,11 +45,13 @@ def laprop(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
-        weight_decay: decoupled; applied after the step.
-        step: lr over the mean of lr that exp_avg contains; 1 / (1 - beta1 ** t) for a constant lr.
+        weight_decay: decoupled weight decay, applied after the step.
+        step: lr / (the running mean of lr that exp_avg contains), which is 1 / (1 - beta1 ** t) for
+            a constant lr.
         correction2: 1 - beta2 ** t.
-        mask_scale: 1 over the share of the coordinates that the mask leaves.
-        cautious: whether coordinates whose step disagrees with the gradient are masked.
+        mask_scale: 1 / (share of the coordinates where the mask is 1).
+        cautious: whether the step is multiplied by a mask: 1 where it has the sign of the gradient,
+            else 0.
 
     References:
         Ziyin, Wang and Ueda, LaProp: Separating Momentum and Adaptivity in Adam, 2020,
@@ -80,11 +82,11 @@ def _mask(
 
 
 def _means(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return the means of lr and of 1, over the updates so far, that correct the two slots."""
+    """Return the running means of lr and of 1, which correct the slots for starting at 0."""
     if t == 0:
         return {"exp_avg_lr_1": 0.0, "exp_avg_lr_2": 0.0}
     beta1, beta2 = numbers["beta1"], np.float32(numbers["beta2"])
-    # timm keeps the second in a float32 tensor, whatever the parameters are, the first in double.
+    # timm keeps the second mean in float32, whatever the parameters are, and the first in double.
     second = np.float32(numbers["exp_avg_lr_2"]) * beta2 + np.float32(1 - numbers["beta2"])
     return {
         "exp_avg_lr_1": numbers["exp_avg_lr_1"] * beta1 + (1 - beta1) * numbers["lr"],

@@ -32,11 +32,11 @@ def lamb_direction(
     grad_averaging: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
-    Return Adam's step for lr 1, and the new *exp_avg* and *exp_avg_sq*.
+    Return u, which is Adam's step for lr 1, and the new *exp_avg* and *exp_avg_sq*.
 
     Writing m for exp_avg and v for exp_avg_sq::
 
-        m = beta1 * m + (1 - beta1) * grad            (+ grad without grad_averaging)
+        m = beta1 * m + (1 - beta1) * grad            beta1 * m + grad without grad_averaging
         v = beta2 * v + (1 - beta2) * grad * grad
         u = (m / correction1) / (sqrt(v / correction2 + eps_root) + eps)
     """
@@ -85,13 +85,14 @@ def lamb(
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         eps_root: keeps the mean square away from 0 (optax).
-        weight_decay: coefficient of param in u, so that the decay is scaled with the step.
+        weight_decay: coefficient of param in u, so that *ratio* scales the decay, too.
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
         ratio: norm(param) / norm(u) over the whole tensor; 1 where either is 0.
-        mask_scale: 1 over the share of the coordinates that the mask leaves.
-        grad_averaging: whether a gradient enters exp_avg with the share 1 - beta1.
-        cautious: whether coordinates whose step disagrees with the gradient are masked.
+        mask_scale: 1 / (share of the coordinates where the mask is 1).
+        grad_averaging: whether the gradient is multiplied by 1 - beta1 in exp_avg.
+        cautious: whether Adam's step is multiplied by a mask: 1 where it has the sign of the
+            gradient, else 0.
 
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
@@ -132,7 +133,7 @@ def lars(
     """
     Return *param* and *momentum_buffer* after one LARS update.
 
-    Writing v for the buffer and u for ratio * (grad + weight_decay * param)::
+    Writing v for momentum_buffer and u for ratio * (grad + weight_decay * param)::
 
         lr inside                      lr outside
         v     = momentum * v + lr * u  v     = momentum * v + gain * u
@@ -148,9 +149,9 @@ def lars(
         weight_decay: L2 regularization.
         ratio: lars_coeff * norm(param) / (norm(grad) + weight_decay * norm(param) + eps) over
             the whole tensor; 1 where a norm is 0.
-        gain: 1 - dampening, but 1 at the first step.
-        lr_inside: whether lr multiplies the step in v, or v itself (timm).
-        nesterov: whether the step is applied once more, in addition to the new velocity.
+        gain: 1 - dampening, but 1 at the first step; not used with *lr_inside*.
+        lr_inside: True for the left column, False for the right (timm).
+        nesterov: whether param moves by the step plus momentum * v, in place of v.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
@@ -179,7 +180,7 @@ def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     if flags["kernel_in_float32"]:
         rounded = rounded_betas(numbers)
         for i in ("1", "2"):
-            # The power starts with beta in double; each further factor is the kernel's float32.
+            # The power starts with beta in double; each further factor is beta in float32.
             start, factor = numbers[f"beta{i}"], rounded[f"beta{i}"]
             if not flags["float32_products"]:
                 scalars[f"correction{i}"] = 1 - start * factor ** (t - 1)
@@ -222,7 +223,7 @@ def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str,
 
 def _scaled_norm(of_sum: float, of_step: float, scale: float, of_decay: float) -> float:
     """Return the norm of scale * step + decay, from the norms of step + decay, step and decay."""
-    # The share of the mask is known only after the pass that takes the norms.
+    # The share of unmasked coordinates is known only after the pass that computes the norms.
     twice_product = of_sum**2 - of_step**2 - of_decay**2
     square = (scale * of_step) ** 2 + scale * twice_product + of_decay**2
     return math.sqrt(max(square, 0.0))

@@ -1,4 +1,4 @@
-"""MARS: Adam or Lion on gradients that are corrected by how they have changed."""
+"""MARS: Adam or Lion on gradients to which a multiple of their last change is added."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def mars(
     """
     corrected = _corrected(grad, last_grad, change) * shrink
     exp_avg = torch.add(exp_avg * beta1, corrected, alpha=1 - beta1)
-    # A result of its own: the memory of grad belongs to autograd.
+    # A separate result: the memory of grad belongs to autograd.
     last = grad * 1
     if as_lion:
         return torch.add(param, exp_avg.sign(), alpha=-lr), exp_avg, last
@@ -69,7 +69,7 @@ def mars(
 
 
 def _corrected(grad: Tensor, last_grad: Tensor, change: float) -> Tensor:
-    # The first update has a program of its own, since change is exactly 0.
+    # The first update has a separate program, since change is exactly 0.
     return torch.add(grad, grad - last_grad, alpha=change) if change else grad
 
 

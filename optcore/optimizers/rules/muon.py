@@ -1,4 +1,4 @@
-"""Muon: momentum for matrices, whose step is replaced by the nearest orthogonal matrix."""
+"""Muon: momentum for matrices, with each step replaced by the nearest orthogonal matrix."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NS_SCHEDULES: Mapping[str, tuple[tuple[float, float, float], ...]] = {
         (1.8749999923301852, -1.2499999836060613, 0.374999991275876),
     ),
 }
-"""Coefficients (a, b, c) of each iteration, as timm has them; the last ones are repeated."""
+"""Name of a schedule -> (a, b, c) for each iteration, as in timm; the last entry is repeated."""
 
 
 def muon(
@@ -68,17 +68,20 @@ def muon(
     """
     Return *param*, *momentum_buffer* and *others* after one Muon update.
 
-    Writing v for the buffer and f for 1 - momentum (1 without the flag mean_velocity)::
+    Writing v for momentum_buffer, s for the factor from `_scale`, and f for 1 - momentum (1 without
+    the flag mean_velocity)::
 
         v     = momentum * v + f * grad
-        n     = avg_share * v + grad_share * grad
+        n     = v                                     momentum * v + f * grad if nesterov,
+                                                      avg_share * v + grad_share * grad if corrected
         param = param - lr * s * orthogonal(n)
 
     and with the flag adaptive, writing O for orthogonal(n) and q for the slot in *others*::
 
         q     = beta2 * q + (1 - beta2) * O * O
         A     = O / (sqrt(q / correction2) + ns_eps)
-        param = param - lr * s * A                    A / (norm(A) + ns_eps) if by_size, with s
+        A     = A / (norm(A) + ns_eps)                only if by_size
+        param = param - lr * s * A
 
     Args:
         param: two dimensions or more, any float dtype.
@@ -87,25 +90,26 @@ def muon(
         others: exp_avg_sq, in the shape of *param*, if adaptive; zeros before the first step.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1).
-        ns_a: passed to `orthogonal`, like the next ones.
+        ns_a: coefficient of X in each iteration of `orthogonal`.
         ns_b: coefficient of A X.
         ns_c: coefficient of A A X.
         ns_steps: number of iterations.
         ns_eps: keeps the divisors away from 0.
-        ns_safety: factor of the norm by which n is divided.
-        rms_rate: root mean square of a step, in units of lr, if by_size.
-        avg_share: share of v in n; without Nesterov's momentum 1.
-        grad_share: share of the gradient in n; 0 without Nesterov's momentum.
+        ns_safety: factor that the norm by which n is divided is multiplied by.
+        rms_rate: root mean square of a step for lr 1, if by_size.
+        avg_share: factor of v in n, if corrected.
+        grad_share: factor of the gradient in n, if corrected; 0 without Nesterov's momentum.
         beta2: share of the old exp_avg_sq that is kept, if adaptive.
         correction2: 1 - beta2 ** t; 1 if by_size.
-        flags: mean_velocity (the velocity is a mean of gradients), nesterov, corrected (n is made
-            of corrected means), in_bfloat16 (n is made orthogonal in bfloat16), batched (a kernel
-            is a matrix per place, not one in all), by_place (s is divided by the root of the number
-            of places), by_aspect, by_size, by_ratio, by_inputs (what s depends on, see `_scale`),
-            by_last (s is that of the last two dimensions), inputs_first (the rows of a matrix are
-            inputs and its columns outputs, as in optax), rounded (s multiplies in the dtype in
-            which n is made orthogonal), adaptive; what `orthogonal` takes; and
-            the names in `NS_SCHEDULES`.
+        flags: mean_velocity (v is a mean of gradients), nesterov, corrected (the means in n are
+            corrected for starting at 0), in_bfloat16 (n is made orthogonal in bfloat16), batched (a
+            convolution kernel is one matrix per spatial position, not a single matrix), by_place (s
+            is divided by the root of the number of positions), by_aspect, by_size, by_ratio,
+            by_inputs (these four select the formula for s, see `_scale`), by_last (s is computed
+            from the last two dimensions), inputs_first (the rows of a matrix are inputs and its
+            columns outputs, as in optax), rounded (the step is multiplied by s in the dtype that n
+            is made orthogonal in), adaptive, the flags of `orthogonal`, and the names in
+            `NS_SCHEDULES`.
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
@@ -166,7 +170,7 @@ def _ahead(
 
 
 def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
-    """Return *tensor* as one matrix, or, if *batched*, a kernel as a matrix for every place."""
+    """Return *tensor* as one matrix; if *batched*, a kernel as one matrix per kernel position."""
     if tensor.ndim == MATRIX:
         return tensor
     if not batched:
@@ -175,7 +179,7 @@ def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
 
 
 def _scale(shape: tuple[int, int], size: int, rms_rate: float, flags: Mapping[str, bool]) -> float:
-    """Return s for a matrix of *shape* (outputs, inputs) in a parameter of *size* elements."""
+    """Return s for a matrix with *shape* (outputs, inputs) in a parameter with *size* elements."""
     rows, columns = shape
     if flags["by_size"]:
         return float(rms_rate * (size if flags["adaptive"] else max(rows, columns)) ** 0.5)
@@ -214,20 +218,21 @@ def orthogonal(
         for each (a, b, c):  A = X X^T;  X = a * X + (b * A + c * A A) X
 
     Args:
-        matrix: two dimensions; or three, for a matrix per index of the first.
-        coefficients: a, b and c of each iteration.
-        ns_eps: lower bound of the norm if *floored* (torch, timm), or added to it.
-        ns_safety: factor of the norm.
+        matrix: a matrix, or, with three dimensions, a stack of matrices along the first dimension.
+        coefficients: (a, b, c) for each iteration.
+        ns_eps: lower bound of the norm if *floored* (torch, timm); if not, added to the norm.
+        ns_safety: factor that the norm is multiplied by.
         floored: whether *ns_eps* is a lower bound.
-        eps_by_shape: whether *ns_eps* is added, times sqrt(columns / rows) (timm's scale_eps).
-        rounded: whether every product is rounded to the dtype before it is added (the author).
+        eps_by_shape: whether ns_eps * sqrt(columns / rows) is added to the norm (timm's scale_eps).
+        rounded: whether each product is rounded to the dtype before it is added, as in the code of
+            Jordan et al.
 
     References:
         Newton-Schulz iteration of fifth order, as in Jordan et al., 2024.
         Amsel et al., The Polar Express, 2025. https://arxiv.org/abs/2505.16932
     """
-    # A wide matrix has the smaller products. torch transposes a tall matrix too, so the same
-    # numbers are rounded to bfloat16.
+    # X X^T is smaller for a wide matrix, so a tall matrix is transposed. torch does so too, and so
+    # the same numbers are rounded to bfloat16.
     rows, columns = matrix.shape[-2:]
     x = matrix if rows <= columns else matrix.mT
     norm = x.norm() if x.ndim == MATRIX else x.norm(2, dim=(-2, -1), keepdim=True)

@@ -35,13 +35,13 @@ def novograd(
         m     = beta1 * m + grad / (sqrt(v + eps_root) + eps) + weight_decay * param
         param = param - lr * m
 
-    With grad_averaging, what is added to m is multiplied by 1 - beta1.
+    With *grad_averaging*, both terms added to beta1 * m are multiplied by 1 - beta1.
 
     Args:
         param: any shape and float dtype; overwritten.
         grad: same shape and dtype as *param*.
         exp_avg: same shape as *param*; zeros before the first step; overwritten.
-        norm_sq: no dimensions.
+        norm_sq: no dimensions; 0 before the first step.
         others: max_norm_sq if *amsgrad*; no dimensions; 0 before the first step.
         lr: learning rate.
         beta1: share of the old exp_avg that is kept, in [0, 1).
@@ -51,9 +51,9 @@ def novograd(
         weight_decay: coefficient of param in the step.
         later: 0 in the first update, 1 later.
         amsgrad: whether to divide by the root of the largest norm_sq so far.
-        grad_averaging: whether m is a mean.
-        in_float32: whether norm_sq is a float32 number, and begins with the first norm that is not
-            0 (timm).
+        grad_averaging: whether m is a mean, not a sum.
+        in_float32: whether norm_sq is computed in float32, and starts with the first norm that is
+            not 0 (timm).
 
     References:
         Ginsburg et al., Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training
@@ -66,7 +66,7 @@ def novograd(
         norm_sq = torch.lerp(square, norm_sq, beta2) if later else square
     largest: tuple[Tensor, ...] = (torch.maximum(others[0], norm_sq),) if amsgrad else ()
     divisor = (largest[0] if amsgrad else norm_sq) + eps_root
-    # timm's float32 root is divided by as it is, also where the parameter is float64.
+    # timm divides by the float32 root even if the parameter is float64.
     root = (divisor.float() if in_float32 else divisor).sqrt() + eps
     share = 1 - beta1 if grad_averaging else 1.0
     # In place: a rule that is not traced would hold further copies of a large tensor.

@@ -33,7 +33,7 @@ def optimistic_gradient_descent(
         previous_grad: the gradient of the previous update.
         lr: learning rate.
         alpha: weight of the gradient.
-        beta: weight of the difference to the previous gradient.
+        beta: weight of the difference between the gradient and the previous gradient.
         later: 0 in the first update, 1 later.
 
     References:

@@ -12,10 +12,10 @@ REMEMBERED = 1000
 
 class Running:
     """
-    A running product or sum over the updates 1 to t, optionally rounded to float32 after each.
+    A running product or sum over the updates 1 to t; with *float32*, rounded after each update.
 
-    A call is a pure function of its arguments. The last total is cached, so that the next one
-    costs a single operation.
+    A call is a pure function of its arguments. The last total is cached, so that the total for the
+    next t costs a single operation.
     """
 
     def __init__(self, term: Callable[..., float], *, product: bool) -> None:
@@ -24,8 +24,8 @@ class Running:
 
     def __call__(self, t: int, *arguments: float, float32: bool = False) -> float:
         """Return the product (or sum) of ``term(i, *arguments)`` over i = 1 to *t*."""
-        # Cached totals make a step one operation, not t. They are not part of the state: a resumed
-        # run computes them again from 1, with the same roundings.
+        # With a cached total, a step costs one operation, not t. Totals are not part of the state:
+        # a resumed run computes them again from update 1, with the same rounding.
         key = (float32, *arguments)
         at, total = self._last.get(key, (0, 1.0 if self._product else 0.0))
         # A parameter that some backward passes did not reach has a smaller t than the others.
@@ -39,7 +39,7 @@ class Running:
             if float32:
                 # A product of two float32 is exact in double: this rounds as a float32 product.
                 total = float(np.float32(total))
-        if len(self._last) >= REMEMBERED:  # hyperparameters on a schedule never come back
+        if len(self._last) >= REMEMBERED:  # values on a schedule are rarely needed again
             self._last.clear()
         self._last[key] = (t, total)
         return total
@@ -72,7 +72,7 @@ def power(base: float, t: int, flags: object) -> float:
             rounded to float32. Without any of them: in double.
     """
     assert isinstance(flags, dict)
-    # Against a power in double, a running float32 product moves Adam by 6e-4 in 20 updates.
+    # Compared with a power in double, a running float32 product moves Adam by 6e-4 in 20 updates.
     if flags.get("float32_products"):
         return _product(t, float(np.float32(base)), float32=True)
     if flags.get("float32_powers"):

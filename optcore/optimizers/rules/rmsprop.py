@@ -1,4 +1,4 @@
-"""RMSprop: gradients divided by a running root mean square of themselves."""
+"""RMSprop: gradients divided by their running root mean square."""
 
 from __future__ import annotations
 
@@ -51,13 +51,14 @@ def rmsprop(
         rho: share of the old mean square that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         momentum: share of the old velocity that is kept, in [0, 1).
-        correction: 1 - rho ** t, by which h and a are divided in d; 0 for no division.
+        correction: 1 - rho ** t, by which h and a are divided in the formula for d; 0 for no
+            division.
         centered: whether to divide by the standard deviation.
         velocity: whether there is a velocity; false if momentum is 0 and never scheduled.
-        eps_inside: whether eps is added under the root (Paddle), or to the root (torch, dialect
-            article).
-        lr_inside: whether lr multiplies grad / d in v (Paddle), or v itself (torch).
-        nesterov: whether grad / d is applied once more, in addition to the new v (optax).
+        eps_inside: whether eps is added under the root (Paddle), or to the root (torch, and the
+            dialect ``article``).
+        lr_inside: True for the right column (Paddle), False for the middle column (torch).
+        nesterov: whether param moves by momentum * v + lr * grad / d, in place of v (optax).
 
     References:
         Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
@@ -129,8 +130,8 @@ def _as_adam(
     Make an RMSprop update with torch's Adam kernel, since torch has no kernel for RMSprop.
 
     With beta1 = 0 Adam's exp_avg is the gradient, and after infinitely many steps Adam's bias
-    corrections are exactly 1. The kernel writes exp_avg, but must not write the gradient, so it
-    gets a copy. (A buffer reused as exp_avg would carry a NaN from one parameter to the next.)
+    corrections are exactly 1. The kernel writes exp_avg but must not write the gradient, so exp_avg
+    is a copy of it. (A reused buffer would carry a NaN from one parameter to the next.)
     """
     scale = numbers.get("grad_scale", 1.0)
     decay = numbers["weight_decay"]

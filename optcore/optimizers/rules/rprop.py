@@ -1,4 +1,4 @@
-"""Rprop: a step size per coordinate, adapted only by whether the gradient changed its sign."""
+"""Rprop: a step size per coordinate, which depends on the sign of the gradient alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rprop(
 
         step_size = first                            in the first update
         agree     = sign(grad * prev)                1, -1 or 0
-        factor    = eta_plus, eta_minus or 1         where agree is 1, -1 or 0
+        factor    = eta_plus, eta_minus or 1         where agree is 1, -1 or 0, respectively
         step_size = clamp(step_size * factor, step_min, step_max)
         prev      = grad                             0 where agree is -1
         param     = param - step_size * sign(prev)
@@ -47,7 +47,7 @@ def rprop(
         Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
         RPROP Algorithm, 1993.
     """
-    # Not where the slot is made: a schedule, or a scheduler of torch, sets lr only after that.
+    # Set here, not when the slot is made: schedules and torch's schedulers set lr only later.
     if first:
         step_size = step_size * 0 + first
     agree = (grad * prev).sign()

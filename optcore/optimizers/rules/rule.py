@@ -45,7 +45,7 @@ def unscale(numbers: Numbers, like: Tensor) -> Tensor | None:
 
 
 MIN_SHARE = 0.001
-"""A mask of a cautious step counts as at least this share of the parameter."""
+"""Lower bound of the share of unmasked coordinates that `mask_scale` divides by."""
 
 
 def agreement(step: Tensor, grad: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def agreement(step: Tensor, grad: Tensor) -> Tensor:
 
 
 def mask_scale(norm: float, size: float) -> float:
-    """Return the factor for a masked step, from the norm of the mask and its number of elements."""
+    """Return 1 / (share of the coordinates where a mask is 1), from the mask's norm and size."""
     return 1 / max(norm * norm / size, MIN_SHARE)
 
 
@@ -73,37 +73,37 @@ class Rule:
             tensors with one shape; elementwise, without side effects. It may return any of the
             tensors it was given, and one tensor for several slots. It may test with ``if``
             whether a number is 0, since an engine treats 0 as a separate case. A comparison of
-            tensors is a mask to multiply by: 1 where it holds, else 0.
+            tensors returns a mask to multiply by: 1 where it is true, else 0.
         slots: a function from numbers and flags to slot name (torch's) -> first value.
         scalars: a function from t, numbers and flags to further arguments of *update*, which
             change with t, such as bias corrections.
         carries: for a rule whose update t computes numbers for update t + 1: a function from t,
-            and the numbers and flags in update t, to those numbers, which *scalars* and *update*
-            get in update t + 1. For t = 0 it returns the numbers for the first update. It gets
-            those that update t itself was given, too.
-        carries_in: the dtype in which these numbers are kept.
-        norms: for a rule that scales whole tensors: a function like *update*, but it gets every
-            number and flag as an argument, and returns the
-            tensors whose norms the rule needs, each in the shape of *param*; elementwise.
+            and the numbers and flags in update t, to the carried numbers, which *scalars* and
+            *update* get in update t + 1. For t = 0 it returns the numbers for the first update.
+            The numbers in update t include those carried from update t - 1.
+        carries_in: the dtype in which the carried numbers are kept.
+        norms: for a rule that scales whole tensors: an elementwise function like *update*, except
+            that it gets every number and flag as an argument, and returns the tensors whose norms
+            the rule needs, each in the shape of *param*.
         ratios: a function from these norms, numbers and flags to further arguments of *update*.
             Among the numbers is ``size``, the number of elements of the parameter.
         masks: for a rule that masks its own step if it is cautious: a function like *norms*, which
             also gets the *ratios*, and returns the mask (`agreement`). *update* then gets
-            ``mask_scale``, the factor for what is left of the step, which is 1 without a mask.
-        own_caution: whether *update* applies the flag ``cautious`` itself; else `Transforms` do.
+            ``mask_scale``, the factor for the masked step, which is 1 without a mask.
+        own_caution: whether *update* applies the flag ``cautious`` itself; if not, `Transforms` do.
         shapes: for a rule that is not elementwise: a function from the shape of a parameter, and
             the numbers, to slot name -> shape. *update* then gets the parameter in its own shape,
             and may overwrite the parameter and the slots.
-        own_decay: whether *update* takes ``weight_decay`` itself, unless the decay is decoupled.
+        own_decay: whether *update* applies ``weight_decay`` itself, unless the decay is decoupled.
         fused: torch's fused kernel for exactly this rule, or None.
-        fused_from: the number of elements from which that kernel is faster than the rule: it
-            wakes a team of threads however small the work is.
+        fused_from: the number of elements from which that kernel is faster than the rule. (The
+            kernel wakes a team of threads even for few elements.)
         fused_decays: whether that kernel applies ``weight_decay`` to the parameter, decoupled.
-        fused_flags: the flags that the spec must have for that kernel to compute the same.
+        fused_flags: the flags, with their values, for which that kernel computes the same results.
         torch_hyperparameters: name of an entry in torch's groups -> the numbers in the entry,
             where the names differ (``{"betas": ("beta1", "beta2")}``).
         torch_constants: the entries of torch's groups for which this rule has no number.
-        torch_entries: a function from the flags to further such entries.
+        torch_entries: a function from the flags to further entries of this kind.
         torch_flags: the names of the flags that are entries of torch's groups.
         torch_state: a function from t, numbers and flags to the entries of torch's state that are
             neither slots nor ``step``.

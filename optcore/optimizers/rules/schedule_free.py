@@ -1,4 +1,4 @@
-"""Schedule-free AdamW and SGD: an average of the iterates z in place of a schedule of lr."""
+"""Schedule-free AdamW and SGD: an average of the iterates z replaces an lr schedule."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def schedule_free_adamw(
         grad: same shape and dtype as *param*; the gradient at *param*.
         z: same shape as *param*; a copy of it before the first step.
         exp_avg_sq: same shape as *param*; zeros before the first step.
-        beta1: where param lies between z (0) and the average (1), in (0, 1].
+        beta1: position of param between z (0) and the average (1), in (0, 1].
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         weight_decay: decoupled weight decay, which shrinks param.
-        step: learning rate of this update; during the warmup only a part of lr.
+        step: learning rate of this update: lr, or a fraction of lr during the warmup.
         share: weight of the new z in the average.
         correction2: 1 - beta2 ** t.
-        late_z: whether to do as Keras, which recovers the average from param and the updated z.
+        late_z: whether param is computed from the updated z, as in Keras.
 
     References:
         Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
@@ -91,9 +91,9 @@ def schedule_free_sgd(
         param: any shape and float dtype; a point between z and the average.
         grad: same shape and dtype as *param*; the gradient at *param*.
         z: same shape as *param*; a copy of it before the first step.
-        beta1: where param lies between z (0) and the average (1), in (0, 1].
-        weight_decay: L2 regularization, at param.
-        step: learning rate of this update; during the warmup only a part of lr.
+        beta1: position of param between z (0) and the average (1), in (0, 1].
+        weight_decay: coefficient of the L2 regularization of param.
+        step: learning rate of this update: lr, or a fraction of lr during the warmup.
         share: weight of the new z in the average.
 
     References:
@@ -111,7 +111,7 @@ def averaged(param: Tensor, z: Tensor, *slots: Tensor, **numbers: float) -> Tens
 
 
 def weight(t: int, warmup_steps: float, r: float, weight_lr_power: float) -> float:
-    """Return the weight, not normalized, that z has in the average after update *t*."""
+    """Return the unnormalized weight of z in the average after update *t*."""
     return float(t**r * warmed(t, warmup_steps) ** weight_lr_power)
 
 
@@ -130,7 +130,7 @@ def optax_lr(count: int, lr: float, warmup_steps: float) -> float:
 
 
 def optax_weight(t: int, lr: float, warmup_steps: float, weight_lr_power: float) -> float:
-    """Return the weight, not normalized, that z has in optax's average after update *t*."""
+    """Return the unnormalized weight of z in optax's average after update *t*."""
     return float(optax_lr(t, lr, warmup_steps) ** weight_lr_power)
 
 
@@ -157,7 +157,7 @@ def _steps(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _late_steps(t: int, numbers: Numbers) -> dict[str, float]:
-    """Return the same as optax: the step has the lr of the update before, the weight that of t."""
+    """Return step, from the lr of the previous update, and share, from the lr of *t* (optax)."""
     arguments = numbers["lr"], numbers["warmup_steps"], numbers["weight_lr_power"]
     return {
         "step": optax_lr(t - 1, numbers["lr"], numbers["warmup_steps"]),

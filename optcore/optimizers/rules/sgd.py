@@ -40,7 +40,7 @@ def momentum(
     """
     Return *param* and *momentum_buffer* after one step of gradient descent with momentum.
 
-    Writing v for the buffer::
+    Writing v for momentum_buffer::
 
         lr outside                          lr inside
         v     = momentum * v + gain * grad  v     = momentum * v - lr * grad
@@ -54,7 +54,8 @@ def momentum(
         momentum: share of the old velocity that is kept, in [0, 1].
         gain: 1 - dampening, but 1 at the first step (torch, MindSpore's nn.SGD); not used with
             *lr_inside*.
-        lr_inside: True for the right column (Keras, dialect article), False for the left.
+        lr_inside: True for the right column (Keras, and the dialect ``article``), False for the
+            left.
 
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
@@ -79,7 +80,7 @@ def nesterov(
     """
     Return *param* and *momentum_buffer* after one step with Nesterov momentum.
 
-    Writing v for the buffer::
+    Writing v for momentum_buffer::
 
         lr outside                                   lr inside
         v     = momentum * v + grad                  v     = momentum * v - lr * grad
@@ -95,9 +96,10 @@ def nesterov(
         momentum_buffer: same shape as *param*; zeros before the first step.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1].
-        lr_inside: whether lr multiplies the gradient in v (Keras, dialect article), or v itself.
-        as_written: whether to use the formula of dialect article, which has the new v where
-            Bengio's identity, from which it is derived, has the old v.
+        lr_inside: True for the right column (Keras, and the dialect ``article``), False for the
+            left.
+        as_written: whether to use the formula of the dialect ``article``. It is derived from
+            Bengio's identity, but has the new v where the identity has the old v.
 
     References:
         Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning,
@@ -129,8 +131,8 @@ def _fused(*, nesterov: bool) -> FusedKernel:
         t: int,
         numbers: Numbers,
     ) -> None:
-        # The buffer starts at 0 and the first gradient is not dampened, so the kernel need not know
-        # which step is the first.
+        # The buffer starts at 0 and the first gradient is not dampened, so the kernel needs no flag
+        # for the first step.
         torch._fused_sgd_(
             params,
             grads,

@@ -10,7 +10,7 @@ from optcore.optimizers.rules.rule import Rule, zeros
 
 def sign_sgd(param: Tensor, grad: Tensor, *, lr: float) -> tuple[Tensor]:
     """
-    Return *param* after one step of the size lr against the sign of the gradient.
+    Return *param* after one step of size lr against the sign of the gradient.
 
     ::
 
@@ -19,7 +19,7 @@ def sign_sgd(param: Tensor, grad: Tensor, *, lr: float) -> tuple[Tensor]:
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
-        lr: learning rate, the step of every coordinate.
+        lr: learning rate: the size of the step in every coordinate.
 
     References:
         Bernstein et al., signSGD: Compressed Optimisation for Non-Convex Problems, 2018,
@@ -34,7 +34,7 @@ def signum(
     """
     Return *param* and *momentum_buffer* after one step against the sign of a mean gradient.
 
-    Writing m for the buffer::
+    Writing m for momentum_buffer::
 
         m     = momentum * m + (1 - momentum) * grad
         param = param - lr * sign(m)
@@ -43,7 +43,7 @@ def signum(
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         momentum_buffer: same shape as *param*; zeros before the first step.
-        lr: learning rate, the step of every coordinate.
+        lr: learning rate: the size of the step in every coordinate.
         momentum: share of the old mean that is kept, in [0, 1).
 
     References:

@@ -10,7 +10,7 @@ from torch import Size, Tensor
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 MAX_DIMENSIONS = 8
-"""Most dimensions of a parameter: each has a slot."""
+"""Maximum number of dimensions of a parameter. Each dimension has a slot."""
 
 
 def sm3(
@@ -25,7 +25,7 @@ def sm3(
     """
     Return *param*, *momentum_buffer* and *accumulators* after one SM3 update.
 
-    Writing m for the buffer and a_i for the accumulator of dimension i::
+    Writing m for momentum_buffer and a_i for the accumulator of dimension i::
 
         s     = min(a_0, a_1, ...) + grad * grad
         a_i   = max(s, over all dimensions but i)
@@ -33,7 +33,7 @@ def sm3(
         m     = momentum * m + (1 - momentum) * u
         param = param - lr * m
 
-    A parameter of at most one dimension has s itself as its accumulator.
+    For a parameter with at most one dimension, the accumulator is s itself.
 
     Args:
         param: any float dtype, of at most 8 dimensions; overwritten, as are the slots.
@@ -56,7 +56,7 @@ def sm3(
 
 
 def _largest(total: Tensor) -> tuple[Tensor, ...]:
-    """Return the maxima of *total* over all dimensions but one, for each dimension."""
+    """Return, for each dimension of *total*, the maxima over all other dimensions."""
     if total.ndim <= 1:
         return (total,)
     axes = range(total.ndim)

@@ -38,7 +38,7 @@ def yogi(
         exp_avg_sq: same shape as *param*; initial_accumulator_value before the first step.
         lr: learning rate.
         beta1: share of the old exp_avg that is kept, in [0, 1).
-        beta2: 1 - the share of the squared gradient by which exp_avg_sq moves, in [0, 1).
+        beta2: exp_avg_sq changes by (1 - beta2) * grad * grad at most; in [0, 1).
         eps: keeps the denominator away from 0.
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.

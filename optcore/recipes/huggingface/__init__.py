@@ -1,1 +1,1 @@
-"""The configurations of transformers' Trainer, and of Axolotl and LLaMA-Factory, which use it."""
+"""Configurations of transformers' Trainer, and of Axolotl and LLaMA-Factory, which use Trainer."""

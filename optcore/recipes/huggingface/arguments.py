@@ -14,7 +14,7 @@ from optcore.recipes.huggingface.schedules import NotConvertible, Warmup, schedu
 Length = int | dict[str, Any] | None
 BATCH = "times the number of devices, it is the job's dataset.batch_size"
 CLIP = 1.0
-"""The default of max_grad_norm: Trainer clips where nothing is said."""
+"""The default of max_grad_norm: Trainer clips unless the file turns it off."""
 
 
 def convert_run(block: Block, names: Names) -> None:
@@ -39,7 +39,7 @@ def _lr(block: Block, names: Names) -> None:
 
 
 def lr_of(block: Block, names: Names) -> float:
-    """Return the learning rate."""
+    """Return the learning rate in the file, or its default."""
     return float(block.number("learning_rate", names.default_lr or 1.0))
 
 
@@ -79,7 +79,7 @@ def _clip(block: Block, names: Names) -> None:
 
 
 def share_of(share: float, steps: int | None, round_it: Callable[[float], int], how: str) -> Length:
-    """Return a share of the run as a warmup: in steps if their number is known."""
+    """Return the length of a warmup that is a *share* of the run; in steps if *steps* is known."""
     if share <= 0:
         return None
     if steps is not None:
@@ -88,7 +88,7 @@ def share_of(share: float, steps: int | None, round_it: Callable[[float], int], 
 
 
 def convert_schedule(block: Block, names: Names, length: Length, keys: tuple[str, ...]) -> None:
-    """Convert the scheduler; *length* is that of the warmup, which comes from *keys*."""
+    """Convert the scheduler and its warmup, whose *length* comes from the keys *keys*."""
     name = str(block.get(names.scheduler) or names.default_scheduler)
     given = block.get("lr_scheduler_kwargs")
     kwargs = _kwargs(given)
@@ -117,7 +117,7 @@ def _set_warmup(block: Block, warmup: object, keys: tuple[str, ...]) -> None:
         else:
             block.converted(key, "schedule.warmup", warmup)
     if warmup is not None and not any(key in block for key in keys):
-        block.result.default("schedule.warmup", warmup, "the default where nothing is said of it")
+        block.result.default("schedule.warmup", warmup, "the default without a key for it")
 
 
 def _kwargs(given: object) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _kwargs(given: object) -> dict[str, Any]:
 
 
 def is_on(block: Block, name: str) -> bool:
-    """Return whether the flag *name* is true, or says so in another way, such as auto."""
+    """Return whether the flag *name* is on: true, or another value that means on, such as auto."""
     return block.get(name) not in (None, False, "false", "no", "")
 
 

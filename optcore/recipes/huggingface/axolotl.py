@@ -1,8 +1,8 @@
 """
-Convert a configuration of Axolotl 0.15: Trainer's arguments under names of its own.
+Convert a configuration of Axolotl 0.15: Trainer's arguments under Axolotl's own names.
 
-src/axolotl/core/builders/base.py says which of them reach TrainingArguments. Without an adapter the
-parameters are in the precision of the model; the parameters of an adapter are float32 (PEFT).
+src/axolotl/core/builders/base.py shows which of them reach TrainingArguments. Without an adapter,
+parameters have the precision of the model; the parameters of an adapter are float32 (PEFT).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ADAPTERS = {"lora", "qlora", "llama-adapter"}
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, a whole configuration."""
+    """Convert *file*, a whole Axolotl configuration."""
     convert_run(file, NAMES)
     _batch(file)
     _schedule(file)
@@ -99,14 +99,14 @@ def _schedule(file: Block) -> None:
 
 
 def _least(file: Block, ratio: float) -> None:
-    """Convert the end of the cosine; where it is constant before the end, that is refused."""
+    """Convert the lr at the end of the cosine; refuse a constant lr before the end of the run."""
     file.converted("cosine_min_lr_ratio", "schedule.end_fraction", ratio)
     if file.get("cosine_constant_lr_ratio"):
         file.refused("cosine_constant_lr_ratio", "ends the cosine before the run, after the warmup")
 
 
 def _warmup(file: Block) -> tuple[Length, str]:
-    """Return the length of the warmup, and its key; a length of 1 step becomes 2."""
+    """Return the length of the warmup, and the key that gives it; 1 step becomes 2 steps."""
     steps = steps_of(file)
     if file.given("warmup_steps"):
         given = float(file.number("warmup_steps"))
@@ -126,7 +126,7 @@ def _precision(file: Block) -> None:
         others(file, ("float16", "bfloat16"), "it is off")
     for name in ("float16", "bfloat16"):
         if is_on(file, name):
-            file.refused(name, "loads the parameters in it, beside bf16 and fp16")
+            file.refused(name, "loads the parameters in this precision, besides bf16 and fp16")
         file.other(name, "it is off")
     if file.get("bf16") == "full":
         file.refused("bf16", "must be true, false or auto")

@@ -1,11 +1,11 @@
-"""The keys of Axolotl 0.15 that are not about the optimization, and those that it does not read."""
+"""Keys of Axolotl 0.15 that are not about the optimization, and keys that Axolotl ignores."""
 
 from __future__ import annotations
 
 from optcore.recipes.defaults import words
 
 UNREAD = ("adam_eps", "eta_min", "context_parapllel_size", "torch_dtype")
-"""Keys of public files that are in no schema of Axolotl, which ignores them."""
+"""Keys that occur in public files but in no schema of Axolotl, which ignores them."""
 
 # Models, data, adapters, kernels, reinforcement learning, logging, checkpoints.
 OTHERS = words("""

@@ -1,7 +1,7 @@
 """
-Convert a configuration of LLaMA-Factory 0.9: TrainingArguments with arguments of its own.
+Convert a configuration of LLaMA-Factory 0.9: TrainingArguments and LLaMA-Factory's own arguments.
 
-Its parameters that train are float32, unless pure_bf16 (src/llamafactory/model/adapter.py).
+Trained parameters are float32, unless pure_bf16 is on (src/llamafactory/model/adapter.py).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ MEGATRON = words("use_mca use_hyper_parallel use_megatron_bridge")
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, a whole configuration."""
+    """Convert *file*, a whole LLaMA-Factory configuration."""
     stage = file.get("stage", "sft")
     if stage == "ppo":
         file.refused("stage", "has a loop of its own for ppo")
@@ -89,7 +89,7 @@ def _precision(file: Block) -> None:
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Return whether *config* is a configuration of a training with LLaMA-Factory."""
+    """Return whether *config* has the keys of LLaMA-Factory's training configurations."""
     return "model_name_or_path" in config and "stage" in config
 
 

@@ -15,11 +15,11 @@ ADAMW = {
     "adamw_torch_fused",
     "adamw_torch_xla",
     "adamw_torch_npu_fused",
-    # Its default has float32 moments, and no sum of what is rounded off: torch's AdamW.
+    # By default it has float32 moments and no Kahan summation, so it equals torch's AdamW.
     "adamw_anyprecision",
 }
 PAGED = {"paged_adamw_32bit", "paged_adamw"}
-"""AdamW of bitsandbytes, which decays after the step: torch's AdamW where there is no decay."""
+"""AdamW of bitsandbytes, which decays after the step: it equals torch's AdamW without decay."""
 PLAIN = {"sgd": "sgd", "adagrad": "adagrad", "rmsprop": "rmsprop"}
 NARROW = ("8bit", "4bit", "fp8")
 
@@ -27,11 +27,18 @@ NARROW = ("8bit", "4bit", "fp8")
 @dataclass(frozen=True)
 class Names:
     """
-    The names of the keys, and defaults that differ.
+    The names of keys, and the defaults, that differ between the frameworks.
 
     Attributes:
-        by: the framework.
-        optimizer: the key of the optimizer; others likewise.
+        by: name of the framework.
+        optimizer: key for the optimizer.
+        scheduler: key for the schedule.
+        epochs: key for the number of epochs.
+        batch: key for the batch size.
+        default_scheduler: name of the schedule if the file lacks its key.
+        default_epochs: number of epochs if the file lacks its key.
+        default_lr: learning rate if the file lacks its key; None if the key is required.
+        default_optimizer: name of the optimizer if the file lacks its key.
     """
 
     by: str
@@ -94,5 +101,5 @@ def _why_not(name: str) -> str:
     if any(part in name for part in NARROW):
         return "keeps its state in fewer bits, which changes every update"
     if name in PAGED:
-        return "decays after the step, which a job does not: it is exact with weight_decay 0 only"
+        return "decays after the step, unlike a job: the two are equal only if weight_decay is 0"
     return "has no exactly equivalent optimizer"

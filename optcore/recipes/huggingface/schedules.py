@@ -1,8 +1,8 @@
 """
-Convert what transformers' get_scheduler gets to a schedule. transformers 5.24 optimization.py.
+Convert the arguments of transformers' get_scheduler to a schedule (5.24, optimization.py).
 
-Every schedule of transformers is a factor of lr, from the number of steps of the run: a line from 0
-over the warmup, and then a curve over the rest.
+Every schedule in transformers is a factor that multiplies lr and depends on the number of steps in
+the run: a line from 0 during the warmup, then a curve over the remaining steps.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Warmup:
     The rise before a schedule.
 
     Attributes:
-        length: how long it takes: steps, or a share of the run; None for no rise.
-        lr: the lr at its end.
+        length: length of the rise: steps, or a share of the run; None for no rise.
+        lr: lr at the end of the rise.
     """
 
     length: int | Spec | None
     lr: float
 
     def spec(self, after: str, start: float = 0.0) -> Spec:
-        """Return the field warmup of a schedule, which continues *after* it."""
+        """Return the field ``warmup`` of a schedule, with the fields *after* and *start* in it."""
         if self.length is None:
             return {}
         return {"warmup": {"length": self.length, "start": start, "after": after}}
@@ -49,10 +49,10 @@ class Warmup:
 
 def schedule_of(name: str, kwargs: Mapping[str, Any], warmup: Warmup) -> Spec:
     """
-    Return the schedule *name* with *kwargs*.
+    Return the spec of the schedule that transformers calls *name*, with the arguments *kwargs*.
 
     Raises:
-        NotConvertible: no schedule is exactly equivalent to it.
+        NotConvertible: no schedule is exactly equivalent to the one in transformers.
     """
     build = _BUILDERS.get(name)
     if build is None:

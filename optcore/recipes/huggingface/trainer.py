@@ -29,7 +29,7 @@ NAMES = Names(
     default_epochs=3.0,
     default_lr=5e-5,
 )
-# Of releases 4 and 5. None of them changes how gradients become parameters.
+# Arguments in releases 4 and 5 that do not change how gradients update parameters.
 OTHERS = words("""
     _n_gpu accelerator_config activation_checkpointing activation_checkpointing_kwargs
     auto_find_batch_size average_tokens_across_devices batch_eval_metrics bf16_full_eval data_seed
@@ -89,7 +89,7 @@ def _warmup(file: Block) -> tuple[Length, str]:
 
 
 def refuse_what_replaces(file: Block) -> None:
-    """Refuse what replaces the optimizer or the schedule from elsewhere."""
+    """Refuse keys that replace the optimizer or the schedule."""
     if file.given("deepspeed"):
         file.refused("deepspeed", "may replace optimizer and schedule, and is in another file")
     file.other("deepspeed", "it is off")
@@ -99,7 +99,7 @@ def refuse_what_replaces(file: Block) -> None:
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Return whether *config* has names of TrainingArguments, and none of LLaMA-Factory's."""
+    """Return whether *config* has keys of TrainingArguments, and is not for LLaMA-Factory."""
     own = ("per_device_train_batch_size", "num_train_epochs", "lr_scheduler_type", "optim")
     return any(key in config for key in own) and "model_name_or_path" not in config
 

@@ -1,1 +1,1 @@
-"""The configurations of mindcv and mindocr, which share their schedules and optimizers."""
+"""Configurations of mindcv and mindocr, which have the same schedules and optimizers."""

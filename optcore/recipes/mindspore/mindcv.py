@@ -1,8 +1,8 @@
 """
 Convert a configuration of mindcv 0.5: the arguments of its train.py in YAML.
 
-Its EMA has the decay ``ema_decay * (1 - exp(-t / 2000))``. Its loss scale and clip depend on the
-training step that `create_trainer` chooses (mindcv/utils/trainer_factory.py).
+mindcv's EMA has the decay ``ema_decay * (1 - exp(-t / 2000))``. The loss scale and the clip depend
+on the training step that `create_trainer` chooses (mindcv/utils/trainer_factory.py).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ BATCH = "times the number of devices, it is the job's dataset.batch_size"
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, a whole configuration."""
+    """Convert *file*, a whole mindcv configuration."""
     convert_schedule(file, ARGUMENTS)
     convert_optimizer(file, OPTIONS)
     _groups(file)
@@ -57,7 +57,7 @@ def convert(file: Block) -> None:
     _average(file)
     _clip(file)
     file.other("batch_size", BATCH, tell=True)
-    refused = "moves the lr at every batch, between the updates"
+    refused = "changes lr at every batch, even between updates"
     only(file, "gradient_accumulation_steps", (None, 1), refused, "every batch is an update")
     only(
         file, "layer_decay", (None,), "gives lr by depth, in groups of mindcv's models", "it is off"
@@ -76,7 +76,7 @@ def _groups(file: Block) -> None:
 
 
 NORMS = {"match": {"module": ["batch_norm"]}, "weight_decay": 0.0}
-"""MindSpore's optimizers exempt parameters whose names have beta or gamma: those of norms."""
+"""The group that MindSpore's optimizers exempt: names with beta or gamma, which norms have."""
 
 
 def _own_step(file: Block) -> bool:
@@ -123,7 +123,8 @@ def _dynamic(file: Block, scale: float, *, drop: bool) -> None:
 def _automatic(file: Block, level: str) -> None:
     if _own_step(file):
         file.refused(
-            "loss_scale_type", "must be fixed or dynamic with ema, clip_grad or batches added"
+            "loss_scale_type",
+            "must be fixed or dynamic with ema, clip_grad, amp_cast_list or accumulated gradients",
         )
         return
     unread = "mindspore.Model chooses the scale"
@@ -137,7 +138,7 @@ def _automatic(file: Block, level: str) -> None:
 
 ONE: Mapping[str, Any] = {
     "O0": None,
-    # Without it, fp16 would have a dynamic scale.
+    # Without a loss_scale, precision fp16 would have a dynamic scale.
     "O1": {"kind": "fixed", "scale": 1.0, "drop_overflow": False},
     "O3": None,
 }

@@ -1,7 +1,8 @@
 """
 Convert a configuration of mindocr 0.4 (tools/train.py).
 
-It is read by blocks: scheduler, optimizer, loss_scaler, and what train and system say of the step.
+The blocks scheduler, optimizer and loss_scaler are converted, and from train and system the keys
+about the training step.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ NORM_AND_BIAS = {"beta", "gamma", "bias"}
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, a whole configuration."""
+    """Convert *file*, a whole mindocr configuration."""
     convert_schedule(file.block("scheduler"), ARGUMENTS)
     optimizer = file.block("optimizer")
     convert_optimizer(optimizer, OPTIONS)
@@ -100,7 +101,7 @@ def _groups(optimizer: Block) -> None:
 
 
 def _norms(optimizer: Block, *, filtered: bool) -> None:
-    """Convert filter_bias_and_bn; MindSpore itself exempts norms where there are no groups."""
+    """Convert filter_bias_and_bn; MindSpore itself exempts norms if there are no groups."""
     groups = [NO_DECAY] if filtered else [NORMS]
     if not optimizer.number("weight_decay", 0.0):
         optimizer.ignored("filter_bias_and_bn", "weight_decay is 0")
@@ -142,7 +143,7 @@ def _loss_scale(scaler: Block, system: Block, train: Block) -> None:
 
 
 def _step(train: Block) -> None:
-    refused = "moves the lr at every batch, between the updates"
+    refused = "changes lr at every batch, even between updates"
     only(train, "gradient_accumulation_steps", (None, 1), refused, "every batch is an update")
     if train.flag("ema", False):
         convert_average(train)

@@ -1,7 +1,7 @@
 """
 Convert the arguments of ``create_optimizer``, which mindcv and mindocr share.
 
-mindcv 0.5 mindcv/optim, mindocr 0.4 mindocr/optim.
+Sources: mindcv/optim in mindcv 0.5, mindocr/optim in mindocr 0.4.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from optcore.recipes.defaults import ignore, set_number, set_value
 
 UNREAD = "this optimizer does not read it"
 AMP = {"O0": "fp32", "O1": "fp16", "O2": "fp16"}
-"""Level -> precision; parameters, gradients and slots are float32 in all of them, as in a job."""
+"""Level -> precision; parameters, gradients and slots are float32 at each level, as in a job."""
 RAMP = 2000.0
 COMPUTES = {
     "O0": "",
@@ -30,9 +30,10 @@ class Options:
     The names and defaults of the options in one framework.
 
     Attributes:
-        by: the framework.
-        opt: the default of opt; weight_decay likewise.
-        nesterov: the key of Nesterov's momentum.
+        by: name of the framework.
+        opt: default of the key ``opt``, the name of the optimizer.
+        weight_decay: default of the key ``weight_decay``.
+        nesterov: key for Nesterov's momentum.
         more: whether beta1, beta2 and other options reach the optimizer's class.
     """
 
@@ -148,19 +149,19 @@ def convert_average(block: Block) -> None:
     block.converted("ema", "training.ema.kind", "shadow")
     decay = float(block.number("ema_decay", 0.9999))
     set_value(block, "ema_decay", "training.ema.decay", decay, "create_trainer")
-    block.result.default("training.ema.ramp", RAMP, "the decay comes up with 1 - exp(-t / 2000)")
+    block.result.default("training.ema.ramp", RAMP, "the decay rises with 1 - exp(-t / 2000)")
 
 
 def refuse_clip(block: Block, name: str) -> bool:
-    """Refuse the clip *name* of an optimizer in dialect torch, and return whether it is."""
+    """Refuse the clip in the key *name* if the optimizer has dialect torch; return whether so."""
     if block.result.job.get("optimizer", {}).get("dialect") != "torch":
         return False
-    block.refused(name, "divides by the norm; torch, whose AdamW this is, adds 1e-6 to it")
+    block.refused(name, "divides by the norm; the job's torch dialect divides by norm + 1e-6")
     return True
 
 
 def convert_precision(block: Block, name: str = "amp_level") -> str:
-    """Convert the level of mixed precision, and return it."""
+    """Convert the level of mixed precision in the key *name*, and return the level."""
     level = str(block.get(name, "O0"))
     if level == "O3":
         block.refused(name, "computes normalization in float16 too, which a job does not")

@@ -2,7 +2,7 @@
 Convert the arguments of ``create_scheduler``, which mindcv and mindocr share.
 
 Both make a list with the lr of every step, in Python's floats: a warmup, then a schedule that
-starts after it. mindcv 0.5 mindcv/scheduler, mindocr 0.4 mindocr/scheduler.
+starts after it. Sources: mindcv/scheduler in mindcv 0.5, mindocr/scheduler in mindocr 0.4.
 """
 
 from __future__ import annotations
@@ -23,10 +23,17 @@ class Arguments:
     The names and defaults of the arguments in one framework.
 
     Attributes:
-        by: the framework.
-        epochs: the key of the length of the run.
-        milestones: the key of the milestones.
-        scheduler: the default of scheduler; others likewise.
+        by: name of the framework.
+        epochs: key for the length of the run, in epochs.
+        milestones: key for the milestones.
+        scheduler: default of the key ``scheduler``.
+        lr: default of the key ``lr``.
+        num_epochs: default length of the run, in epochs.
+        decay_epochs: default of the key ``decay_epochs``.
+        default_milestones: default milestones, in epochs.
+        min_lr: default of the key ``min_lr``.
+        warmup_epochs: default of the key ``warmup_epochs``.
+        decay_rate: default of the key ``decay_rate``.
     """
 
     by: str
@@ -44,7 +51,7 @@ class Arguments:
 
 @dataclass
 class _Reading:
-    """The block that holds the arguments, and what has been read of it."""
+    """The block that contains the arguments, and the values read from it so far."""
 
     block: Block
     names: Arguments
@@ -52,7 +59,7 @@ class _Reading:
     epochs: int
     warmup: int
     at: str = "schedule"
-    """Where the schedule proper stands: within per_epoch, one level deeper."""
+    """Path of the schedule in the job; inside a per_epoch it is one level deeper."""
 
     def set(self, key: str, field: str, value: object) -> None:
         set_value(self.block, key, f"{self.at}.{field}", value, self.names.by)
@@ -62,7 +69,7 @@ class _Reading:
 
     @property
     def left(self) -> int:
-        """The epochs after the warmup."""
+        """The number of epochs after the warmup."""
         return self.epochs - self.warmup
 
 
@@ -78,7 +85,7 @@ def convert_schedule(block: Block, names: Arguments) -> None:
     kind(reading)
     _warmup(reading)
     ignore(block, ("min_lr", "decay_epochs", "decay_rate", names.milestones), UNREAD)
-    # Only the cosine reads them, and there they are converted.
+    # Only the cosine reads these keys, and it has converted them.
     ignore(block, ("num_cycles", "cycle_decay"), UNREAD)
 
 
@@ -132,7 +139,7 @@ def _cosine(reading: _Reading) -> None:
 
 
 def _rest_at_the_floor(reading: _Reading, epochs: float, floor: float) -> None:
-    """Make the schedule a chain: its cycles, and the floor after them, where mindcv stays."""
+    """Make the schedule a chain: its cycles, then the constant lr *floor*, as in mindcv."""
     job, *at = reading.at.split(".")
     place = reading.block.result.job[job]
     for name in at:

@@ -11,13 +11,13 @@ OTHERS = (*LISTS, "scale_loss", "use_dynamic_loss_scaling")
 
 def convert_amp(block: Block, *, level: str, on: bool = False, prefix: str = "amp_") -> None:
     """
-    Convert use_amp and the keys beside it: to a precision and a loss scale.
+    Convert use_amp and the related keys to a precision and a loss scale.
 
     Args:
-        block: what contains the keys.
-        level: the level if the file has none.
-        on: whether mixed precision is on if the file does not say it.
-        prefix: what stands before level and dtype.
+        block: the block that contains the keys.
+        level: the level of mixed precision if the file lacks the key.
+        on: whether mixed precision is on if the file lacks use_amp.
+        prefix: the prefix of the keys for level and dtype.
     """
     if not (block.flag("use_amp") if block.given("use_amp") else on):
         block.converted("use_amp", "training.precision", "fp32")
@@ -55,7 +55,7 @@ def _loss_scale(block: Block) -> None:
     scale = block.number("scale_loss", 1.0)
     dynamic = block.flag("use_dynamic_loss_scaling", False)
     spec = {"kind": "dynamic", "start": scale} if dynamic else {"kind": "fixed", "scale": scale}
-    # Paddle's GradScaler skips an update that is not finite in both.
+    # With both kinds, Paddle's GradScaler skips an update that is not finite.
     if "scale_loss" in block or "use_dynamic_loss_scaling" in block:
         block.converted("scale_loss", "training.loss_scale", spec)
         block.converted("use_dynamic_loss_scaling", "training.loss_scale", spec)

@@ -1,5 +1,5 @@
 """
-Configurations of PaddleClas: what ppcls/optimizer and ppcls/engine read.
+Convert the keys of a PaddleClas configuration that ppcls/optimizer and ppcls/engine read.
 
 Source: PaddleClas develop d178931 of 2024 (with paddlepaddle 3.3.1).
 """
@@ -17,11 +17,11 @@ from optcore.recipes.source import Source
 from optcore.recipes.table import ClassTable, Read, flag, ignored, number, text
 from optcore.spec.groups.groups import WILDCARDS
 
-DENSE = "it counts for row-sparse gradients alone, and a job has none"
-NOT_USED = "PaddleClas keeps it and does not use it"
-FULL = "parameters are float32, so that there is nothing to keep beside them"
+DENSE = "it affects only row-sparse gradients, which a job does not have"
+NOT_USED = "PaddleClas stores it and does not use it"
+FULL = "parameters are float32 already, so that no float32 copies are needed"
 
-# Which parameters have no decay: converted by `_no_decay` for Momentum and RMSProp.
+# Keys that exempt parameters from decay; `_no_decay` converts them for Momentum and RMSProp.
 NO_DECAY = ("no_weight_decay_name", "one_dim_param_no_weight_decay")
 BETAS: dict[str, Read] = {
     "beta1": number("optimizer.beta1"),
@@ -59,7 +59,7 @@ OPTIMIZERS: dict[str, ClassTable] = {
         },
         swallows=False,
     ),
-    # The only one that takes any other keyword.
+    # The only class that accepts any other keyword.
     "AdamW": ClassTable(
         "adamw",
         {
@@ -69,15 +69,15 @@ OPTIMIZERS: dict[str, ClassTable] = {
         },
     ),
 }
-"""Class in ppcls/optimizer/optimizer.py -> what it reads, besides lr, decay and clip."""
+"""Class in ppcls/optimizer/optimizer.py -> the keys that it reads, besides lr, decay and clip."""
 
 UNSAYABLE = {
     "AdamWDL": "it gives layers an lr by the numbers in their names: write a group layer_decay"
 }
-"""The other classes, with the reason."""
+"""Class that cannot be converted -> the reason."""
 
 FIXED: dict[str, dict[str, float]] = {"RMSProp": {"momentum": 0.0, "rho": 0.95, "eps": 1e-6}}
-"""Class -> the values that hold where the file has no key for them, if they are not Paddle's."""
+"""Class -> field -> PaddleClas's default, if it differs from Paddle's."""
 
 
 def convert(file: Block) -> None:
@@ -108,7 +108,8 @@ def _optimizer(block: Block, epochs: float | None) -> None:
         return
     table = OPTIMIZERS[name]
     block.converted("name", "optimizer.kind", table.kind)
-    # The words for parameters without decay are those of PaddleOCR's AdamW, which computes alike.
+    # The keys that exempt parameters from decay are those of PaddleOCR's AdamW, which computes the
+    # same.
     dialect = "paddleocr" if name == "AdamW" else "paddle"
     block.result.default("optimizer.dialect", dialect, "the file is PaddleClas's")
     for field, value in FIXED.get(name, {}).items():
@@ -124,7 +125,7 @@ def _optimizer(block: Block, epochs: float | None) -> None:
     if name in ("Momentum", "RMSProp"):
         _no_decay(block, name)
     for key in ("learning_rate", "grad_clip"):
-        block.refused(key, "raises TypeError in PaddleClas, which gives it itself")
+        block.refused(key, "raises TypeError in PaddleClas, which passes it itself")
     table.read(block, name, "PaddleClas")
 
 
@@ -160,7 +161,7 @@ def _regularizer(block: Block, optimizer: str) -> None:
 
 
 def _no_decay(block: Block, name: str) -> None:
-    """Convert the parameters without decay to groups; PaddleClas goes by parts of their names."""
+    """Convert the keys that exempt parameters from decay to groups, which match parts of names."""
     if name == "Momentum":
         _no_decay_in_momentum(block)
         return
@@ -180,7 +181,8 @@ def _no_decay(block: Block, name: str) -> None:
 
 
 def _no_decay_in_momentum(block: Block) -> None:
-    # The second Momentum finds the groups as the first has left them, without their decay.
+    # PaddleClas makes Momentum twice, and the second one gets the groups without their decay, as
+    # the first one has left them.
     if block.get(NO_DECAY[0]):
         block.refused(
             NO_DECAY[0],
@@ -201,7 +203,7 @@ def _amp(file: Block) -> None:
 
 
 def _ema(file: Block) -> None:
-    """Convert the block EMA, an average that is beside the training."""
+    """Convert the block EMA, a moving average that does not affect the training."""
     if "EMA" not in file:
         return
     if not file.get("EMA"):
@@ -222,7 +224,7 @@ def _accumulation(run: Block) -> None:
 
 
 def _data(file: Block) -> None:
-    """Tell the batch size, which is that of one card."""
+    """Tell the user about the batch size, which is the number of examples per card."""
     place = file
     for key in ("DataLoader", "Train", "sampler"):
         if not isinstance(place.get(key), Mapping) or not place.get(key):

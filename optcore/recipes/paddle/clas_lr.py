@@ -1,8 +1,8 @@
 """
-The learning rates of PaddleClas: what each class of ppcls/optimizer/learning_rate.py reads.
+Convert the keys that each class in PaddleClas's ppcls/optimizer/learning_rate.py reads.
 
-PaddleClas shortens Cosine and Linear by the warmup, which PaddleOCR does not. With by_epoch, lr
-changes once an epoch: a schedule within per_epoch, where an epoch is one step.
+PaddleClas shortens Cosine and Linear by the warmup; PaddleOCR does not. With by_epoch, lr changes
+once per epoch: the schedule is inside a per_epoch, where an epoch is one step.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
 
 
 def _without_name(lr: Block) -> None:
-    """Convert a block without a class: build_lr_scheduler takes learning_rate, and no more."""
+    """Convert a block without a class, from which build_lr_scheduler reads only learning_rate."""
     lr.result.default("schedule.kind", "constant", "a file without lr.name keeps learning_rate")
     lr.converted("learning_rate", "optimizer.lr", lr.number("learning_rate"))
     for key in lr.left():
@@ -61,13 +61,13 @@ def _without_name(lr: Block) -> None:
 
 
 def _by_epoch(lr: Block, name: str) -> str:
-    """Convert by_epoch, and return the place of the schedule itself."""
+    """Convert by_epoch, and return the path of the schedule itself in the job."""
     by_epoch = lr.flag("by_epoch", False)
     if not by_epoch:
         lr.ignored("by_epoch", "false is the default")
         return "schedule"
     if name == "Linear" and lr.get("warmup_epoch"):
-        # It multiplies the warmup by the steps of an epoch, and then counts epochs.
+        # PaddleClas multiplies the warmup by the steps of an epoch, and then counts epochs.
         lr.refused("by_epoch", "must be false for Linear with a warmup, whose length it gets wrong")
     if name == "OneCycleLR":
         lr.refused(
@@ -78,7 +78,7 @@ def _by_epoch(lr: Block, name: str) -> str:
 
 
 def _warmup(lr: Block, name: str, within: str, epochs: float | None) -> None:
-    """Convert the warmup, which each class but two has in common."""
+    """Convert the warmup, which all classes in `NAMES` have."""
     if name == "CosineFixmatch":
         return
     length = lr.number("warmup_epoch", 0)
@@ -110,7 +110,7 @@ def _length(lr: Block, name: str, within: str, epochs: float | None) -> None:
 
 
 def _piecewise_by_rule(lr: Block, within: str, epochs: float | None) -> None:
-    """Convert a Piecewise with a learning_rate, which replaces decay_epochs and values."""
+    """Convert a Piecewise whose learning_rate replaces its decay_epochs and values."""
     if epochs is None:
         Block(lr.result, {}, ("Global",)).refused("epochs", "is required", required=True)
         return
@@ -159,7 +159,7 @@ def _step_size(within: str) -> Read:
 
 
 def _only_without_learning_rate(read: Read) -> Read:
-    """Return *read* for the keys of Piecewise that a learning_rate replaces."""
+    """Return *read* for keys of Piecewise that PaddleClas ignores if there is a learning_rate."""
 
     def unless(lr: Block, key: str) -> None:
         if not lr.get("learning_rate"):
@@ -173,7 +173,7 @@ def _end(within: str) -> Read:
 
 
 def _tables(within: str) -> dict[str, ClassTable]:
-    """Return what each class reads, besides by_epoch and the warmup; the schedule is *within*."""
+    """Return class -> its keys, besides by_epoch and warmup; *within* is the schedule's path."""
     lr, last = {"learning_rate": number("optimizer.lr")}, {"last_epoch": LAST_EPOCH}
     verbose = {"verbose": ignored("it prints lr")}
     needs_lr = ("learning_rate",)
@@ -234,18 +234,18 @@ def _tables(within: str) -> dict[str, ClassTable]:
 
 def _only_without_learning_rate_read(lr: Block, key: str) -> None:
     if not lr.get(key):
-        lr.ignored(key, "without it decay_epochs and values hold")
+        lr.ignored(key, "without it, decay_epochs and values apply")
 
 
 NAMES = tuple(_tables("schedule"))
 """The classes that can be converted."""
 
 UNSAYABLE = {
-    "CosineFixmatch": "no schedule is a part of a cosine's quarter",
+    "CosineFixmatch": "no schedule ends within the first quarter of a cosine wave",
     "Cyclic": "no published configuration has it; write schedule cyclic",
     "ReduceOnPlateau": "it follows evaluations: write schedule plateau",
 }
-"""The others, with the reason."""
+"""Class that cannot be converted -> the reason."""
 
 FIXED: dict[str, dict[str, object]] = {
     "Cosine": {"end": 0.0},
@@ -259,4 +259,4 @@ FIXED: dict[str, dict[str, object]] = {
         "three_phase": False,
     },
 }
-"""Name of a class -> the values that hold where the file has no key for them."""
+"""Class -> field -> PaddleClas's default, for files without the key."""

@@ -1,5 +1,5 @@
 """
-Configurations of PaddleOCR: what ppocr/optimizer and tools/train.py read.
+Convert the keys of a PaddleOCR configuration that ppocr/optimizer and tools/train.py read.
 
 Source: PaddleOCR main of 2026 (with paddlepaddle 3.3.1).
 """
@@ -16,8 +16,8 @@ from optcore.recipes.paddle.rest import name_rest, refuse_name, tell_architectur
 from optcore.recipes.source import Source
 from optcore.recipes.table import ClassTable, flag, ignored, number, text
 
-NOT_USED = "PaddleOCR keeps it and does not use it"
-DENSE = "it counts for row-sparse gradients alone, and a job has none"
+NOT_USED = "PaddleOCR stores it and does not use it"
+DENSE = "it affects only row-sparse gradients, which a job does not have"
 
 
 def _group_lr(block: Block, key: str) -> None:
@@ -27,7 +27,8 @@ def _group_lr(block: Block, key: str) -> None:
         block.ignored(key, "it is off")
 
 
-# Momentum, Adam, RMSProp and Adadelta take multi_precision, centered and so on, without use.
+# Momentum, Adam, RMSProp and Adadelta accept multi_precision, centered and so on without using
+# them.
 OPTIMIZERS: dict[str, ClassTable] = {
     "Momentum": ClassTable("momentum", {"momentum": number("optimizer.momentum")}, ("momentum",)),
     "Adam": ClassTable(
@@ -71,7 +72,7 @@ OPTIMIZERS: dict[str, ClassTable] = {
         },
     ),
 }
-"""Class in ppocr/optimizer/optimizer.py -> what it reads, besides lr, decay and clip."""
+"""Class in ppocr/optimizer/optimizer.py -> the keys that it reads, besides lr, decay and clip."""
 
 
 def _l1(block: Block, key: str) -> None:
@@ -82,14 +83,14 @@ REGULARIZERS: dict[str, ClassTable] = {
     "L1Decay": ClassTable("l1", {"factor": _l1}, swallows=False),
     "L2Decay": ClassTable("l2", {"factor": number("optimizer.weight_decay")}, swallows=False),
 }
-"""Class in ppocr/optimizer/regularizer.py -> what it reads."""
+"""Class in ppocr/optimizer/regularizer.py -> the keys that it reads."""
 
 ARGUMENTS = {
     "learning_rate": "raises TypeError in PaddleOCR: it comes from Optimizer.lr",
     "grad_clip": "raises TypeError in PaddleOCR: it comes from clip_norm",
     "parameters": "raises TypeError in PaddleOCR",
 }
-"""Keywords that build_optimizer gives itself."""
+"""Keyword that build_optimizer passes itself -> why the key is refused."""
 
 
 def convert(file: Block) -> None:
@@ -138,7 +139,7 @@ def _decay(block: Block, name: str) -> None:
         else:
             block.ignored("weight_decay", "null is the default")
         return
-    # build_optimizer leaves it to the class, which gets weight_decay twice then.
+    # build_optimizer does not remove weight_decay, so that the class gets it twice.
     block.refused("weight_decay", "must not come with a regularizer")
     _regularizer(block.block("regularizer"), name)
 

@@ -1,7 +1,7 @@
 """
-The learning rates of PaddleOCR: what each class of ppocr/optimizer/learning_rate.py reads.
+Convert the keys that each class in PaddleOCR's ppocr/optimizer/learning_rate.py reads.
 
-Every class takes any other keyword and does not use it.
+Every class accepts any other keyword without using it.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
 
 
 def _common(lr: Block) -> None:
-    """Account for the keys that build_lr_scheduler overwrites."""
+    """Record that the keys that build_lr_scheduler overwrites have no effect."""
     lr.ignored("epochs", OVERWRITTEN.format("Global.epoch_num"))
     lr.ignored("step_each_epoch", OVERWRITTEN.format("the number of batches"))
 
 
 def _length(lr: Block, name: str, epochs: float | None) -> None:
-    """Let the schedule be as long as the run, and no shorter behind a warmup."""
+    """Make the schedule as long as the run, even if a warmup comes before it."""
     run = Block(lr.result, lr.result.config.get("Global") or {}, ("Global",))
     if epochs is None:
         run.refused("epoch_num", f"is required for {name}", required=True)
@@ -66,7 +66,7 @@ def _length(lr: Block, name: str, epochs: float | None) -> None:
 
 
 def _warmup(peak: Callable[[Block], float]) -> Read:
-    """Return what converts a warmup in epochs, which ends at the lr that *peak* returns."""
+    """Return a function that converts a warmup in epochs, up to the lr that *peak* returns."""
 
     def read(lr: Block, key: str) -> None:
         epochs = lr.number(key) if lr.given(key) else 0
@@ -136,13 +136,13 @@ TABLES: dict[str, ClassTable] = {
         },
         ("learning_rate",),
     ),
-    # It has no warmup.
+    # PaddleOCR's DecayLearningRate has no warmup.
     "DecayLearningRate": ClassTable(
         "polynomial",
         {
             "learning_rate": LR,
             "factor": number("schedule.power"),
-            "end_lr": ignored("PaddleOCR's DecayLearningRate puts 0 in its place"),
+            "end_lr": ignored("PaddleOCR's DecayLearningRate uses 0 instead"),
         },
         ("learning_rate",),
     ),
@@ -204,7 +204,7 @@ TABLES: dict[str, ClassTable] = {
         ("max_lr",),
     ),
 }
-"""Name of a class -> what it reads."""
+"""Class -> the keys that it reads."""
 
 WHOLE_RUN = frozenset(
     {
@@ -222,4 +222,4 @@ FIXED: dict[str, dict[str, object]] = {
     "LinearWarmupCosine": {"end": 1e-8},
     "OneCycle": {"shape": "cosine", "three_phase": False},
 }
-"""Name of a class -> the values that hold where the file has no key for them."""
+"""Class -> field -> PaddleOCR's default, for files without the key."""

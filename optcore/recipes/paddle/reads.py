@@ -1,4 +1,4 @@
-"""How keys that PaddleOCR and PaddleClas share are converted; their durations count epochs."""
+"""Convert keys that PaddleOCR and PaddleClas have in common; durations are in epochs."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from optcore.recipes.table import Read, only
 
 
 def of(epochs: float) -> dict[str, Any]:
-    """Return a duration of *epochs* epochs."""
+    """Return the spec of a duration of *epochs* epochs."""
     return {"epochs": float(epochs)}
 
 
 def at(epochs: float) -> dict[str, Any] | int:
-    """Return the moment after *epochs* epochs."""
+    """Return the spec of the point in the run after *epochs* epochs."""
     return of(epochs) if epochs else 0
 
 
 def rise(length: dict[str, Any] | int, *, start: float, end: float) -> dict[str, Any]:
     """
-    Return paddle.optimizer.lr.LinearWarmup: a line to *end*, then the schedule from its beginning.
+    Return the warmup of paddle.optimizer.lr.LinearWarmup: a line from *start* to *end*.
 
-    The schedule is not shortened, so that it ends after the run.
+    After the line, the schedule starts from its beginning. It is not shortened, so that it ends
+    after the run.
     """
     return {"length": length, "start": start, "end": end, "after": "delay"}
 
 
 def boundaries(field: str) -> Read:
-    """Return what converts a list of epochs, which Paddle multiplies by the steps of an epoch."""
+    """Return a function that converts a list of epochs to *field*, a list of points in the run."""
     return lambda lr, key: lr.converted(key, field, [at(epochs) for epochs in lr.numbers(key)])
 
 
 def values(lr: Block, key: str, *, within: str = "schedule") -> None:
-    """Convert the values of a PiecewiseDecay, whose last holds after the boundaries."""
+    """Convert the values of a PiecewiseDecay, the last of which applies after all boundaries."""
     given, wanted = lr.numbers(key), len(lr.numbers("decay_epochs", [])) + 1
     if len(given) < wanted:
         lr.refused(key, f"must have {wanted} entries, one more than decay_epochs")
@@ -47,7 +48,7 @@ def values(lr: Block, key: str, *, within: str = "schedule") -> None:
 
 
 def shape(field: str) -> Read:
-    """Return what converts the shape of a OneCycleLR."""
+    """Return a function that converts the shape of a OneCycleLR to *field*."""
     shapes = {"cos": "cosine", "linear": "linear"}
     return lambda lr, key: lr.converted(key, field, lr.choice(key, shapes))
 

@@ -1,4 +1,4 @@
-"""What a configuration of PaddleOCR or PaddleClas holds besides the optimization."""
+"""Record the keys of PaddleOCR and PaddleClas that are not about the optimization."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from optcore.recipes.block import Block
 from optcore.spec.errors import did_you_mean
 
-# A key that no converter knows is refused if its name says that it may be about the optimization.
+# A key that no converter knows is refused if its name suggests that it is about the optimization.
 SUSPICIOUS = re.compile(
     r"(^|_)(amp|ema|lr|swa|fp16|bf16|grad|gradient|accum\w*|optim\w*|decay|warmup|scale|clip)(_|$)",
     re.IGNORECASE,
@@ -25,12 +25,12 @@ def refuse_name(
     block: Block, known: Iterable[str], unsayable: Mapping[str, str] | None = None
 ) -> None:
     """
-    Refuse the class that *block* names, and name its other keys, which that class would read.
+    Refuse the class that *block* names, and record that the other keys are for that class.
 
     Args:
-        block: the arguments of the class.
+        block: the name and the arguments of the class.
         known: the classes that can be converted.
-        unsayable: classes that cannot, each with the reason.
+        unsayable: class that cannot be converted -> the reason.
     """
     given = block.get("name")
     if unsayable and isinstance(given, str) and given in unsayable:
@@ -43,7 +43,7 @@ def refuse_name(
 
 
 def name_rest(file: Block) -> None:
-    """Name what is left in the file, block by block, and refuse what may be about more."""
+    """Record the remaining keys as not about the optimization; refuse those that may be."""
     if isinstance(file.get("Global"), Mapping):
         _name(file.block("Global"))
     for key in file.left():
@@ -64,7 +64,7 @@ def _name(block: Block) -> None:
 
 
 def _outside(file: Block, key: str) -> None:
-    """Name what is left in the block *key*, or *key* itself, as not about the optimization."""
+    """Record the remaining keys in the block *key*, or *key*, as not about the optimization."""
     if not isinstance(file.get(key), Mapping) or not file.get(key):
         file.other(key, OUTSIDE)
         return
@@ -74,7 +74,7 @@ def _outside(file: Block, key: str) -> None:
 
 
 def tell_architecture(file: Block, name: str) -> None:
-    """Tell what the block *name*, a network, says of the lr and decay of its parameters."""
+    """Record the keys in *name*, the network's block; the user sees those about lr and decay."""
     if isinstance(file.get(name), Mapping) and file.get(name):
         _architecture(file.block(name))
 
@@ -85,9 +85,9 @@ def _architecture(block: Block) -> None:
         if isinstance(value, Mapping) and value:
             _architecture(block.block(key))
         elif key == "fc_decay":
-            block.other(key, "the head's own weight decay: a group of the job says it", tell=True)
+            block.other(key, "the head's own weight decay: write a group for it", tell=True)
         elif key == "lr_mult_list" and value and set(value) != {1.0}:
-            block.other(key, "factors of lr by stage: groups of the job say them", tell=True)
+            block.other(key, "factors of lr by stage: write groups for them", tell=True)
         elif key == "freeze_params" and value:
             block.other(key, "these parameters are not trained", tell=True)
         else:

@@ -1,1 +1,1 @@
-"""The arguments of the training scripts of timm and torchvision: a command line, or YAML."""
+"""Arguments of the training scripts of timm and torchvision, on a command line or in YAML."""

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 SCRIPTS = re.compile(r"(^|/)(train|distributed_train)\.(py|sh)$")
-"""The programs whose arguments are read."""
+"""Matches the names of the programs whose arguments are read."""
 ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(\S+)\s*$", re.MULTILINE)
 
 
@@ -21,10 +21,10 @@ def parse_command(
     Return the arguments of the last command in *text* that runs a training script.
 
     Args:
-        text: a command line or a shell script; names that it sets are put in for ``$NAME``.
-        aliases: other names of options, without dashes: ``{"b": "batch_size"}``.
-        flags: the options that take no value, by the names that the result has.
-        lists: the options that take any number of values.
+        text: a command line or a shell script; ``$NAME`` is replaced by the value that it sets.
+        aliases: other name of an option -> its name, without dashes: ``{"b": "batch_size"}``.
+        flags: the options that take no value, under their names in the result.
+        lists: the options that take any number of values, under their names in the result.
 
     Returns:
         The arguments, with underscores in their names, or None if no such command is found.
@@ -40,11 +40,11 @@ def parse_command(
 
 
 def _commands(text: str) -> Iterator[list[str]]:
-    # People write blanks behind the backslash; the shell would end the command there.
+    # People write blanks after the backslash, although the shell ends the command there.
     for line in re.sub(r"\\[ \t]*\n", " ", text).splitlines():
         try:
             words = shlex.split(line, comments=True)
-        except ValueError:  # an open quote: no command of ours
+        except ValueError:  # an open quote: not a training command
             continue
         if words:
             yield words
@@ -85,7 +85,7 @@ def _is_option(word: str) -> bool:
 
 
 def _value(text: str) -> Any:  # noqa: ANN401
-    """Return *text* as a number if it is one, else as it is."""
+    """Return *text* as a number if it is one, else unchanged."""
     if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):
         return yaml.safe_load(text) if text.lstrip("-").isdigit() else float(text)
     return text

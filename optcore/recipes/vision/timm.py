@@ -22,7 +22,7 @@ BATCH = "times the number of devices, it is the job's dataset.batch_size"
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, the arguments."""
+    """Convert *file*, the arguments of train.py."""
     lr = _lr(file)
     convert_schedule(file, lr)
     convert_optimizer(file)
@@ -37,7 +37,7 @@ def convert(file: Block) -> None:
 
 def _lr(file: Block) -> float:
     if not file.given("lr"):
-        why = "must be given: train.py makes it of lr_base and the batch of all processes"
+        why = "must be given: train.py computes it from lr_base and the batch of all processes"
         file.refused("lr", why, required=True)
         others(file, ("lr_base", "lr_base_size", "lr_base_scale"), "see lr")
         return 1.0
@@ -82,7 +82,7 @@ def parse(text: str) -> Mapping[str, Any] | None:
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Return whether *config* has names that only timm's arguments have."""
+    """Return whether *config* has keys that only timm's arguments have."""
     own = ("sched", "opt_eps", "lr_base", "warmup_lr", "drop_path", "reprob", "smoothing")
     return "model" in config and any(key in config for key in own)
 

@@ -1,4 +1,4 @@
-"""The options of timm 1.0's train.py: flags, lists, and those of other things."""
+"""Options of timm 1.0's train.py: flags, lists, and options not about the optimization."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ALIASES = {
     "vb": "validation_batch_size",
     "j": "workers",
     "dr": "decay_rate",
-    # argparse takes the beginnings of names too
+    # argparse also accepts the beginning of a name.
     "jsd": "jsd_loss",
     "bce": "bce_loss",
 }

@@ -1,4 +1,4 @@
-"""Convert the optimizers of timm 1.0 (timm/optim/_optim_factory.py) by their names there."""
+"""Convert optimizers with the names that timm 1.0 gives them (timm/optim/_optim_factory.py)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ EXEMPT = "timm exempts biases and parameters of one dimension"
 @dataclass(frozen=True)
 class Optimizer:
     """
-    What an optimizer of timm is here.
+    The optimizer in a job that is equivalent to an optimizer in timm.
 
     Attributes:
-        kind: its kind.
-        dialect: its dialect.
-        momentum: whether it reads momentum.
-        betas: whether it reads opt_betas.
-        eps: whether it reads opt_eps.
-        fixed: fields with other values than the defaults of the dialect.
-        clips: whether the class clips by itself too, before each update.
+        kind: kind of the optimizer in the job.
+        dialect: dialect of the optimizer in the job.
+        momentum: whether timm's optimizer reads momentum.
+        betas: whether timm's optimizer reads opt_betas.
+        eps: whether timm's optimizer reads opt_eps.
+        fixed: fields whose values differ from the defaults of the dialect.
+        clips: whether timm's class itself clips before each update.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Convert the schedulers of timm 1.0 (timm/scheduler), as its train.py makes them."""
+"""Convert the schedulers of timm 1.0 (timm/scheduler), as timm's train.py creates them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ UNREAD = "this scheduler does not read it"
 @dataclass(frozen=True)
 class _Reading:
     """
-    The arguments, and what has been read of them.
+    The arguments, and the values read from them so far.
 
     Attributes:
         file: the arguments.
-        at: where the schedule stands: within per_epoch, unless it moves at every update.
-        epochs: the argument epochs.
-        warmup: the argument warmup_epochs.
+        at: path of the schedule in the job: inside a per_epoch, unless lr changes at every update.
+        epochs: value of the argument epochs.
+        warmup: value of the argument warmup_epochs.
     """
 
     file: Block
@@ -57,7 +57,7 @@ CYCLES = ("lr_cycle_mul", "lr_cycle_decay", "lr_cycle_limit", "lr_k_decay", "coo
 
 
 def _length(reading: _Reading) -> None:
-    """Convert the length of the run: a prefix and a cooldown are added to it."""
+    """Convert the length of the run: epochs, plus a warmup prefix and a cooldown if given."""
     file = reading.file
     prefix = file.flag("warmup_prefix", False)
     cooldown = 0.0
@@ -88,7 +88,7 @@ def _noise(file: Block) -> None:
 
 
 def _one_cycle(reading: _Reading) -> None:
-    """Refuse what makes more than one cycle of a cosine, tanh or poly."""
+    """Refuse arguments that give a cosine, tanh or poly more than one cycle."""
     file, more = reading.file, "is converted with 1 only"
     only(file, "lr_cycle_limit", (1, 1.0), more, "one cycle")
     only(file, "lr_k_decay", (1, 1.0), more, "it is off")

@@ -1,8 +1,8 @@
 """
 Convert the arguments of torchvision's references/classification/train.py, release 0.29.
 
-They are read from a command line, or from YAML or JSON with the names of the arguments. lr changes
-once an epoch.
+The arguments are read from a command line, or from YAML or JSON with the arguments as keys. lr
+changes once per epoch.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ FLAGS = words("""
     use_deterministic_algorithms use_v2
 """)
 AT = "schedule.schedule"
-"""Where the schedule stands: within per_epoch."""
+"""Path of the schedule in the job: inside a per_epoch."""
 BATCH = "times the number of devices, it is the job's dataset.batch_size"
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, the arguments."""
+    """Convert *file*, the arguments of train.py."""
     if file.get("test_only"):
         file.refused("test_only", "trains nothing")
     file.other("test_only", "it is off")
@@ -92,7 +92,7 @@ def _groups(file: Block) -> None:
         file.converted("norm_weight_decay", "optimizer.groups", [group])
         file.converted("bias_weight_decay", "optimizer.groups", [group])
     else:
-        file.refused("bias_weight_decay", "must be norm_weight_decay, or not be given")
+        file.refused("bias_weight_decay", "must equal norm_weight_decay, or not be given")
         file.other("norm_weight_decay", "see bias_weight_decay")
 
 
@@ -149,7 +149,7 @@ def _step(file: Block) -> None:
         file.converted("clip_grad_norm", "optimizer.clip", {"kind": "global_norm", "max": largest})
     file.other("clip_grad_norm", "it is off")
     if file.get("model_ema"):
-        file.refused("model_ema", "moves once in model_ema_steps, and its decay needs world_size")
+        file.refused("model_ema", "is updated every model_ema_steps, with a decay from world_size")
     file.other("model_ema", "it is off")
     others(file, ("model_ema_steps", "model_ema_decay"), "they are read with model_ema")
 
@@ -160,7 +160,7 @@ def parse(text: str) -> Mapping[str, Any] | None:
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Return whether *config* has names that only these arguments have."""
+    """Return whether *config* has keys that only the arguments of torchvision's train.py have."""
     own = ("lr_scheduler", "lr_step_size", "lr_warmup_epochs", "lr_gamma")
     return "model" in config and any(key in config for key in own) and "base_model" not in config
 

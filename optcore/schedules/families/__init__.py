@@ -1,1 +1,1 @@
-"""One file per family of schedules: the fields of its specs, and the curves that they describe."""
+"""One file per family of schedules: the specs with their fields, and the curves they describe."""

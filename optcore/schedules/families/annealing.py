@@ -1,4 +1,4 @@
-"""Annealing: what all schedules share in which lr falls to an end value."""
+"""Annealing: base classes and functions for schedules in which lr falls to an end value."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ class Fall(Annealing, Dialectal):
     HAS_LENGTH: ClassVar[bool] = True
 
     length: Moment | None = None
-    """How long the fall takes; null for the whole run, or what is left of it after begin. In
-    dialect optax it may be 0: lr then stays at its first value."""
+    """How long the fall takes; null for the whole run, or the rest of the run after begin. In
+    dialect optax the length may be 0: lr then stays at its first value."""
     begin: Moment = 0
     """The first step of the fall; lr is constant before it."""
 
@@ -112,21 +112,21 @@ class Fall(Annealing, Dialectal):
         return run.span(self.begin) + self.own_length(run)
 
     def own_length(self, run: RunLength) -> float:
-        """Return the length of the fall in steps; null is the rest of the run."""
+        """Return the length of the fall in steps; by default, the rest of the run after begin."""
         if self.length is None:
             return max(1, run.span(None) - run.span(self.begin))
-        # A fall without steps is never begun, but must not be divided by.
+        # A fall of 0 steps never begins, and 0 must not become a divisor.
         return run.span(self.length) or 1
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
         """Return where the fall starts, and the length that the warmup leaves to it."""
-        # A fall without steps is over: transformers has no step with the peak then.
+        # If the warmup leaves no steps, the fall is over, and no step has the peak in transformers.
         if self._warmup_fills(run):
             return "overlap", self.own_length(run)
         return super().without_warmup(run)
 
     def behind_start(self, curve: Curve, run: RunLength) -> Curve:
-        """Return *curve*, which begins at the step *begin*, or never if it has no steps."""
+        """Return *curve*, delayed to the step *begin*; if *length* is 0, curve(0) at every step."""
         if self.length == 0:
             return lambda t: np.asarray(curve(np.zeros_like(t)))
         return delayed(curve, begin=run.span(self.begin))
@@ -153,7 +153,7 @@ def delayed(curve: Curve, *, begin: float) -> Curve:
 
 
 def no_k_decay(spec: Dialectal, k_decay: float) -> None:
-    """Raise an error if *spec* is in a dialect whose framework has no k-decay, and has one."""
+    """Raise an error if *k_decay* is not 1 in a dialect whose framework has no k-decay."""
     if k_decay != 1 and spec.dialect not in ("plain", "timm"):
         reject(
             ["k_decay"],

@@ -77,9 +77,9 @@ class Chain(ScheduleSpec):
         return len(self.boundaries)
 
     def lengths(self, run: RunLength) -> list[RunLength]:
-        """Return the length of each part; a part that the run does not reach also has a length."""
+        """Return the length of each part, also of parts that the run does not reach."""
         edges = [0, *(run.span(boundary) for boundary in self.boundaries)]
-        # A part that the run does not reach also needs a length, with which it is checked.
+        # A part that the run does not reach also needs a length, for the checks of its fields.
         edges.append(max(run.span(None), edges[-1] + 1))
         # At least 1: problems_in uses the lengths even if the boundaries do not increase.
         spans = [max(1, stop - start) for start, stop in pairwise(edges)]

@@ -28,8 +28,8 @@ class Cosine(Annealing, Dialectal):
         past_end rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
     With *num_cycles*, pi becomes 2 * pi * num_cycles; with *exponent*, the fraction of the height
-    becomes ((1 + cos(...)) / 2) ** exponent; with *k_decay* k, t ** k / length ** k stands for
-    t / length.
+    becomes ((1 + cos(...)) / 2) ** exponent; with *k_decay* k, t / length becomes
+    t ** k / length ** k.
 
     After *length*, lr rises again in torch, Paddle and transformers, with a period of 2 * length;
     in TF, Keras, MindSpore and optax lr stays at its end. TF, Keras and optax call end_fraction
@@ -77,8 +77,8 @@ class Cosine(Annealing, Dialectal):
     exponent: float = Field(1.0, gt=0, le=1000)
     """The exponent of the wave: above 1, lr falls earlier."""
     k_decay: float = Field(1.0, gt=0, le=1000)
-    """The exponent of the part of length that is over: above 1 lr falls later, below 1 earlier. In
-    dialects plain and timm."""
+    """The exponent of t / length: above 1, lr falls later, below 1, earlier. Only in dialects plain
+    and timm."""
 
     @model_validator(mode="after")
     def _k_decay_exists(self) -> Self:
@@ -219,7 +219,7 @@ def cosine(
 
 
 def recursive_cosine(*, lr: float, length: float, end: float) -> Curve:
-    """Return a cosine that rises again, by torch's products and one sum per period, in float32."""
+    """Return a cosine that rises again, computed by torch's recursion in float32."""
     pi, one, floor = np.float32(np.pi), np.float32(1), np.float32(end)
     n = np.float32(length)
     # With an end, lr is not just a product of factors: a million steps take half a second, once.

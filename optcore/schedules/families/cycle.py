@@ -29,19 +29,19 @@ class Cycle(Modifier, Dialectal):
     """
     A schedule that is repeated, each time from a lower or higher lr, or more slowly.
 
-    Writing i for the number of completed repetitions, of which repetition i takes
-    length * t_mul ** i steps, x for the fraction (0..1) of the current one that is over, and s(x)
-    for the schedule at x * length::
+    Repetition i takes length * t_mul ** i steps. Writing i for the number of completed repetitions,
+    x for the completed fraction (0..1) of the current repetition, and s(x) for the schedule at
+    x * length::
 
         floor null:  f(t) = s(x) * factor ** i
         else:        f(t) = floor + (s(x) - floor) * (lr * factor ** i - floor) / (lr - floor)
 
     With a *floor*, which is the end of the schedule, the peaks are lr * factor ** i and every
-    repetition falls to the same end. After *cycles* repetitions lr stays at floor, or without one
-    at the end of the last repetition.
+    repetition falls to the same end. After *cycles* repetitions, lr stays at *floor*, or without a
+    floor at the end of the last repetition.
 
-    If repetitions grow, timm computes i with a logarithm, whose rounding may put the first step of
-    a repetition at the end of the previous one, and so does its dialect.
+    If repetitions grow, timm (and dialect timm) computes i with a logarithm, whose rounding may put
+    the first step of a repetition at the end of the previous repetition.
 
     References:
         timm 1.0.31 cycle_mul (t_mul), cycle_decay (factor), cycle_limit (cycles) and lr_min (floor,
@@ -79,7 +79,7 @@ class Cycle(Modifier, Dialectal):
     cycles: int | None = by_dialect(None, timm=1, ge=1, le=MAX_COUNT)
     """The number of repetitions, after which lr no longer changes; null for no limit."""
     edges: Literal["exact", "logarithm"] = by_dialect("exact", timm="logarithm")
-    """How the repetition to which a step belongs is computed where t_mul is not 1."""
+    """How the repetition to which a step belongs is computed, if t_mul is not 1."""
 
     def inner(self, run: RunLength) -> RunLength:
         """Return the length of one repetition."""
@@ -110,7 +110,8 @@ class Cycle(Modifier, Dialectal):
         )
 
     def _inner_curve(self, lr: float, run: RunLength) -> Curve:
-        # Without the first value that timm has at t = 0 of a run: repetitions begin with f(0).
+        # Not self.schedule.curve(), whose first value in dialect timm is the optimizer's lr: a
+        # repetition begins with f(0).
         length = self.inner(run)
         return self.schedule.behind_warmup(self.schedule._formula(lr, length), length)
 
@@ -126,7 +127,7 @@ def cycle(
     cycles: int | None = None,
     edges: Literal["exact", "logarithm"] = "exact",
 ) -> Curve:
-    """Return the repetitions of *curve* that `Cycle` documents."""
+    """Return the curve that repeats *curve*, as `Cycle` documents."""
 
     def f(t: Array) -> Array:
         again, since = _repetition(t, length, t_mul, edges)
@@ -145,7 +146,7 @@ def cycle(
 def _repetition(
     t: Array, length: float, t_mul: float, edges: Literal["exact", "logarithm"]
 ) -> tuple[Array, Array]:
-    """Return, for each t, the number of repetitions before, and the time within the first."""
+    """Return, for each t, the completed repetitions, and the corresponding t in repetition 0."""
     if t_mul == 1:
         again = np.floor(t / length)
         # Not below 0: for a length that is not whole, the product may be rounded up.
@@ -157,6 +158,6 @@ def _repetition(
 def _lowered(values: Array, lr: float, floor: float | None, factors: Array) -> Array:
     if floor is None:
         return values * factors
-    # An lr at the floor leaves no height to scale.
+    # If lr equals the floor, the height is 0, by which the next line must not divide.
     height = lr - floor or 1.0
     return floor + (values - floor) * ((lr * factors - floor) / height)

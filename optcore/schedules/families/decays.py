@@ -86,12 +86,12 @@ class Exponential(Decay):
     kind: Literal["exponential"]
     rate: float = Field(ge=0)
     """The factor for lr in one period of every steps; torch and Paddle call it gamma. It must be
-    positive but in dialect optax, where lr stays at its first value with a rate of 0."""
+    positive, except in dialect optax, where a rate of 0 keeps lr at its first value."""
     begin: Moment = 0
     """The first step of the decay; lr is constant before it."""
     end: Rate | None = None
     """The lr at which the decay stops: the lowest value, or the highest if rate is at least 1; null
-    for none."""
+    for a decay that does not stop."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if lr overflows during the run."""
@@ -142,7 +142,8 @@ class NaturalExponential(Decay):
         mindspore: f(t) = lr * exp(-rate * t), and with staircase
                           lr * exp(-rate * every * floor(t / every))
 
-    MindSpore documents the first formula but computes the second, and so does its dialect.
+    MindSpore documents the first formula but computes the second; dialect mindspore follows the
+    computation.
 
     References:
         Paddle 3.3.1 NaturalExpDecay (gamma; every = 1); TF 2.21
@@ -240,7 +241,7 @@ def natural_exponential(
     numbers: Numbers = DOUBLE,
 ) -> Curve:
     """
-    Return f(t) = lr * exp(-rate * t / every), in the way that *form* computes it.
+    Return f(t) = lr * exp(-rate * t / every), computed as *form* selects.
 
     TF1 computes (e ** -rate) ** (t / every) and rounds the base to float32, even for a float64 lr.
     MindSpore computes e ** (-rate * t), with e rounded to the precision of lr, and uses *every*

@@ -18,8 +18,8 @@ class Greedy(MetricDriven):
     """
     lr is raised while the metric improves and lowered while the metric does not improve.
 
-    After each observation, writing good for the number of observations in a row that were better
-    than the best value by *threshold*, and bad for the number in a row that were not::
+    After each observation, writing good for the number of consecutive observations that were better
+    than the best value by *threshold*, and bad for the number of consecutive other observations::
 
         good > patience:  lr = min(lr / factor, max_lr),  good = 0,  and *rest* begins
         bad  > patience:  lr = max(lr * factor, min_lr),  bad = 0,   and *cooldown* begins
@@ -38,7 +38,7 @@ class Greedy(MetricDriven):
 
     kind: Literal["greedy"]
     factor: float = Field(0.95, gt=0, lt=1)
-    """The factor by which lr is multiplied to lower lr, and divided to raise lr."""
+    """The factor that multiplies lr to lower lr, and divides lr to raise lr."""
     threshold: float = Field(1e-6, ge=0)
     """How much better than the best value an observation must be to count as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "abs"
@@ -83,7 +83,7 @@ class GreedyLr(MetricDrivenLr):
     at_floor: int
 
     def restart(self) -> None:
-        """Forget all observations; leave lr as it is."""
+        """Forget all observations; lr does not change."""
         super().restart()
         self.recent: list[float] = []
 

@@ -107,7 +107,7 @@ def noam(*, lr: float, d_model: float, warmup_steps: float) -> Curve:
     factor, rise = lr * d_model**-0.5, warmup_steps**-1.5
 
     def f(t: Array) -> Array:
-        # At t = 0 the rise is 0 and so the minimum; the fall must only not divide by 0.
+        # At t = 0 the minimum is the rise, which is 0; the fall need only avoid a division by 0.
         fall = 1 / np.sqrt(np.maximum(t, 1e-300))
         return np.asarray(factor * np.minimum(fall, rise * t))
 

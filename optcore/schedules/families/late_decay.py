@@ -19,7 +19,7 @@ from optcore.spec.errors import reject
 
 class Rex(Annealing):
     """
-    Reflected exponential: lr falls slowly at first, and then ever faster, to *end*.
+    Reflected exponential: lr falls slowly at first, then faster and faster, to *end*.
 
     Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction* if that is
     given::
@@ -47,9 +47,9 @@ class WarmupStableDecay(Annealing, Dialectal):
     """
     A constant lr, then a fall to *end* over the last *decay* steps; with a warmup, a trapezoid.
 
-    Writing x for (t - (length - decay)) / decay, limited to 0..1, and e for *end*, or for
-    lr * *end_fraction* if that is given, and s(t) for lr, or with a *stable_power* p for
-    max(lr * (1 + t / timescale) ** -p, e)::
+    Writing x for (t - (length - decay)) / decay, limited to 0..1; e for *end*, or for
+    lr * *end_fraction* if that is given; and s(t) for lr, or for
+    max(lr * (1 + t / timescale) ** -p, e) with a *stable_power* p::
 
         linear           f(t) = e + (s(t) - e) * (1 - x)
         cosine           f(t) = e + (s(t) - e) * (1 + cos(pi * x)) / 2
@@ -59,8 +59,8 @@ class WarmupStableDecay(Annealing, Dialectal):
         exponential      f(t) = e + (s(t) - e) * (r ** x - r) / (1 - r),  r = decay_ratio
 
     With *num_cycles*, the pi of the cosine becomes 2 * pi * num_cycles; lr is e from t = length on.
-    In dialect transformers, a *decay* longer than *length* begins in the middle of its fall. timm
-    rounds *decay* to whole steps, and so does its dialect.
+    In dialect transformers, a *decay* longer than *length* begins in the middle of its fall. In
+    dialect timm, *decay* is rounded to whole steps, as in timm.
 
     References:
         Hu et al., MiniCPM, 2024, section 4. https://arxiv.org/abs/2404.06395
@@ -89,16 +89,16 @@ class WarmupStableDecay(Annealing, Dialectal):
 
     kind: Literal["wsd"]
     decay: Moment
-    """How long the fall takes, which is the last part of length; may be 0 in dialect
+    """How long the fall takes, which is the last part of length; it may be 0 in dialect
     transformers."""
     shape: Shape = by_dialect("linear", transformers="cosine", timm="one_minus_sqrt")
     """The shape of the fall."""
     num_cycles: float = Field(0.5, gt=0, le=1e6)
-    """The number of waves in the fall, where its shape is cosine: 0.5 is one fall."""
+    """The number of waves in a fall of shape cosine: 0.5 is one fall."""
     decay_power: float = Field(0.5, gt=0, le=1000)
-    """The exponent of shape power."""
+    """The exponent in a fall of shape power."""
     decay_ratio: float = Field(0.1, gt=0, lt=1)
-    """The part of lr to which shape exponential falls before it is stretched to reach the end."""
+    """The ratio r in a fall of shape exponential, which is stretched so that lr reaches the end."""
     stable_power: float = Field(0.0, ge=0, le=1000)
     """The exponent with which lr falls before and during the decay: 0 for a constant lr, 0.5 for
     an inverse square root."""
@@ -220,27 +220,28 @@ def warmup_stable_decay(
     """
     Return f(t) = s(t) up to t = length - decay, then a fall to the end value at t = length.
 
-    *left* gives the part of the fall (1..0) that remains when the part x (0..1) of *decay* is over.
+    *left* is a function of x, the completed part (0..1) of *decay*, that returns the remaining part
+    (1..0) of the fall.
     """
     lr_at = between(lr, end, end_fraction, DOUBLE)
     floor = end if end_fraction is None else lr * end_fraction
 
     def f(t: Array) -> Array:
-        # A fall without steps is not divided by: its x is used at no step.
+        # A decay of 0 steps must not be a divisor; its x is used at no step.
         x = np.clip((t - (length - decay)) / (decay or 1), 0.0, 1.0)
         rest = np.where(t < length, left(x), 0.0)
         if not stable_power:
             return lr_at(rest)
         stable = np.maximum(lr * (1 + t / timescale) ** -stable_power, floor)
         over = (x > 0) | (t >= length)
-        # As timm: before the decay s(t) itself, which floor + (s(t) - floor) would round.
+        # Before the decay s(t) itself, as in timm: floor + (s(t) - floor) would be rounded.
         return np.asarray(np.where(over, floor + (stable - floor) * rest, stable))
 
     return f
 
 
 def remaining(shape: Shape, num_cycles: float, power: float, ratio: float) -> Curve:
-    """Return the function that gives the remaining part of the fall, from 1 to 0."""
+    """Return the function from x, the completed part of the decay, to the remaining part of it."""
     match shape:
         case "cosine":
             wave = np.pi * (2 * num_cycles)

@@ -81,8 +81,8 @@ class NoisyLinearCosine(BaseLinearCosine):
         f(t) = lr * ((alpha + 1 - x + n) * c + beta)
 
     TF draws new noise at every call, so that no run can be repeated or resumed exactly; here the
-    noise at a step is always the same. Where n < -(alpha + 1 - x), lr may be negative; to prevent
-    that, put the schedule into a clamp.
+    noise at a step is always the same. If n < -(alpha + 1 - x), lr may be negative; a clamp around
+    the schedule prevents this.
 
     References:
         TF 2.21 tf.compat.v1.train.noisy_linear_cosine_decay.

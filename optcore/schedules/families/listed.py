@@ -69,8 +69,8 @@ class Values(ScheduleSpec):
 
         f(t) = values[t]                relative: f(t) = lr * values[t]
 
-    For curves that no other schedule describes: a lambda from another library becomes the list of
-    its values.
+    This is for curves that no other schedule describes: write a lambda from another library as the
+    list of its values.
 
     References:
         torch 2.13 LambdaLR; Paddle 3.3.1 LambdaDecay; MindSpore 2.10 learning-rate lists.
@@ -94,7 +94,7 @@ class Values(ScheduleSpec):
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *values* is not as long as the run."""
         yield from super().problems_in(run)
-        # A part of 12.6 steps has 12 or 13 of them, as its boundaries lie.
+        # A part of 12.6 steps contains 12 or 13 steps of the run, depending on its boundaries.
         fewest = run.total_steps - (run.exact_steps is not None)
         if not fewest <= len(self.values) <= run.total_steps:
             yield RunProblem(

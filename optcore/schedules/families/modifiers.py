@@ -130,7 +130,7 @@ class PerEpoch(Modifier):
         MindSpore 2.10 dynamic_lr lists; every scheduler whose step() is called once per epoch.
     """
 
-    # Values change where epochs of the run begin.
+    # Values change at the beginning of the run's epochs, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"schedule": COSINE}
     VARIANTS: ClassVar[Variants] = {"cosine": COSINE}
@@ -154,7 +154,7 @@ class Shift(Modifier):
         f(t) = schedule(t + by)
 
     References:
-        Paddle 3.3.1 last_epoch (by = last_epoch + 1), for a run begun elsewhere.
+        Paddle 3.3.1 last_epoch (by = last_epoch + 1), for a run that was begun elsewhere.
     """
 
     EXAMPLE: ClassVar[Example] = {"schedule": COSINE, "by": 100}
@@ -164,7 +164,7 @@ class Shift(Modifier):
     """The length of the beginning that is left out."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also no steps to leave out."""
+        """Also yield a problem if *by* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("by", self.by, run)
 

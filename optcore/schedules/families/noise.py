@@ -1,4 +1,4 @@
-"""A schedule with random noise: noise."""
+"""Random noise on a schedule."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Noise(Modifier, Dialectal):
 
         plain:  n = std * z(seed, t), limited to the range -limit..limit
         timm:   n = std * z, the first z of torch's generator seeded with seed + t for which
-                abs(std * z) < limit; none at t = 0
+                abs(std * z) < limit; n = 0 at t = 0
 
-    With *distribution* uniform, in dialect timm, n is the first number of that generator, in
-    -limit..limit. A resumed run gets the same lr.
+    With *distribution* uniform, in dialect timm, n is the first number of torch's generator, scaled
+    to -limit..limit. A resumed run gets the same lr.
 
     References:
         timm 1.0.31 lr_noise (begin and end are its range), noise_std, noise_pct (limit) and
@@ -72,14 +72,15 @@ class Noise(Modifier, Dialectal):
     end: Duration | None = None
     """The first step without noise again; null for noise to the end of the run."""
     distribution: Literal["normal", "uniform"] = "normal"
-    """Whether the noise is normal or, in dialect timm, uniform; std then has no effect."""
+    """Distribution of the noise: normal or, in dialect timm, uniform, for which std has no
+    effect."""
 
     @model_validator(mode="after")
     def _draws_end(self) -> Self:
         if self.distribution == "uniform" and self.dialect != "timm":
             rule = f"distribution must be normal in dialect {self.dialect}, got uniform"
             reject(["distribution"], rule, self.distribution)
-        # Drawn again until it is small enough: with less, nearly every number is too large.
+        # timm draws until the noise is small enough; with a lower limit, nearly every draw fails.
         if self.dialect == "timm" and not max(self.std / 100, 1e-300) <= self.limit:
             reject(
                 ["limit"],
@@ -90,7 +91,7 @@ class Noise(Modifier, Dialectal):
         return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if noise begins after 0 steps, which null says, or ends before."""
+        """Also yield a problem if *begin* comes to 0 steps, or if *end* is not after *begin*."""
         yield from super().problems_in(run)
         yield from at_least_a_step("begin", self.begin, run)
         begin = 0 if self.begin is None else self.moment(self.begin, run)
@@ -125,7 +126,7 @@ class Noise(Modifier, Dialectal):
 
 class PlateauNoise(Spec):
     """
-    The noise of timm's PlateauLRScheduler: as `Noise` in dialect timm, with t in epochs.
+    The noise in timm's PlateauLRScheduler: as `Noise` in dialect timm, with t in epochs.
 
     References:
         timm 1.0.31 noise_range_t (begin and end), noise_std, noise_pct (limit), noise_seed.
@@ -134,15 +135,15 @@ class PlateauNoise(Spec):
     std: float = Field(1.0, ge=0, le=10)
     """The standard deviation of the noise, relative to lr."""
     limit: float = Field(0.67, gt=0, le=1)
-    """The bound of the noise, relative to lr, at least a hundredth of std."""
+    """The bound on the noise, relative to lr; at least a hundredth of std."""
     seed: int = Field(42, ge=0, lt=2**63)
     """The seed of the noise."""
     begin: int | None = Field(None, ge=1, le=MAX_STEPS)
-    """The first epoch with noise; null for the first."""
+    """The first epoch with noise; null for the first epoch of the run."""
     end: int | None = Field(None, ge=1, le=MAX_STEPS)
     """The first epoch without noise again; null for noise to the end of the run."""
     distribution: Literal["normal", "uniform"] = "normal"
-    """Whether the noise is normal or uniform; std then has no effect."""
+    """Distribution of the noise: normal or uniform, for which std has no effect."""
 
     @model_validator(mode="after")
     def _draws_end(self) -> Self:
@@ -152,7 +153,7 @@ class PlateauNoise(Spec):
         return self
 
     def on(self, curve: Curve, *, first: int) -> Curve:
-        """Return *curve* with the noise, from the epoch *first* on at the earliest."""
+        """Return *curve* with the noise, which begins at the epoch *first* or later."""
         return timm_noise(
             curve,
             std=self.std if self.distribution == "normal" else None,
@@ -179,12 +180,12 @@ def noise(
 def timm_noise(
     curve: Curve, *, std: float | None, limit: float, seed: int, begin: float, end: float
 ) -> Curve:
-    """Return *curve* with timm's noise from *begin* to *end*; an *std* of None is uniform noise."""
+    """Return *curve* with timm's noise from *begin* to *end*; *std* is None for uniform noise."""
 
     def f(t: Array) -> Array:
         lr = np.array(curve(t), np.float64)
         noisy = (t >= begin) & (t < end)
-        # Once per step: a curve of epochs has each of them many times.
+        # Drawn once per distinct t: a curve over epochs gets each epoch many times.
         steps, at = np.unique(t[noisy].astype(np.uint64), return_inverse=True)
         seeds = steps + np.uint64(seed)
         if std is None:

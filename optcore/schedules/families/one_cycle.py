@@ -29,7 +29,7 @@ class OneCycle(Dialectal):
         two phases:    s at t = 0,  lr at p * n - 1,  e at n - 1
         three phases:  s at t = 0,  lr at p * n - 1,  s at 2 * p * n - 2,  e at n - 1
 
-    Within a phase from a to b, of which the fraction x (0..1) is over::
+    Within a phase from a to b, writing x for the completed fraction (0..1) of the phase::
 
         cosine:  f(t) = b + (a - b) * (1 + cos(pi * x)) / 2
         linear:  f(t) = a + (b - a) * x
@@ -38,11 +38,11 @@ class OneCycle(Dialectal):
     which may make lr negative, and fail at the step after that; in their dialects a run of more
     than n + 1 steps is an error.
 
-    In optax, phases end at whole steps: at int(p * n), int(q * n) (q for *pct_final*, with three
-    phases) and n. If the first is 0, the cycle starts at its peak.
+    In optax, phases end at whole steps: at int(p * n), at int(q * n) if there are three phases
+    (q is *pct_final*), and at n. If int(p * n) is 0, the cycle starts at its peak.
 
-    Momentum can follow the same curve upside down: with 0.95 for *start* and *end*, and 0.85 as the
-    momentum of the optimizer.
+    Momentum can follow the same curve upside down: use 0.95 for *start* and *end*, and 0.85 as the
+    optimizer's momentum.
 
     References:
         Smith and Topin, Super-Convergence, 2018. https://arxiv.org/abs/1708.07120
@@ -64,8 +64,8 @@ class OneCycle(Dialectal):
     length: Duration | None = None
     """The length of the cycle; null for the whole run."""
     pct_start: float = Field(0.3, ge=0, le=1)
-    """The fraction of the cycle in which lr rises; below 0.5 with three phases. Where that is less
-    than a step, as with 0, lr is already falling at the first update."""
+    """The fraction of the cycle in which lr rises; below 0.5 with three phases. If the rise takes
+    less than a step, as with 0, lr is already falling at the first update."""
     div_factor: float = Field(25.0, gt=0)
     """The ratio of lr to the first value."""
     start: Rate | None = None
@@ -78,10 +78,9 @@ class OneCycle(Dialectal):
     """The shape of each phase."""
     three_phase: bool = False
     """Whether lr falls in two phases: to its first value, in as many steps as the rise takes, and
-    then to its last value. In optax, the first of them ends at pct_final."""
+    then to its last value. In optax, the first of these two phases ends at pct_final."""
     pct_final: float | None = by_dialect(None, optax=0.85, gt=0, le=1)
-    """The fraction of the cycle in which the first two of three phases end; in dialect optax
-    alone."""
+    """The fraction of the cycle that the first two of three phases take; only in dialect optax."""
     past_end: Literal["hold", "go_on"] = by_dialect(
         "hold", torch="go_on", paddle="go_on", paddleocr="go_on"
     )
@@ -152,7 +151,7 @@ class OneCycle(Dialectal):
                 f"got {self.pct_start}",
                 self.pct_start,
             )
-        # After a rise that takes all of the cycle no phase continues.
+        # After a rise that takes the whole cycle, there is no last phase that continues.
         longest = self.offset(run) + length + (self.pct_start < 1)
         if self.past_end == "go_on" and run.total_steps > longest:
             got = "all of it" if self.length is None else run.in_words(self.length)
@@ -191,7 +190,7 @@ class OneCycle(Dialectal):
         )
 
     def _products(self, lr: float, start: float, length: int) -> Curve:
-        """Return the curve as optax has it: a product of factors at whole steps."""
+        """Return the curve as optax computes it: a product of factors at whole steps."""
         end = start / self.final_div_factor if self.end is None else self.end
         factors = {int(self.pct_start * length): lr / start}
         if self.three_phase and self.pct_final is not None:

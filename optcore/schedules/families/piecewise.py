@@ -26,7 +26,7 @@ from optcore.spec.errors import reject
 from optcore.spec.limits import MAX_ENTRIES
 
 REPEATING = frozenset({"paddle", "paddleocr", "keras", "tf1"})
-"""Dialects that accept equal boundaries, and Paddle's also a boundary at the first step."""
+"""Dialects that accept equal boundaries; Paddle's dialects also accept one at the first step."""
 
 
 class Constant(Dialectal):
@@ -77,7 +77,7 @@ class Constant(Dialectal):
             yield "schedule.warmup.length: lr never leaves start, since length is 0 steps"
 
     def without_rise(self, lr: float, run: RunLength) -> Curve:
-        """Return the schedule with a warmup of 0 steps, which never gets to its peak in optax."""
+        """Return the schedule with a warmup of 0 steps; in optax, lr then stays at its start."""
         if self.dialect != "optax" or self.warmup is None:
             return super().without_rise(lr, run)
         fraction = self.warmup.start_fraction
@@ -93,18 +93,18 @@ class Constant(Dialectal):
 
 class Piecewise(Dialectal):
     """
-    Given values between given boundaries; the optimizer's own lr is not used.
+    A given value of lr between given boundaries; the optimizer's own lr is not used.
 
     ::
 
         at_boundary new:  f(t) = values[number of boundaries <= t]
         at_boundary old:  f(t) = values[number of boundaries <  t]
 
-    At the boundary itself the new value applies in Paddle, MindSpore, optax and torch. In TF1 and
-    Keras the old value still applies there, and lr changes one step later.
+    At the boundary itself, the new value applies in Paddle, MindSpore, optax and torch; the old
+    value still applies in TF1 and Keras, where lr changes one step later.
 
-    Between equal boundaries a value is never used, nor is the first one before a boundary at the
-    first step; Paddle, TF1 and Keras accept both, and so do their dialects.
+    A value between two equal boundaries is never used, and neither is the first value if the first
+    boundary is at the first step; the dialects of Paddle, TF1 and Keras accept such boundaries.
 
     With *interpolation*, lr moves from values[i] at one boundary (or at t = 0) to values[i + 1] at
     the next, along a line or half a cosine wave, and is constant after the last boundary.
@@ -133,7 +133,7 @@ class Piecewise(Dialectal):
     boundaries: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
     """The steps at which the value changes, in increasing order."""
     values: list[Rate] = Field(min_length=2, max_length=MAX_ENTRIES + 1)
-    """The lr before, between and after the boundaries: one entry more than boundaries."""
+    """The lr before, between and after the boundaries, with one entry more than boundaries."""
     at_boundary: Literal["new", "old"] = by_dialect("new", keras="old", tf1="old")
     """Which value applies at the boundary itself."""
     interpolation: Literal["none", "linear", "cosine"] = "none"
@@ -202,7 +202,7 @@ class Piecewise(Dialectal):
         yield from unreached(self, "boundaries", self.boundaries, run)
 
     def peak(self, lr: float) -> float | None:
-        """Return the value that a warmup rises to in dialect optax: the first one."""
+        """Return the value that a warmup rises to in dialect optax: the first of *values*."""
         return self.values[0]
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -246,7 +246,7 @@ def constant(
 
 
 def recursive_constant(*, lr: float, factor: float, length: float | None) -> Curve:
-    """Return lr * factor before *length*, and that product / factor from then on, in float32."""
+    """Return lr * factor before *length* and (lr * factor) / factor after it, in float32."""
     low = np.float32(lr) * np.float32(factor)
     # A factor of 0 would divide 0 by 0 at length; lr stays at 0.
     if length is None or factor == 0:
@@ -301,7 +301,7 @@ def interpolated(
         # Both in optax's order of operations.
         if shape == "linear":
             return np.asarray((b - a) * x + a)
-        # In one period: the cosine of float32 numbers is exact only up to 1,000.
+        # Limited to one period: the cosine of float32 numbers is exact only up to 1,000.
         wave = part_of.cos(pi * np.minimum(x, one))
         return np.asarray(b + (a - b) * half * (wave + one))
 

@@ -1,4 +1,4 @@
-"""lr that falls when a metric stops improving."""
+"""Plateau: lr is lowered when a metric stops improving."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ class Plateau(MetricDriven, Dialectal):
     """
     lr is multiplied by *factor* when the metric has stopped improving.
 
-    After each observation, writing bad for the number of observations in a row that were not better
-    than the best value by *threshold*::
+    After each observation, writing bad for the number of consecutive observations that were not
+    better than the best value by *threshold*::
 
         bad > patience:  lr = max(lr * factor, min_lr),  bad = 0,  and *cooldown* begins
 
     In mode min, a value m is better than the best value if m < best * (1 - threshold) with
     threshold_mode rel, or m < best - threshold with abs. In mode max the conditions are
-    m > best * (1 + threshold) and m > best + threshold. *threshold_abs* is added to either limit.
+    m > best * (1 + threshold) and m > best + threshold. *threshold_abs* moves each limit further.
     During the cooldown, torch counts no bad observations but updates the best value; Paddle ignores
     all observations. In dialect optax, lr is reduced one observation earlier, when bad = patience.
 
-    In dialect timm lr changes once per epoch, in a warmup too; the observations of the epochs of
-    the warmup are ignored (one per epoch), and *noise* changes the lr of an epoch, not the lr that
-    is reduced.
+    In dialect timm, lr changes only once per epoch, even in a warmup. One observation per epoch of
+    the warmup is ignored, and *noise* changes the lr of an epoch, but not the lr that is reduced.
 
     References:
         torch 2.13 ReduceLROnPlateau; Paddle 3.3.1 ReduceOnPlateau; transformers 5.24
@@ -64,9 +63,10 @@ class Plateau(MetricDriven, Dialectal):
     threshold_mode: Literal["rel", "abs"] = "rel"
     """Whether threshold is relative to the best value (rel) or absolute (abs)."""
     threshold_abs: float = Field(0.0, ge=0)
-    """How much better, in absolute terms, an observation must be besides threshold."""
+    """How much better, in absolute terms, an observation must be in addition to threshold."""
     mean_of: int = Field(1, ge=1, le=10_000)
-    """The number of observations whose mean counts as one; the next mean has other ones."""
+    """The number of successive observations that are replaced by their mean, which counts as one
+    observation."""
     eps: float = by_dialect(1e-8, optax=0.0, ge=0)
     """The smallest change of lr: changes that are not larger than this are not made."""
     min_lr: Rate = 0.0
@@ -74,7 +74,7 @@ class Plateau(MetricDriven, Dialectal):
     in_cooldown: Literal["remember", "ignore"] = by_dialect("remember", paddle="ignore")
     """Whether observations during the cooldown update the best value (remember) or not (ignore)."""
     noise: PlateauNoise | None = None
-    """Noise in dialect timm; null for none."""
+    """Random noise on lr, in dialect timm only; null for no noise."""
 
     @model_validator(mode="after")
     def _noise_is_of_timm(self) -> Self:
@@ -99,15 +99,16 @@ class Plateau(MetricDriven, Dialectal):
         return TimmPlateauLr(self, lr, ignored=math.floor(self._warmup_epochs(run)))
 
     def curve(self, lr: float, run: RunLength) -> Curve:
-        """Return the planned lr: what is known before the run."""
+        """Return the planned lr, without the changes by the metric."""
         return self.following(self.state(lr, run), run)
 
     def following(self, state: MetricDrivenLr, run: RunLength) -> Curve:
-        """Return the schedule, with its warmup, as a function of t and of *state* as it is then."""
+        """Return the schedule, with its warmup, as a function of t that reads lr from *state*."""
         if self.dialect != "timm":
             return super().following(state, run)
         n = run.steps_per_epoch
-        # A metric may change state.lr in the rise only after it: the rise is to the first lr.
+        # The rise always goes to the first lr: a change of state.lr by the metric during the rise
+        # takes effect only after it.
         curve = self.behind_warmup(lambda t: np.full_like(t, state.lr), run, end=state.first_lr)
 
         def of_epoch(epoch: Array) -> Array:
@@ -131,14 +132,14 @@ class PlateauLr(MetricDrivenLr):
     cooling: int
 
     def restart(self) -> None:
-        """Forget all observations; leave lr as it is."""
+        """Forget all observations; lr does not change."""
         super().restart()
         self.mean, self.seen = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that a resumed run needs, as JSON."""
         state = super().state_dict()
-        # Only where there is a mean: earlier releases wrote states without one.
+        # Only if means are taken: earlier releases wrote states without these fields.
         if self.spec.mean_of == 1:
             return state
         return {**state, "mean": plain(self.mean), "seen": self.seen}
@@ -149,7 +150,7 @@ class PlateauLr(MetricDrivenLr):
         self.mean, self.seen = float(state.get("mean", 0.0)), int(state.get("seen", 0))
 
     def observe(self, value: float) -> None:
-        """Record the next *value* of the metric; lower lr if too many values were not better."""
+        """Record the next *value* of the metric; lower lr if too many values in a row were bad."""
         number = self.spec.numbers
         # A running mean, as in optax.
         mean = (number(self.seen) * number(self.mean) + number(value)) / number(self.seen + 1)
@@ -216,7 +217,7 @@ class TimmPlateauLr(PlateauLr):
         self.ignored = ignored
 
     def observe(self, value: float) -> None:
-        """Record the next *value* of the metric, or only that there was one in the warmup."""
+        """Record the next *value* of the metric; in the warmup, only count the observation."""
         if self.skipped < self.ignored:
             self.skipped += 1
         else:

@@ -1,4 +1,4 @@
-"""Polynomial decay: lr falls to its end value by a power of the time that is left."""
+"""Polynomial decay: lr falls to its end value as a power of the remaining time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from optcore.spec.errors import reject
 
 class Polynomial(Fall):
     """
-    A fall from lr to *end* by a power of the time that is left; lr then stays at *end*.
+    A fall from lr to *end* as a power of the remaining time; lr then stays at *end*.
 
     Writing e for *end*, or for lr * *end_fraction* if that is given::
 
         f(t) = e + (lr - e) * (1 - min(t, length) / length) ** power
         cycle: f(t) = e + (lr - e) * (1 - t / (k * length)) ** power, k = max(1, ceil(t / length))
 
-    With *k_decay* d, t ** d / length ** d stands for t / length. With *cycle*, lr is at its end at
+    With *k_decay* d, t / length becomes t ** d / length ** d. With *cycle*, lr is at its end at
     t = k * length and restarts one step later. The fall begins at the step *begin*; before it, lr
     is constant.
 
@@ -72,8 +72,8 @@ class Polynomial(Fall):
     """Whether lr restarts after each length, from a lower value and more slowly each time,
     instead of staying at its end."""
     k_decay: float = Field(1.0, gt=0, le=1000)
-    """The exponent of the part of length that is over: above 1 lr falls later, below 1 earlier. In
-    dialects plain and timm."""
+    """The exponent of t / length: above 1, lr falls later, below 1, earlier. Only in dialects plain
+    and timm."""
 
     @model_validator(mode="after")
     def _k_decay_exists(self) -> Self:
@@ -91,7 +91,7 @@ class Polynomial(Fall):
         return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem for a run in which transformers divides by 0."""
+        """Also yield a problem if transformers would divide by 0 in the run."""
         yield from super().problems_in(run)
         length = self.own_length(run)
         if self.dialect != "transformers" or not self._warmup_fills(run):

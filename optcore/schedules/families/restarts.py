@@ -20,8 +20,8 @@ class CosineRestarts(Annealing, Dialectal):
     """
     Cosines in sequence: cycle i takes length * t_mul ** i steps, and m_mul ** i scales its height.
 
-    Writing i for the number of completed cycles, x for the fraction (0..1) of the current cycle
-    that is over, and e for *end*, or for lr * *end_fraction* if that is given::
+    Writing i for the number of completed cycles, x for the completed fraction (0..1) of the current
+    cycle, and e for *end*, or for lr * *end_fraction* if that is given::
 
         f(t) = e + (lr - e) * m_mul ** i * (1 + cos(pi * x)) / 2
 
@@ -130,7 +130,7 @@ class CyclicalCosine(Annealing, Dialectal):
 
         f(t) = e + (lr - e) * (1 + cos(pi * (t mod length) / length)) / 2
 
-    PaddleOCR rounds the length to whole steps, and so does its dialect.
+    In dialect paddleocr, the length is rounded to whole steps, as in PaddleOCR.
 
     References:
         PaddleOCR CyclicalCosine (length is its cycle, in epochs; T_max is not used).
@@ -169,7 +169,7 @@ def cosine_restarts(
     """
     Return f(t) = end + (lr - end) * m_mul ** i * (1 + cos(pi * x)) / 2.
 
-    i is the number of completed cycles, and x the fraction of the current cycle that is over. If
+    i is the number of completed cycles, and x the completed fraction of the current cycle. If
     *end_fraction* is given, end is lr * end_fraction. In float32, end_fraction is rounded before
     1 - end_fraction is computed, as in TF; in all other schedules only the difference is rounded.
     """
@@ -201,8 +201,8 @@ def numbered_cycles(
     """
     Return *num_cycles* equal cosines over *length* steps, and the end value from then on.
 
-    With *ratio_first*, t is divided by length before it is multiplied, as in transformers: a
-    restart may be a step late by its rounding.
+    With *ratio_first*, t is divided by length before it is multiplied, as in transformers; the
+    rounding of the quotient may delay a restart by a step.
     """
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
@@ -227,7 +227,7 @@ def cycle_of(
     """
     Return, at each *t*, the cycle's number, the time since the cycle began, and its length.
 
-    Time and length are in steps or, where TF computes so, in multiples of *length*.
+    Time and length are in steps, or in multiples of *length* where TF computes with multiples.
     """
     n, one, grow = numbers(length), numbers(1), numbers(t_mul)
     if t_mul == 1 and edges == "exact":
@@ -261,7 +261,7 @@ def _tabled_cycle(
     spans = [float(length)]
     starts = [0.0]
     longest = float(t.max(initial=0.0))
-    # Always the beginning of the same table, so that no value depends on the largest t.
+    # A larger t only makes the same table longer, so that no value depends on the largest t.
     while starts[-1] + spans[-1] <= longest:
         starts.append(starts[-1] + spans[-1])
         # By a power, not from the previous span, whose rounding error would grow.

@@ -35,12 +35,12 @@ class MetricDriven(ScheduleSpec):
     """Whether lower (min) or higher (max) values are better. If left out, min for a loss and max
     for an accuracy."""
     patience: int = Field(10, ge=0, le=MAX_COUNT)
-    """How many observations in a row may show no improvement before the next such observation
-    lowers lr. greedy also counts observations with an improvement in this way, to raise lr."""
+    """How many observations in a row may show no improvement: the next such observation lowers lr.
+    greedy raises lr after more than this many improvements in a row."""
     cooldown: int = Field(0, ge=0, le=MAX_COUNT)
     """The length of the cooldown after a reduction of lr, in observations."""
     eps: float = Field(1e-8, ge=0)
-    """The smallest change of lr: changes that are not larger than this are not made."""
+    """Changes of lr that are not larger than this are not made."""
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield a warning that the lr of the run may differ from the planned lr."""
@@ -55,16 +55,16 @@ class MetricDriven(ScheduleSpec):
         """Return the state before the first observation, when the learning rate is *lr*."""
 
     def following(self, state: MetricDrivenLr, run: RunLength) -> Curve:
-        """Return the schedule, with its warmup, as a function of t and of *state* as it is then."""
+        """Return the schedule, with its warmup, as a function of t that reads lr from *state*."""
         return self.behind_warmup(lambda t: np.full_like(t, state.lr), run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return lambda t: np.full_like(t, lr)  # all that is known of lr before the run
+        return lambda t: np.full_like(t, lr)  # the planned lr, before any observation
 
 
 class MetricDrivenLr(ABC):
     """
-    The state of a metric-driven schedule: its learning rate, and what it must remember.
+    The state of a metric-driven schedule: the learning rate, and the record of observations.
 
     Attributes:
         spec: the schedule whose state this is.
@@ -72,7 +72,7 @@ class MetricDrivenLr(ABC):
     """
 
     COUNTERS: tuple[str, ...]
-    """The names of the integer attributes that belong to the state, besides lr and best."""
+    """The names of the integer attributes in the state, in addition to lr and best."""
 
     def __init__(self, spec: MetricDriven, lr: float) -> None:
         self.spec = spec
@@ -82,7 +82,7 @@ class MetricDrivenLr(ABC):
         self.restart()
 
     def restart(self) -> None:
-        """Forget all observations; leave lr as it is."""
+        """Forget all observations; lr does not change."""
         self.best = math.inf if self.spec.mode == "min" else -math.inf
         for name in self.COUNTERS:
             setattr(self, name, 0)
@@ -119,9 +119,9 @@ class MetricDrivenLr(ABC):
 
         Args:
             value: the observation.
-            threshold: how much better it must be.
+            threshold: how much better *value* must be.
             mode: whether *threshold* is relative to the best value (rel) or absolute (abs).
-            more: how much better it must be besides, in absolute terms.
+            more: how much better, in absolute terms, *value* must be in addition to *threshold*.
         """
         number = self.spec.numbers
         best, up = number(self.best), self.spec.mode == "max"
@@ -137,7 +137,7 @@ class MetricDrivenLr(ABC):
 
 
 def plain(value: float) -> float | str:
-    """Return *value* for JSON, with NaN or an infinity as a string."""
+    """Return *value* as JSON can represent it: NaN and infinities become strings."""
     if math.isfinite(value):
         return value
     # float() in load_state_dict reads all three strings.

@@ -27,8 +27,8 @@ class Step(Dialectal):
 
         f(t) = lr * gamma ** floor(t / every)
 
-    timm computes t // every of Python's floats, which is one less than t / every where a product
-    such as 5 * 2.6 is a little above 13, and so does its dialect.
+    Dialect timm computes t // every with Python's floats, as timm does, which may be one less than
+    floor(t / every): 13 // 2.6 is 4, although 13 / 2.6 is 5.
 
     References:
         torch 2.13 StepLR; Paddle 3.3.1 StepDecay; PaddleOCR Step; timm 1.0.31 StepLRScheduler.
@@ -78,7 +78,7 @@ class MultiStep(Dialectal):
         f(t)       = lr * gamma ** (number of milestones <= t)
         timm: f(t) = lr * gamma ** (number of milestones <= t + 1)
 
-    A milestone given twice counts twice. timm is one step early on purpose, and so is its dialect.
+    A milestone given twice counts twice. timm is one step early on purpose, so dialect timm is too.
 
     References:
         torch 2.13 MultiStepLR; Paddle 3.3.1 MultiStepDecay; PaddleOCR MultiStepDecay; timm 1.0.31
@@ -164,7 +164,7 @@ def recursive_multi_step(*, lr: float, milestones: Sequence[float], gamma: float
     steps = np.ceil(np.asarray(milestones, np.float64)).astype(np.int64)
     at, counts = np.unique(steps, return_counts=True)
     powers = {int(t): gamma ** int(n) for t, n in zip(at, counts, strict=True)}
-    # A scheduler calls step() when it is made: a milestone at 0 changes the first lr.
+    # A scheduler's constructor calls step(): a milestone at 0 changes the first lr.
     first = float(np.float32(lr) * np.float32(powers.pop(0, 1.0)))
     # After the last milestone the search finds infinity, which no t equals.
     edges = np.asarray([*powers, math.inf])

@@ -1,4 +1,4 @@
-"""A hyperbolic tangent from lr down to an end."""
+"""Tanh: a hyperbolic tangent from lr down to an end value."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def tanh(
 
     def f(t: Array) -> Array:
         x = t / length
-        # At x = 1, (1 - tanh(upper)) / 2 of the fall is left, 0.25 % by default; timm drops it.
+        # At x = 1 a part of (1 - tanh(upper)) / 2 of the fall remains (0.25 % by default), which
+        # timm skips.
         left = (1 - np.tanh(lower * (1 - x) + upper * x)) / 2
         return lr_at(np.where(t < length, left, 0.0))
 

@@ -1,5 +1,5 @@
 """
-Cosine and sine of float32 numbers, which equal those of the C library in every bit.
+Cosine and sine of float32 numbers, equal bit for bit to those of the C library.
 
 At the end of a cosine schedule, lr is proportional to 1 + cos(x) near x = pi, where one bit of the
 cosine is a thousandth of lr. A cosine that is computed in float64 and then rounded differs from the

@@ -1,8 +1,8 @@
 """
 The random numbers of torch's CPU generator, without torch.
 
-timm seeds a generator anew at every step, so that its noise at a step depends on the seed and the
-step alone. Here the generators of many steps are computed side by side.
+timm seeds a generator anew at every step, so that its noise at a step depends only on the seed and
+the step. Here the generators of many steps are computed together.
 
 References:
     Matsumoto and Nishimura, Mersenne Twister, 1998 (MT19937).
@@ -23,21 +23,22 @@ SIZE, SHIFT = 624, 397
 """The number of words in the state, and how far a new word looks ahead."""
 UPPER, LOWER, TWIST = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x9908B0DF)
 PAIRS = (SIZE - SHIFT) // 4
-"""The number of pairs of normal numbers that come from the words of the first state alone."""
+"""The number of pairs of normal numbers for which the words of the first state suffice."""
 
 
 def normal_within(seeds: Seeds, *, std: float, limit: float) -> NDArray[np.float64]:
     """
-    Return, for each seed, the first ``torch.randn(1).item() * std`` whose size is below *limit*.
+    Return, for each seed, the first ``torch.randn(1).item() * std`` that is within *limit* of 0.
 
     Args:
-        seeds: seeds of generators; the lower 32 bits count, as in torch.
+        seeds: seeds of generators; only the lower 32 bits matter, as in torch.
         std: the standard deviation.
-        limit: the bound, at least a hundredth of *std*.
+        limit: the bound on the absolute value, at least a hundredth of *std*.
     """
     found = np.empty(len(seeds), np.float64)
     left = np.arange(len(seeds))
-    # Half are found in the first pair, which needs 401 words of each state; few need many.
+    # Half of the numbers are found in the first pair, which needs 401 words of each state; few
+    # seeds need many pairs.
     for first, last in pairwise((0, 1, 4, PAIRS)):
         state = _seeded(seeds[left], SHIFT + 4 * last)
         columns = np.arange(len(left))
@@ -87,7 +88,7 @@ def _words(state: Words, start: int, count: int, columns: NDArray[np.int64]) -> 
 
 
 def _normal_pair(words: Words) -> NDArray[np.float64]:
-    """Return the two normal numbers that torch makes of four *words*: Box and Muller's, rounded."""
+    """Return the two normal numbers that torch computes from four *words*, by Box and Muller."""
     wide = words.astype(np.uint64)
     u1, u2 = (((wide[i] << np.uint64(32)) | wide[i + 1]) & np.uint64(2**53 - 1) for i in (0, 2))
     radius = np.sqrt(-2.0 * np.log1p(-(u2 * 2.0**-53)))

@@ -28,8 +28,8 @@ class Numbers:
     """
     Arithmetic that rounds as one dialect's framework does.
 
-    In float32, cosine and sine repeat the algorithm of the C library and equal it in every bit. The
-    other functions are computed in float64 and rounded once, which rarely differs in the last bit.
+    In float32, cosine and sine repeat the algorithm of the C library and give the same bits. The
+    other functions are computed in float64 and rounded once; the last bit rarely differs.
 
     Attributes:
         single: whether every result is rounded to float32.

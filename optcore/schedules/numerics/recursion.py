@@ -39,7 +39,7 @@ def products(first: float, factors: Callable[[Single], Single]) -> Curve:
 
 
 def from_table(table: Callable[[int], Single]) -> Curve:
-    """Return f(t) = table(size)[t]; a table too short for t is replaced by one twice as long."""
+    """Return the curve t -> table(size)[t]; a table too short for t is replaced by a longer one."""
     known = np.empty(0, np.float32)
 
     def f(t: Array) -> Array:

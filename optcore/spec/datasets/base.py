@@ -12,12 +12,12 @@ from optcore.spec.networks.base import Shape
 
 
 class DatasetSpec(Spec):
-    """The base of all datasets, with the fields that say how examples are put into batches."""
+    """The base of all datasets, with the fields that define how examples are put into batches."""
 
     kind: str
     """Name of the dataset."""
 
-    # 100 is the batch of Paddle's optimizer comparison, whose network is mnist_cnn.
+    # 100 is the batch size of Paddle's comparison of optimizers, whose network is mnist_cnn.
     batch_size: int = Field(100, ge=1, le=65_536, json_schema_extra={"unit": "examples"})
     """Number of examples per batch; the last batch of an epoch may be smaller."""
     shuffle: bool = True

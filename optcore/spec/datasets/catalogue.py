@@ -1,4 +1,4 @@
-"""The list of all datasets. Add a new dataset here; a module of its name reads it."""
+"""The list of all datasets. Add a new one here, and a module of its name in `data.sources`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from optcore.spec.networks.base import Shape
 
 class Digits(DatasetSpec):
     """
-    Handwritten digits of 8x8 grey pixels in 0..1, which scikit-learn contains: no download.
+    Handwritten digits of 8x8 grey pixels in 0..1, which come with scikit-learn: no download.
 
     The first 1,500 are training examples, the last 297 (by other writers) test examples.
 

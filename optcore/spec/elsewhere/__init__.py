@@ -1,1 +1,1 @@
-"""Names in other libraries: what people type, and our words for it. Only errors read this."""
+"""Names from other libraries, with the names that optserve has instead, for error messages."""

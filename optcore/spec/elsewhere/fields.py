@@ -1,9 +1,9 @@
 """
-Arguments of other libraries, and our fields.
+Arguments from other libraries, and our fields.
 
-An argument may have several answers, since a name means several things: ``alpha`` is the mean's
-share in torch's RMSprop and the end in Keras's cosine. The first answer that the spec in question
-has is given; a path is given where nothing before it fits. So the order of the lines counts.
+An argument may stand for several fields: ``alpha`` is a share of the mean in torch's RMSprop, and
+the end of the curve in Keras's cosine. An error message suggests the first of them that the spec
+has, or else the first that is a path. So the order of the lines matters.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ FIELDS: Mapping[str, Answers] = table(
     training.checkpoint_every: save_steps
     """
 )
-"""Maps an argument to our field."""
+"""Maps an argument from another library to our fields for it."""
 
 BY_KIND: Mapping[str, Mapping[str, str]] = {
     "one_cycle": {"maxlr": "optimizer.lr", "baselr": "start", "minlr": "end"},
@@ -203,4 +203,4 @@ BY_KIND: Mapping[str, Mapping[str, str]] = {
     "Lookahead": {"k": "every", "steps": "every"},
     "DynamicLossScale": {"scale": "start"},
 }
-"""Maps a kind, or a class without a kind, to arguments that mean something else there."""
+"""Maps a kind (or the class of a spec without a kind) to argument -> our field in that spec."""

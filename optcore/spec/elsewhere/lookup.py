@@ -1,4 +1,4 @@
-"""Finds our word for a name from another library."""
+"""Find our name for something that has another name in another library."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def our_word(
     given: str, known: Sequence[str], of: str = "", *, paths: bool = True
 ) -> Answer | None:
     """
-    Return our word for *given*, or None if there is none.
+    Return our name for *given*, a name from another library, or None if there is no such name.
 
     Args:
-        given: what was typed: ``T_max``, ``torch.optim.AdamW``.
-        known: the names that are valid where it was typed.
-        of: the kind of the spec in which it was typed, or its class if it has no kind.
-        paths: whether the path of a field elsewhere in the spec of a run is an answer too.
+        given: the name that a client used: ``T_max``, ``torch.optim.AdamW``.
+        known: the names that are valid in its place.
+        of: the kind of the spec that contains the name, or the spec's class if it has no kind.
+        paths: whether the result may be the path of a field in another part of a run's spec.
     """
     name = simplified(given)
     for own in known:

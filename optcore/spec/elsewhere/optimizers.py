@@ -1,4 +1,4 @@
-"""Optimizers of other libraries: the names of their classes and functions, and our kinds."""
+"""Optimizers in other libraries: the names of classes and functions, and our kinds for them."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ OPTIMIZERS: Mapping[str, Answers] = table(
     optimizer.clip: clip_by_global_norm clip_grad_norm_ clip adaptive_grad_clip
     """
 )
-"""Maps a name to our kind of optimizer."""
+"""Maps the name of an optimizer in another library to our kinds for it."""

@@ -1,4 +1,4 @@
-"""Schedules of other libraries: the names of their classes and functions, and our kinds."""
+"""Schedules in other libraries: the names of classes and functions, and our kinds for them."""
 
 from __future__ import annotations
 
@@ -68,4 +68,4 @@ SCHEDULES: Mapping[str, Answers] = table(
         warmup_constant_schedule LinearWarmupLR
     """
 )
-"""Maps a name to our kind of schedule."""
+"""Maps the name of a schedule in another library to our kinds for it."""

@@ -1,4 +1,4 @@
-"""The form of the tables: our word, a colon, and the names that stand for it elsewhere."""
+"""Parse the tables of names: on each line our name, a colon, and its names in other libraries."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 class Answer(NamedTuple):
     """
-    Our word for a name.
+    Our name for something that has another name in another library.
 
     Attributes:
         word: a kind, a field, a value, or the path of a field in the spec of a run.
-        note: what else belongs to it: `` with a warmup``; empty if nothing does.
+        note: what must be added to be equivalent: `` with a warmup``; empty if nothing.
     """
 
     word: str
@@ -20,7 +20,7 @@ class Answer(NamedTuple):
 
     @property
     def is_path(self) -> bool:
-        """Whether the word stands elsewhere in the spec of a run."""
+        """Whether *word* is the path of a field in the spec of a run."""
         return "." in self.word
 
     def __str__(self) -> str:
@@ -28,11 +28,11 @@ class Answer(NamedTuple):
 
 
 Answers = tuple[Answer, ...]
-"""Possible answers: the first that is valid where the name was given is the right one."""
+"""Possible names, in order of preference: the first that is valid in its place is suggested."""
 
 
 def table(text: str) -> Mapping[str, Answers]:
-    """Return name -> answers, from lines ``word note: name name ...``; lines may be continued."""
+    """Return name -> our names for it, from lines ``our_name note: name ...``, which may wrap."""
     found: dict[str, Answers] = {}
     word = note = ""
     for line in text.strip().splitlines():

@@ -1,4 +1,4 @@
-"""Values of other libraries: dialects, precisions, losses, shapes, metrics, and our values."""
+"""Values from other libraries (dialects, precisions, losses, shapes, metrics), and our values."""
 
 from __future__ import annotations
 
@@ -65,4 +65,4 @@ WORDS: Mapping[str, Answers] = table(
     eager: for_loop
     """
 )
-"""Maps a value to our value."""
+"""Maps a value from another library to our values for it."""

@@ -74,7 +74,7 @@ Names = Annotated[
 
 
 class Match(Spec):
-    """Conditions on parameters; a parameter must meet all that are given."""
+    """Conditions on parameters; a parameter matches if it meets all conditions that are given."""
 
     name: Names | None = None
     """Glob for the parameter's name, such as ``"*.bias"``, or a list of globs of which one must
@@ -94,7 +94,7 @@ AnyMatch = Annotated[
 
 class Group(Spec):
     """
-    Parameters, and the hyperparameters of the optimizer that have other values for them.
+    A group of parameters, and the hyperparameters that have other values for this group.
 
     ``{"match": "*.bias", "weight_decay": 0}``
     """
@@ -108,11 +108,11 @@ class Group(Spec):
     """Named rule to use instead of match: no_decay_norm_bias (biases and one-dimensional parameters
     get no weight decay) or layer_decay (lr falls from the last layer to the first)."""
     factor: float = Field(0.75, gt=0, le=1)
-    """For layer_decay: lr of a layer, divided by the lr of the layer after it."""
+    """For layer_decay: the lr of a layer divided by the lr of the next layer."""
     lr_scale: float = Field(1.0, ge=0)
     """Factor that multiplies the learning rate (in Paddle the learning_rate of a group)."""
     schedule: AnySchedule | None = None
-    """Schedule of the group's lr; null for the schedule of the run, from the group's lr."""
+    """Schedule of the group's lr; null to use the run's schedule, starting from the group's lr."""
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Group(Spec):
         return sum(len(names) if isinstance(names, list) else 1 for names in lists if names)
 
     def check(self, base: OptimizerSpec, i: int) -> None:
-        """Refuse fields of this group, number *i* of *base*, that the optimizer does not have."""
+        """Raise an error if a field of this group, group *i* of the optimizer *base*, is wrong."""
         where: list[str | int] = ["groups", i]
         if (self.match is None) == (self.preset is None):
             given = "neither" if self.match is None else "both"
@@ -137,7 +137,8 @@ class Group(Spec):
             if name in base.FORMER_PLACES:
                 reject([*where, name], base.FORMER_PLACES[name](value), value)
             if name in NOT_PER_GROUP:
-                reject([*where, name], f"{name} applies to all groups: set it outside them", name)
+                rule = "applies to all groups: set it in the optimizer, not in a group"
+                reject([*where, name], f"{name} {rule}", name)
             if name not in type(base).model_fields:
                 known = [f for f in type(base).model_fields if f not in NOT_PER_GROUP]
                 known += ["match", "preset", "factor", "lr_scale", "schedule"]
@@ -161,7 +162,7 @@ def as_match(match: str | Match | None) -> Match:
 
 
 def match_text(group: Group) -> str:
-    """Return a short text that describes the match of *group*."""
+    """Return a short text that describes which parameters *group* matches."""
     if isinstance(group.match, Match):
         conditions = group.match.model_dump(exclude_none=True)
         return " and ".join(f"{name} {_listed(value)}" for name, value in conditions.items())
@@ -169,7 +170,7 @@ def match_text(group: Group) -> str:
 
 
 def _listed(value: object) -> str:
-    """Return the text of a name, a number, or the first names in a list."""
+    """Return *value* as text: a name, a number, or the first `MAX_LISTED` names in a list."""
     if not isinstance(value, list) or len(value) <= MAX_LISTED:
         return str(value)
     return f"{value[:MAX_LISTED]} and {len(value) - MAX_LISTED} more"

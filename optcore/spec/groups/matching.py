@@ -1,7 +1,7 @@
 """
 Assign each parameter to the first group that matches it, in one pass over the groups.
 
-A group is compared only with parameters that no earlier group has. Its globs are compiled once.
+A group is compared only with parameters that no earlier group matched. Its globs are compiled once.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Globs:
 
 
 def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
-    """Return the assignment of *parameters* to *groups*: each to the first that matches it."""
+    """Return the assignment of *parameters* to *groups*: each to the first group that matches."""
     left = list(parameters)
     taken: list[Taken] = []
     unused: list[tuple[int, Group]] = []
@@ -119,7 +119,7 @@ def _dealt(parameters: Sequence[Parameter], fits: Fits) -> tuple[list[Parameter]
 
 
 def what_fits(group: Group) -> Fits:
-    """Return a function that tells whether a parameter meets the conditions of *group*."""
+    """Return a function that checks whether a parameter meets the conditions of *group*."""
     conditions = as_match(group.match)
     names, ndim = _several(conditions.name), conditions.ndim
     modules = _several(conditions.module)
@@ -136,7 +136,7 @@ def _several(value: str | list[str] | None) -> list[str] | None:
 
 
 def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield *group*, or the groups that its preset expands to, each with its test of parameters."""
+    """Yield *group*, or the groups its preset expands to, each with the function that matches."""
     if group.preset == "layer_decay":
         yield from _layers(group, parameters)
         return
@@ -154,7 +154,7 @@ def _without_decay(group: Group, match: Match) -> Group:
 
 
 def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield a group per layer, last layer first; a name's part before its last dot is the layer."""
+    """Yield a group per layer, the last layer first; names up to the last dot name the layers."""
     layers: dict[str, list[str]] = {}
     for parameter in parameters:
         layers.setdefault(parameter.name.rpartition(".")[0], []).append(parameter.name)

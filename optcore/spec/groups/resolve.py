@@ -26,13 +26,13 @@ class ResolvedGroup:
     A group of parameters that are updated in the same way.
 
     Attributes:
-        match: description of what matched the parameters, for people.
+        match: description of the condition that matched the parameters, for people.
         names: names of the parameters.
         spec: the optimizer with the hyperparameters of this group; its field groups is ignored.
         lr_scale: factor that multiplies the learning rate.
         schedule: schedule of the group's lr; None for the schedule of the run.
-        normed_with: name of the global norm in which the gradients count: the path of a group in
-            the spec with a norm of its own, or "" for the norm in the clip of the optimizer.
+        normed_with: name of the global norm that includes the gradients of this group: the path of
+            a group in the spec that has its own norm, or "" for the norm in the optimizer's clip.
     """
 
     match: str
@@ -66,9 +66,8 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     resolved = [_resolved(spec, taken) for taken in matched.taken]
     if matched.rest:
         resolved.append(_rest(spec, matched.rest))
-    # Each group is split, instead of a group being put before them: that group would take
-    # parameters out of the client's groups, and a bias of a slow backbone would learn at full
-    # speed.
+    # Each group is split. One group without decay in front of all others would take parameters out
+    # of the client's groups: a bias in a slow backbone would learn at full speed.
     split = [part for group in resolved for part in _by_decay(group, undecayed)]
     return list(_by_shape(split, parameters))
 
@@ -87,7 +86,7 @@ def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Paramete
 
 
 def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGroup]:
-    """Yield *group* in two groups, without and with weight decay; *undecayed* names the first."""
+    """Yield *group* in two parts: parameters in *undecayed*, without weight decay, and the rest."""
     exempt = [name for name in group.names if name in undecayed]
     others = [name for name in group.names if name not in undecayed]
     if exempt:
@@ -140,7 +139,7 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
 def _by_shape(
     groups: Sequence[ResolvedGroup], parameters: Sequence[Parameter]
 ) -> Iterator[ResolvedGroup]:
-    """Yield *groups*; one of muon or mars becomes two: its matrices, and what AdamW trains."""
+    """Yield *groups*, each muon or mars group split into matrices and parameters for AdamW."""
     shapes = {parameter.name: parameter.shape for parameter in parameters}
     # Groups have the globs of the optimizer unless they have their own.
     excluding: dict[tuple[str, ...], Globs] = {}
@@ -152,7 +151,7 @@ def _by_shape(
             yield group
             continue
         # In the whole model: a group without a matrix, such as biases, is trained by AdamW alone.
-        # (timm trains any model by its muon.)
+        # (timm's muon accepts any model.)
         if group.spec.dialect != "timm" and not any(map(group.spec.takes, shapes.values())):
             found = listed(group.names)
             message = f"muon needs a parameter of two dimensions, got only {found}"

@@ -64,7 +64,7 @@ def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
 
 
 def listed(names: Sequence[str], most: int = MOST_LISTED) -> str:
-    """Return *names* as a message lists them: the first *most* names, and the number of all."""
+    """Return *names* as text: the first *most* names, then the number of all if there are more."""
     text = ", ".join(names[:most])
     return text if len(names) <= most else f"{text}, ... {len(names)} in all"
 

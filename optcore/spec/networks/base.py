@@ -56,7 +56,7 @@ class Parameter:
 
     Attributes:
         name: name within the layer, such as ``weight``.
-        shape: the same as in torch.
+        shape: shape of the tensor, as in torch.
     """
 
     name: str
@@ -75,9 +75,9 @@ class LayerSpec(Spec):
     """Type of the layer."""
 
     # No dot: torch refuses dots, and in a parameter's name the last dot ends the name of the layer.
-    # No digit first: a layer without a name is named by its number.
+    # No digit first: a layer without a name has its number as its name.
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
-    """Name of the layer, with which the names of its parameters begin; null for its number."""
+    """Name of the layer, which begins the names of its parameters; null to use its number."""
 
     @field_validator("name")
     @classmethod

@@ -31,7 +31,7 @@ class ModelSpec(Spec):
 
 class MnistCnn(ModelSpec):
     """
-    The convolutional network of Paddle's optimizer comparison on MNIST.
+    The convolutional network from Paddle's comparison of optimizers on MNIST.
 
     ::
 
@@ -82,7 +82,7 @@ class Mlp(ModelSpec):
 
 
 class Sequential(ModelSpec):
-    """A list of layers written by the client; the last gives the outputs that the loss accepts."""
+    """A list of layers written by the client; the loss must accept the last layer's outputs."""
 
     kind: Literal["sequential"]
     layers: list[AnyLayer] = Field(min_length=1, max_length=200)

@@ -12,7 +12,7 @@ from optcore.spec.networks.layers import AnyLayer
 @dataclass(frozen=True)
 class LayerSummary:
     """
-    A summary of one layer, which the response to a request for validation contains.
+    A summary of one layer, which a client gets when it validates a spec.
 
     Attributes:
         name: name of the layer, or its number.

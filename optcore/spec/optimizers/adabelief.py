@@ -1,4 +1,4 @@
-"""Optimizers that divide by how far a gradient is from its mean: AdaBelief and ACProp."""
+"""Optimizers that divide by the spread of gradients around their mean: AdaBelief and ACProp."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optcore.spec.optimizers.adam import AdamSpec
 
 class AdaBelief(AdamSpec):
     """
-    Adam whose steps are large where the gradient is as its mean predicts.
+    Adam whose steps are large where the gradient is close to its running mean.
 
     ::
 
@@ -23,8 +23,9 @@ class AdaBelief(AdamSpec):
             beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1 ** t)    nesterov
         p = p - lr * n / (sqrt(s / (1 - beta2 ** t)) + eps)
 
-    In timm eps is also eps_root. There, with rectify, the step is that of radam, with s in place of
-    v: while s is not reliable, p = p - lr * n (not at all if degenerated_to_sgd is false).
+    In timm eps is also used as eps_root. With rectify (timm), the step is that of radam, with s in
+    place of v: while s is not yet reliable, p = p - lr * n, or p does not change if
+    degenerated_to_sgd is false.
 
     References:
         Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients,
@@ -42,15 +43,16 @@ class AdaBelief(AdamSpec):
     eps: float = Field(1e-16, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 1e-16}, ge=0)
-    """Added to s in every update; it stays in s."""
+    """Added to s in every update, so that it accumulates in s."""
     nesterov: bool = per_dialect({"optax": False})
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
     amsgrad: bool = per_dialect({"timm": False})
     """Whether to divide by the largest s so far, except in a rectified step."""
     rectify: bool = per_dialect({"timm": False})
-    """Whether the first steps are not divided, and the next are smaller, as in radam."""
+    """Whether the first steps are not divided by the root of s, and the next steps are reduced, as
+    in radam."""
     degenerated_to_sgd: bool = per_dialect({"timm": True})
-    """Whether there are steps, which are not divided, before s is reliable."""
+    """With rectify: whether p changes, by steps without division, before s is reliable."""
     decoupled_weight_decay: bool = per_dialect({"optax": False, "timm": True})
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the
     gradient as weight_decay * p."""
@@ -98,7 +100,7 @@ class AcProp(AdamSpec):
     eps: float = Field(1e-16, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = Field(1e-16, ge=0)
-    """Added to s in every update; it stays in s."""
+    """Added to s in every update, so that it accumulates in s."""
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 

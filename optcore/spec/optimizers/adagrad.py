@@ -27,8 +27,8 @@ class Adagrad(OptimizerSpec):
         https://jmlr.org/papers/v12/duchi11a.html
         torch.optim.Adagrad, paddle.optimizer.Adagrad, mindspore.nn.Adagrad,
         keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer, optax.adagrad. The kernels of
-        MindSpore and TF1 have no eps: it is 0 there. timm's adagrad is torch's, with another eps by
-        default.
+        MindSpore and TF1 have no eps: it is 0 there. timm's adagrad is torch's, with another
+        default eps.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (

@@ -137,14 +137,14 @@ class AdamW(CautiousSpec, AdamSpec):
         p = Adam's step, without weight decay in g
 
     With nesterov this is timm's nadamw, which corrects the bias of m as Adam does. The optimizer
-    nadam is another one: there the share of the momentum rises with t.
+    nadam differs: there the share of the momentum rises with t.
 
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
         https://arxiv.org/abs/1711.05101
         torch.optim.AdamW, paddle.optimizer.AdamW, keras.optimizers.AdamW (epsilon hat).
         optax.adamw; optax.adamw(nesterov=True) is nadam here, with decoupled_weight_decay.
-        timm 1.0.31: adamw, adamwlegacy, nadamw; adamc, cadamw, cnadamw and their like.
+        timm 1.0.31: adamw, adamwlegacy, nadamw; adamc, cadamw, cnadamw and similar names.
         MindSpore's AdamWeightDecay is a different optimizer: adam_weight_decay.
     """
 
@@ -249,7 +249,7 @@ class AdamWeightDecay(CautiousSpec, AdamSpec):
 
 class LazyAdam(AdamSpec):
     """
-    Adam that does not change rows without a gradient, nor their moments.
+    Adam that leaves rows without a gradient, and their moments, unchanged.
 
     ::
 

@@ -166,7 +166,7 @@ class RAdam(CautiousSpec, AdamSpec):
     eps_root: float = per_dialect({"optax": 0.0}, ge=0)
     """Keeps the mean square away from 0; it is added under the root."""
     threshold: float = per_dialect({"optax": 5.0}, ge=4)
-    """Least r at which the step is divided by the root mean square."""
+    """Smallest r at which the step is divided by the root mean square."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the rounding of powers and for the place of eps."""

@@ -14,7 +14,7 @@ from optcore.spec.optimizers.cautious import CautiousSpec
 
 class Adan(CautiousSpec, AdamSpec):
     """
-    Adam with Nesterov's momentum, by a mean v of the differences of gradients.
+    Adam with Nesterov's momentum, computed from a mean v of the changes of the gradient.
 
     ::
 
@@ -27,8 +27,8 @@ class Adan(CautiousSpec, AdamSpec):
         p = p - lr * u / (sqrt(n / (1 - beta3 ** t) + eps_root) + eps)
         p = p / (1 + lr * weight_decay)                proximal
 
-    In optax s is 1 - beta2, which is the paper's formula, with 1 - beta for each of its betas. In
-    timm s is beta2, as in the authors' own code. A cautious step masks m, not v.
+    In optax s is 1 - beta2, as in the paper (whose betas are 1 - beta1, 1 - beta2 and 1 - beta3
+    here). In timm s is beta2, as in the authors' own code. A cautious step masks m, not v.
 
     References:
         Xie et al., Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models,
@@ -47,7 +47,7 @@ class Adan(CautiousSpec, AdamSpec):
     beta1: float = Field(0.98, ge=0, lt=1)
     """Share of the old mean of the gradient that is kept."""
     beta2: float = Field(0.92, ge=0, lt=1)
-    """Share of the old mean of the differences that is kept."""
+    """Share of the old mean of the changes of the gradient that is kept."""
     beta3: float = Field(0.99, ge=0, lt=1)
     """Share of the old mean square that is kept."""
     eps: float = Field(1e-8, ge=0)
@@ -72,7 +72,7 @@ class Adan(CautiousSpec, AdamSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the decay is part of the update: it comes after the step."""
+        """Whether the decay is part of the update rule: in a proximal step it comes last."""
         return self.dialect == "timm" and self.proximal
 
     def hyperparameters(self) -> dict[str, float]:
@@ -81,5 +81,5 @@ class Adan(CautiousSpec, AdamSpec):
         return {**numbers, "eps_root": 0.0} if self.dialect == "timm" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the share of the differences, and for a masked step."""
+        """Return the flags for the factor s of the changes, and for a cautious step."""
         return {"beta2_share": self.dialect == "timm", "cautious": self.cautious}

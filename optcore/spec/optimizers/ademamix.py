@@ -66,7 +66,8 @@ class SimplifiedAdEmaMix(AdamSpec):
         v = beta2 * v + (1 - beta2) * g * g
         p = p - lr * (m + alpha * g) / (sqrt(v / (1 - beta2 ** t) + eps_root) + eps)
 
-    m is 1 / (1 - beta1) times as large as a mean, so lr should be as much smaller than for Adam.
+    m is 1 / (1 - beta1) times as large as a mean, so lr should be smaller than for Adam by the same
+    factor.
 
     References:
         Morwani et al., Connections between Schedule-Free Optimizers, AdEMAMix, and Accelerated SGD

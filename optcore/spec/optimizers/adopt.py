@@ -13,7 +13,7 @@ from optcore.spec.optimizers.cautious import CautiousSpec
 
 class Adopt(CautiousSpec, AdamSpec):
     """
-    Adam that divides a gradient by the mean square of those before it, and then takes the mean.
+    Adam that divides a gradient by the root mean square of earlier gradients before averaging it.
 
     ::
 
@@ -23,8 +23,8 @@ class Adopt(CautiousSpec, AdamSpec):
         p = p - lr * m                                 nesterov: beta1 * m + (1 - beta1) * u
         v = beta2 * v + (1 - beta2) * g * g
 
-    The first update only sets v to g * g; in timm it does not decay p either. It converges with any
-    beta2.
+    The first update only sets v to g * g; in timm it does not decay p either. ADOPT converges with
+    any beta2.
 
     References:
         Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,
@@ -56,7 +56,7 @@ class Adopt(CautiousSpec, AdamSpec):
         return self.decoupled_weight_decay and self.dialect == "timm"
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the limit, for looking ahead, and for a masked step."""
+        """Return the flags for the limit c, for looking ahead, and for a cautious step."""
         return {
             "use_clipping": self.use_clipping,
             "nesterov": self.nesterov,

@@ -43,7 +43,7 @@ class Asgd(OptimizerSpec):
     """Number of updates before the averaging starts; until then a equals p."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag in_float32: all dialects have eta and the share of p in a in float32."""
+        """Return the flag in_float32: eta and the weight of p in a are float32 in all dialects."""
         return {"in_float32": True}
 
 
@@ -74,6 +74,6 @@ class Sag(OptimizerSpec):
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
-    # Each is a slot as large as the parameters.
+    # Each batch has a slot as large as the parameters.
     batch_num: int = Field(1, ge=1, le=1000)
     """Number of batches in an epoch."""

@@ -35,9 +35,9 @@ LIKE_TORCH: frozenset[Dialect] = frozenset({"torch", "timm"})
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 """Dialects with Paddle's math: PaddleOCR uses Paddle's optimizers, with other defaults."""
 
-# The release before reads the same records while a service is upgraded.
+# While a service is upgraded, the previous release reads the same records.
 NEWER = frozenset({"corrected_weight_decay", "cautious", "clip_update"})
-"""Fields that release 0.2.0 does not know; they are not dumped where they are false or null."""
+"""Fields that release 0.2.0 does not know; they are not dumped if they are false or null."""
 
 
 class OptimizerSpec(Spec):
@@ -49,7 +49,7 @@ class OptimizerSpec(Spec):
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
     """Dialects that have the optimizer; the first is the default."""
     ELSEWHERE: ClassVar[Mapping[Dialect, str]] = {}
-    """Maps a dialect without the optimizer to what its users should write, for the error."""
+    """Maps a dialect without the optimizer to a hint for its users, at the end of the error."""
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which one of torch's fused kernels computes exactly this rule."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
@@ -57,7 +57,7 @@ class OptimizerSpec(Spec):
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
     """Hyperparameters that Keras takes as Python numbers, in double, even for float32 tensors."""
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset()
-    """Hyperparameters that the rule does not get as a number in dialects that lack them."""
+    """Hyperparameters that are passed to the update rule only in dialects that have them."""
     STATE_BYTES: ClassVar[str] = "8"
     """Text for the documentation: bytes of state per float32 parameter."""
     KEEPS_WEIGHTS: ClassVar[bool] = False
@@ -107,11 +107,11 @@ class OptimizerSpec(Spec):
     """Whether to subtract from each row of a gradient the mean of the row, if the gradient has two
     or more dimensions and the size of the second is a multiple of 16 (MindSpore's condition)."""
     clip: AnyClip | None = None
-    """Limit on the gradient, applied before any regularizer; null for no limit. A group may have a
-    clip of its own, or null; its gradients then do not count in the global norm of the others."""
+    """Limit on the gradient, applied before any regularizer; null for no limit. A group may have
+    its own clip, or null; the global norm of the other gradients then excludes the group."""
     clip_update: UpdateClip | None = None
-    """Limit on the change of the parameters in an update, with lr and decay in it, applied last (in
-    optax, a clip behind the optimizer in a chain); null for no limit."""
+    """Limit on the change of the parameters in an update, including lr and decay, applied last (in
+    optax, a clip after the optimizer in a chain); null for no limit."""
     multi_precision: bool = False
     """Whether to keep float32 copies of bfloat16 and float16 parameters, and float32 slots (the
     optimizer's state)."""
@@ -139,7 +139,7 @@ class OptimizerSpec(Spec):
         return {}
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters that are numbers, by name, as they are in the spec."""
+        """Return the hyperparameters that are numbers, by name, with their values in the spec."""
         return {
             name: getattr(self, name)
             for name in type(self).model_fields
@@ -154,8 +154,8 @@ class OptimizerSpec(Spec):
 
         For float32 tensors (*single_precision*), Paddle, MindSpore and TF1 take all of them as
         float32, and Keras takes all but `BIAS_IN_DOUBLE`. For float64 tensors, Paddle takes those
-        in `FLOAT32_IN` as float32, Keras takes these, lr and weight_decay, and MindSpore and TF1
-        take all but initial_accumulator_value.
+        in `FLOAT32_IN` as float32, Keras takes those and also lr and weight_decay, and MindSpore
+        and TF1 take all but initial_accumulator_value.
         """
         numbers = frozenset(self.hyperparameters())
         always = self.FLOAT32_IN.get(self.dialect, frozenset())
@@ -175,7 +175,7 @@ class OptimizerSpec(Spec):
 
     @property
     def clips_like_torch(self) -> bool:
-        """Whether a clip by the global norm divides by norm + 1e-6, as torch's clip_grad_norm_."""
+        """Whether a clip by global norm divides by norm + 1e-6, as torch's clip_grad_norm_ does."""
         return self.dialect in LIKE_TORCH
 
     @property
@@ -185,7 +185,7 @@ class OptimizerSpec(Spec):
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """
-        Return a copy of this spec without groups, whose fields are replaced by *overrides*.
+        Return a copy of this spec without groups, in which *overrides* replace fields.
 
         A number in *overrides* is constant: the copy has no schedule for that hyperparameter.
         """
@@ -257,7 +257,7 @@ class OptimizerSpec(Spec):
                     None,
                 )
         # For runs in float64 too: the optimizer's spec does not know the precision of its run.
-        # muon's beta2 is a field of the AdamW beside it, which checks it.
+        # muon's beta2 is not a field of muon: the spec of its AdamW checks it.
         for name in self.rounded(single_precision=True) & type(self).model_fields.keys():
             check_rounded(self, name)
         if self.engine == "fused" and not self.has_kernel():
@@ -316,7 +316,7 @@ class OptimizerSpec(Spec):
             name
             for name in self.hyperparameters()
             # A count determines the size of the state (batch_num); an initial value is used once.
-            if name in fields  # muon's beta2 is a field of the AdamW beside it
+            if name in fields  # muon's beta2 is not: it is a field of its AdamW
             and name != "lr"
             and fields[name].annotation is not int
             and not name.startswith("initial_")
@@ -324,7 +324,7 @@ class OptimizerSpec(Spec):
         ]
 
     @model_serializer(mode="wrap")
-    # A return type here would stand in the JSON Schema in place of the fields.
+    # With a return type here, the JSON Schema would describe that type instead of the fields.
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
         # Resolved specs are parsed again, by clones and by the worker, where a field that the
         # dialect lacks is refused.
@@ -333,7 +333,7 @@ class OptimizerSpec(Spec):
             for name, value in handler(self).items()
             if self._exists(name) and not (name in NEWER and value in (False, None))
         }
-        # In an order for people: kind, dialect and engine, the optimizer's own fields, then the
+        # Ordered for readers: kind, dialect and engine, then the optimizer's own fields, then the
         # fields that all optimizers have.
         first = [name for name in ("kind", "dialect", "engine") if name in fields]
         own = [name for name in fields if name not in OptimizerSpec.model_fields]

@@ -1,4 +1,4 @@
-"""The list of all optimizers. Add a new one here, and its update rule in `rules.catalogue`."""
+"""The list of all optimizers. Add a new one here, and its rule in `optimizers.rules.catalogue`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers with momentum, whose steps may be limited to where the gradient agrees with them."""
+"""The base of optimizers that may limit a step to coordinates where the gradient agrees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class CautiousSpec(OptimizerSpec):
     """
     The base of the optimizers whose step may be masked where it disagrees with the gradient.
 
-    Writing u for the step, decay aside::
+    Writing u for the step without the decay::
 
         mask = 1 where u * g > 0, else 0
         p    = p - u * mask / max(mean(mask), 0.001)        the mean over one parameter tensor
@@ -21,11 +21,11 @@ class CautiousSpec(OptimizerSpec):
     """
 
     cautious: bool = False
-    """Whether coordinates in which the step and the gradient have different signs stay where they
-    are, and the others move by as much more as they are fewer: divided by their share of the
-    parameter tensor, which counts as at least 0.001."""
+    """Whether p changes only in the coordinates where the step and the gradient have the same sign.
+    The step is then divided by the share of these coordinates in the parameter tensor, or by 0.001
+    if the share is smaller."""
 
 
 def is_cautious(spec: OptimizerSpec) -> bool:
-    """Return whether *spec* has the field cautious, and it is true."""
+    """Return whether *spec* has the field ``cautious``, and the field is true."""
     return isinstance(spec, CautiousSpec) and spec.cautious

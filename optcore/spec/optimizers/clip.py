@@ -3,7 +3,7 @@ Clipping: limits on the size of gradients, applied before any regularizer in eve
 
 A group of parameters may have a clip of its own, or null for no clip (in Paddle, the grad_clip of a
 group, and ParamAttr(need_clip=False)). A global norm in such a clip is computed over the gradients
-of the group alone, and these do not count in the global norm of the other parameters.
+of the group alone, and the global norm of the other parameters excludes these gradients.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ClipValue(Spec):
 
     @property
     def largest(self) -> float:
-        """The largest absolute value of the two limits."""
+        """The larger absolute value of the two limits."""
         return max(abs(self.max), abs(self.lowest))
 
 
@@ -104,9 +104,9 @@ class ClipAdaptive(Spec):
 
         g = g * min(1, max * max(norm(p), eps) / max(norm(g), 1e-6))     for each unit
 
-    A unit is what makes one output: the norms are taken over all dimensions but the first (torch's
-    layout). In dialect optax, which has flax's layout, they are taken over all but the last. A
-    vector is one unit.
+    A unit is all weights that compute one output: the norms are taken over all dimensions but the
+    first (torch's layout). In dialect optax, which has flax's layout, they are taken over all but
+    the last. A vector is one unit.
 
     References:
         Brock et al., High-Performance Large-Scale Image Recognition Without Normalization, 2021,

@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Cocob(OptimizerSpec):
     """
-    Coin betting: each coordinate stakes a share of what it has won, and there is no learning rate.
+    Coin betting: each coordinate stakes a share of its winnings, and there is no learning rate.
 
     ::
 
@@ -23,7 +23,7 @@ class Cocob(OptimizerSpec):
         S = S - g
         p = x0 + S / (L * max(A + L, alpha * L)) * (L + R)
 
-    Steps do not depend on the scale of the gradients, nor, but for initial_scale, on lr.
+    Steps do not depend on the scale of the gradients or (except through initial_scale) on lr.
 
     References:
         Orabona and Tommasi, Training Deep Networks without Learning Rates Through Coin Betting,
@@ -39,7 +39,7 @@ class Cocob(OptimizerSpec):
     dialect: Dialect = "optax"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = Field(1.0, gt=0)
-    """Factor to the gradient."""
+    """Factor that multiplies the gradient."""
     alpha: float = Field(100.0, gt=0)
     """Limits the first bets to 1 / alpha of the scale L."""
     initial_scale: float = Field(1e-8, gt=0)

@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Fromage(OptimizerSpec):
     """
-    Steps whose size is, for each parameter tensor, the share lr of its norm.
+    Steps whose norm is, for each parameter tensor, lr times the norm of the tensor.
 
     ::
 
@@ -35,4 +35,4 @@ class Fromage(OptimizerSpec):
     lr: float = Field(0.01, gt=0)
     """Learning rate: the size of a step, as a share of the norm of the parameter."""
     min_norm: float = Field(1e-6, ge=0)
-    """Smallest norm: a parameter of zeros moves as one of this norm."""
+    """Lower limit on both norms, so that a parameter of zeros moves too."""

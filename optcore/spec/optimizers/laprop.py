@@ -12,7 +12,7 @@ from optcore.spec.optimizers.cautious import CautiousSpec
 
 class LaProp(CautiousSpec):
     """
-    Momentum of gradients that are divided by their root mean square before they enter it.
+    Momentum of gradients, each of which is first divided by the root mean square.
 
     ::
 
@@ -28,7 +28,8 @@ class LaProp(CautiousSpec):
     References:
         Ziyin, Wang and Ueda, LaProp: Separating Momentum and Adaptivity in Adam, 2020, Algorithm 1.
         https://arxiv.org/abs/2002.04839
-        timm 1.0.31: laprop, lapropc, claprop. Its authors' code does not multiply the decay by lr.
+        timm 1.0.31: laprop, lapropc, claprop. The authors' own code does not multiply the decay by
+        lr.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("timm",)
@@ -49,9 +50,9 @@ class LaProp(CautiousSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Return true: the decay comes after the step, as part of the update."""
+        """Always true: the decay comes after the step, as part of the update rule."""
         return True
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag for a masked step."""
+        """Return the flag for a cautious step."""
         return {"cautious": self.cautious}

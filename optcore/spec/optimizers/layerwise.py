@@ -32,9 +32,9 @@ class Lamb(CautiousSpec, AdamSpec):
     In Paddle and timm r is 1 where weight_decay is 0, unless always_adapt is true. Keras subtracts
     lr * weight_decay * p from p before all of this, instead of adding weight_decay * p to u.
 
-    timm clips gradients to a global norm of 1 by default ("clip": null for no clip). There r is at
-    most 1 with trust_clip (LAMBC), m grows by g instead of (1 - beta1) * g without grad_averaging,
-    and without bias_correction the divisors 1 - beta ** t are 1.
+    timm clips gradients to a global norm of 1 by default ("clip": null for no clip). Three options
+    exist in timm only: with trust_clip (LAMBC), r is at most 1; without grad_averaging, m grows by
+    g instead of (1 - beta1) * g; without bias_correction, the divisors 1 - beta ** t are 1.
 
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
@@ -57,8 +57,8 @@ class Lamb(CautiousSpec, AdamSpec):
     clip: AnyClip | None = Field(
         default_factory=lambda data: TIMM_CLIP if data.get("dialect") == "timm" else None
     )
-    """Limit on the gradient, applied before any regularizer; null for no limit. In timm it is a
-    global norm of 1 (max_grad_norm) unless it is given."""
+    """Limit on the gradient, applied before any regularizer; null for no limit. In timm the default
+    is a global norm of 1 (max_grad_norm)."""
     eps: float = per_dialect(
         {"article": 1e-6, "paddle": 1e-6, "keras": 1e-7, "optax": 1e-6, "timm": 1e-6}, ge=0
     )
@@ -82,7 +82,7 @@ class Lamb(CautiousSpec, AdamSpec):
 
     @property
     def clips_like_torch(self) -> bool:
-        """Return false: timm's own clip of this optimizer adds nothing to the norm."""
+        """Always false: the clip in timm's LAMB adds nothing to the norm."""
         return False
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
@@ -148,7 +148,7 @@ class Lars(OptimizerSpec):
     eps: float = per_dialect({"article": 0.0, "paddle": 0.0, "optax": 0.0, "timm": 1e-8}, ge=0)
     """Keeps the denominator away from 0."""
     adapt: bool = per_dialect({"optax": True})
-    """Whether lr is scaled by the norms; false for the parameters that a group leaves out
+    """Whether lr is scaled by the norms; a group with false exempts its parameters
     (trust_ratio_mask in optax)."""
     always_adapt: bool = per_dialect({"timm": False})
     """Whether the step is scaled even where weight_decay is 0."""

@@ -13,7 +13,7 @@ from optcore.spec.errors import reject, short_repr
 from optcore.spec.optimizers.base import OptimizerSpec
 
 WHAT_IT_TAKES = frozenset({"kind", "dialect", "lr"})
-"""Fields of all optimizers that torch's LBFGS supports."""
+"""Those fields common to all optimizers that torch's LBFGS supports."""
 MOST_ITERATIONS = 1000
 """Largest number of iterations in a step: a run can record and stop only between steps."""
 
@@ -57,7 +57,7 @@ class Lbfgs(OptimizerSpec):
     """Line search that finds the length a of a step; null for a = lr."""
 
     def check_schedule(self, schedule: ScheduleSpec) -> None:
-        """Refuse a *schedule* of the run that changes lr, from inside a validator."""
+        """Raise an error if the run's *schedule* changes lr; called inside a validator."""
         still = isinstance(schedule, Constant) and schedule.factor == 1 and schedule.warmup is None
         if not still:
             reject(

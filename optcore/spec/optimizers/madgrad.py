@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class MadGrad(OptimizerSpec):
     """
-    Dual averaging from the first parameters x0, with momentum towards its iterates z.
+    Dual averaging from the initial parameters x0, with momentum towards the iterates z.
 
     ::
 
@@ -45,5 +45,5 @@ class MadGrad(OptimizerSpec):
     """Keeps the denominator away from 0; it is added to lr as well."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag for a in float32: in optax the root of the count is a float32 number."""
+        """Return the flag for computing a in float32: optax takes the root of t in float32."""
         return {"float32_gain": self.dialect == "optax"}

@@ -24,9 +24,9 @@ SHARED_WITH_ADAMW = (
     "clip",
     "multi_precision",
 )
-"""Fields of mars that also apply to the AdamW of the parameters with one dimension."""
+"""Fields of mars that also apply to the AdamW that trains parameters with one dimension."""
 BETAS_1D = {"beta1_1d": "beta1", "beta2_1d": "beta2"}
-"""Fields of mars that are fields of that AdamW under another name."""
+"""Maps a field of mars to the field of that AdamW for which it gives the value."""
 
 
 class Mars(CautiousSpec):
@@ -35,7 +35,7 @@ class Mars(CautiousSpec):
 
     ::
 
-        c = g + gamma * beta1 / (1 - beta1) * (g - g of the last update)    at the first update g
+        c = g + gamma * beta1 / (1 - beta1) * (g - g of the last update)    first update: c = g
         c = c / max(1, norm(c))
         m = beta1 * m + (1 - beta1) * c
 
@@ -65,17 +65,17 @@ class Mars(CautiousSpec):
     beta1: float = Field(0.9, ge=0, lt=1)
     """Share of the old mean of the corrected gradient that is kept."""
     beta2: float = Field(0.99, ge=0, lt=1)
-    """Share of the old mean of its square that is kept."""
+    """Share of the old mean of the squared corrected gradient that is kept."""
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
     gamma: float = Field(0.025, ge=0)
-    """How much a change of the gradient counts; 0 for no correction."""
+    """Weight of the change of the gradient in the correction; 0 for no correction."""
     mars_type: Literal["adamw", "lion"] = "adamw"
-    """How a step is made of the corrected gradients (u above)."""
+    """How a step is computed from the corrected gradients (u above)."""
     optimize_1d: bool = False
-    """Whether parameters with one dimension or none are trained in the same way."""
+    """Whether parameters with one dimension or none are also trained by MARS, instead of AdamW."""
     lr_1d_scale: float = Field(1.0, gt=0)
-    """AdamW's lr for such parameters, as a multiple of lr (timm's lr_1d_factor)."""
+    """AdamW's lr, as a multiple of lr (timm's lr_1d_factor)."""
     beta1_1d: float = Field(default_factory=lambda data: data.get("beta1", 0.9), ge=0, lt=1)
     """AdamW's beta1; by default beta1."""
     beta2_1d: float = Field(default_factory=lambda data: data.get("beta2", 0.99), ge=0, lt=1)
@@ -89,7 +89,7 @@ class Mars(CautiousSpec):
         return {name: numbers[name] for name in numbers if "_1d" not in name}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the kind of step, and for a mask that leaves its size alone."""
+        """Return the flags for the kind of step, and for a mask that does not rescale the step."""
         lion = self.mars_type == "lion"
         return {"as_lion": lion, "unscaled_mask": lion}
 

@@ -66,7 +66,8 @@ class Adafactor(OptimizerSpec):
     """Exponent of t in the share of a new squared gradient (the decay_rate of transformers; that of
     MindSpore and optax, negated)."""
     decay_offset: int = per_dialect({"optax": 0}, ge=-MAX_COUNT, le=0)
-    """Subtracted from t in that share: a run that continues from update n has -n (step_offset)."""
+    """Number subtracted from t in the formula of b: -n in a run that continues from update n
+    (step_offset)."""
     decoupled_weight_decay: Literal[True] = True
     """Always true for this optimizer."""
     # 0 where torch has None, since hyperparameters are numbers, which may be rounded and scheduled.

@@ -17,7 +17,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 MATRIX = 2
 """Number of dimensions of a matrix."""
 MIN_SIDE, MAX_ASPECT = 4, 128
-"""Least length of a side, and largest ratio of the two, of a matrix that timm trains by Muon."""
+"""Smallest side of a matrix that timm trains by Muon, and largest ratio of its two sides."""
 NS_SCHEDULES = ("quintic", "polar_express", "polar_express_safer")
 """Named coefficients that change from iteration to iteration."""
 SHARED_WITH_ADAMW = (
@@ -32,7 +32,7 @@ SHARED_WITH_ADAMW = (
     "clip",
     "multi_precision",
 )
-"""Fields of muon that also apply to the AdamW of the parameters that are not matrices."""
+"""Fields of muon that also apply to the AdamW that trains the parameters that are not matrices."""
 
 
 class Muon(OptimizerSpec):
@@ -61,14 +61,15 @@ class Muon(OptimizerSpec):
         match_rms_adamw: A = X / (sqrt(q) + ns_eps), s = rms_rate * sqrt(elements of p) / norm(A)
 
     Parameters that are not matrices, and those whose names match *exclude*, are trained by AdamW.
-    torch, timm and article compute X in bfloat16 for parameters of any dtype. In optax v and g are
-    corrected, as Adam's means are, before n is made of them; its matrices have a row per input, so
-    rows and columns change places in s.
+    torch, timm and article compute X in bfloat16 for parameters of any dtype. In optax, the bias of
+    v and g is corrected, as in Adam, before n is computed from them. optax's matrices have a row
+    per input, so rows and columns change places in s.
 
-    With nesterov optax has nadam in place of adamw. In timm and article, convolution kernels are
-    matrices too: outputs by all the rest. timm's AdamW trains what has a side below 4 or 128 times
-    as long as the other, and depthwise kernels; with nesterov it looks ahead as well. In article,
-    the author's code, s of a kernel is that of its last two dimensions.
+    With nesterov, optax uses NAdam in place of AdamW. In timm and article, a convolution kernel is
+    a matrix too: one row per output, with all other dimensions as columns. In timm, AdamW also
+    trains matrices with a side below 4 or with sides in a ratio above 128, and depthwise kernels;
+    with nesterov, this AdamW looks ahead too. In article (the author's code), s of a kernel is
+    computed from its last two dimensions.
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
@@ -121,9 +122,10 @@ class Muon(OptimizerSpec):
     )
     """Keeps the divisor norm(n) away from 0."""
     ns_safety: float = per_dialect({"timm": 1.0}, gt=0)
-    """Factor of the divisor norm(n) (timm's safety_factor)."""
+    """Factor that multiplies the divisor norm(n) (timm's safety_factor)."""
     scale_eps: bool = per_dialect({"timm": False})
-    """Whether ns_eps is multiplied by sqrt(columns / rows), and added."""
+    """Whether ns_eps is multiplied by sqrt(columns / rows) and added to norm(n), instead of being
+    the lower limit of norm(n)."""
     adjust_lr: Literal["original", "match_rms_adamw", "rms_to_rms", "rsqrt_in", "none"] = (
         per_dialect(
             {
@@ -136,14 +138,15 @@ class Muon(OptimizerSpec):
         )
     )
     """How lr is scaled by the shape of the matrix (s above; none: s = 1). Keras has only
-    match_rms_adamw and none; rms_to_rms is timm's, and rsqrt_in is timm's with adaptive, which has
-    no original."""
+    match_rms_adamw and none. Only timm has rms_to_rms and, with adaptive, rsqrt_in in place of
+    original."""
     conv_mode: Literal["flatten", "batched"] = per_dialect({"timm": "flatten"})
-    """Whether a kernel is one matrix, or one for each of its places (height and width)."""
+    """Whether a convolution kernel is one matrix (flatten), or one matrix for each of its positions
+    in height and width (batched)."""
     normalize_spatial: bool = per_dialect({"timm": True})
-    """Whether s of a batched kernel is divided by the root of the number of its places."""
+    """Whether s of a batched kernel is divided by the square root of the number of positions."""
     adaptive: bool = per_dialect({"timm": False})
-    """Whether a step is divided by the root of a mean of its squares (AdaMuon)."""
+    """Whether a step is divided by the root of the running mean of its square (AdaMuon)."""
     rms_rate: float = Field(0.2, gt=0)
     """Root mean square of a step under match_rms_adamw."""
     exclude: list[Glob] = Field(default_factory=list, max_length=MAX_NAMES, fail_fast=True)
@@ -159,14 +162,14 @@ class Muon(OptimizerSpec):
     adamw_beta2: float = per_dialect(
         {"torch": 0.999, "keras": 0.999, "optax": 0.999, "timm": 0.95, "article": 0.95}, ge=0, lt=1
     )
-    """AdamW's beta2, and that of the squares of adaptive."""
+    """AdamW's beta2; with adaptive, also the share of the old mean square q that is kept."""
     adamw_eps: float = per_dialect(
         {"torch": 1e-8, "keras": 1e-7, "optax": 1e-8, "article": 1e-10}, ge=0
     )
     """AdamW's eps; in timm it is ns_eps."""
 
     def takes(self, shape: Sequence[int]) -> bool:
-        """Return whether a parameter of *shape* is a matrix here, and not trained by AdamW."""
+        """Return whether the dialect trains a parameter of *shape* as a matrix, not by AdamW."""
         if self.dialect == "timm":
             return _suits_timm(shape)
         return len(shape) >= MATRIX if self.dialect == "article" else len(shape) == MATRIX
@@ -250,7 +253,7 @@ class Muon(OptimizerSpec):
 
     @model_validator(mode="after")
     def _keras_has_no_original(self) -> Self:
-        # A job that an earlier release accepted is trained with what it has.
+        # A job that an earlier release accepted with original is trained with original.
         if self.dialect == "keras" and self.adjust_lr == "original" and not are_lifted():
             reject(
                 ["adjust_lr"],

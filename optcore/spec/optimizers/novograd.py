@@ -10,7 +10,7 @@ from optcore.spec.optimizers.adam import AdamSpec
 
 class NovoGrad(AdamSpec):
     """
-    A momentum of gradients that are divided, each tensor as a whole, by their running norm.
+    Momentum of gradients, where the gradient of each tensor is divided by its running norm.
 
     ::
 
@@ -18,8 +18,8 @@ class NovoGrad(AdamSpec):
         m = beta1 * m + g / (sqrt(v + eps_root) + eps) + weight_decay * p
         p = p - lr * m
 
-    v is one number per parameter tensor. In timm it is a float32 number, and it is norm(g) ** 2
-    until that is not 0.
+    v is one number per parameter tensor. In timm v is a float32 number, and starts at the first
+    norm(g) ** 2 that is not 0.
 
     References:
         Ginsburg et al., Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training
@@ -45,12 +45,12 @@ class NovoGrad(AdamSpec):
     """Keeps the squared norm away from 0; it is added under the root."""
 
     grad_averaging: bool = per_dialect({"timm": False})
-    """Whether what is added to the momentum is multiplied by 1 - beta1."""
+    """Whether the terms that are added to the momentum are multiplied by 1 - beta1."""
     amsgrad: bool = per_dialect({"timm": False})
     """Whether to divide by the root of the largest v so far."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the norm and for what enters the momentum."""
+        """Return the flags for the norm and for the terms that are added to the momentum."""
         return {
             "amsgrad": self.amsgrad,
             "grad_averaging": self.grad_averaging,

@@ -38,4 +38,4 @@ class OptimisticGradientDescent(OptimizerSpec):
     alpha: float = Field(1.0, ge=0)
     """Weight of the gradient."""
     beta: float = Field(1.0, ge=0)
-    """Weight of the difference to the previous gradient."""
+    """Weight of the difference from the previous gradient."""

@@ -1,4 +1,4 @@
-"""Write docs/optimizers from the specs: a page per optimizer, and an index."""
+"""Write docs/optimizers from the specs: one page per optimizer, and an index."""
 
 from __future__ import annotations
 

@@ -13,14 +13,14 @@ from optcore.spec.optimizers.cautious import CautiousSpec
 
 
 class RmsSpec(CautiousSpec):
-    """The base of RMSprop's two optimizers, which may have a velocity."""
+    """The base of the two RMSprop optimizers, which may have a velocity."""
 
     momentum: float
     """Share of the old velocity that is kept; 0 for no velocity."""
 
     @property
     def has_velocity(self) -> bool:
-        """Whether there is a velocity."""
+        """Whether the optimizer has a velocity."""
         # A schedule may raise momentum from 0 later, so the slot exists from the first update.
         return self.momentum > 0 or "momentum" in self.schedules
 
@@ -129,11 +129,11 @@ class RmsProp(RmsSpec):
     )
     """Keeps the denominator away from 0."""
     eps_inside: bool = per_dialect({"optax": True})
-    """Whether eps is added under the root (eps_in_sqrt in optax), and not to it."""
+    """Whether eps is added under the root (eps_in_sqrt in optax); false to add it to the root."""
     initial_accumulator_value: float = per_dialect({"optax": 0.0}, ge=0)
     """Value of h before the first update (initial_scale in optax)."""
     bias_correction: bool = per_dialect({"optax": False})
-    """Whether h and a are corrected for their start."""
+    """Whether h and a are divided by 1 - rho ** t (bias correction)."""
     momentum: float = per_dialect(
         {
             "torch": 0.0,
@@ -191,7 +191,7 @@ class RmsProp(RmsSpec):
 
 class RmsPropTf(RmsSpec):
     """
-    RMSprop as TensorFlow 1 had it, in timm: the mean square starts at 1, and eps is under the root.
+    timm's version of TensorFlow 1's RMSprop: the mean square starts at 1, eps is under the root.
 
     ::
 
@@ -228,7 +228,7 @@ class RmsPropTf(RmsSpec):
     centered: bool = False
     """Whether to divide by the standard deviation instead of the root mean square."""
     lr_in_momentum: bool = True
-    """Whether the velocity contains lr, so that a lower lr slows down only what is added to it."""
+    """Whether the velocity contains lr, so that a lower lr affects only new terms in it."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the place of lr, the start of h, mean and velocity."""

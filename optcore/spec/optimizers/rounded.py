@@ -22,13 +22,13 @@ def float32(number: float) -> float:
 
 
 def check_rounded(spec: OptimizerSpec, name: str) -> None:
-    """Refuse the number *name* if it is out of its range as a float32 (0.99999999 is 1)."""
+    """Raise an error if field *name*, rounded to float32, leaves its range (0.99999999 gives 1)."""
     value = getattr(spec, name)
     single = float32(value)
     # Only open limits: rounding to nearest is monotonic, so it does not cross a limit such as 0
     # or 1 that is a float32 itself.
     for limit in type(spec).model_fields[name].metadata:
-        # A limit may be anything that can be compared; here they are numbers.
+        # The type of a limit is anything that can be compared; here all limits are numbers.
         too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
         too_low = isinstance(limit, Gt) and not single > limit.gt  # type: ignore[operator]
         if too_high or too_low or not math.isfinite(single):

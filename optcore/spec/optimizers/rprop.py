@@ -36,7 +36,7 @@ class Rprop(OptimizerSpec):
 
     kind: Literal["rprop"]
     lr: float = per_dialect({"torch": 0.01, "paddle": 1e-3, "mindspore": 0.1, "optax": None}, gt=0)
-    """First step size of every coordinate: with a schedule, its value in the first update."""
+    """First step size of every coordinate; with a schedule, the value of lr in the first update."""
     eta_minus: float = Field(0.5, gt=0, lt=1)
     """Factor that multiplies the step size when the sign changed."""
     eta_plus: float = Field(1.2, gt=1)

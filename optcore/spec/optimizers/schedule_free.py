@@ -64,11 +64,11 @@ class ScheduleFreeAdamW(AdamSpec):
     def hyperparameters(self) -> dict[str, float]:
         """Return the hyperparameters by name; in Keras all updates have the same weight."""
         numbers = super().hyperparameters()
-        # In optax, where it does not exist, r holds the 0 of the article.
+        # In optax, which has no r, the field holds the article's default 0.
         return {**numbers, "r": 0.0, "weight_lr_power": 0.0} if self.dialect == "keras" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the rounding of powers, for the z in x, and for the warmup."""
+        """Return the flags for the rounding of powers, for the z used in x, and for the warmup."""
         flags = super().flags(single_precision=single_precision)
         flags.pop("eps_hat")
         keras, optax = self.dialect == "keras", self.dialect == "optax"

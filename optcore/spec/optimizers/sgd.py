@@ -126,12 +126,12 @@ class Momentum(CautiousSpec):
     # allowed, as in torch, Keras and MindSpore.
     momentum: float = Field(0.9, ge=0, le=1)
     """Share of the old velocity that is kept."""
-    # In MindSpore nn.SGD has it, nn.Momentum does not.
+    # In MindSpore, nn.SGD has dampening, nn.Momentum does not.
     dampening: float = per_dialect({"torch": 0.0, "mindspore": 0.0}, ge=0, le=1)
     """Share of the gradient that is left out of the velocity."""
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel fits; it requires that momentum stay above 0."""
+        """Return whether torch's fused kernel computes this spec: momentum must stay above 0."""
         # As a float32: dialects that round turn 5e-324 into 0.
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
@@ -155,8 +155,9 @@ class Nesterov(CautiousSpec):
                                                                          - (1 + momentum) * lr * g
 
     The article's formula has the new v where Bengio's identity has the old v, so its first step is
-    (1 + momentum + momentum ** 2) * lr * g; the formula is kept as the article has it. MindSpore's
-    nn.Momentum ignores use_nesterov on a CPU; this optimizer follows MindSpore's documentation.
+    (1 + momentum + momentum ** 2) * lr * g; dialect article computes the formula as published.
+    MindSpore's nn.Momentum ignores use_nesterov on a CPU; this optimizer follows MindSpore's
+    documentation.
 
     References:
         Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning,
@@ -199,7 +200,7 @@ class Nesterov(CautiousSpec):
     """Share of the old velocity that is kept."""
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel fits; it requires that momentum stay above 0."""
+        """Return whether torch's fused kernel computes this spec: momentum must stay above 0."""
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
 

@@ -12,7 +12,7 @@ from optcore.spec.optimizers.adam import AdamSpec
 
 class Yogi(AdamSpec):
     """
-    Adam whose mean square v moves towards g * g by steps that depend on g alone.
+    Adam whose mean square v moves towards g * g in steps whose size depends only on g.
 
     ::
 

@@ -26,7 +26,7 @@ def begin_from(
     sha256: str | None = None,
 ) -> Run:
     """
-    Return a run of *spec* at its first step, with the network from the checkpoint at *path*.
+    Return the run that *spec* describes, at its first step, with the network from a checkpoint.
 
     Args:
         spec: the description of the new run. Its network must have the same parameters as the
@@ -38,7 +38,7 @@ def begin_from(
             and update counts from the checkpoint. Schedules start at 0 in both cases.
         data_dir: the folder that holds the datasets.
         device: ``cpu`` or ``cuda``.
-        sha256: the SHA-256 that `save` returned, or that of the file; None if it is not known.
+        sha256: the SHA-256 that `save` returned, or the SHA-256 of the file; None if unknown.
 
     Raises:
         CheckpointUnusable: a file is damaged, or the network or the optimizer state does not fit

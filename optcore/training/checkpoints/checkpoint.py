@@ -71,7 +71,7 @@ def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
     Raises:
         OSError: the checkpoint could not be written. No part of it is left.
     """
-    # Before writing: what a crash has left takes space.
+    # Before writing: incomplete checkpoints left by a crash take space.
     layout.prune(files, folder, most=MAX_CHECKPOINTS)
     facts = _facts(run)
     path, sha256 = layout.write(
@@ -97,11 +97,12 @@ def restore(
         files: the storage that holds the checkpoint.
         path: the path that `save` returned.
         sha256: the SHA-256 that `save` returned; None if it is not known.
-        exact: whether to refuse a checkpoint from which *run* would not continue bit for bit.
+        exact: whether to refuse the checkpoint if *run* could give other results, bit for bit, than
+            the run that was saved.
 
     Raises:
         CheckpointUnusable: a file is damaged, the checkpoint belongs to another spec, or, if
-            *exact*, the facts that determine bits (`Run.facts`) were different.
+            *exact*, the facts that determine results bit for bit (`Run.facts`) differ.
         OSError: a file does not exist, or cannot be read now.
     """
     facts, model, state = read(files, path, sha256=sha256)
@@ -151,7 +152,7 @@ def _load(
     run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
     if "order" in parts:
         run.batches.order = parts["order"][""].to(run.device)
-    # Last, so that nothing above can have drawn from them.
+    # Last, so that nothing above draws from the restored generators.
     restore_generator_tensors(parts["generator"])
     restore_generator_words(facts["generators"])
 
@@ -190,7 +191,7 @@ def _stateful(run: Run) -> dict[str, Scaler | Best]:
 
 
 def _check_facts(path: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    """Raise CheckpointUnusable if the facts here differ from those of the checkpoint."""
+    """Raise CheckpointUnusable if the facts *ours* differ from *theirs*, the checkpoint's."""
     differing = [
         f"{name} was {theirs.get(name)}, is {ours.get(name)}"
         for name in sorted(theirs.keys() | ours.keys())

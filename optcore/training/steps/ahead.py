@@ -1,4 +1,4 @@
-"""Steps made ahead of their reports, so that a GPU need not wait until a loss is on the host."""
+"""Makes steps ahead of their reports, so that a GPU need not wait until a loss is on the host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optcore.training.steps.passes import backward, examples, loss_of, overflow_
 from optcore.training.steps.step import applied, divergence
 
 AHEAD = 32
-"""Number of steps that a GPU may be ahead of the reports."""
+"""Maximum number of steps that a GPU may be ahead of the reports."""
 
 
 class Made(NamedTuple):
@@ -23,9 +23,10 @@ class Made(NamedTuple):
     A step whose loss is not on the host yet.
 
     Attributes:
-        report: its report, without the loss.
+        report: the report of the step, without the loss.
         loss: the loss, on the device.
-        overflow: why its update could not be made, if so; no step may follow it.
+        overflow: the error that prevented the update, after which no step may be made; None if the
+            update was made.
     """
 
     report: StepReport
@@ -63,19 +64,19 @@ def step_ahead(run: Run) -> Made:
 
 
 def _update(run: Run) -> Diverged | None:
-    """Make an update; return why it could not be made, if so."""
+    """Make an update; return the error that prevented it, or None."""
     try:
         with overflow_as_divergence(run):
             run.optimizer.step()
     except Diverged as overflow:
-        # Not raised yet: a loss that waits to be reported may show that the run diverged before.
+        # Not raised yet: a loss that is not reported yet may show that the run diverged before.
         return overflow
     applied(run)
     return None
 
 
 def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
-    """Wait for the losses of the steps *made*, then yield their reports; the last settles *run*."""
+    """Wait for the losses of the steps *made*, then yield their reports. The last settles *run*."""
     # One copy to the host, and so one wait, for all losses.
     losses = torch.stack([each.loss for each in made]).tolist()
     for each, loss in zip(made, losses, strict=True):

@@ -27,7 +27,7 @@ def loss_scale(run: Run) -> float:
 
 
 def examples(run: Run) -> int:
-    """Return the number of examples of the current step, including batches already used."""
+    """Return the number of examples in all batches of the current step, used ones included."""
     batch = run.spec.dataset.batch_size
     seen = run.micro * batch  # only the last batch of a pass is shorter, and it ends a step
     left = len(run.dataset.train) - (run.batches.position - seen)
@@ -58,7 +58,7 @@ def overflow_as_divergence(run: Run) -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, RuntimeError) as error:
-        # torch has no class for this error, so its text has to tell.
+        # torch has no class for this error, so its message is checked.
         if isinstance(error, RuntimeError) and NOT_REPRESENTABLE not in str(error):
             raise
         what = f"numbers in the update must fit the dtype of its tensors, got: {error}"

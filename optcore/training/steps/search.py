@@ -1,5 +1,5 @@
 """
-A step of an optimizer that evaluates the loss of one batch any number of times, as L-BFGS does.
+Makes a step with an optimizer that evaluates the loss of a batch several times, such as L-BFGS.
 
 Such a step may take long, so the caller of the loop may interrupt it. The run is then restored to
 its state before the step, including random generators, and repeats the step bit for bit.
@@ -33,7 +33,7 @@ from optcore.training.steps.passes import (
 
 
 class _Unusable(Exception):
-    """A loss that no update may be made from."""
+    """The loss before the step allows no update: it is not finite, or above the limit."""
 
     def __init__(self, loss: float) -> None:
         super().__init__(loss)
@@ -49,8 +49,8 @@ def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[floa
     Make one step with an optimizer that evaluates the loss several times, such as L-BFGS.
 
     Yields:
-        the progress, each time that the step is interrupted. By then the run has been restored to
-        its state before the step, and the step is begun again afterwards.
+        the progress, each time that the step is interrupted. The run has then been restored to its
+        state before the step. Once the caller continues, the step begins again.
 
     Returns:
         the loss before the step, and whether the parameters were updated.
@@ -61,7 +61,7 @@ def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[floa
             return _once(run, columns)
         except _Interrupted:
             before.restore(run)
-        # The caller may save the run here: nothing of the step is left in it.
+        # The caller may save the run here: no change by the interrupted step is left.
         yield Progress(run.row)
         columns.begin()
 
@@ -76,7 +76,7 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
         run.optimizer.zero_grad()
         loss = loss_of(run, images, labels)
         losses.append(loss.item())
-        # Only the first loss is that of the row. A search may pass points with an infinite loss.
+        # Only the first loss is reported. A search may pass points with an infinite loss.
         if len(losses) == 1 and not acceptable(run, losses[0]):
             raise _Unusable(losses[0])
         backward(run, loss)

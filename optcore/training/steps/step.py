@@ -42,7 +42,7 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
         if updated:
             with overflow_as_divergence(run):
                 run.optimizer.step()
-    # The scale of this step, before `_rescale` sets that of the next.
+    # Read before `_rescale` sets the scale of the next step.
     run.micro, scale, row = 0, loss_scale(run), run.row
     if updated:
         applied(run)
@@ -51,7 +51,7 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
         run.optimizer.follow_plans()  # so that the report has the lr of the skipped update
     lrs = run.applied_lrs()
     values = columns.values(scale, updated=updated)
-    # A loss that is not finite was not finite before scaling, and says nothing about the scale.
+    # A loss that is not finite was not finite before scaling either, so the scale is not to blame.
     if acceptable(run, value):
         _rescale(run, finite=updated)
     # The step that ends a run is reported but not counted as made.
@@ -75,7 +75,7 @@ def divergence(run: Run, report: StepReport) -> Diverged | None:
 def applied(run: Run) -> None:
     """Count an update, and update the copies of the weights."""
     run.t += 1
-    # Lookahead first: the average is of the weights that the next step begins with.
+    # Lookahead first: the average is taken over the weights that the next step begins with.
     if run.slow is not None:
         run.slow.update(run.t)
     if run.ema is not None:
@@ -102,7 +102,7 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
             # Not strict: *before* is empty where a divergence ends the run.
             for buffer, saved in zip(run.statistics, before, strict=False):
                 buffer.copy_(saved)
-        # If one loss is not finite, neither is the sum: other batches make no update either.
+        # If one loss is not finite, neither is the sum, so the step makes no update.
         run.partial_loss += value
         run.micro += 1
         if run.micro == accumulate or run.batches.at_end:
@@ -111,14 +111,14 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
 
 
 def _statistics(run: Run) -> list[Tensor]:
-    """Return copies of BatchNorm's statistics, if batches that diverge are skipped; else none."""
+    """Return copies of BatchNorm's statistics; empty unless steps that diverge are skipped."""
     if run.spec.training.on_divergence == "fail":
         return []
     return [buffer.clone() for buffer in run.statistics]
 
 
 def _gradient_is_finite(run: Run) -> bool:
-    """Return whether the gradient is finite; true, without a check, if no update may be skipped."""
+    """Return whether the gradient is finite; True, without a check, if no update may be skipped."""
     drops = run.scaler is not None and run.scaler.drops
     if not drops and run.spec.training.on_divergence == "fail":
         return True

@@ -23,7 +23,7 @@ MAX_WIDTH = 80
 def tell_difference(
     files: list[Path], source: str | None, *, steps_per_epoch: int, epochs: float
 ) -> None:
-    """Draw lr of the two *files*, and print where they part."""
+    """Draw lr of the two *files*, and print where they differ."""
     one, other = (
         _recipe(path, source, steps_per_epoch=steps_per_epoch, epochs=epochs)
         for path in check_two(files)
@@ -33,7 +33,11 @@ def tell_difference(
 
 
 def tell(files: list[Path], source: str | None, *, explain: bool) -> None:
-    """Print the parts of a job that the only one of *files* says, or what became of each key."""
+    """
+    Convert the only file in *files*, and print the parts of a job.
+
+    With *explain*, print what became of each key instead.
+    """
     if len(files) != 1:
         raise BadOption(f"convert takes one file, got {len(files)}; --diff takes two")
     converted = _converted(files[0], source)
@@ -53,7 +57,7 @@ def _converted(file: Path, source: str | None) -> Conversion:
 
 
 def _tell(converted: Conversion) -> None:
-    """Print the notes and the problems; exit if there are problems."""
+    """Print the notes and the problems; if there are problems, exit with `FAILED`."""
     for note in converted.notes:
         err.say(f"note: {note}")
     if converted.problems:

@@ -1,4 +1,4 @@
-"""``optserve convert --diff``: the lr curves of two recipes, and where they part."""
+"""``optserve convert --diff``: the lr curves of two recipes, and where they differ."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def recipe(path: Path, job: Mapping[str, Any], *, steps_per_epoch: int, epochs: 
     Args:
         path: the file that the job comes from.
         job: parts of a job: optimizer, schedule, training.
-        steps_per_epoch: the number of updates in an epoch, which files do not say.
-        epochs: the length of the run if the job does not have it.
+        steps_per_epoch: the number of updates in an epoch, which files do not contain.
+        epochs: the length of the run in epochs, if *job* does not contain it.
     """
     training = job.get("training", {})
     total = training.get("steps") or round((training.get("epochs") or epochs) * steps_per_epoch)
@@ -61,7 +61,7 @@ def recipe(path: Path, job: Mapping[str, Any], *, steps_per_epoch: int, epochs: 
 
 
 def compared(one: Recipe, other: Recipe, width: int) -> list[str]:
-    """Return a chart of two recipes, and lines that say where they part."""
+    """Return a chart of two recipes, and lines that say where they differ."""
     curves = [Curve(range(len(r.lrs)), r.lrs.tolist(), len(r.lrs) - 1) for r in (one, other)]
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     lines = overlaid("lr by step", curves, width=width, height=HEIGHT)
@@ -81,7 +81,7 @@ def _said(one: Recipe, other: Recipe, found: Difference) -> list[str]:
     def both(t: int) -> str:
         return f"{one.lrs[t]:.6g} and {other.lrs[t]:.6g}"
 
-    lines = [f"they part at step {found.first}: {both(found.first)}"]
+    lines = [f"they first differ at step {found.first}: {both(found.first)}"]
     lines.append(f"lr differs at {found.steps} of {common} steps")
     if found.ratio > 1:
         lines.append(f"greatest ratio {found.ratio:.6g} at step {found.at}: {both(found.at)}")

@@ -14,7 +14,7 @@ SECTIONS: dict[Fate, str] = {
     "ignored": "Without effect",
     "other": "Not about the optimization",
 }
-"""What became of a key -> the title of those keys, in the order in which they are printed."""
+"""What became of keys -> the title printed above them, in the order of printing."""
 
 
 def explained(conversion: Conversion, width: int) -> list[str]:

@@ -94,8 +94,8 @@ def _named(folder: Path) -> Iterator[tuple[Path, str]]:
         facts = dict(zip(words[::2], words[1::2], strict=True))
         if not {"file", "type"} <= facts.keys():
             raise ValueError(f"a line must name a file and its type, got {line!r}")
-        # What a rewrite has replaced is h, history: the server does not load it, and deletes it at
-        # any time before it takes the line out.
+        # A file of type h (history) has been replaced by a rewrite. The server does not load it,
+        # and may delete it before it removes the line from the manifest.
         if facts["type"] != "h":
             yield folder / facts["file"], facts["type"]
 

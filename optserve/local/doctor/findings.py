@@ -16,14 +16,14 @@ class RepairFailed(Exception):
 @dataclass(frozen=True)
 class Finding:
     """
-    What a check found.
+    The result of a check.
 
     Attributes:
         subject: what was checked, in a word or two.
         message: the condition of the subject.
         todo: what to do about a problem; empty if there is no problem.
-        repair: fixes the problem and returns a text about what was done; None if only a person can
-            fix the problem.
+        repair: a function that fixes the problem and returns a text about what it did; None if only
+            a person can fix the problem.
     """
 
     subject: str

@@ -87,7 +87,7 @@ def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether jobs that must begin with a stored state still have such a state."""
+    """Check whether each job that must start from a stored state has at least one such state."""
     storage = Storage(home.settings.storage_dir)
 
     def odd() -> list[str]:
@@ -106,7 +106,7 @@ def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def _begins_with(record: Record) -> list[str]:
-    """Return the files of which a job needs at least one to start; empty if it needs none."""
+    """Return files at least one of which a job needs in order to start; empty if it needs none."""
     if record.checkpoints:
         return [pointer.path for pointer in record.checkpoints]
     return [] if record.starting_state is None else [record.starting_state.path]

@@ -28,7 +28,7 @@ def as_record(flat: list[bytes]) -> Record | None:
 
 
 def accepted(reply: list[Any]) -> None:
-    """Raise the errors that `checked` raises; return nothing if the write was accepted."""
+    """Raise the same errors as `checked`; return None if the write was accepted."""
     checked(reply)
 
 

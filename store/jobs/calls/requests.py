@@ -19,7 +19,7 @@ class Submitted:
 
     Attributes:
         outcome: ``created``; ``replayed`` (the same Idempotency-Key was used before, with the same
-            body); or ``conflict`` (it was used with another body).
+            body); or ``conflict`` (the key was used with another body).
         record: the record of the new job, or of the job that the key belongs to.
         wakeups: the devices whose idle workers should be woken for the job.
     """

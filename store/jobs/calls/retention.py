@@ -39,7 +39,7 @@ def expire(
         limit: the maximum number of jobs removed by this call.
         max_age_ms: the maximum number of milliseconds since a job ended; None for no limit.
         max_jobs: the maximum number of ended jobs; None for no limit.
-        max_bytes: the maximum total size of their files, as far as measured; None for no limit.
+        max_bytes: the maximum total size of ended jobs' files, as measured; None for no limit.
     """
     # Arguments are text; Lua's tonumber('') is nil.
     limits = ["" if value is None else value for value in (max_age_ms, max_jobs, max_bytes)]
@@ -72,8 +72,8 @@ def archived(
         job_id: the job's id.
         rows: the number of rows in the file.
         entries: the number of entries that the history had when the files were written.
-        files: ``rows`` and ``events``, if moved -> path, sha256 and size of the file. What has no
-            file stays in Redis.
+        files: ``rows`` and ``events``, if moved -> path, sha256 and size of the file. Data without
+            a file stays in Redis.
     """
     # This text is stored as it is and compared on a repeated call: equal text returns ok, any other
     # returns already.

@@ -12,7 +12,7 @@ from store.redis.functions import Call, error_of
 
 # In the order in which `summary` in views.lua appends them.
 BESIDE = ("trained_ms", "waiting_for", "fault_ms", "gone_ms")
-"""Fields that the server computes from a record and the current time, and returns with it."""
+"""Fields that the server computes from a record and the time, and returns with the record."""
 
 
 def look(tenant: str, job_id: str) -> Call[Record | None]:
@@ -23,7 +23,7 @@ def look(tenant: str, job_id: str) -> Call[Record | None]:
 @dataclass(frozen=True)
 class Found:
     """
-    Some of the jobs that a call of `find` looked for.
+    The result of one call of `find`, which may be incomplete.
 
     Attributes:
         ids: the ids of the jobs found, newest first.
@@ -106,7 +106,7 @@ def _summary(names: Sequence[str], values: Sequence[bytes | None]) -> Record | U
 
 def index_labels() -> Call[bool]:
     """
-    Index, by their labels, some of the jobs that release 0.1.0 submitted without an index.
+    Add some of the jobs that release 0.1.0 accepted to the index of jobs by label.
 
     The call returns whether there may be more such jobs. Until it returns False, `find` may miss
     some of them.

@@ -100,7 +100,7 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
     Record the hardware and libraries on which this attempt computes the job.
 
     The call returns the first row that was, or will be, computed with *fingerprint*: a checkpoint
-    at or before that row was computed with another one. It returns None if the run is exact and
+    at or before that row has another fingerprint. The call returns None if the run is exact and
     its rows have another fingerprint, so that only a worker with that fingerprint may continue. If
     the run is not exact, rows after the last checkpoint that have another fingerprint are
     truncated.
@@ -164,7 +164,7 @@ def finish(
 
 
 def fail(claim: Claim, *, reason: str, detail: str) -> Call[None]:
-    """End the job as failed, for *reason*, with *detail* in words."""
+    """End the job as failed, for *reason*; *detail* describes the failure."""
     args = [*claim.args, reason, detail]
     return Call("fail", args, accepted)
 

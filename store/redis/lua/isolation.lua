@@ -22,7 +22,7 @@ local function put_back(kind, member)
   redis.call('HDEL', key('set_aside'), kind .. ' ' .. member)
 end
 
--- Calls work() for a member. If it raises an error, the member is set aside. Returns whether it did not.
+-- Calls work() for a member; returns true if it raised no error. If it did, the member is set aside.
 local function isolated(kind, member, work)
   local ok, why = pcall(work)
   if ok then

@@ -11,7 +11,7 @@ local function lane(job)
   return lane_of(get(job, 'device', 'fingerprint', 'exact'))
 end
 
--- Whether a lane is that of a fingerprint.
+-- Whether a lane is for a fingerprint, and not for a device.
 local function at_fingerprint(name)
   return string.sub(name, 1, 1) == '@'
 end
@@ -50,8 +50,9 @@ local function wakeups(job)
   return found
 end
 
--- What the jobs in a lane wait for: '' if a worker may take them, 'worker' if none is alive,
--- 'fingerprint' if none with their fingerprint is alive, 'machine' if all of those are unwell.
+-- What the jobs in a lane wait for: '' if a live worker may take them, 'worker' if no worker for their
+-- device is alive, 'fingerprint' if no worker with their fingerprint is alive, 'machine' if all live
+-- workers that could take them are unwell.
 local function lane_lacks(name)
   local found = at_fingerprint(name) and 'fingerprint' or 'worker'
   each_class(name, {'unwell'}, function() found = 'machine' end)
@@ -69,7 +70,7 @@ local function lacks(job, known)
   return known[where]
 end
 
--- The lanes of all jobs that the workers which may take this job could take instead.
+-- The lanes from which the workers that may take this job also take jobs.
 local function rival_lanes(job)
   local found, lanes = {}, {}
   local function add(name)

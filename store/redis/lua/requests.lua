@@ -8,9 +8,9 @@ local function recall(_, args)
   return {known[2] == body_sha and 'replayed' or 'conflict', {}, view(key('job', tenant, known[1]))}
 end
 
--- Whether a request to submit is the one that its key was first used with: its hash is that of the
--- whole spec, with all defaults. A release that adds a field hashes the same body to another one, so
--- what was posted is compared too; not of a clone, since it does not name the job that was cloned.
+-- Whether a submission repeats the request with which its key was first used. The hash is that of the
+-- whole spec, with all defaults. A release that adds a field gets another hash for the same body, so the
+-- posted specs are compared too; but not those of clones, which do not name the job that was cloned.
 local function is_repeated(job, sha, body_sha, flat)
   if sha == body_sha then return true end
   local fields, posted, parent = {}, get(job, 'posted', 'parent')
@@ -92,7 +92,7 @@ local function hindrance(state)
   if state ~= STATE.queued and state ~= STATE.paused then return 'ended' end
 end
 
--- Calls *change* for a queued or paused job, and puts a queued one into the lane that is then right.
+-- Calls *change* for a queued or paused job; a queued job is then moved to the lane that now fits.
 local function in_another_lane(job, tenant, id, state, change)
   if state == STATE.queued then dequeue(job, tenant, id) end
   change()

@@ -1,4 +1,4 @@
--- Truncation of a series: removes rows which the rows computed next might not equal.
+-- Truncation of a series: removes rows that might differ from the rows computed next in their place.
 
 -- Removes the marks after those for the first *rows* rows.
 local function truncate_marks(tenant, id, rows)

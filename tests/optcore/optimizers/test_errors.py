@@ -78,7 +78,8 @@ from tests.support.optcore.grouped import grouped, image_network
         ({"groups": [{"lr": 1.0}]}, "groups[0].match: give either match or preset, got neither"),
         (
             {"groups": [{"match": "*", "multi_precision": True}]},
-            "groups[0].multi_precision: multi_precision applies to all groups: set it outside them",
+            "groups[0].multi_precision: multi_precision applies to all groups: set it in the "
+            "optimizer, not in a group",
         ),
         (
             {"groups": [{"match": "*", "clip": {"kind": "norm", "max": -1.0}}]},
@@ -258,7 +259,7 @@ def test_a_loss_scale_is_not_set_where_the_engine_would_not_apply_it() -> None:
     assert scaled.loss_scale == 4.0
     with pytest.raises(
         ValueError,
-        match="loss_scale must stay 1 where engine eager was made for that, got 8; give anoth",
+        match="loss_scale must stay 1 in an optimizer made without unscaling, got 8; make the opt",
     ):
         plain.loss_scale = 8.0
 

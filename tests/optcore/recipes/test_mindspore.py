@@ -132,7 +132,7 @@ def test_lr_is_that_of_mindocr() -> None:
         ({"amp_level": "O3"}, "amp_level computes normalization in float16 too"),
         ({"loss_scale_type": "dynamic"}, "drop_overflow_update must be true"),
         ({"opt": "lamb"}, "opt has no exactly equivalent optimizer"),
-        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps moves the lr"),
+        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps changes lr"),
         ({"layer_decay": 0.75}, "layer_decay gives lr by depth"),
         ({"scheduler": "cosine"}, "scheduler must be one of constant, cosine_decay"),
         ({"opt": "adamw", "clip_grad": True}, "clip_grad"),

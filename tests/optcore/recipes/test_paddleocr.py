@@ -173,7 +173,7 @@ def test_what_cannot_be_converted_is_said(block: dict[str, Any], problem: str) -
         ({"name": "RMSProp", "centered": True}, "Optimizer.centered: PaddleOCR's RMSProp takes it"),
         ({"name": "Adam", "multi_precision": True}, "Optimizer.multi_precision: PaddleOCR's Adam"),
         ({"name": "AdamW", "amsgrad": True}, "Optimizer.amsgrad: PaddleOCR's AdamW takes it"),
-        ({"name": "Adam", "lazy_mode": True}, "Optimizer.lazy_mode: it counts for row-sparse"),
+        ({"name": "Adam", "lazy_mode": True}, "Optimizer.lazy_mode: it affects only row-sparse"),
         (
             {"name": "Adam", "clip_norm": 1.0, "clip_norm_global": 2.0},
             "Optimizer.clip_norm_global: PaddleOCR takes clip_norm",

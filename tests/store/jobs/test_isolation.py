@@ -168,7 +168,7 @@ def test_a_record_of_a_newer_release_is_neither_read_nor_changed(
     assert str(raised.value) == (
         "a newer release of optserve has written the job's record "
         f"(format {FORMAT + 1}; this release knows formats up to {FORMAT}): send the request to a "
-        "service that runs it"
+        "service with that release"
     )
     assert client.hgetall(name) == before
 

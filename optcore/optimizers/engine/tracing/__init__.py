@@ -1,1 +1,1 @@
-"""A rule, traced: the program that computes it in place."""
+"""Traces an update rule into a program that runs in place."""

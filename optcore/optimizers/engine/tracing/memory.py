@@ -1,4 +1,4 @@
-"""The memory for every result of a traced rule."""
+"""Chooses the memory for every result in a traced rule."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class Allocator:
         self, graph: fx.Graph, destinations: Mapping[fx.Node, fx.Node], end: fx.Node
     ) -> None:
         """
-        Find out where each result of *graph* can be stored; no operation has an ``out=`` yet.
+        Analyze *graph*, in which no operation has an ``out=`` yet, for the calls of `out`.
 
         Args:
             graph: the traced rule: placeholders, operations, output.
-            destinations: operation -> the parameter or slot that it writes, whose old value
-                nobody reads later (`Writers`).
-            end: placeholders for scratch buffers are inserted before this placeholder.
+            destinations: operation -> the parameter or slot that the operation writes. No later
+                operation reads the old value (`Writers`).
+            end: the placeholder before which `out` inserts the placeholders for scratch buffers.
         """
         self.scratch: list[fx.Node] = []
         self._graph, self._destinations, self._end = graph, destinations, end
         self._order = {node: i for i, node in enumerate(graph.nodes)}
-        # Computed here: later on, the memory given as out= counts among what a node uses.
+        # Computed before any node has an out=, which would count among what the node uses.
         self._last_use = {
             node: max((self._order[user] for user in node.users), default=-1)
             for node in self._order
         }
-        # The gradient is none of these, so its memory, which is autograd's, is never lent.
+        # The gradient is not a destination, so its memory, which is autograd's, is never lent.
         self._written = {state: self._order[node] for node, state in destinations.items()}
         self._borrowed: dict[fx.Node, fx.Node] = {}
         self._in_scratch: dict[fx.Node, fx.Node] = {}
@@ -57,7 +57,7 @@ class Allocator:
                 self._free.append(self._in_scratch.pop(operand))
         state = self._destinations.get(node)
         if state is not None:
-            # Operations are elementwise: one may read the old value that it overwrites.
+            # Operations are elementwise, so an operation may read the old value that it overwrites.
             assert self._last_use[state] <= self._order[node], f"{state} is read after {node}"
             return state
         if (state := self._dead_state(node)) is not None:
@@ -74,12 +74,17 @@ class Allocator:
         return self._last_use[operand] == self._order[node]
 
     def _dead_state(self, node: fx.Node) -> fx.Node | None:
-        """Return a state whose memory is free from *node* until after the last use of *node*."""
+        """
+        Return a parameter or slot whose memory can hold the result of *node*; None if none can.
+
+        *node* must be the last operation that uses its old value, and the new value must be written
+        no earlier than the last use of the result.
+        """
         for operand in node.all_input_nodes:
-            # A result that lies in a lent state passes it on to the operation that uses it last.
+            # The memory of a lent state is lent again at the last use of the result that it holds.
             state = self._borrowed.get(operand, operand)
             written = self._written.get(state)
-            # At most equal: the operation that writes the state may read this result while it does.
+            # At most equal: the operation that writes the state may itself read this result.
             unwritten = written is not None and self._last_use[node] <= written
             if unwritten and self._dies(operand, node):
                 return state

@@ -1,4 +1,4 @@
-"""The operations of a traced rule, as torch functions that write into given memory (``out=``)."""
+"""Turns the operations in a traced rule into torch functions that write into ``out=``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Tensor]] = {
     operator.truediv: torch.div,
     operator.pow: torch.pow,
     operator.neg: torch.neg,
-    # 1 where it holds and 0 elsewhere, in the type of the memory: masks are there to be multiplied.
+    # With out=, a comparison writes 1 or 0 in the dtype of out, so rules can multiply by masks.
     operator.gt: torch.gt,
     operator.ge: torch.ge,
     operator.lt: torch.lt,
@@ -34,18 +34,18 @@ def copied(source: Tensor, *, out: Tensor) -> Tensor:
 
 
 def operations(graph: fx.Graph) -> list[fx.Node]:
-    """Return the nodes of *graph* that compute something, in order."""
+    """Return the nodes in *graph* that compute something, in order."""
     return [node for node in graph.nodes if node.op in ("call_function", "call_method")]
 
 
 def use_torch_functions(graph: fx.Graph, states: Sequence[fx.Node]) -> set[fx.Node]:
     """
-    Make every tensor operation of *graph* a call of a torch function that takes ``out=``.
+    Turn every tensor operation in *graph* into a call of a torch function that takes ``out=``.
 
-    Return *states* and the results of these operations. The others are arithmetic of numbers.
+    Return *states* and the tensor operations. All other operations compute with numbers only.
 
     Raises:
-        ValueError: there is no such function, or it is not elementwise.
+        ValueError: an operation has no such function, or its function is not elementwise.
     """
     tensors = set(states)
     for node in operations(graph):
@@ -55,13 +55,13 @@ def use_torch_functions(graph: fx.Graph, states: Sequence[fx.Node]) -> set[fx.No
 
 
 def _use_torch_function(graph: fx.Graph, node: fx.Node, tensors: set[fx.Node]) -> set[fx.Node]:
-    """Change *node*; return it and the operations that were inserted before it."""
+    """Turn *node* into a call that takes ``out=``; return *node* and operations inserted before."""
     made = {node}
     if node.op == "call_method":
         # A method takes no out=; torch's function of the same name does.
         node.op, node.target = "call_function", getattr(torch, str(node.target), node.target)
     elif node.args[0] not in tensors and node.target is operator.truediv:
-        # As torch computes 1 / x; the bits of torch.div are others.
+        # torch computes 1 / x like this; torch.div would give other last bits.
         number, tensor = node.args
         with graph.inserting_before(node):
             inverse = graph.call_function(torch.reciprocal, (tensor,))
@@ -77,7 +77,7 @@ def _use_torch_function(graph: fx.Graph, node: fx.Node, tensors: set[fx.Node]) -
 
 
 def _check(node: fx.Node, tensors: set[fx.Node]) -> None:
-    """Refuse an operation that cannot write its result into memory of the shape of its operands."""
+    """Raise ValueError if *node* cannot write its result into memory in its operands' shape."""
 
     def example(operand: fx.Node) -> Tensor | float:
         return torch.ones(2) if operand in tensors else 0.5

@@ -2,10 +2,9 @@
 A rule as a program that runs in place: no temporaries beyond a few scratch buffers.
 
 A rule is pure: each of its operations returns a new tensor. Called directly on a large buffer, a
-rule spends most of its time allocating memory. So the rule is traced once, an operation is found
-for the new value of each state (`Writers`), and each operation is given the memory that its result
-goes to (`Allocator`). The same operations give the same bits, in half the time of torch's foreach
-kernels.
+rule spends most of its time allocating memory. So the rule is traced once, `Writers` chooses the
+operation that writes the new value of each parameter and slot, and `Allocator` chooses the memory
+for each result. The results stay the same bit for bit, in half the time of torch's foreach kernels.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ class _Tracer(GraphAppendingTracer):
     """Records operations. The proxy of a number is true, as the number is never 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
-        # Engines pass a number that is 0 as a constant, so a proxy is never 0. Whatever else a rule
-        # asks, the answer could be another one at the next update, but the program would stay.
+        # Engines pass a number that is 0 as a constant, so a proxy is never 0. Any other condition
+        # could have another value in the next update, which runs the same program.
         if obj.node.op != "placeholder":
             raise ValueError(f"a rule may only test whether a number is 0, got {obj.node}")
         return True
@@ -48,13 +47,13 @@ class Program:
     def __init__(self, graph: fx.Graph, num_scratch: int) -> None:
         self.num_scratch = num_scratch
         self.num_passes = sum("out" in node.kwargs for node in graph.nodes)
-        # fx writes the names of placeholders into Python source, which it executes. They are made
-        # here: a slot or a number may have any name.
+        # fx executes Python source that contains the names of placeholders. `trace` chooses these
+        # names, so a slot or a number may have any name.
         module = fx.GraphModule({}, graph)
         self.source: str = module.code.strip()
-        # Not the module itself, whose __call__ looks for hooks at every slice.
+        # Not the module itself, whose __call__ checks for hooks at every slice.
         self.run: Callable[..., None] = module.forward
-        """``run(param, grad, *slots, *numbers, *scratch)``, all tensors of one length."""
+        """``run(param, grad, *slots, *numbers, *scratch)``; all tensors have the same length."""
 
 
 def trace(
@@ -70,8 +69,8 @@ def trace(
     Args:
         update: the pure function of a rule.
         slots: the names of the slots of the rule, in order.
-        numbers: the names of those arguments of *update* that each `Program.run` takes, in order.
-        constants: the other arguments of *update*: flags, and numbers that are 0.
+        numbers: the names of the arguments of *update* that `Program.run` takes, in order.
+        constants: the other arguments of *update* with their values: flags, and numbers that are 0.
     """
     graph = fx.Graph()
     tracer = _Tracer(graph)

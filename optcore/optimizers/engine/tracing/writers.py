@@ -1,14 +1,16 @@
 """
-Which operation of a traced rule writes the new value of each state.
+Chooses the operation in a traced rule that writes the new value of each state.
 
 A state is the parameter or a slot. A rule is pure, so its results may be anything: the old value of
-another slot, the gradient, one value for two slots, a value that is known before the old one was
-read for the last time. In place, each state is written by one operation of its own, and after it
-nobody reads the old value. Most rules are like that already, and nothing changes. Else:
+another slot, the gradient, one value for two slots, a value that is computed before the old value
+is read for the last time. A program that runs in place needs a separate operation to write each
+state, and no later operation may read the old value. Most rules have such operations already. For
+the other rules:
 
 1. an old value that goes to another state is copied there before all operations;
 2. a result that no operation reads is computed after all others;
-3. what is still written too early gets memory of its own, and is copied to its state at the end.
+3. a result that would still be written too early gets other memory, and is copied to its state at
+   the end.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ class Writers:
     The operations that write the new values of states.
 
     Attributes:
-        of: operation -> the state that it writes; a state that keeps its value has none.
+        of: operation -> the state that it writes. A state that keeps its value is not in it.
     """
 
     def __init__(self, graph: fx.Graph, states: Sequence[fx.Node]) -> None:
         """
-        Find none yet: `add` does.
+        Start with an empty `of`; `add` fills it.
 
         Args:
             graph: the traced rule: placeholders, operations, output.
@@ -44,7 +46,7 @@ class Writers:
         self._sunk: set[fx.Node] = set()
 
     def add(self, state: fx.Node, result: fx.Node) -> None:
-        """Let an operation write *result* to *state*: that which computes it, or a copy."""
+        """Choose an operation to write *result* to *state*: the one that computes it, or a copy."""
         if result is state:
             return
         if result is self._grad or result in self.of:
@@ -57,11 +59,15 @@ class Writers:
         self.of[writer] = state
 
     def settle(self) -> None:
-        """Drop what nobody needs; move or copy results until no old value is read too late."""
+        """
+        Remove unused operations, and move or copy results that would be written too early.
+
+        Afterwards no operation reads the old value of a state after the new value is written.
+        """
         for node in reversed(operations(self._graph)):
             if not node.users and node not in self.of:
                 self._graph.erase_node(node)
-        # Each result is moved at most once, then copied at most once, so this ends.
+        # Each result is moved at most once, then copied at most once, so this loop ends.
         while (writer := self._too_early()) is not None:
             if writer.users or writer in self._sunk:
                 self.of[self._copied_last(writer)] = self.of.pop(writer)
@@ -70,12 +76,12 @@ class Writers:
                 self._end.prepend(writer)
 
     def _copied_last(self, result: fx.Node) -> fx.Node:
-        """Return a copy of *result* after everything else."""
+        """Append an operation that copies *result* after all others; return the new operation."""
         output = next(n for n in reversed(self._graph.nodes) if n.op == "output")
         with self._graph.inserting_before(output):
             copy = self._graph.call_function(copied, (result,))
         if self._end is output:
-            # Copies read no state, so what is moved may not come after the first of them.
+            # Copies write states, so an operation may only be moved to before the first copy.
             self._end = copy
         return copy
 
