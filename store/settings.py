@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPTSERVE_", use_attribute_docstrings=True)
 
     home: Path = Path(".optserve")
-    """Folder for everything that has no folder setting of its own: with `optserve up`, also the
-    embedded Redis server's data and the logs."""
+    """Folder for everything that has no folder setting of its own; with `optserve up`, this
+    includes the embedded Redis server's data and the logs."""
     # The prefix does not apply to a field with an alias, so the alias spells it out. If both
     # variables are set, the first one counts.
     redis_url: str | None = Field(

@@ -88,7 +88,7 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return a text that is equal for equal schedules, or unique if *schedule* has a long list."""
+    """Return a key: the same for equal schedules, but one of its own if *schedule* is long."""
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
     # The id stays unique: the run holds the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"

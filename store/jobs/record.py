@@ -137,7 +137,7 @@ class Record:
 
     @property
     def facts(self) -> dict[str, str]:
-        """Facts that determine results bit for bit: those in the fingerprint, and the threads."""
+        """Facts that determine results bit for bit: the fingerprint and the number of threads."""
         return json.loads(self.fields.get("facts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property

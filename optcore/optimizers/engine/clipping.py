@@ -78,7 +78,7 @@ class GradScales:
         }
 
     def add_like_the_first(self) -> None:
-        """Add a group that has the scale of the first group and shares the norm of that group."""
+        """Add a group that is scaled as the first group is, and clipped together with it."""
         next(iter(self._members.values())).append(self._num_groups)
         self._num_groups += 1
 

@@ -169,7 +169,7 @@ def test_a_text_without_a_training_script_is_no_command() -> None:
         ("timm", TIMM | {"sched": "plateau"}, "sched has no exactly equivalent schedule"),
         ("timm", TIMM | {"opt": "lamb", "clip_grad": 1.0}, "clip_grad comes before the clip"),
         ("timm", TIMM | {"scheduler": "cosine"}, "scheduler is not known in timm"),
-        ("torchvision", TORCHVISION | {"model_ema": True}, "model_ema moves once in"),
+        ("torchvision", TORCHVISION | {"model_ema": True}, "model_ema is updated every"),
         ("torchvision", TORCHVISION | {"opt": "lamb"}, "opt must be sgd, sgd_nesterov, rmsprop"),
         ("torchvision", TORCHVISION | {"test_only": True}, "test_only trains nothing"),
     ],
