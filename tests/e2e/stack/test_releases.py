@@ -24,6 +24,14 @@ SPEC: dict[str, Any] = {
     "training": {"steps": STEPS, "seed": 3, "evaluate_every": None, "checkpoint_every": 500},
 }
 """Some seconds: other processes come and go meanwhile."""
+FRACTIONS: dict[str, Any] = {
+    **SPEC,
+    "schedule": {
+        **{"kind": "cosine", "length": {"epochs": 300.37}},
+        "warmup": {"length": {"epochs": 3.3}},
+    },
+}
+"""The same job with durations that are no whole numbers of steps: 0.2.0 rounds them."""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +67,10 @@ def other(age: Age) -> Age:
 
 def steps(client: Client, job_id: str) -> list[int]:
     return [row.step for row in client.metrics(job_id)]
+
+
+def lrs(client: Client, job_id: str) -> list[float]:
+    return [row.lr for row in client.metrics(job_id)]
 
 
 @pytest.mark.slow
@@ -118,6 +130,37 @@ def test_what_the_first_release_has_accepted_is_trained_beyond_the_limits_of_lat
     job = finished(later, job_id)
 
     assert (job.state, job.reason, job.step) == (State.SUCCEEDED, None, 2)
+
+
+def test_a_job_that_0_2_0_accepted_keeps_the_lr_that_0_2_0_computes(service: Service) -> None:
+    api, later = service.api("old"), service.api("new")
+    service.worker("old", api)
+    whole, parted = (api.submit(FRACTIONS).id for _ in range(2))
+    finished(api, whole)
+    begun(api, parted, steps=1000)
+
+    kill(service.pid("worker", "old"))
+    service.worker("new", later)
+    job = finished(later, parted)
+
+    assert (job.state, job.attempt, job.lr_off_plan_at) == (State.SUCCEEDED, 2, None)
+    assert lrs(later, parted) == lrs(later, whole)
+    assert job.digest == later.job(whole).digest
+
+
+def test_a_job_that_0_2_0_would_compute_otherwise_waits_for_this_release(service: Service) -> None:
+    api, later = service.api("old"), service.api("new")
+    service.worker("old", api)
+    job_id = later.submit(FRACTIONS).id
+    finished(later, later.submit(SPEC).id)
+    before = later.job(job_id)
+
+    service.worker("new", later)
+    job = finished(later, job_id)
+
+    assert (before.state, before.attempt) == (State.QUEUED, 0)
+    assert (job.state, job.attempt) == (State.SUCCEEDED, 1)
+    assert steps(later, job_id) == list(range(STEPS))
 
 
 def test_functions_that_are_lost_come_back_for_both(service: Service) -> None:

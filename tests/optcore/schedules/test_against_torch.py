@@ -91,7 +91,7 @@ def run(make: Any, base: float) -> list[float]:
 def close(name: str, params: dict[str, Any], base: float, theirs: list[float]) -> None:
     found = translated("torch", name, {**params, "lr": base}, drive="step()", steps=STEPS)
     schedule = optcore.make_schedule(found.spec, lr=found.lr, total_steps=found.total_steps(STEPS))
-    atol = 2.0**-50 * max(theirs)
+    atol = STEPS * 2.0**-53 * max(theirs)  # torch's recursion rounds once a step
     np.testing.assert_allclose(schedule(np.arange(STEPS)), theirs, rtol=1e-12, atol=atol)
 
 
