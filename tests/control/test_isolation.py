@@ -24,6 +24,8 @@ from tests.support.store.archiving import fail, files, run
 from tests.support.store.protocol import reap
 from tests.support.store.rounds import Rounds
 
+pytestmark = pytest.mark.long
+
 MANY = 100
 COUNT = 5
 """Rows of a job."""

@@ -18,7 +18,7 @@ from tests.support.machine.chromium import visit
 from tests.support.service.api_process import ApiProcess, api_process
 from tests.support.store.protocol import state_of, submit
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 
 async def test_the_docs_page_refers_only_to_own_files(http: httpx.AsyncClient) -> None:

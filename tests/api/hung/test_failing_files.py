@@ -19,6 +19,8 @@ from tests.support.machine.faulty_files import FaultyFiles
 from tests.support.machine.processes import eventually
 from tests.support.store.parents import Parent
 
+pytestmark = pytest.mark.long
+
 WHAT = {
     "EROFS": "cannot be used now: Read-only file system",
     "EIO": "cannot be used now: Input/output error",

@@ -204,6 +204,7 @@ async def test_jobs_of_a_label_are_listed_in_pages(
     assert [len(page["data"]) for page in taken] == [2, 2, 1]
 
 
+@pytest.mark.long
 async def test_a_rare_label_is_found_among_many_jobs(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
@@ -314,6 +315,7 @@ async def test_an_unreadable_record_does_not_hide_other_jobs_from_a_list(
     assert ids_of(await pages(http)) == [ids[2], ids[0]]
 
 
+@pytest.mark.long
 def test_old_jobs_are_indexed_in_batches(client: redis.Redis) -> None:
     for _ in range(600):
         as_the_release_before(client, submitted(client))

@@ -16,6 +16,8 @@ from tests.support.machine.processes import eventually
 from tests.support.service.jobs import SHORT, finished
 from tests.support.service.stacks import stack_with
 
+pytestmark = pytest.mark.long
+
 CLIENTS = 10
 STOPS_S = 2.0
 SPEC: dict[str, Any] = {

@@ -31,6 +31,7 @@ def test_submit_follow_shows_the_job_to_its_end(running: Stack, tmp_path: Path) 
     assert max(len(line) for line in pictures) <= 80
 
 
+@pytest.mark.long
 def test_submit_reads_standard_input_and_jobs_and_show_know_it(running: Stack) -> None:
     done = optserve("submit", "-", "--follow", home=running.home, stdin=json.dumps(SHORT))
     job_id = done.stdout.split()[0]
@@ -116,6 +117,7 @@ def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> Non
         assert kinds[left_at + 1] == "started"
 
 
+@pytest.mark.long
 def test_what_up_started_dies_with_it_even_if_it_is_killed(tmp_path: Path) -> None:
     with started("up", home=tmp_path) as process:
         ready(process)
@@ -159,6 +161,7 @@ def test_the_demo_learns_mnist_and_shows_every_step(tmp_path: Path, mnist: Path)
         assert [row.step for row in client.metrics(job.id)] == list(range(600))
 
 
+@pytest.mark.long
 def test_ctrl_c_in_the_demo_cancels_its_job(running: Stack, mnist: Path) -> None:
     """On a service that was there before, which goes on."""
     del mnist

@@ -14,6 +14,8 @@ from tests.support.service.jobs import SHORT
 from tests.support.service.stacks import stack_with
 from tests.support.service.submissions import post_all
 
+pytestmark = pytest.mark.long
+
 TINY: dict[str, Any] = {
     **SHORT,
     "schedule": {"kind": "constant"},

@@ -81,6 +81,7 @@ def lowest(spec: dict[str, Any], lr: float | None, target: Callable[[Tensor], Te
     return best
 
 
+@pytest.mark.long
 @every_engine
 def test_it_learns_digits(kind: str, engine: str) -> None:
     digits = load_digits()

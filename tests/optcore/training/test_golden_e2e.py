@@ -30,6 +30,7 @@ def cases() -> list[Any]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("steps", [30, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("case", "optimizer"), cases())
 def test_the_losses_in_float64_are_paddles(

@@ -13,6 +13,7 @@ from tests.support.store.histories import run
 pytestmark = pytest.mark.usefixtures("functions_restored")
 
 
+@pytest.mark.long
 def test_random_histories_are_what_the_model_says(server: EmbeddedServer) -> None:
     run(server, 60)
 

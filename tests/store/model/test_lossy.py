@@ -23,6 +23,8 @@ from tests.support.store.lossy import LossyNetwork
 from tests.support.store.protocol import LEASE_MS, SPEC, kinds, record_of, rows_of, some_rows
 from worker.reporting.retry import RetryingSender
 
+pytestmark = pytest.mark.long
+
 T = TypeVar("T")
 SEED = 11
 

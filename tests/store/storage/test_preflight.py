@@ -14,6 +14,8 @@ from store.storage import preflight
 from store.storage.preflight import Place, Unusable, Use
 from tests.support.machine.disk import small_disk
 
+pytestmark = pytest.mark.long
+
 NOBODY = 65534
 
 

@@ -18,6 +18,8 @@ from tests.support.http.trained_job import ROWS, TrainedJob
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import append
 
+pytestmark = pytest.mark.long
+
 AT_ONCE = 100
 
 

@@ -24,6 +24,8 @@ from tests.support.machine.processes import eventually
 from tests.support.service.stacks import stack_with
 from tests.support.store.protocol import append, ask, begin, some_rows, submit
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def hasty(tmp_path: Path) -> Iterator[Stack]:
