@@ -258,6 +258,9 @@ def at_least_a_step(
     name: str, duration: int | Epochs | Share | None, run: RunLength
 ) -> Iterator[RunProblem]:
     """Yield a problem if *duration*, the value of the field *name*, is at most half a step."""
+    # An earlier release has accepted what it rounds.
+    if isinstance(duration, Epochs) and duration.is_rounded:
+        return
     if duration is not None and run.steps(duration) < 1:
         got = run.in_words(duration)
         yield RunProblem((name,), f"{name} must be at least 1 step, got {got}", duration)

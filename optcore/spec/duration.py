@@ -140,7 +140,7 @@ class RunLength(NamedTuple):
 
     @classmethod
     def of_part(cls, length: float, steps_per_epoch: int) -> RunLength:
-        """Return the length of a part of a schedule that takes *length* steps, at least 1."""
+        """Return the length of a part of a schedule: *length* steps, which may be a fraction."""
         whole = max(1, math.ceil(length))
         return cls(whole, steps_per_epoch, None if length == whole else length)
 

@@ -17,16 +17,28 @@ A spec that a client posts is not translated: a field in its former place is the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from optcore.spec.duration import Epochs, Share
+from optcore.schedules.families.late_decay import WarmupStableDecay
+from optcore.schedules.families.linear import Linear
+from optcore.schedules.families.one_cycle import OneCycle
+from optcore.schedules.families.piecewise import Constant, Piecewise
+from optcore.schedules.families.polynomial import Polynomial
+from optcore.schedules.warmup import Warmup
+from optcore.spec.duration import Epochs, RunLength, Share
 from optcore.spec.former_places import fixed_loss_scale, keras_ema
 from optcore.spec.groups.groups import Group
 from optcore.spec.later import LaterSpec
 from optcore.spec.optimizers.base import NEWER, OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
+from optcore.spec.optimizers.clip import ClipAdaptive, ClipRms
+from optcore.spec.weights import KerasEma, ShadowEma
+
+if TYPE_CHECKING:
+    from optcore.spec.run import RunSpec
 
 Json = dict[str, Any]
 
@@ -40,6 +52,12 @@ LATER_OPTIMIZERS = frozenset(
     )
 )
 """Optimizers that 0.2.0 does not have."""
+LATER_FORMS = frozenset({("muon", "article")})
+"""Other pairs of kind and dialect that 0.2.0 does not have."""
+FORMER_RISES = frozenset({"linear", "cosine", "exponential", "constant"})
+FORMER_FALLS = frozenset({"linear", "cosine", "one_minus_sqrt", "one_minus_square"})
+"""Shapes of a warmup, and of the fall of wsd, that 0.2.0 has."""
+CONSTANT = Constant(kind="constant")
 
 
 def translated(stored: Mapping[str, Any]) -> Json:
@@ -60,49 +78,71 @@ def translated(stored: Mapping[str, Any]) -> Json:
     return run
 
 
-def is_former(spec: BaseModel, steps_per_epoch: int) -> bool:
+def is_former(run: RunSpec) -> bool:
     """
-    Return whether release 0.2.0 would compute a run with *spec* in the same way.
+    Return whether release 0.2.0 accepts *run*, and computes it in the same way.
 
-    It would not if *spec* contains a dialect, an optimizer or a field that 0.2.0 does not have, or
-    a schedule with a duration that 0.2.0 would round.
-
-    Args:
-        spec: the optimizer or the schedule of the run.
-        steps_per_epoch: number of steps in an epoch.
+    False where that is not certain: it costs only that workers of 0.2.0 leave the job alone.
     """
-    if has_fractions(spec, steps_per_epoch):
+    if has_fractions(run):
         return False
-    return all(_is_former_itself(part) for part, _ in _parts(spec, steps_per_epoch))
+    # The first step size of rprop is the lr of the first update; in 0.2.0 it is that of the spec.
+    if run.optimizer.kind == "rprop" and run.schedule != CONSTANT:
+        return False
+    ema = run.training.ema
+    if isinstance(ema, KerasEma) or (isinstance(ema, ShadowEma) and ema.ramp is not None):
+        return False
+    return all(_is_former_itself(part, run.length) for part, _ in _parts(run))
 
 
-def has_fractions(spec: BaseModel, steps_per_epoch: int) -> bool:
-    """
-    Return whether a duration in *spec* is neither a whole number of steps nor rounded to one.
-
-    Args:
-        spec: an optimizer or a schedule.
-        steps_per_epoch: number of steps in an epoch.
-    """
+def has_fractions(run: RunSpec) -> bool:
+    """Return whether a duration in a schedule is neither a whole number of steps nor rounded."""
     return any(
         isinstance(part, Epochs) and not part.is_rounded and part.epochs * epoch % 1 != 0
-        for part, epoch in _parts(spec, steps_per_epoch)
+        for part, epoch in _parts(run)
     )
 
 
-def _is_former_itself(spec: BaseModel) -> bool:
-    """Return whether 0.2.0 has the dialect, kind and fields of *spec*, ignoring nested specs."""
-    kind, dialect = getattr(spec, "kind", ""), getattr(spec, "dialect", "")
-    if dialect in LATER_DIALECTS or (kind, dialect) == ("muon", "article"):
+def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
+    """Return whether 0.2.0 has *part*, whatever is nested in it, and computes the same."""
+    kind, dialect = getattr(part, "kind", ""), getattr(part, "dialect", "")
+    if dialect in LATER_DIALECTS or (kind, dialect) in LATER_FORMS:
         return False
-    if isinstance(spec, LaterSpec):
-        return not spec.later_fields()
-    if isinstance(spec, OptimizerSpec):
-        return kind not in LATER_OPTIMIZERS and not any(getattr(spec, name, None) for name in NEWER)
-    return not isinstance(spec, Share)
+    if isinstance(part, LaterSpec) and part.later_fields():
+        return False
+    match part:
+        case Share() | ClipRms() | ClipAdaptive():
+            return False
+        case OptimizerSpec():
+            newer = any(getattr(part, name, None) for name in NEWER)
+            return kind not in LATER_OPTIMIZERS and not newer
+        case Warmup():
+            within = 1 <= length.span(part.length) < length.total_steps
+            return part.shape in FORMER_RISES and within
+        case WarmupStableDecay():
+            return part.shape in FORMER_FALLS
+        case OneCycle():  # 0.2.0 refuses a rise of less than a step
+            return 0 < part.pct_start < 1 and part.pct_start * length.span(part.length) > 1
+        case Polynomial():
+            return not part.cycle or dialect != "tf1"
+        case Linear():  # 0.2.0 divides by a start of 0
+            return (dialect, part.precision) != ("torch", "float32")
+        case Piecewise():  # 0.2.0 refuses equal boundaries, and a boundary at step 0
+            steps = [0, *(length.steps(boundary) for boundary in part.boundaries)]
+            return all(before < after for before, after in pairwise(steps))
+    return True
 
 
-def _parts(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
+def _parts(run: RunSpec) -> Iterator[tuple[BaseModel, int]]:
+    """Yield the specs in the optimizer, its groups and the schedule, with the steps per epoch."""
+    groups = run.optimizer.groups
+    of_groups = [run.optimizer.of_group(i, group) for i, group in enumerate(groups)]
+    schedules = [group.schedule for group in groups if group.schedule is not None]
+    for part in (run.optimizer, *of_groups, *schedules, run.schedule):
+        yield from _nested(part, run.steps_per_epoch)
+
+
+def _nested(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
     """Yield *value* and all specs nested in it, each with its number of steps per epoch."""
     inside: Iterable[object] = ()
     if isinstance(value, BaseModel):
@@ -115,7 +155,7 @@ def _parts(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
     elif isinstance(value, (list, tuple)):
         inside = value
     for each in inside:
-        yield from _parts(each, epoch)
+        yield from _nested(each, epoch)
 
 
 def with_former_defaults(spec: Mapping[str, Any]) -> Json:

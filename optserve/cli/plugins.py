@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 import typer
 
-from optserve.local.errors import StackError
+from optserve.local.errors import INSTALL, StackError
 
 GROUP = "optserve.commands"
 OF_THE_SERVICE = {
@@ -77,12 +77,8 @@ def _add_broken(app: typer.Typer, point: EntryPoint, reason: str) -> None:
 
 
 def _add_missing(app: typer.Typer, name: str, reason: str) -> None:
-    todo = (
-        "Install the service into an environment of its own: "
-        'pip install "optserve[server]"; or use its container images.'
-    )
     help_text = f"{OF_THE_SERVICE[name]} (The service is not installed.)"
-    _add_refusal(app, name, reason, todo, help_text)
+    _add_refusal(app, name, reason, INSTALL, help_text)
 
 
 def _add_refusal(app: typer.Typer, name: str, reason: str, todo: str, help_text: str) -> None:

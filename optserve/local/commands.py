@@ -17,7 +17,7 @@ import typer
 
 from optserve.cli.options import DEFAULT_HOME, Home, Port
 from optserve.cli.output.terminal import out
-from optserve.local.errors import StackError
+from optserve.local.errors import StackError, needing_the_service
 from optserve.local.ports import HOST
 
 datasets = typer.Typer(help="Manage the datasets on this machine.", no_args_is_help=True)
@@ -33,7 +33,8 @@ def up(
     worker_module: Annotated[str, typer.Option(hidden=True)] = "worker.main",
 ) -> None:
     """Start the service on this machine and run it until Ctrl-C."""
-    from optserve.local import stack  # noqa: PLC0415
+    with needing_the_service("up"):
+        from optserve.local import stack  # noqa: PLC0415
 
     stopping = threading.Event()
 
@@ -63,7 +64,8 @@ def up(
 
 def demo(home: Home = DEFAULT_HOME, port: Port = 8000) -> None:
     """Train a network on MNIST with the whole service, and show its progress."""
-    from optserve.local import demo as demonstration  # noqa: PLC0415
+    with needing_the_service("demo"):
+        from optserve.local import demo as demonstration  # noqa: PLC0415
 
     demonstration.run(home, port, out)
 
@@ -76,7 +78,8 @@ def fetch(
     """Download a dataset into the data directory of the local stack."""
     if name != "mnist":
         raise StackError(f"dataset must be mnist (digits needs no fetching), got {name!r}")
-    from optcore.data.sources.mnist_fetch import fetch_mnist  # noqa: PLC0415
-    from optserve.local import stack  # noqa: PLC0415
+    with needing_the_service("datasets"):
+        from optcore.data.sources.mnist_fetch import fetch_mnist  # noqa: PLC0415
+        from optserve.local import stack  # noqa: PLC0415
 
     fetch_mnist(stack.data_dir(home) / name, out.say)

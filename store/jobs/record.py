@@ -37,11 +37,13 @@ SUMMARY = (
     *("device", "fingerprint", "exact", "queued", "fault", "fault_since", "not_before"),
 )
 """Fields of a record that a list of jobs needs; all of them are small, unlike the spec."""
-FORMER = 2
+FORMER = "2"
+"""Record format of a job that release 0.2.0 can run too."""
+EXACT = "exact"
 """
-Record format of a job that release 0.2.0 can run too.
+The field ``durations`` of a record whose schedules do not round durations to whole steps.
 
-In a record of this format, or of an earlier one, durations in schedules are rounded to whole steps.
+Releases up to 0.2.0, which rounded them, wrote no such field.
 """
 
 
@@ -143,8 +145,8 @@ class Record:
     @property
     def spec(self) -> JobSpec:
         """The job's spec, with every default filled in."""
-        former = int(self.fields.get("format", "1")) <= FORMER
-        with rounding() if former else nullcontext():
+        exact = self.fields.get("durations") == EXACT
+        with nullcontext() if exact else rounding():
             # Limits that a later release introduced do not apply to a job that was accepted before.
             return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
 
@@ -328,7 +330,8 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
         "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
         # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
-        **({"format": str(FORMER)} if _is_former(spec) else {}),
+        **({"format": FORMER} if is_former(spec) else {}),
+        "durations": EXACT,
         # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
         # parses the spec.
         "device": spec.training.device,
@@ -338,11 +341,6 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
         "steps_per_epoch": str(spec.steps_per_epoch),
         **Series(spec.columns, spec.num_computed).fields(),
     }
-
-
-def _is_former(spec: JobSpec) -> bool:
-    """Return whether release 0.2.0 would compute the same results for the job."""
-    return all(is_former(part, spec.steps_per_epoch) for part in (spec.optimizer, spec.schedule))
 
 
 def moment(ms: str | None) -> datetime | None:

@@ -6,18 +6,8 @@ from typing import Any
 
 import pytest
 
-from optcore.schedules.catalogue import SCHEDULES
-from optcore.schedules.make import parse_schedule
-from optcore.spec.duration import rounding
 from optcore.spec.errors import SpecError
-from optcore.spec.former import (
-    LATER_OPTIMIZERS,
-    has_fractions,
-    is_former,
-    translated,
-    with_former_defaults,
-)
-from optcore.spec.optimizers.catalogue import OPTIMIZERS
+from optcore.spec.former import translated, with_former_defaults
 from optcore.spec.run import RunSpec
 from tests.support.optcore.run_specs import run
 
@@ -131,78 +121,3 @@ def test_a_loss_scale_beyond_todays_limit_is_still_read() -> None:
 @pytest.mark.parametrize("damaged", [{}, {"optimizer": 3, "training": {}}, {"training": {}}])
 def test_what_is_no_spec_is_left_to_whatever_reads_it(damaged: dict[str, Any]) -> None:
     assert translated(damaged) == damaged
-
-
-def parts_of(data: dict[str, Any]) -> list[bool]:
-    """Return whether 0.2.0 would compute the optimizer, and the schedule, of a run alike."""
-    spec = RunSpec.parse(data)
-    return [is_former(part, 10) for part in (spec.optimizer, spec.schedule)]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "alike"),
-    [
-        ({"kind": "cosine"}, True),
-        ({"kind": "cosine", "length": {"epochs": 1.5}}, True),
-        ({"kind": "cosine", "length": {"epochs": 1.55}}, False),
-        ({"kind": "cosine", "warmup": {"length": {"epochs": 0.25}}}, False),
-        ({"kind": "cosine", "warmup": {"length": {"fraction": 0.5}}}, False),
-        ({"kind": "cosine", "k_decay": 2.0}, False),
-        ({"kind": "cosine", "dialect": "timm"}, False),
-        ({"kind": "scale", "factor": 2, "schedule": {"kind": "cosine", "dialect": "optax"}}, False),
-        ({"kind": "step", "every": {"epochs": 1.5}}, True),
-        ({"kind": "per_epoch", "schedule": {"kind": "step", "every": {"epochs": 1.5}}}, False),
-        ({"kind": "multi_step", "milestones": [3, {"epochs": 1.23}]}, False),
-    ],
-    ids=str,
-)
-def test_a_schedule_that_0_2_0_would_compute_otherwise_is_known(
-    schedule: dict[str, Any], alike: bool
-) -> None:
-    assert parts_of(run(schedule=schedule)) == [True, alike]
-    moved = {"kind": "adam", "lr": 0.1, "schedules": {"beta1": schedule}}
-    assert parts_of(run(optimizer=moved)) == [alike, True]
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "alike"),
-    [
-        ({"kind": "adam"}, True),
-        ({"kind": "adan"}, False),
-        ({"kind": "muon", "dialect": "article"}, False),
-        ({"kind": "lion", "dialect": "optax", "lr": 0.1}, False),
-        ({"kind": "lion", "cautious": True}, False),
-    ],
-    ids=str,
-)
-def test_an_optimizer_that_0_2_0_does_not_have_is_known(
-    optimizer: dict[str, Any], alike: bool
-) -> None:
-    assert parts_of(run(optimizer=optimizer)) == [alike, True]
-
-
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_every_optimizer_is_either_known_to_0_2_0_or_not(kind: str) -> None:
-    spec = OPTIMIZERS[kind].parse(
-        {"kind": kind, "dialect": OPTIMIZERS[kind].DIALECTS[0], "lr": 1e-3}
-    )
-
-    assert is_former(spec, 10) is (
-        kind not in LATER_OPTIMIZERS and spec.dialect not in ("optax", "timm")
-    )
-
-
-@pytest.mark.parametrize("kind", SCHEDULES)
-def test_every_schedule_is_known_to_0_2_0(kind: str) -> None:
-    example = {key: value for key, value in SCHEDULES[kind].EXAMPLE.items() if key != "dialect"}
-
-    assert is_former(parse_schedule({"kind": kind, **example}), 10)
-
-
-def test_a_duration_that_is_rounded_is_no_fraction() -> None:
-    data = run(schedule={"kind": "cosine", "length": {"epochs": 1.55}})
-    with rounding():
-        former = RunSpec.parse(data)
-
-    assert has_fractions(RunSpec.parse(data).schedule, 10)
-    assert not has_fractions(former.schedule, 10)

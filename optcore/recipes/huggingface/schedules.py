@@ -106,7 +106,7 @@ def _inverse_sqrt(kwargs: Kwargs, warmup: Warmup) -> Spec:
     given = kwargs.pop("timescale", None)
     timescale = int(given) if given is not None else warmup.length or DEFAULT_TIMESCALE
     if not isinstance(timescale, int):
-        raise NotConvertible("needs timescale where the warmup is a share of the run")
+        raise NotConvertible("needs timescale if the warmup is given as a share of the run")
     return {"kind": "inverse_sqrt", "timescale": timescale, **warmup.spec("delay")}
 
 

@@ -186,7 +186,8 @@ class Shift(Modifier):
         return min(run.total_steps, own + left)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return shift(self._inner_curve(lr, run), by=run.span(self.by))
+        # 0.2.0 counts a duration that it rounds to 0 as one step.
+        return shift(self._inner_curve(lr, run), by=run.span(self.by) or 1)
 
 
 def scale(curve: Curve, *, factor: float) -> Curve:

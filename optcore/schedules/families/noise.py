@@ -109,7 +109,7 @@ class Noise(Modifier, Dialectal):
         return super().cost(run) + (200 * run.total_steps if self.dialect == "timm" else 0)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        begin = 0 if self.begin is None else self.moment(self.begin, run)
+        begin = 0 if self.begin is None else self.moment(self.begin, run) or 1
         end = math.inf if self.end is None else self.moment(self.end, run)
         inner = self._inner_curve(lr, run)
         if self.dialect == "timm":

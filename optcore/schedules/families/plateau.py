@@ -151,7 +151,7 @@ class PlateauLr(MetricDrivenLr):
 
     def observe(self, value: float) -> None:
         """Record the next *value* of the metric; lower lr if too many values in a row were bad."""
-        number = self.spec.numbers
+        number = self.numbers
         # A running mean, as in optax.
         mean = (number(self.seen) * number(self.mean) + number(value)) / number(self.seen + 1)
         self.mean, self.seen = float(mean), self.seen + 1

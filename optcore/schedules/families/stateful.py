@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from optcore.schedules.base import ScheduleSpec
-from optcore.schedules.numerics.numbers import Curve
+from optcore.schedules.numerics.numbers import DOUBLE, Curve, Numbers
 from optcore.schedules.warmup import After
 from optcore.spec.duration import RunLength
 from optcore.spec.limits import MAX_COUNT
@@ -87,6 +87,11 @@ class MetricDrivenLr(ABC):
         for name in self.COUNTERS:
             setattr(self, name, 0)
 
+    @property
+    def numbers(self) -> Numbers:
+        """The arithmetic in which observations are compared: float64, but in optax that of lr."""
+        return self.spec.numbers if getattr(self.spec, "dialect", "") == "optax" else DOUBLE
+
     @abstractmethod
     def observe(self, value: float) -> None:
         """Record the next *value* of the metric, which may change lr."""
@@ -123,7 +128,7 @@ class MetricDrivenLr(ABC):
             mode: whether *threshold* is relative to the best value (rel) or absolute (abs).
             more: how much better, in absolute terms, *value* must be in addition to *threshold*.
         """
-        number = self.spec.numbers
+        number = self.numbers
         best, up = number(self.best), self.spec.mode == "max"
         # In torch's order of operations: the last bit of the limit may decide. Before the first
         # observation, the best value is infinite.

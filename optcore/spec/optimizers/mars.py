@@ -45,8 +45,8 @@ class Mars(CautiousSpec):
 
         p = p - lr * (u + weight_decay * p)
 
-    Parameters with one dimension or none are trained by AdamW, unless optimize_1d is true. A
-    cautious lion takes the sign after the mask, so its steps keep their size.
+    Parameters with one dimension or none are trained by AdamW, unless optimize_1d is true.
+    With cautious, lion takes the sign after the mask, so that every step has the size lr.
 
     References:
         Yuan et al., MARS: Unleashing the Power of Variance Reduction for Training Large Models,

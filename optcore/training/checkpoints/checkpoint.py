@@ -109,10 +109,10 @@ def restore(
     facts = in_present_words(facts)
     if facts["spec"] != run.spec.model_dump(mode="json"):
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
-    if "durations" not in facts and _has_fractions(run):
+    if "durations" not in facts and has_fractions(run.spec):
         raise CheckpointUnusable(
             f"{path} is of a run whose schedules round durations to whole steps, as releases up to "
-            "0.2.0 did; give these durations in whole steps"
+            "0.2.0 did: parse the spec inside optcore.spec.duration.rounding()"
         )
     if exact:
         _check_facts(path, facts["facts"], run.facts())
@@ -214,11 +214,6 @@ def ema_bytes(run: Run) -> bytes:
         return tensors_to_bytes(run.model_tensors())
 
 
-def _has_fractions(run: Run) -> bool:
-    parts = (run.spec.optimizer, run.spec.schedule)
-    return any(has_fractions(part, run.spec.steps_per_epoch) for part in parts)
-
-
 def _state_tensors(run: Run) -> dict[str, Tensor]:
     tensors = {
         name: tensor for name, tensor in run.tensors().items() if not name.startswith("model.")
@@ -235,7 +230,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "format": layout.FORMAT,
         "spec": with_former_defaults(run.spec.model_dump(mode="json")),
         # Not written by releases up to 0.2.0, which rounded durations in schedules.
-        **({"durations": "exact"} if _has_fractions(run) else {}),
+        **({"durations": "exact"} if has_fractions(run.spec) else {}),
         **{name: getattr(run, name) for name in COUNTERS},
         **{name: part.state_dict() for name, part in _stateful(run).items()},
         "followed": [schedule.state_dict() for schedule in run.optimizer.metric_driven()],

@@ -8,6 +8,7 @@ import typer
 
 from optserve.cli.options import DEFAULT_HOME, FAILED, Home
 from optserve.cli.output.terminal import out
+from optserve.local.errors import needing_the_service
 
 if TYPE_CHECKING:
     from optserve.local.doctor.findings import Finding
@@ -21,7 +22,8 @@ def command(
 ) -> None:
     """Check the files of a local stack, and say how to fix each problem."""
     # Every command of `optserve` imports this module, and only this one needs the others.
-    from optserve.local.doctor.examination import examine  # noqa: PLC0415
+    with needing_the_service("doctor"):
+        from optserve.local.doctor.examination import examine  # noqa: PLC0415
 
     problems = 0
     for finding in examine(home, repair=repair):

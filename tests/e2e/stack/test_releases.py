@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import redis
 
+from optcore.schedules.catalogue import SCHEDULES
+from optcore.schedules.warmup import Warmup
+from optcore.spec.errors import SpecError
+from optcore.spec.former import is_former
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optserve.client import Client
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from tests.support.machine.processes import eventually, kill
 from tests.support.service.jobs import SHORT, begun, finished
@@ -161,6 +172,54 @@ def test_a_job_that_0_2_0_would_compute_otherwise_waits_for_this_release(service
     assert (before.state, before.attempt) == (State.QUEUED, 0)
     assert (job.state, job.attempt) == (State.SUCCEEDED, 1)
     assert steps(later, job_id) == list(range(STEPS))
+
+
+def test_0_2_0_accepts_every_job_that_its_workers_may_claim(old: Path, tmp_path: Path) -> None:
+    dumps = [spec.model_dump(mode="json") for spec in variants() if is_former(spec)]
+    (tmp_path / "specs.json").write_text(json.dumps(dumps))
+    code = """if True:
+        import json, sys
+        from jobs.spec.job import JobSpec
+        for spec in json.load(open(sys.argv[1])):
+            try:
+                JobSpec.parse(spec)
+            except Exception as error:
+                print(spec["optimizer"], spec["schedule"], error)
+    """
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, tmp_path / "specs.json"],
+        env={**os.environ, "PYTHONPATH": str(old)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert len(dumps) > 200
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def variants() -> Iterator[JobSpec]:
+    """Yield jobs: each optimizer, and each schedule with each warmup, in each dialect."""
+    for kind, optimizer in OPTIMIZERS.items():
+        for dialect in optimizer.DIALECTS:
+            named = {"kind": kind, "dialect": dialect, "lr": 0.01}
+            yield from accepted({"optimizer": named})
+            yield from accepted({"optimizer": {**named, "weight_decay": 0.1}})
+    for kind, schedule in SCHEDULES.items():
+        for dialect in (None, *getattr(schedule, "DIALECTS", ())):
+            form = {"kind": kind} if dialect is None else {"kind": kind, "dialect": dialect}
+            for own in (schedule.EXAMPLE, *schedule.VARIANTS.values()):
+                yield from accepted({"schedule": {**form, **own}})
+                for shape in get_args(Warmup.model_fields["shape"].annotation):
+                    for length in (1, 60, {"epochs": 1.5}, 600):
+                        warmup = {"length": length, "start": 0.001, "shape": shape}
+                        yield from accepted({"schedule": {**form, **own, "warmup": warmup}})
+
+
+def accepted(parts: dict[str, Any]) -> Iterator[JobSpec]:
+    with contextlib.suppress(SpecError):
+        yield JobSpec.parse({**SPEC, "training": {"steps": 600}, **parts})
 
 
 def test_functions_that_are_lost_come_back_for_both(service: Service) -> None:

@@ -87,7 +87,8 @@ def test_durations_of_a_job_that_an_earlier_release_accepted_are_rounded(
 ) -> None:
     spec = JobSpec.parse({**FORMER["nothing but defaults"][0], "schedule": COSINE})
 
-    read = Record({**new_fields(spec), **fields}).spec
+    written = {name: text for name, text in new_fields(spec).items() if name != "durations"}
+    read = Record({**written, **fields}).spec
 
     assert length(read) == round(length(spec))
     assert read.run_spec().schedule == read.schedule

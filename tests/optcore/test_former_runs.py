@@ -1,0 +1,117 @@
+"""Which runs release 0.2.0 computes as this release does; its workers may claim those alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optcore.schedules.catalogue import SCHEDULES
+from optcore.spec.duration import rounding
+from optcore.spec.former import LATER_DIALECTS, LATER_OPTIMIZERS, has_fractions, is_former
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
+from optcore.spec.run import RunSpec
+from tests.support.optcore.run_specs import run
+
+EPOCH = RunSpec.parse(run()).steps_per_epoch
+ADAM: dict[str, Any] = {"kind": "adam", "lr": 0.1}
+
+
+def epochs(steps: float) -> dict[str, float]:
+    return {"epochs": steps / EPOCH}
+
+
+def former(training: dict[str, Any] | None = None, **parts: Any) -> bool:
+    return is_former(RunSpec.parse(run(**parts, training={"steps": 200, **(training or {})})))
+
+
+SAME: list[dict[str, Any]] = [
+    {"kind": "cosine"},
+    {"kind": "cosine", "length": {"epochs": 2}},
+    {"kind": "cosine", "warmup": {"length": 5, "shape": "cosine"}},
+    {"kind": "step", "every": {"epochs": 2}},
+    {"kind": "one_cycle"},
+]
+OTHER: list[dict[str, Any]] = [
+    {"kind": "cosine", "length": epochs(15.5)},
+    {"kind": "cosine", "warmup": {"length": epochs(2.5)}},
+    {"kind": "cosine", "warmup": {"length": {"fraction": 0.5}}},
+    {"kind": "cosine", "warmup": {"length": 5, "shape": "sqrt"}},
+    {"kind": "cosine", "warmup": {"length": 200, "after": "delay"}},
+    {"kind": "wsd", "decay": 20, "shape": "power"},
+    {"kind": "one_cycle", "pct_start": 0.0},
+    {"kind": "piecewise", "dialect": "paddle", "boundaries": [5, 5], "values": [1.0, 0.5, 0.1]},
+    {"kind": "polynomial", "dialect": "tf1", "cycle": True, "length": 7},
+    {"kind": "cosine", "k_decay": 2.0},
+    {"kind": "cosine", "dialect": "timm"},
+    {"kind": "scale", "factor": 2, "schedule": {"kind": "cosine", "dialect": "optax"}},
+    {"kind": "per_epoch", "schedule": {"kind": "step", "every": {"epochs": 1.5}}},
+    {"kind": "multi_step", "milestones": [3, epochs(7.5)]},
+]
+
+
+@pytest.mark.parametrize("schedule", [*SAME, *OTHER], ids=str)
+def test_a_schedule_is_found_wherever_it_is(schedule: dict[str, Any]) -> None:
+    same = schedule in SAME
+
+    assert former(schedule=schedule) is same
+    assert former(optimizer={**ADAM, "schedules": {"weight_decay": schedule}}) is same
+    for where in ({"schedules": {"weight_decay": schedule}}, {"schedule": schedule}):
+        groups = [{"match": "*.bias", **where}]
+        assert former(optimizer={**ADAM, "groups": groups}) is same, where
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"kind": "adan"},
+        {"kind": "muon", "dialect": "article"},
+        {"kind": "lion", "dialect": "optax", "lr": 0.1},
+        {"kind": "lion", "cautious": True},
+        {**ADAM, "clip": {"kind": "rms", "max": 1.0}},
+        {**ADAM, "clip": {"kind": "adaptive", "max": 0.1}},
+        {**ADAM, "groups": [{"match": "*.bias", "clip": {"kind": "rms", "max": 1.0}}]},
+        {**ADAM, "groups": [{"match": "*.bias", "cautious": True}]},
+    ],
+    ids=str,
+)
+def test_an_optimizer_that_0_2_0_does_not_have_is_found(optimizer: dict[str, Any]) -> None:
+    assert former(optimizer=ADAM)
+    assert not former(optimizer=optimizer)
+
+
+def test_the_first_step_of_rprop_depends_on_the_schedule() -> None:
+    assert former(optimizer={"kind": "rprop"})
+    assert not former(optimizer={"kind": "rprop"}, schedule={"kind": "cosine"})
+
+
+@pytest.mark.parametrize("ema", [{"kind": "keras"}, {"ramp": 200}], ids=str)
+def test_an_average_that_0_2_0_does_not_have_is_found(ema: dict[str, Any]) -> None:
+    assert former(training={"ema": {"decay": 0.9}})
+    assert not former(training={"ema": ema})
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_every_optimizer_is_either_known_to_0_2_0_or_not(kind: str) -> None:
+    dialect = OPTIMIZERS[kind].DIALECTS[0]
+    later = kind in LATER_OPTIMIZERS or dialect in LATER_DIALECTS
+
+    assert former(optimizer={"kind": kind, "dialect": dialect, "lr": 1e-3}) is not later
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_every_schedule_is_known_to_0_2_0(kind: str) -> None:
+    example = {key: value for key, value in SCHEDULES[kind].EXAMPLE.items() if key != "dialect"}
+    if kind == "values":
+        example["values"] = [0.5] * 200
+
+    assert former(schedule={"kind": kind, **example})
+
+
+def test_a_duration_that_is_rounded_is_no_fraction() -> None:
+    data = run(schedule={"kind": "cosine", "length": epochs(15.5)})
+    with rounding():
+        accepted = RunSpec.parse(data)
+
+    assert has_fractions(RunSpec.parse(data))
+    assert not has_fractions(accepted)
