@@ -37,3 +37,15 @@ def test_durations_of_today_are_not_rounded() -> None:
     assert last(former) == last({"kind": "cosine", "length": 8})
     assert last(spec) < last(former)
     assert former.model_dump() == parse_schedule(spec).model_dump()
+
+
+@pytest.mark.parametrize("length", [50, 100, 219])
+def test_a_cosine_warmup_has_the_bits_of_0_2_0(length: int) -> None:
+    """A run that is resumed must compute the rows that it repeats with the same bits."""
+    t = np.arange(length, dtype=np.float64)
+    warmup = {"length": length, "start": 0.01, "shape": "cosine"}
+    schedule = make_schedule({"kind": "constant", "warmup": warmup}, lr=0.8, total_steps=400)
+
+    assert np.array_equal(
+        schedule(np.arange(length)), 0.01 + (0.8 - 0.01) * (1 - np.cos(np.pi * t / length)) / 2
+    )
