@@ -138,9 +138,9 @@ class Product(ScheduleSpec):
         f(t) = lr * (schedules[0](t) / lr) * (schedules[1](t) / lr) * ...
 
     References:
-        torch 2.13 ChainedScheduler, with schedulers that multiply lr. A CosineAnnealingLR with an
-        eta_min other than 0 does not: it computes lr from the lr before, which the other schedulers
-        have changed.
+        torch 2.13 ChainedScheduler, with schedulers that multiply lr. A cosine with an eta_min
+        other than 0 does not: it computes lr from the lr before, which the other schedulers have
+        changed.
     """
 
     EXAMPLE: ClassVar[Example] = {"schedules": [COSINE, {"kind": "cyclic", "base": 0.5, "up": 20}]}
