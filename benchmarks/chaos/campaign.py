@@ -38,6 +38,10 @@ TIDY_S, TIDY_PER_JOB_S = 60.0, 0.1
 """Seconds within which unneeded files must be deleted, and further seconds per job."""
 
 
+MOST_MISSED = 0.1
+"""Largest share of the strikes that may find nobody to hurt."""
+
+
 @dataclass(frozen=True)
 class Campaign:
     """
@@ -270,5 +274,7 @@ class _Run:
                 f"jobs waited, and nothing happened for {report.standstill_s:.1f} s after "
                 f"{last.kind} at {last.at:%H:%M:%S}"
             )
-        if self._striker.left:
+        # A strike on what exists for a moment (a clone, an archive, a start) may miss it on a slow
+        # machine; with more of them missed, the soak has not tried what it claims.
+        if self._striker.left > MOST_MISSED * self._num_strikes:
             report.violations.append(f"{self._striker.left} strikes found nobody to hurt")
