@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.families.late_decay import WarmupStableDecay
 from optcore.schedules.families.linear import Linear
 from optcore.schedules.families.one_cycle import OneCycle
@@ -110,6 +111,8 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
         return False
     if isinstance(part, LaterSpec) and part.later_fields():
         return False
+    if isinstance(part, ScheduleSpec) and not all(map(_is_former_inside, part.parts)):
+        return False
     match part:
         case Share() | ClipRms() | ClipAdaptive():
             return False
@@ -133,12 +136,19 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
     return True
 
 
+def _is_former_inside(inner: ScheduleSpec) -> bool:
+    """Return whether no rule of 0.2.0 for *inner* depends on the length of the part it fills."""
+    return inner.warmup is None and not isinstance(inner, (OneCycle, Piecewise))
+
+
 def _parts(run: RunSpec) -> Iterator[tuple[BaseModel, int]]:
     """Yield the specs in the optimizer, its groups and the schedule, with the steps per epoch."""
-    groups = run.optimizer.groups
-    of_groups = [run.optimizer.of_group(i, group) for i, group in enumerate(groups)]
-    schedules = [group.schedule for group in groups if group.schedule is not None]
-    for part in (run.optimizer, *of_groups, *schedules, run.schedule):
+    groups = enumerate(run.optimizer.groups)
+    for part in (
+        run.optimizer,
+        *(run.optimizer.of_group(i, group) for i, group in groups),
+        run.schedule,
+    ):
         yield from _nested(part, run.steps_per_epoch)
 
 
@@ -155,7 +165,8 @@ def _nested(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
     elif isinstance(value, (list, tuple)):
         inside = value
     for each in inside:
-        yield from _nested(each, epoch)
+        if isinstance(each, (BaseModel, Mapping, list, tuple)):  # a list may have a million numbers
+            yield from _nested(each, epoch)
 
 
 def with_former_defaults(spec: Mapping[str, Any]) -> Json:

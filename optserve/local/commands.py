@@ -34,7 +34,7 @@ def up(
 ) -> None:
     """Start the service on this machine and run it until Ctrl-C."""
     with needing_the_service("up"):
-        from optserve.local import stack  # noqa: PLC0415
+        from optserve.local import stack  # noqa: PLC0415  imported when it runs
 
     stopping = threading.Event()
 
@@ -65,7 +65,7 @@ def up(
 def demo(home: Home = DEFAULT_HOME, port: Port = 8000) -> None:
     """Train a network on MNIST with the whole service, and show its progress."""
     with needing_the_service("demo"):
-        from optserve.local import demo as demonstration  # noqa: PLC0415
+        from optserve.local import demo as demonstration  # noqa: PLC0415  imported when it runs
 
     demonstration.run(home, port, out)
 
@@ -79,7 +79,7 @@ def fetch(
     if name != "mnist":
         raise StackError(f"dataset must be mnist (digits needs no fetching), got {name!r}")
     with needing_the_service("datasets"):
-        from optcore.data.sources.mnist_fetch import fetch_mnist  # noqa: PLC0415
-        from optserve.local import stack  # noqa: PLC0415
+        from optcore.data.sources.mnist_fetch import fetch_mnist  # noqa: PLC0415  imported when it runs
+        from optserve.local import stack  # noqa: PLC0415  imported when it runs
 
     fetch_mnist(stack.data_dir(home) / name, out.say)

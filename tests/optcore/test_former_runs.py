@@ -25,6 +25,7 @@ def former(training: dict[str, Any] | None = None, **parts: Any) -> bool:
     return is_former(RunSpec.parse(run(**parts, training={"steps": 200, **(training or {})})))
 
 
+WARM: dict[str, Any] = {"kind": "cosine", "warmup": {"length": 5}}
 SAME: list[dict[str, Any]] = [
     {"kind": "cosine"},
     {"kind": "cosine", "length": {"epochs": 2}},
@@ -47,6 +48,8 @@ OTHER: list[dict[str, Any]] = [
     {"kind": "scale", "factor": 2, "schedule": {"kind": "cosine", "dialect": "optax"}},
     {"kind": "per_epoch", "schedule": {"kind": "step", "every": {"epochs": 1.5}}},
     {"kind": "multi_step", "milestones": [3, epochs(7.5)]},
+    {"kind": "chain", "schedules": [WARM, {"kind": "constant"}], "boundaries": [20]},
+    {"kind": "shift", "by": 3, "schedule": {"kind": "one_cycle"}},
 ]
 
 

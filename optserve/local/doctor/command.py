@@ -23,7 +23,7 @@ def command(
     """Check the files of a local stack, and say how to fix each problem."""
     # Every command of `optserve` imports this module, and only this one needs the others.
     with needing_the_service("doctor"):
-        from optserve.local.doctor.examination import examine  # noqa: PLC0415
+        from optserve.local.doctor.examination import examine  # noqa: PLC0415  imported when it runs
 
     problems = 0
     for finding in examine(home, repair=repair):
@@ -40,7 +40,7 @@ def command(
 
 
 def _repaired(finding: Finding) -> bool:
-    from optserve.local.doctor.findings import RepairFailed  # noqa: PLC0415
+    from optserve.local.doctor.findings import RepairFailed  # noqa: PLC0415  imported when it runs
 
     if finding.repair is None:
         return False
