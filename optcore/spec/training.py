@@ -11,7 +11,7 @@ from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS, Duration, Epochs
 from optcore.spec.errors import reject
 from optcore.spec.evaluation import EarlyStopping, Metric
-from optcore.spec.former_places import FormerPlace, clip_is_of_the_optimizer
+from optcore.spec.former.places import FormerPlace, clip_is_of_the_optimizer
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.losses import AnyLoss, CrossEntropy
 from optcore.spec.weights import AnyEma, KerasEma, Lookahead, ShadowEma

@@ -11,7 +11,7 @@ import redis
 
 from benchmarks.watchers import steps_wanted, submit
 from benchmarks.watching.processes import process, tell
-from tests.support.http.dead_clients import dead, metric
+from tests.support.http.connections.dead_clients import dead, metric
 from tests.support.machine.processes import eventually
 from tests.support.machine.usage import rss
 from tests.support.service.stacks import stack_with

@@ -16,8 +16,8 @@ from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from tests.support.optcore.continuing import NOWHERE, finish, row_of
-from tests.support.optcore.resume_cases import CASES
+from tests.support.optcore.runs.continuing import NOWHERE, finish, row_of
+from tests.support.optcore.runs.resume_cases import CASES
 
 pytestmark = pytest.mark.gpu
 
@@ -45,7 +45,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
         case = {"spec": spec, **where, "sha256": saved.sha256}
         asked.append({**case, "device": "cuda"})
     (folder / "cases.json").write_text(json.dumps(asked))
-    command = [sys.executable, "-m", "tests.support.optcore.continuing"]
+    command = [sys.executable, "-m", "tests.support.optcore.runs.continuing"]
     subprocess.run([*command, str(folder / "cases.json"), str(folder / "results.json")], check=True)
     results = json.loads((folder / "results.json").read_text())
     return {

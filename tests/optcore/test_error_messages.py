@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from optcore.spec.errors import MAX_VALUE_LENGTH, MOST_PROBLEMS, did_you_mean, short_repr
-from tests.support.optcore.run_specs import refused, run
+from tests.support.optcore.runs.run_specs import refused, run
 
 
 def test_the_first_mistakes_are_listed_and_the_others_counted() -> None:

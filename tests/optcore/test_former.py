@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from optcore.spec.errors import SpecError
-from optcore.spec.former import translated, with_former_defaults
+from optcore.spec.former.translation import translated, with_former_defaults
 from optcore.spec.run import RunSpec
-from tests.support.optcore.run_specs import run
+from tests.support.optcore.runs.run_specs import run
 
 COSINE = {"kind": "cosine"}
 DEFAULTS = {"loss_scale": 1.0, "average": None}

@@ -8,10 +8,15 @@ import pytest
 
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.duration import rounding
-from optcore.spec.former import LATER_DIALECTS, LATER_OPTIMIZERS, has_fractions, is_former
+from optcore.spec.former.translation import (
+    LATER_DIALECTS,
+    LATER_OPTIMIZERS,
+    has_fractions,
+    is_former,
+)
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
-from tests.support.optcore.run_specs import run
+from tests.support.optcore.runs.run_specs import run
 
 EPOCH = RunSpec.parse(run()).steps_per_epoch
 ADAM: dict[str, Any] = {"kind": "adam", "lr": 0.1}

@@ -14,8 +14,8 @@ from optcore.spec.limits import MAX_GROUPS, MAX_NAMES, MAX_SCHEDULES
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.run import RunSpec
 from optcore.training.run import Run
-from tests.support.optcore.run_specs import refused, run
-from tests.support.optcore.small import NOWHERE, steps
+from tests.support.optcore.runs.run_specs import refused, run
+from tests.support.optcore.runs.small import NOWHERE, steps
 
 WIDE = {
     "kind": "sequential",

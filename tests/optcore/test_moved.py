@@ -10,7 +10,7 @@ import optcore
 from optcore.spec.errors import SpecError
 from optcore.spec.optimizers.clip import ClipNorm
 from optcore.spec.run import RunSpec
-from tests.support.optcore.run_specs import refused, run
+from tests.support.optcore.runs.run_specs import refused, run
 
 COSINE = {"kind": "cosine"}
 LR = "the schedule of lr is not part of the optimizer: write "

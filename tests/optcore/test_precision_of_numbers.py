@@ -12,8 +12,8 @@ from optcore.spec.limits import MAX_FLOAT32
 from optcore.spec.run import RunSpec
 from optcore.training.loop import train
 from optcore.training.reports import Diverged
-from tests.support.optcore.run_specs import refused, run
-from tests.support.optcore.small import spec_of, start
+from tests.support.optcore.runs.run_specs import refused, run
+from tests.support.optcore.runs.small import spec_of, start
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Spec
 from optcore.spec.errors import RULE, TAG, SpecError, did_you_mean, reject, short_repr
-from optcore.spec.former_places import reject_schedule_of_lr
+from optcore.spec.former.places import reject_schedule_of_lr
 from optcore.spec.limits import MAX_NAME, MAX_NAMES, MAX_WILDCARDS, are_lifted
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
 from optcore.spec.errors import reject, short_repr
-from optcore.spec.former_places import (
+from optcore.spec.former.places import (
     FormerPlace,
     average_is_of_the_training,
     loss_scale_is_of_the_training,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optcore.spec.former import translated
+from optcore.spec.former.translation import translated
 
 
 def in_present_words(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from optcore.spec.former import with_former_defaults
+from optcore.spec.former.translation import with_former_defaults
 from optcore.spec.limits import at_most, lifted
 from optcore.spec.run import RunSpec
 from optserve.contract import canonical

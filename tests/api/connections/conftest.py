@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from optserve.local.stack import Stack
-from tests.support.http.short_limits import LIMITS
+from tests.support.http.connections.short_limits import LIMITS
 from tests.support.service.stacks import stack_with
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from optserve.local.stack import Stack
 from tests.support.http.bodies import CHUNKED, POST, SPEC_TEXT, length
-from tests.support.http.raw import answers, connected, counted, read_all, read_one, told
-from tests.support.http.short_limits import BODY_S, PACE
+from tests.support.http.connections.raw import answers, connected, counted, read_all, read_one, told
+from tests.support.http.connections.short_limits import BODY_S, PACE
 from tests.support.machine.usage import rss
 
 SOON_S = 3.0

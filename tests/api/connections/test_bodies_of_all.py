@@ -13,7 +13,7 @@ import pytest
 from api.connections.bodies import Bodies, until_answered
 from optserve.local.stack import Stack
 from tests.support.http.bodies import CHUNKED, POST, SPEC_TEXT, length
-from tests.support.http.raw import (
+from tests.support.http.connections.raw import (
     OTHER,
     answers,
     connected,

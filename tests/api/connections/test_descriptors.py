@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from optserve.local.embedded import EmbeddedServer
-from tests.support.http.raw import GET, OTHER, connected, held, metric, read_all, told
+from tests.support.http.connections.raw import GET, OTHER, connected, held, metric, read_all, told
 from tests.support.machine.processes import eventually
 from tests.support.machine.usage import Cpu
 from tests.support.service.api_process import api_process, without_settings

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from optserve.local.stack import Stack
-from tests.support.http.raw import GET, connected, counted, read_all, read_one, told
-from tests.support.http.short_limits import HEAD_S
+from tests.support.http.connections.raw import GET, connected, counted, read_all, read_one, told
+from tests.support.http.connections.short_limits import HEAD_S
 from tests.support.machine.usage import rss
 
 LIMIT = 32 * 1024

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from optserve.local.stack import Stack
-from tests.support.http.raw import GET, answers, connected, counted, read_all, told
+from tests.support.http.connections.raw import GET, answers, connected, counted, read_all, told
 
 HOST = b"Host: 127.0.0.1\r\n"
 

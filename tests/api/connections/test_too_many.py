@@ -9,7 +9,7 @@ import pytest
 
 from api.connections.connections import peer_of
 from optserve.local.stack import Stack
-from tests.support.http.raw import (
+from tests.support.http.connections.raw import (
     GET,
     OTHER,
     answers,
@@ -20,7 +20,7 @@ from tests.support.http.raw import (
     read_one,
     told,
 )
-from tests.support.http.short_limits import OF_A_PEER, TOTAL
+from tests.support.http.connections.short_limits import OF_A_PEER, TOTAL
 from tests.support.machine.processes import eventually
 
 REFUSED = "optserve_connections_refused_total"

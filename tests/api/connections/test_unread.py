@@ -13,8 +13,8 @@ import pytest
 import redis
 
 from optserve.local.stack import Stack
-from tests.support.http.raw import BUFFER, connected, metric
-from tests.support.http.short_limits import STALL_S
+from tests.support.http.connections.raw import BUFFER, connected, metric
+from tests.support.http.connections.short_limits import STALL_S
 from tests.support.machine.processes import eventually
 from tests.support.machine.usage import rss
 from tests.support.service.stacks import stack_with

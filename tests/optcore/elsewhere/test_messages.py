@@ -8,7 +8,7 @@ import pytest
 
 from optcore.spec.errors import SpecError, did_you_mean
 from optcore.spec.run import RunSpec
-from tests.support.optcore.run_specs import refused, run
+from tests.support.optcore.runs.run_specs import refused, run
 
 OPTIMIZER_KINDS = {
     "AdamW": "'adamw'",

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import optcore
-from tests.support.optcore.optimizer_specs import TORCH, TORCH_LR, engines
-from tests.support.optcore.optimizer_steps import network, train, weights
+from tests.support.optcore.updates.optimizer_specs import TORCH, TORCH_LR, engines
+from tests.support.optcore.updates.optimizer_steps import network, train, weights
 
 CLASSES: dict[str, tuple[Any, dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {}),

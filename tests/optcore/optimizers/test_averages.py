@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import optcore
-from tests.support.optcore.optimizer_specs import made, name_of
-from tests.support.optcore.optimizer_steps import network, same_bits, train, weights
+from tests.support.optcore.updates.optimizer_specs import made, name_of
+from tests.support.optcore.updates.optimizer_steps import network, same_bits, train, weights
 
 
 @pytest.mark.parametrize(

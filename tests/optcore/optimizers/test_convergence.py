@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 import optcore
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
-from tests.support.optcore.optimizer_specs import engines
-from tests.support.optcore.optimizer_steps import network, same_bits, train, weights
+from tests.support.optcore.updates.optimizer_specs import engines
+from tests.support.optcore.updates.optimizer_steps import network, same_bits, train, weights
 
 every_engine = pytest.mark.parametrize(("kind", "engine"), engines())
 LRS = (None, 0.01, 0.1, 1.0, 10.0)

@@ -12,7 +12,7 @@ from optcore.schedules.families.linear import Linear
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.errors import SpecError
 from optcore.spec.run import RunSpec
-from tests.support.optcore.grouped import grouped, image_network
+from tests.support.optcore.runs.grouped import grouped, image_network
 
 
 @pytest.mark.parametrize(

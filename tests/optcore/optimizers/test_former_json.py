@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from optcore.spec.former import translated
+from optcore.spec.former.translation import translated
 from optcore.spec.run import RunSpec
 
 FILE = Path(__file__).parents[2] / "golden" / "run_json_0_2_0.json"

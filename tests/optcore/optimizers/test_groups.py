@@ -11,7 +11,7 @@ from torch import nn
 import optcore
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.engine.tensorwise import Centralized
-from tests.support.optcore.grouped import grouped, image_network
+from tests.support.optcore.runs.grouped import grouped, image_network
 
 
 def names(optimizer: FlatOptimizer) -> list[list[str]]:

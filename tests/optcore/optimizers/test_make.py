@@ -14,7 +14,7 @@ from optcore.optimizers.engine.group_update import compile_group
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.spec.errors import SpecError
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
-from tests.support.optcore.optimizer_steps import network, same_bits, weights
+from tests.support.optcore.updates.optimizer_steps import network, same_bits, weights
 
 
 def test_every_optimizer_but_lbfgs_has_a_rule() -> None:

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import optcore
-from tests.support.optcore.optimizer_specs import LBFGS, engines, made, name_of, variants
-from tests.support.optcore.optimizer_steps import network, same_bits, train, weights
-from tests.support.optcore.saved_optimizers import save
+from tests.support.optcore.updates.optimizer_specs import LBFGS, engines, made, name_of, variants
+from tests.support.optcore.updates.optimizer_steps import network, same_bits, train, weights
+from tests.support.optcore.updates.saved_optimizers import save
 
 
 def one_of_each_soon(specs: list[dict[str, Any]]) -> list[Any]:
@@ -71,7 +71,7 @@ def test_runs_saved_and_resumed_in_a_new_process_have_the_same_bits(tmp_path: Pa
         expected.append(weights(model))
 
     subprocess.run(
-        [sys.executable, "-m", "tests.support.optcore.saved_optimizers", str(tmp_path)],
+        [sys.executable, "-m", "tests.support.optcore.updates.saved_optimizers", str(tmp_path)],
         cwd=ROOT,
         check=True,
     )

@@ -16,7 +16,7 @@ from torch.optim.optimizer import (
 
 import optcore
 from optcore.optimizers.engine.optimizer import FlatOptimizer
-from tests.support.optcore.optimizer_steps import network, train, weights
+from tests.support.optcore.updates.optimizer_steps import network, train, weights
 
 
 def test_closures_schedulers_and_hooks_of_torch_work() -> None:

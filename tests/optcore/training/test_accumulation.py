@@ -7,7 +7,7 @@ import torch
 
 from optcore.training.loop import train
 from optcore.training.reports import Progress, StepReport
-from tests.support.optcore.small import spec_of, start, steps
+from tests.support.optcore.runs.small import spec_of, start, steps
 
 Traced = tuple[list[StepReport], dict[str, torch.Tensor]]
 

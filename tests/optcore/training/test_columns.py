@@ -15,7 +15,7 @@ from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from optcore.training.run import Run
-from tests.support.optcore.small import column, start, steps
+from tests.support.optcore.runs.small import column, start, steps
 
 
 def test_the_gradient_norm_is_before_clipping_and_without_the_loss_scale() -> None:

@@ -12,7 +12,7 @@ from optcore.spec.evaluation import better
 from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, StepReport
-from tests.support.optcore.small import evaluations, spec_of, start
+from tests.support.optcore.runs.small import evaluations, spec_of, start
 
 OVERSHOOTING: dict[str, Any] = {
     "optimizer": {"kind": "sgd", "lr": 0.5},

@@ -15,7 +15,7 @@ from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Progress, StepReport
 from optcore.training.run import Run
-from tests.support.optcore.small import spec_of, start, steps
+from tests.support.optcore.runs.small import spec_of, start, steps
 
 NETWORK: dict[str, Any] = {
     "kind": "sequential",

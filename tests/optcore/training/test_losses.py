@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from optcore.spec.errors import SpecError
 from optcore.spec.losses import LOSSES, AnyLoss
 from optcore.training.losses import loss_of, right
-from tests.support.optcore.small import evaluations, spec_of, start
+from tests.support.optcore.runs.small import evaluations, spec_of, start
 
 parser: TypeAdapter[AnyLoss] = TypeAdapter(AnyLoss)
 

@@ -11,7 +11,7 @@ from optcore.spec.errors import SpecError
 from optcore.spec.loss_scale import DynamicLossScale
 from optcore.training.precision import MAX_OVERFLOWS, Scaler
 from optcore.training.reports import Diverged
-from tests.support.optcore.small import column, evaluations, spec_of, start, steps
+from tests.support.optcore.runs.small import column, evaluations, spec_of, start, steps
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -13,7 +13,7 @@ from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import steps_alone, train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from optcore.training.run import Run
-from tests.support.optcore.image_run import spec, start, steps
+from tests.support.optcore.runs.image_run import spec, start, steps
 
 
 def test_a_run_reports_every_step_once_and_evaluates_every_epoch() -> None:

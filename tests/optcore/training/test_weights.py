@@ -11,7 +11,7 @@ from optcore.spec.errors import SpecError
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
-from tests.support.optcore.small import evaluations, spec_of, start, steps
+from tests.support.optcore.runs.small import evaluations, spec_of, start, steps
 
 NORMALISED = {
     "kind": "sequential",

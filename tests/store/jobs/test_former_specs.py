@@ -13,7 +13,7 @@ from optserve.contract import canonical
 from optserve.contract.requests.job import JobSpec
 from store.jobs.record import Record, new_fields
 from store.redis.constants import FORMAT
-from tests.support.optcore.former_specs import FORMER, stored
+from tests.support.optcore.runs.former_specs import FORMER, stored
 from tests.support.store.protocol import record_of, submit
 
 CLIP = {"kind": "norm", "max": 1.0}

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from optserve.local.stack import Stack
-from tests.support.http.dead_clients import dead, metric
+from tests.support.http.connections.dead_clients import dead, metric
 from tests.support.http.sessions import Session
 from tests.support.http.trained_job import TrainedJob
 from tests.support.machine.processes import eventually

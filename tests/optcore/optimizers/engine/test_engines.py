@@ -13,8 +13,8 @@ import optcore
 from optcore.optimizers.engine.engines import Eager
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.engine.transforms import only
-from tests.support.optcore.optimizer_specs import TORCH
-from tests.support.optcore.optimizer_steps import network, same_bits, train
+from tests.support.optcore.updates.optimizer_specs import TORCH
+from tests.support.optcore.updates.optimizer_steps import network, same_bits, train
 
 SPECS: list[dict[str, Any]] = [
     *({"kind": kind} for kind in TORCH),

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from optcore.optimizers.engine.flat import FlatState
 from optcore.optimizers.engine.optimizer import FlatOptimizer
-from tests.support.optcore.flat_models import Model, backward, close, model, ours, step
-from tests.support.optcore.optimizer_specs import TORCH
-from tests.support.optcore.optimizer_steps import same_bits, weights
+from tests.support.optcore.updates.flat_models import Model, backward, close, model, ours, step
+from tests.support.optcore.updates.optimizer_specs import TORCH
+from tests.support.optcore.updates.optimizer_steps import same_bits, weights
 
 
 def twin_steps(change: Callable[[Model], object], *, kind: str = "adam") -> tuple[Model, Model]:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import optcore
-from tests.support.optcore.flat_models import Model, backward, close, images_model, ours
-from tests.support.optcore.optimizer_specs import TORCH
-from tests.support.optcore.optimizer_steps import weights
+from tests.support.optcore.updates.flat_models import Model, backward, close, images_model, ours
+from tests.support.optcore.updates.optimizer_specs import TORCH
+from tests.support.optcore.updates.optimizer_steps import weights
 
 
 def channels_last(net: Model) -> Model:

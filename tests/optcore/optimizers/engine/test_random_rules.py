@@ -7,8 +7,8 @@ import torch
 
 from optcore.optimizers.engine.engines import Eager
 from optcore.optimizers.engine.tensorwise import Whole
-from tests.support.optcore.pure import in_place, pure, same, tensors
-from tests.support.optcore.random_rules import NUMBERS, random_rule
+from tests.support.optcore.updates.pure import in_place, pure, same, tensors
+from tests.support.optcore.updates.random_rules import NUMBERS, random_rule
 
 DAILY, BATCH, BATCHES = 400, 500, 16
 

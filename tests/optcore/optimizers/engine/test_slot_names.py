@@ -14,7 +14,7 @@ from optcore.optimizers.engine.engines import Eager
 from optcore.optimizers.engine.group_update import compile_group
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import parse
-from tests.support.optcore.pure import rule_of
+from tests.support.optcore.updates.pure import rule_of
 
 
 def with_slot(name: str, param: Tensor) -> FlatOptimizer:

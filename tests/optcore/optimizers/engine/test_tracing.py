@@ -11,7 +11,7 @@ from torch import Tensor
 
 from optcore.optimizers.engine.engines import Eager
 from optcore.optimizers.engine.tensorwise import Whole
-from tests.support.optcore.pure import in_place, pure, rule_of, same, tensors
+from tests.support.optcore.updates.pure import in_place, pure, rule_of, same, tensors
 
 Update = Callable[..., tuple[Tensor, ...]]
 LR = {"lr": 0.1}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import optcore
 from optcore.spec.errors import SpecError
-from tests.support.optcore.optimizer_steps import network, train, weights
+from tests.support.optcore.updates.optimizer_steps import network, train, weights
 
 SHAPES = {"w": (4, 3), "b": (3,), "k": (3, 2, 2, 2)}
 

@@ -15,8 +15,8 @@ from optcore.training.checkpoints.checkpoint import Checkpoint
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.run import Run
-from tests.support.optcore.continuing import row_of
-from tests.support.optcore.small import NOWHERE, spec_of, start, steps
+from tests.support.optcore.runs.continuing import row_of
+from tests.support.optcore.runs.small import NOWHERE, spec_of, start, steps
 
 KEEP: tuple[Literal["weights"], Literal["optimizer"]] = ("weights", "optimizer")
 ADAM = {"kind": "adam", "lr": 0.01}

@@ -17,7 +17,7 @@ from optcore.training.checkpoints.begin import begin_from
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, Progress, StepReport
-from tests.support.optcore.image_run import LAYERS, NOWHERE, spec, start, steps
+from tests.support.optcore.runs.image_run import LAYERS, NOWHERE, spec, start, steps
 
 
 @pytest.mark.parametrize("stop", [7, 24, 31])

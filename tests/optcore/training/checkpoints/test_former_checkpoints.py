@@ -10,15 +10,15 @@ import pytest
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.spec.duration import rounding
-from optcore.spec.former import translated
+from optcore.spec.former.translation import translated
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from tests.support.optcore.former_specs import FORMER, stored
-from tests.support.optcore.small import NOWHERE
+from tests.support.optcore.runs.former_specs import FORMER, stored
+from tests.support.optcore.runs.small import NOWHERE
 
 
 def rows(run: Run, until: int) -> list[StepReport]:

@@ -21,8 +21,8 @@ from optcore.training.loop import train
 from optcore.training.reports import Evaluation
 from optcore.training.run import Run
 from optcore.training.seeds import seed_everything
-from tests.support.optcore.continuing import finish
-from tests.support.optcore.resume_cases import (
+from tests.support.optcore.runs.continuing import finish
+from tests.support.optcore.runs.resume_cases import (
     CASES,
     OTHERS,
     RARER,

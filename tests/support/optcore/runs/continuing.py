@@ -1,5 +1,7 @@
 """
-Continues runs from their checkpoints: ``python -m tests.support.optcore.continuing CASES RESULTS``.
+Continues runs from their checkpoints.
+
+``python -m tests.support.optcore.runs.continuing CASES RESULTS``
 
 CASES is a JSON list of ``{"spec": ..., "checkpoint": path, "sha256": ...}``, with a ``device``
 if it is not the CPU; RESULTS gets, for each, the rows left and the digest at the end. A process

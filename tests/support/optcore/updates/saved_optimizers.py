@@ -1,5 +1,5 @@
 """
-Optimizers saved and resumed: ``python -m tests.support.optcore.saved_optimizers FOLDER``.
+Optimizers saved and resumed: ``python -m tests.support.optcore.updates.saved_optimizers FOLDER``.
 
 Continues every run that `save` left below FOLDER, and writes its weights beside it. It is a
 process of its own, so that a run can resume from nothing but the files.
@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tests.support.optcore.optimizer_specs import made, variants
-from tests.support.optcore.optimizer_steps import network, train, weights
+from tests.support.optcore.updates.optimizer_specs import made, variants
+from tests.support.optcore.updates.optimizer_steps import network, train, weights
 
 
 def save(folder: Path, model: nn.Module, optimizer: Any) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 import optcore
 from optcore.optimizers.engine.optimizer import FlatOptimizer
-from tests.support.optcore.optimizer_steps import weights
+from tests.support.optcore.updates.optimizer_steps import weights
 
 Model = nn.Sequential
 

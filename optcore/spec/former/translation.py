@@ -11,7 +11,7 @@ Stored records and checkpoints still have the fields in their former places::
     groups[i].schedules.lr, .lr   groups[i].schedule
 
 A spec that a client posts is not translated: a field in its former place is then an error
-(`optcore.spec.former_places`).
+(`optcore.spec.former.places`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from optcore.schedules.families.piecewise import Constant, Piecewise
 from optcore.schedules.families.polynomial import Polynomial
 from optcore.schedules.warmup import Warmup
 from optcore.spec.duration import Epochs, RunLength, Share
-from optcore.spec.former_places import fixed_loss_scale, keras_ema
+from optcore.spec.former.places import fixed_loss_scale, keras_ema
 from optcore.spec.groups.groups import Group
 from optcore.spec.later import LaterSpec
 from optcore.spec.optimizers.base import NEWER, OptimizerSpec

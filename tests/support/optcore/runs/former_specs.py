@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from optcore.spec.former import with_former_defaults
+from optcore.spec.former.translation import with_former_defaults
 
 Json = dict[str, Any]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.rule import Rule
-from tests.support.optcore.pure import rule_of
+from tests.support.optcore.updates.pure import rule_of
 
 OF_ONE: list[Callable[[Any], Any]] = [
     lambda x: -x,

@@ -19,7 +19,7 @@ from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from tests.support.optcore.continuing import NOWHERE, row_of
+from tests.support.optcore.runs.continuing import NOWHERE, row_of
 
 SEED = 20
 STEPS = 24
@@ -178,7 +178,7 @@ def continued(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, dict[
         where = {"folder": str(folder / str(i)), "checkpoint": saved.path}
         asked.append({"spec": spec, **where, "sha256": saved.sha256})
     (folder / "cases.json").write_text(json.dumps(asked))
-    command = [sys.executable, "-m", "tests.support.optcore.continuing"]
+    command = [sys.executable, "-m", "tests.support.optcore.runs.continuing"]
     subprocess.run([*command, str(folder / "cases.json"), str(folder / "results.json")], check=True)
     results = json.loads((folder / "results.json").read_text())
     return {
