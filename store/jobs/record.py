@@ -14,7 +14,8 @@ from pydantic_core import from_json
 
 from optcore.files.files import StoredFile
 from optcore.spec.duration import rounding
-from optcore.spec.former.translation import is_former, translated
+from optcore.spec.former.runs import is_former
+from optcore.spec.former.translation import translated
 from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State

@@ -8,7 +8,7 @@ import pytest
 
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.duration import rounding
-from optcore.spec.former.translation import (
+from optcore.spec.former.runs import (
     LATER_DIALECTS,
     LATER_OPTIMIZERS,
     has_fractions,

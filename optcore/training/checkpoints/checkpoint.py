@@ -18,7 +18,8 @@ from torch import Tensor
 from optcore.files import checkpoint as layout
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
-from optcore.spec.former.translation import has_fractions, with_former_defaults
+from optcore.spec.former.runs import has_fractions
+from optcore.spec.former.translation import with_former_defaults
 from optcore.training.best import Best
 from optcore.training.checkpoints.digest import digest
 from optcore.training.checkpoints.former import in_present_words

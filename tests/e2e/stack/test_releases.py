@@ -18,7 +18,7 @@ import redis
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.schedules.warmup import Warmup
 from optcore.spec.errors import SpecError
-from optcore.spec.former.translation import is_former
+from optcore.spec.former.runs import is_former
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optserve.client import Client
 from optserve.contract.requests.job import JobSpec

@@ -1,0 +1,132 @@
+"""Which runs release 0.2.0 accepts, and computes in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.families.late_decay import WarmupStableDecay
+from optcore.schedules.families.linear import Linear
+from optcore.schedules.families.one_cycle import OneCycle
+from optcore.schedules.families.piecewise import Constant, Piecewise
+from optcore.schedules.families.polynomial import Polynomial
+from optcore.schedules.warmup import Warmup
+from optcore.spec.duration import Epochs, RunLength, Share
+from optcore.spec.later import LaterSpec
+from optcore.spec.optimizers.base import NEWER, OptimizerSpec
+from optcore.spec.optimizers.clip import ClipAdaptive, ClipRms
+from optcore.spec.weights import KerasEma, ShadowEma
+
+if TYPE_CHECKING:
+    from optcore.spec.run import RunSpec
+
+LATER_DIALECTS = frozenset({"transformers", "optax", "timm"})
+"""Dialects that 0.2.0 does not have."""
+LATER_OPTIMIZERS = frozenset(
+    (
+        *("acprop", "adabelief", "adan", "ademamix", "adopt", "cocob", "fromage", "laprop"),
+        *("madgrad", "mars", "novograd", "optimistic_gradient_descent", "rmsprop_tf"),
+        *("schedule_free_sgd", "sign_sgd", "signum", "simplified_ademamix", "sm3", "yogi"),
+    )
+)
+"""Optimizers that 0.2.0 does not have."""
+LATER_FORMS = frozenset({("muon", "article")})
+"""Other pairs of kind and dialect that 0.2.0 does not have."""
+FORMER_RISES = frozenset({"linear", "cosine", "exponential", "constant"})
+FORMER_FALLS = frozenset({"linear", "cosine", "one_minus_sqrt", "one_minus_square"})
+"""Shapes of a warmup, and of the fall of wsd, that 0.2.0 has."""
+CONSTANT = Constant(kind="constant")
+
+
+def is_former(run: RunSpec) -> bool:
+    """
+    Return whether release 0.2.0 accepts *run*, and computes it in the same way.
+
+    False where that is not certain: it costs only that workers of 0.2.0 leave the job alone.
+    """
+    if has_fractions(run):
+        return False
+    # The first step size of rprop is the lr of the first update; in 0.2.0 it is that of the spec.
+    if run.optimizer.kind == "rprop" and run.schedule != CONSTANT:
+        return False
+    ema = run.training.ema
+    if isinstance(ema, KerasEma) or (isinstance(ema, ShadowEma) and ema.ramp is not None):
+        return False
+    return all(_is_former_itself(part, run.length) for part, _ in _parts(run))
+
+
+def has_fractions(run: RunSpec) -> bool:
+    """Return whether a duration in a schedule is neither a whole number of steps nor rounded."""
+    return any(
+        isinstance(part, Epochs) and not part.is_rounded and part.epochs * epoch % 1 != 0
+        for part, epoch in _parts(run)
+    )
+
+
+def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
+    """Return whether 0.2.0 has *part*, whatever is nested in it, and computes the same."""
+    kind, dialect = getattr(part, "kind", ""), getattr(part, "dialect", "")
+    if dialect in LATER_DIALECTS or (kind, dialect) in LATER_FORMS:
+        return False
+    if isinstance(part, LaterSpec) and part.later_fields():
+        return False
+    if isinstance(part, ScheduleSpec) and not all(map(_is_former_inside, part.parts)):
+        return False
+    match part:
+        case Share() | ClipRms() | ClipAdaptive():
+            return False
+        case OptimizerSpec():
+            newer = any(getattr(part, name, None) for name in NEWER)
+            return kind not in LATER_OPTIMIZERS and not newer
+        case Warmup():
+            within = 1 <= length.span(part.length) < length.total_steps
+            return part.shape in FORMER_RISES and within
+        case WarmupStableDecay():
+            return part.shape in FORMER_FALLS
+        case OneCycle():  # 0.2.0 refuses a rise of less than a step
+            return 0 < part.pct_start < 1 and part.pct_start * length.span(part.length) > 1
+        case Polynomial():
+            return not part.cycle or dialect != "tf1"
+        case Linear():  # 0.2.0 divides by a start of 0
+            return (dialect, part.precision) != ("torch", "float32")
+        case Piecewise():  # 0.2.0 refuses equal boundaries, and a boundary at step 0
+            steps = [0, *(length.steps(boundary) for boundary in part.boundaries)]
+            return all(before < after for before, after in pairwise(steps))
+    return True
+
+
+def _is_former_inside(inner: ScheduleSpec) -> bool:
+    """Return whether no rule of 0.2.0 for *inner* depends on the length of the part it fills."""
+    return inner.warmup is None and not isinstance(inner, (OneCycle, Piecewise))
+
+
+def _parts(run: RunSpec) -> Iterator[tuple[BaseModel, int]]:
+    """Yield the specs in the optimizer, its groups and the schedule, with the steps per epoch."""
+    groups = enumerate(run.optimizer.groups)
+    for part in (
+        run.optimizer,
+        *(run.optimizer.of_group(i, group) for i, group in groups),
+        run.schedule,
+    ):
+        yield from _nested(part, run.steps_per_epoch)
+
+
+def _nested(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
+    """Yield *value* and all specs nested in it, each with its number of steps per epoch."""
+    inside: Iterable[object] = ()
+    if isinstance(value, BaseModel):
+        yield value, epoch
+        inside = [getattr(value, name) for name in type(value).model_fields]
+        if getattr(value, "kind", "") == "per_epoch":
+            epoch = 1
+    elif isinstance(value, Mapping):
+        inside = value.values()
+    elif isinstance(value, (list, tuple)):
+        inside = value
+    for each in inside:
+        if not isinstance(each, (int, float, str)):  # a list may have a million numbers
+            yield from _nested(each, epoch)
