@@ -11,9 +11,9 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from optcore.optimizers.engine.clipping import GradScale, GradScales
 from optcore.optimizers.engine.group_update import GroupUpdate, compile_group
 from optcore.optimizers.engine.optimizer import FlatOptimizer
+from optcore.optimizers.engine.transforms.clipping import GradScale, GradScales
 from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.optimizers.scheduled import BLOCK, MetricDrivenValue, Plan, ScheduledValue
 from optcore.plan.sampling import sampled

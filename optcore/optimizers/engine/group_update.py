@@ -14,7 +14,7 @@ from optcore.optimizers.engine.tensorwise import (
     Normed,
     Whole,
 )
-from optcore.optimizers.engine.transforms import Transforms, with_transforms
+from optcore.optimizers.engine.transforms.traced import Transforms, with_transforms
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 from optcore.spec.optimizers.base import OptimizerSpec

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from optcore.optimizers.engine import state as group_state
-from optcore.optimizers.engine.clipping import GradScales
 from optcore.optimizers.engine.flat import MASTER
 from optcore.optimizers.engine.group_update import GroupUpdate, check_loss_scale
 from optcore.optimizers.engine.state import GroupState
@@ -25,7 +24,8 @@ from optcore.optimizers.engine.torch_state import (
     states_to_torch,
     uncast,
 )
-from optcore.optimizers.engine.update_clip import limited_update
+from optcore.optimizers.engine.transforms.clipping import GradScales
+from optcore.optimizers.engine.transforms.update_clip import limited_update
 from optcore.optimizers.scheduled import MetricDrivenValue, Plan
 from optcore.schedules.make import MetricDrivenSchedule
 from optcore.spec.optimizers.clip import UpdateClip

@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.centralize import centralized, is_centralized
-from optcore.optimizers.engine.clipping import wide_dtype
 from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
 from optcore.optimizers.engine.flat import Segment, Spans, refused_sparse
-from optcore.optimizers.engine.transforms import Transforms, limited, only
+from optcore.optimizers.engine.transforms.centralize import centralized, is_centralized
+from optcore.optimizers.engine.transforms.clipping import wide_dtype
+from optcore.optimizers.engine.transforms.traced import Transforms, limited, only
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule, mask_scale
 
 SMALLEST_NORM = 1e-6

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.clipping import global_norm, norms_of
+from optcore.optimizers.engine.transforms.clipping import global_norm, norms_of
 from optcore.training.run import Run
 
 MEBIBYTE = 2**20

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import optcore
-from optcore.optimizers.engine.clipping import global_norm
+from optcore.optimizers.engine.transforms.clipping import global_norm
 
 
 def test_a_norm_per_group_limits_each_group_separately() -> None:

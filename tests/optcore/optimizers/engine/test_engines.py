@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import optcore
 from optcore.optimizers.engine.engines import Eager
 from optcore.optimizers.engine.optimizer import FlatOptimizer
-from optcore.optimizers.engine.transforms import only
+from optcore.optimizers.engine.transforms.traced import only
 from tests.support.optcore.updates.optimizer_specs import TORCH
 from tests.support.optcore.updates.optimizer_steps import network, same_bits, train
 

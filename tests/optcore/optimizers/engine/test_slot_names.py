@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.clipping import GradScale, GradScales
 from optcore.optimizers.engine.engines import Eager
 from optcore.optimizers.engine.group_update import compile_group
 from optcore.optimizers.engine.optimizer import FlatOptimizer
+from optcore.optimizers.engine.transforms.clipping import GradScale, GradScales
 from optcore.optimizers.make import parse
 from tests.support.optcore.updates.pure import rule_of
 

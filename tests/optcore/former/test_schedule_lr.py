@@ -23,7 +23,10 @@ def test_rounded_durations_give_the_lr_of_0_2_0(case: dict[str, Any]) -> None:
 
     lrs = make_schedule(spec, **SIZES)(np.arange(SIZES["total_steps"]))
 
-    np.testing.assert_allclose(lrs[::7], case["values"], rtol=1e-9, atol=1e-300)
+    # numpy's functions of float32 differ by a last bit between kinds of CPU.
+    last_bit = 2**-23 * max(map(abs, case["values"]))
+    rounding_of_cpus = last_bit if case["spec"].get("precision") == "float32" else 1e-300
+    np.testing.assert_allclose(lrs[::7], case["values"], rtol=1e-9, atol=rounding_of_cpus)
 
 
 def test_durations_of_today_are_not_rounded() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.clipping import norms_of
+from optcore.optimizers.engine.transforms.clipping import norms_of
 from optcore.spec.optimizers.clip import ClipGlobalNorm, ClipNorm, ClipRms, ClipValue, UpdateClip
 
 
