@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -177,6 +177,17 @@ class Histories(Invariants):
         assert send(self.client, call).state == job.state
         return None
 
+    @precondition(lambda self: self._advancing(self.jobs.values()))
+    @rule(data=st.data(), crashed=st.booleans())
+    def saves_a_new_step_and_is_released(self, data: st.DataObject, crashed: bool) -> None:
+        """Progress resets the count of crashes: by single rules, hardly any history gets there."""
+        advancing = self._advancing(self.jobs.values())
+        held = data.draw(st.sampled_from(advancing)).held
+        assert held is not None
+        self.appends(held, back=0, count=1, lie=False)
+        self.saves(held, behind=0)
+        self.releases(held, crashed=crashed)
+
     @rule(held=attempts)
     def fails(self, held: Claim) -> None:
         call = calls.fail(held, reason="error", detail="history")
@@ -284,6 +295,10 @@ class Histories(Invariants):
             job.gone, job.last = True, None
             assert not list(self.client.scan_iter(f"*{job.id}*", count=1000))
             assert send(self.client, calls.look(job.tenant, job.id)) is None
+
+    @staticmethod
+    def _advancing(jobs: Iterable[Model]) -> list[Model]:
+        return [job for job in jobs if job.held is not None and job.rows < STEPS]
 
     def _is_zombie(self, held: Claim) -> bool:
         return self.jobs[held.job_id].held != held
