@@ -15,6 +15,10 @@ from optserve.contract.answers.history import Event
 from optserve.contract.answers.jobs import Job
 from optserve.contract.answers.metrics import StateChange, StreamEnd
 
+SILENCE_S = 45.0
+"""Seconds without data after which a stream counts as broken. The service sends a ping every 10 s,
+or at the interval that its operator sets (OPTSERVE_STREAM_PING_S), at most 30 s."""
+
 
 class Reconnection:
     """
@@ -61,7 +65,9 @@ def follow_job(
     while True:
         reconnection.opened()
         try:
-            for update, event_id in job_updates(connection, job_id, last_id=last_id):
+            for update, event_id in job_updates(
+                connection, job_id, last_id=last_id, silence_s=SILENCE_S
+            ):
                 last_id = event_id
                 # Before `received`: a service that breaks each connection after its first event
                 # would otherwise be tried again for ever.
@@ -94,7 +100,7 @@ def follow_history(
     while True:
         reconnection.opened()
         try:
-            for entry in history_entries(connection, job_id, after=after):
+            for entry in history_entries(connection, job_id, after=after, silence_s=SILENCE_S):
                 after = entry.id
                 reconnection.received()
                 yield entry

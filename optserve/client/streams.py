@@ -24,13 +24,9 @@ Update = list[MetricRow] | RowsTruncated | StateChange | StreamEnd
 """One update of a job that is followed. After a `RowsTruncated`, steps are sent again from its
 `step` on."""
 
-SILENCE_S = 45.0
-"""Seconds without data after which a stream counts as broken. The service sends a ping every 10 s,
-or at the interval that its operator sets (OPTSERVE_STREAM_PING_S), at most 30 s."""
-
 
 def job_updates(
-    connection: Connection, job_id: str, *, last_id: str
+    connection: Connection, job_id: str, *, last_id: str, silence_s: float
 ) -> Iterator[tuple[Update, str]]:
     """
     Yield the updates of a job until it ends, each with the event id to resume from.
@@ -39,13 +35,14 @@ def job_updates(
         connection: the connection to the service.
         job_id: id of the job.
         last_id: id of the last event received before; empty if there is none.
+        silence_s: seconds without data after which the connection counts as broken.
 
     Raises:
         Unreachable: the connection broke, or the service closed it before the job ended.
     """
     path = job_path(job_id, "metrics", "stream")
     headers = {"Last-Event-ID": last_id} if last_id else {}
-    with _events(connection, path, headers) as events:
+    with _events(connection, path, headers, silence_s) as events:
         for event in events:
             update = _update(event)
             if update:
@@ -54,15 +51,20 @@ def job_updates(
     raise Unreachable(f"{connection.url} ended the stream of job {job_id} before the job ended")
 
 
-def history_entries(connection: Connection, job_id: str, *, after: int) -> Iterator[Event]:
+def history_entries(
+    connection: Connection, job_id: str, *, after: int, silence_s: float
+) -> Iterator[Event]:
     """
     Yield the entries after entry number *after* in a job's history, until the stream ends.
+
+    After *silence_s* seconds without data the connection counts as broken.
 
     Raises:
         Unreachable: the connection broke.
     """
     path = job_path(job_id, "events", "stream")
-    with _events(connection, path, {"Last-Event-ID": str(after)}) as events:
+    headers = {"Last-Event-ID": str(after)}
+    with _events(connection, path, headers, silence_s) as events:
         for event in events:
             if event.data:  # an event without data only sets the reconnection delay
                 yield Event.model_validate_json(event.data)
@@ -70,11 +72,11 @@ def history_entries(connection: Connection, job_id: str, *, after: int) -> Itera
 
 @contextmanager
 def _events(
-    connection: Connection, path: str, headers: Mapping[str, str]
+    connection: Connection, path: str, headers: Mapping[str, str], silence_s: float
 ) -> Iterator[Iterator[ServerSentEvent]]:
     """Open a stream; raise `NotTheService` if its events cannot be parsed."""
     headers = {"Accept": "text/event-stream", **headers}
-    with connection.stream(path, headers=headers, silence_s=SILENCE_S) as response:
+    with connection.stream(path, headers=headers, silence_s=silence_s) as response:
         try:
             yield EventSource(response).iter_sse()
         except SSEError as error:

@@ -6,11 +6,6 @@ local function index(tenant, id, from, to)
   redis.call('ZADD', key('jobs_in_state', tenant, to), 0, id)
 end
 
--- Removes the note that machines could not train a job: the job has new rows, or has ended.
-local function forget_fault(job)
-  redis.call('HDEL', job, 'faults', 'fault', 'fault_since', 'not_before')
-end
-
 local function free_worker(job)
   local worker = get(job, 'worker')
   if worker and redis.call('EXISTS', key('worker', worker)) == 1 then

@@ -1,6 +1,5 @@
 -- What workers call: they send heartbeats, claim a job, renew its lease, and end or release the job.
 
-local FAULT_PAUSE_MS, LONGEST_FAULT_PAUSE_MS = 1000, 60000
 
 -- hello worker ttl_ms job token (field value)... : the heartbeat of a worker; job is empty, or
 -- {tenant, id} as JSON
@@ -159,17 +158,6 @@ local function time_out(job, tenant, id)
   local detail = string.format('the job has been trained for its time_limit_s of %.14g s; '
     .. 'its last checkpoint is from step %s', tonumber(limit) / 1000, step)
   fail_for(job, tenant, id, REASON.timeout, detail)
-end
-
--- Records that a machine could not train a job, and why. After the first such fault another worker may
--- claim the job at once: usually only one machine is broken. If the next one fails too, the cause may
--- be shared, like the storage. So the job then waits, twice as long after each fault, for a minute at
--- most, until an attempt stores new rows.
-local function note_fault(job, fault)
-  local faults = redis.call('HINCRBY', job, 'faults', 1)
-  local pause = faults == 1 and 0 or math.min(FAULT_PAUSE_MS * 2 ^ (faults - 2), LONGEST_FAULT_PAUSE_MS)
-  redis.call('HSETNX', job, 'fault_since', now())
-  redis.call('HSET', job, 'fault', fault, 'not_before', now() + pause)
 end
 
 -- Takes a running job from its worker. If its client has requested a pause, a cancel or a kill, the job

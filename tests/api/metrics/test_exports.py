@@ -27,7 +27,7 @@ from store.jobs.calls import Claim
 from store.jobs.ids import new_id
 from store.jobs.record import new_fields
 from store.jobs.series import Series
-from store.jobs.views import Store
+from store.jobs.views import Store, TruncatedMeanwhile
 from store.redis import keys
 from store.redis.functions import send
 from store.settings import Settings
@@ -254,3 +254,20 @@ async def test_rows_appended_during_an_export_are_not_in_it(
     assert (await store.record("local", held.job_id)).rows == ROWS + 2
     _, found = READERS[form](content)
     assert same_bits(form, found, data)
+
+
+async def test_an_export_breaks_off_if_its_rows_are_truncated_meanwhile(
+    client: redis.Redis, store: Store, data: bytes
+) -> None:
+    held = running(client, data)
+    record = await store.record("local", held.job_id)
+
+    answer = await export(store, record, ExportForm.CSV, Extract(0, record.rows, ("lr",)))
+    assert isinstance(answer, StreamingResponse)
+    parts = aiter(answer.body_iterator)
+    await anext(parts)
+    send(client, calls.release(held, why="test"))
+    send(client, calls.restart("local", held.job_id))
+
+    with pytest.raises(TruncatedMeanwhile):
+        [part async for part in parts]
