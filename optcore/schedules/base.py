@@ -96,7 +96,11 @@ class ScheduleSpec(LaterSpec, ABC):
 
     @classmethod
     def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the warmup's defaults (except `after`) in a spec that has the fields *data*."""
+        """
+        Return the defaults of the warmup's fields for a schedule whose own fields are *data*.
+
+        The default of the field ``after`` is not among them: it is that of `after_in`.
+        """
         del data
         return {}
 

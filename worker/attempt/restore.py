@@ -116,7 +116,10 @@ class Restorer:
                 calls.begun(self.claim, fingerprint=fingerprint(facts), facts=facts)
             )
         if bits_from is None:
-            raise OtherBits(f"its rows have another fingerprint: {self.record.fingerprint}")
+            raise OtherBits(
+                f"the job's rows were computed with the fingerprint {self.record.fingerprint}, "
+                f"and this worker has {fingerprint(facts)}"
+            )
         return bits_from
 
     def _restore(self, run: Run, pointer: Pointer, *, exact: bool) -> None:

@@ -72,7 +72,7 @@ class Adan(CautiousSpec, AdamSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the decay is part of the update rule: in a proximal step it comes last."""
+        """Whether the update rule applies the weight decay itself, as the last part of the step."""
         return self.dialect == "timm" and self.proximal
 
     def hyperparameters(self) -> dict[str, float]:

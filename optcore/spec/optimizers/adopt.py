@@ -52,7 +52,11 @@ class Adopt(CautiousSpec, AdamSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the decay is part of the update: in timm the first update has none."""
+        """
+        Whether the update rule applies the decoupled weight decay itself.
+
+        True in timm, where the first update applies no weight decay.
+        """
         return self.decoupled_weight_decay and self.dialect == "timm"
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:

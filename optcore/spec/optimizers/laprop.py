@@ -50,7 +50,7 @@ class LaProp(CautiousSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Always true: the decay comes after the step, as part of the update rule."""
+        """Always true: the update rule applies the weight decay itself, after the step."""
         return True
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:

@@ -100,7 +100,7 @@ class Adafactor(OptimizerSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the decay is part of the update rule; in Keras it comes before the rule."""
+        """Whether the update rule applies the weight decay itself; in Keras it comes before."""
         return self.dialect != "keras"
 
     def hyperparameters(self) -> dict[str, float]:

@@ -45,7 +45,11 @@ class Columns:
             self._before = [param.detach().clone() for param in self._run.model.parameters()]
 
     def measure_gradient(self, scale: float) -> None:
-        """Measure the norm of the unclipped gradient, which has been multiplied by *scale*."""
+        """
+        Measure the norm that the gradient has before clipping, without the loss scale.
+
+        The gradient has been multiplied by *scale*, the loss scale; the norm is divided by it.
+        """
         if "grad_norm" not in self._names:
             return
         params = list(self._run.model.parameters())
