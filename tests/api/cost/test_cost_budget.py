@@ -132,12 +132,15 @@ def test_a_sample_of_fields_stays_within_the_time_budget(
 
 @pytest.mark.slow
 @pytest.mark.timeout(14_400)
-def test_every_field_stays_within_the_time_budget(
+def test_every_kind_of_field_stays_within_the_time_budget(
     service: Service, bodies: Bodies, job_id: str
 ) -> None:
+    """A field that many optimizers have is tried in one of them."""
+    kinds = {(path, field.kind, name): field for path, field, name in cases(bodies, job_id)}
+
     found = {
         (path, field.name, name): wrong
-        for path, field, name in cases(bodies, job_id)
+        for (path, _, name), field in kinds.items()
         if (wrong := judged(service, path, field.body(WORST[name])))
     }
 

@@ -22,6 +22,8 @@ EXAMPLES: Mapping[str, dict[str, Any]] = {
 """What a model needs that its schema does not tell."""
 
 Schema = Mapping[str, Any]
+NO_RULES = ("title", "description", "default", "examples")
+"""What a field's schema says that does not change how its value is checked."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,12 @@ class Field:
     Attributes:
         name: its model's and its own.
         around: returns a body in which the field has a value.
+        kind: its own name, and what it takes: many optimizers have the same field.
     """
 
     name: str
     around: Callable[[object], object]
+    kind: str
 
     def body(self, value: object) -> bytes:
         """Return a body in which the field has *value*."""
@@ -123,7 +127,9 @@ class Bodies:
             def within(value: object, field: str = field) -> object:
                 return around({**base, field: value})
 
-            yield Field(f"{name}.{field}", within)
+            taken = {key: value for key, value in inner.items() if key not in NO_RULES}
+            kind = json.dumps([field, taken], sort_keys=True)
+            yield Field(f"{name}.{field}", within, kind)
             yield from self._fields(inner, within, seen)
         if isinstance(schema.get("items"), dict):
             yield from self._fields(schema["items"], lambda value: around([value]), seen)
