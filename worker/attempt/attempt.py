@@ -44,8 +44,8 @@ class Attempt:
     An attempt to train a claimed job.
 
     Args:
-        claim: the claim on the job. Every write to Redis contains its token, and is refused once
-            the job was taken from this worker.
+        claim: the claim on the job. Every write to Redis contains the claim's token, and is refused
+            once the job was taken from this worker.
         record: the job's record, as it was when the job was claimed.
         tools: the trainer's client, storage and settings.
 

@@ -1,4 +1,4 @@
-"""Rows that Redis has confirmed, until they are written to the journal and their lrs checked."""
+"""Holds rows that Redis has confirmed, until they are in the journal and their lrs are checked."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ class ConfirmedRows:
 
     def flush(self) -> OffPlan | None:
         """
-        Journal and check all rows added so far; return the first lr that was not as planned.
+        Journal all rows added so far and check their lrs; return the first lr that is off plan.
 
-        Return None if all were as planned, and in every flush after one that has returned an lr.
+        Return None if all lrs are as planned. After a flush that returned an lr, further flushes
+        check no lrs and return None.
         """
         batches, self._pending = self._pending, []
         self._flushed_at = self._clock()
