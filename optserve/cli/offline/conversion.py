@@ -23,7 +23,7 @@ MAX_WIDTH = 80
 def tell_difference(
     files: list[Path], source: str | None, *, steps_per_epoch: int, epochs: float
 ) -> None:
-    """Draw lr of the two *files*, and print where they differ."""
+    """Draw the lr of the two *files*, and print where the lr differs."""
     one, other = (
         _recipe(path, source, steps_per_epoch=steps_per_epoch, epochs=epochs)
         for path in check_two(files)

@@ -40,7 +40,7 @@ def check_functions(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def check_set_aside(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Report what the service could not handle and has set aside."""
+    """Report each entry that the service could not handle and has set aside."""
     members = send(client, calls.set_aside_members())
     for each in members:
         message = (
