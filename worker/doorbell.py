@@ -75,8 +75,8 @@ def answer(job_id: str) -> None:
     """
     Claim and train jobs until none is runnable.
 
-    RQ calls this for each message. *job_id*, the job that the message is about, is not used: Redis
-    decides which job is next.
+    RQ calls this function for each message. *job_id*, the job that the message is about, is not
+    used: Redis decides which job is next.
     """
     del job_id
     Listener.loop.work()

@@ -88,7 +88,7 @@ class WorkerLoop:
         Register the worker in Redis, ring the doorbell for queued jobs, and start a trainer.
 
         Raises:
-            RedisError: Redis is unavailable; nothing was started.
+            RedisError: Redis is unavailable; no thread or process was started.
         """
         # Everything that needs Redis comes first: if the connection is lost, `worker.main` calls
         # this again.
@@ -150,7 +150,7 @@ class WorkerLoop:
                 self._claimed = None
 
     def _is_ready(self) -> bool:
-        """Wait until a trainer is ready; return False if the worker is stopping instead."""
+        """Wait until a trainer is ready; return True, or False if the worker is stopping."""
         while not self.draining:
             try:
                 self._learn_fingerprint()

@@ -29,7 +29,7 @@ class CheckpointUnusable(Exception):
 
 class CheckpointFiles(NamedTuple):
     """
-    The content of a checkpoint, verified.
+    The content of a checkpoint, whose SHA-256 sums have been checked.
 
     Attributes:
         facts: the content of ``state.json``.
@@ -68,9 +68,9 @@ def write(
 
 def read(files: Files, name: str, *, sha256: str | None = None) -> CheckpointFiles:
     """
-    Return the content of the checkpoint *name*, verified.
+    Return the content of the checkpoint *name*, after checking the SHA-256 of its files.
 
-    The SHA-256 of ``state.json`` is compared with *sha256*, if that is given.
+    The SHA-256 of ``state.json`` is checked only if *sha256* is given.
 
     Raises:
         CheckpointUnusable: a file is damaged, or has another format.

@@ -260,7 +260,7 @@ class Files:
         return path
 
     def _make(self, folder: Path) -> None:
-        """Make *folder* and those above it, unless they exist."""
+        """Make *folder* and the folders above it, unless they exist."""
         for each in (folder, *folder.parents):
             if each.is_dir():
                 break

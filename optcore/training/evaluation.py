@@ -41,7 +41,7 @@ def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
 def _evaluate(
     run: Run, weights: Callable[[], AbstractContextManager[None]]
 ) -> Generator[Progress, None, Evaluation]:
-    """Evaluate, each batch inside the context *weights*, which sets the weights to use."""
+    """Evaluate with the weights that the context *weights* puts in place during each batch."""
     scores, examples = _Scores(run), run.dataset.test
     for images, labels in zip(
         examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True

@@ -212,7 +212,7 @@ class Run:
 
     def observe(self, evaluation: Evaluation) -> bool:
         """
-        Record an evaluation, for schedules, the best checkpoint and early stopping.
+        Record an evaluation for metric-driven schedules, the best checkpoint and early stopping.
 
         Returns:
             whether the evaluation is the best so far, if the best checkpoint is kept.
@@ -288,7 +288,7 @@ class Run:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the run's *lr* and schedule; 0 if there is none."""
+    """Return the index of the first group with the run's *lr* and schedule; 0 if none has both."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None

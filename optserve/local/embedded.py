@@ -91,7 +91,8 @@ class EmbeddedServer:
         Start the server and wait until it responds; restart it if it dies meanwhile.
 
         Args:
-            abandoned: called while waiting; once it returns True, the start fails.
+            abandoned: a function that is called while waiting. Once it returns True, the start
+                fails.
 
         Raises:
             ServerError: the server did not start; the message has the end of the server's log, or

@@ -101,7 +101,7 @@ class Lease:
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
         """
-        Set the phase of the attempt to *phase* for the block, then restore the previous phase.
+        Set the attempt's phase to *phase* for a ``with`` block, then restore the previous phase.
 
         The time limit of a phase starts anew each time the phase is entered.
         """
@@ -202,7 +202,7 @@ class Lease:
         return limit
 
     def _set_timer(self, left_s: float) -> None:
-        """Set the timer to end the process a little later than this thread would."""
+        """Set the timer to end the process a little later than the lease's thread would."""
         after_s = max(left_s, self._pause_s) + SLACK_S
         faulthandler.dump_traceback_later(after_s, exit=True, file=sys.stderr)
 

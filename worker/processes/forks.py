@@ -135,7 +135,7 @@ class Fork:
     @property
     def pid(self) -> int:
         """
-        The process id. If the id is not known yet, this waits for the server's answer.
+        The process id. If the id is not known yet, reading it waits for the server's answer.
 
         Read the id only once the process has written something. Before that, the server may still
         be importing for seconds, and would count as hung.

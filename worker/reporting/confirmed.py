@@ -34,12 +34,12 @@ class ConfirmedRows:
         self._off_plan = False
 
     def add(self, batch: Batch) -> None:
-        """Add the next rows, once they are stored."""
+        """Add *batch*, the next rows, after Redis has confirmed them."""
         self._pending.append(batch)
 
     @property
     def due(self) -> bool:
-        """Whether the rows should be flushed."""
+        """Whether `flush` should be called now."""
         if not self._pending:
             return False
         first, last = self._pending[0], self._pending[-1]

@@ -150,7 +150,7 @@ class Reporter:
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
     def send_rows(self) -> None:
-        """Poll: read the reply to rows sent before, and send further rows if the loop may."""
+        """Read the reply to the rows sent before, and send further rows if the loop may send."""
         done = True
         if self._write_lock.acquire(blocking=False):  # otherwise the thread is writing
             try:
@@ -166,7 +166,11 @@ class Reporter:
         return self._rows.saturated
 
     def wait_for_space(self) -> bool:
-        """Wait up to `WAIT_S` for space, add the time to `stalled_s`, and return the success."""
+        """
+        Wait up to `WAIT_S` for space; return whether there is space.
+
+        The time waited is added to `stalled_s`.
+        """
         began = self.cadence.clock()
         self._wake.set()
         found = self._rows.wait_for_space(timeout_s=WAIT_S)
@@ -266,7 +270,7 @@ class Reporter:
             self._store_has(*found)
 
     def _run(self) -> None:
-        """Run the thread: write when woken, or when the loop is absent, until closed."""
+        """The thread's work: write rows when woken, or when the loop is absent, until closed."""
         try:
             while not self._closing or self._has_work():
                 # `or`: while the loop is absent, its remaining time is 0 s, and waiting for 0 s

@@ -64,7 +64,7 @@ def step_ahead(run: Run) -> Made:
 
 
 def _update(run: Run) -> Diverged | None:
-    """Make an update; return the error that prevented it, or None."""
+    """Make an update; return the error if an overflow prevented the update, else None."""
     try:
         with overflow_as_divergence(run):
             run.optimizer.step()

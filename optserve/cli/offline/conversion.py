@@ -71,7 +71,7 @@ def _recipe(path: Path, source: str | None, *, steps_per_epoch: int, epochs: flo
 
 
 def _own_job(path: Path) -> Mapping[str, Any] | None:
-    """Return the job in the file *path*; None if it holds something else."""
+    """Return the job in the file *path*; None if the file holds something else."""
     try:
         found = parse_object(path.read_bytes(), "")
     except BadFile:

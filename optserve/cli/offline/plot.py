@@ -22,7 +22,11 @@ MIN_WIDTH, MAX_WIDTH = 40, 100
 
 
 def draw(preview: PreviewSpec, picture: Path | None) -> None:
-    """Draw the lr of *preview* at every step, with a summary; also draw to the file *picture*."""
+    """
+    Draw the lr of *preview* at every step in the terminal, with a summary.
+
+    If *picture* is given, also write an SVG picture to that file.
+    """
     steps, epoch = preview.total_steps, preview.steps_per_epoch
     schedule = make_schedule(
         preview.schedule, lr=preview.lr, total_steps=steps, steps_per_epoch=epoch

@@ -1,4 +1,4 @@
-"""What became of each key of a converted file, as text."""
+"""Lists what became of each key of a converted file, as text."""
 
 from __future__ import annotations
 

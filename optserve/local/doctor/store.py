@@ -18,7 +18,7 @@ from store.storage.names import STORE
 
 
 def check_settings(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether the server's settings make it store accepted jobs durably."""
+    """Check whether the server, with its settings, stores accepted jobs durably."""
     try:
         check(client)
     except StoreUnsafe as error:
