@@ -1,8 +1,8 @@
 """
 The `optserve` command: ``python -m optserve``.
 
-Its imports take about a second. Ctrl-C during the imports, or after the command has finished, ends
-the process without printing a traceback.
+The imports of the command take about a second. Ctrl-C during the imports, or after the command has
+finished, ends the process without printing a traceback.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The part of a worker that receives doorbell messages from RQ. It must not import torch."""
+"""The part of a worker that receives doorbell messages from RQ. This module never imports torch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Listener(SimpleWorker):
 
     def _set_ip_address(self, connection: redis.Redis) -> None:
         """
-        Set a placeholder: the address is not used.
+        Set a placeholder as the worker's address, which nothing reads.
 
         RQ's own method reads the address from CLIENT LIST, and redis-py fails to parse the reply if
         the path of a Unix socket contains a space or a =.
@@ -75,8 +75,8 @@ def answer(job_id: str) -> None:
     """
     Claim and train jobs until none is runnable.
 
-    RQ calls this for each message. *job_id*, the job that the message is about, is not used: Redis
-    decides which job is next.
+    RQ calls this function for each message. *job_id*, the job that the message is about, is not
+    used: Redis decides which job is next.
     """
     del job_id
     Listener.loop.work()

@@ -38,7 +38,7 @@ RETRY_S = 0.5
 ANSWER_S = 10.0
 """Seconds to wait for the reply to a heartbeat."""
 LEAVE_S = 2.0
-"""Seconds that a worker that is stopping waits for its last heartbeat, and then for the store."""
+"""Seconds that a stopping worker waits for a heartbeat in flight, then for Redis to remove it."""
 POLL_S = 0.75
 """Seconds between two checks by the worker for a request to kill its job. The trainer checks too,
 but not during a long call into C, and a kill has to take effect within two seconds."""
@@ -88,7 +88,7 @@ class WorkerLoop:
         Register the worker in Redis, ring the doorbell for queued jobs, and start a trainer.
 
         Raises:
-            RedisError: Redis is unavailable; nothing was started.
+            RedisError: Redis is unavailable; no thread or process was started.
         """
         # Everything that needs Redis comes first: if the connection is lost, `worker.main` calls
         # this again.
@@ -105,7 +105,7 @@ class WorkerLoop:
 
     @property
     def not_ready(self) -> str:
-        """Why the worker claims no jobs now; empty if it does."""
+        """Why the worker claims no jobs now; empty if it claims jobs."""
         if not self._opened:
             return "the worker is starting and waits for Redis"
         return "the worker is stopping" if self.draining else self.unhealthy_reason
@@ -128,7 +128,7 @@ class WorkerLoop:
             log.warning("%s could not deregister: %s", self.id, error)
 
     def drain(self) -> None:
-        """Claim no more jobs; have the current run saved and its job released."""
+        """Claim no more jobs, and tell the trainer to save its run and release its job."""
         # Set before the trainer is told: `_train` interprets the trainer's end with this flag.
         self.draining = True
         self._trainers.drain()
@@ -150,7 +150,7 @@ class WorkerLoop:
                 self._claimed = None
 
     def _is_ready(self) -> bool:
-        """Wait until a trainer is ready; return False if the worker is stopping instead."""
+        """Wait until a trainer is ready; return True, or False if the worker is stopping."""
         while not self.draining:
             try:
                 self._learn_fingerprint()

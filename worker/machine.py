@@ -42,7 +42,10 @@ class Machine:
                 self._checking.start()
             self._checking.join(self.answers_s)
             if self._checking.is_alive():
-                return f"the check of its folders did not finish within {self.answers_s:g} s"
+                return (
+                    "the check of the storage and the data folder did not finish within "
+                    f"{self.answers_s:g} s"
+                )
             self._checking = None
             return self._problem
 
@@ -61,8 +64,8 @@ def folder_check(settings: Settings) -> Callable[[], None]:
     """
     Return a function that checks whether the storage and the data folder are usable.
 
-    The function raises `StorageAway` or OSError if they are not. It ignores errors from Redis,
-    which are not the machine's.
+    The function raises `StorageAway` or OSError if they are not. It ignores errors from Redis:
+    Redis may be unavailable while the machine can train.
     """
     storage = Storage(settings.storage_dir)
 

@@ -36,8 +36,8 @@ RETRY_S = 1.0
 DRIVER_S = 60
 """Seconds to wait for nvidia-smi to list the GPUs."""
 LISTENER_TTL_S = 60
-"""Seconds without a heartbeat after which RQ counts a worker as gone. RQ also derives its timeout
-for waiting for a message from this."""
+"""Seconds without a heartbeat after which RQ counts a worker as gone. RQ also computes from this
+value how long it waits for a message."""
 
 
 def main(*, trainer_module: str = MODULE) -> None:
@@ -76,7 +76,7 @@ def main(*, trainer_module: str = MODULE) -> None:
 
 
 def device(settings: Settings) -> str:
-    """Return the device to train on: as set; for ``auto``, cuda if there is a GPU, else cpu."""
+    """Return the device in *settings*; for ``auto``, return cuda if there is a GPU, else cpu."""
     if settings.device != "auto":
         return settings.device
     # Not with torch, which takes seconds to import and is never imported in this process.
@@ -88,7 +88,10 @@ def device(settings: Settings) -> str:
             [tool, "-L"], capture_output=True, text=True, check=False, timeout=DRIVER_S
         )
     except subprocess.TimeoutExpired:
-        sys.exit(f"{tool} did not finish within {DRIVER_S} s: repair it, or set OPTSERVE_DEVICE")
+        sys.exit(
+            f"{tool} did not finish within {DRIVER_S} s: repair the GPU's driver, or set "
+            "OPTSERVE_DEVICE to cpu or cuda"
+        )
     return "cuda" if "GPU 0" in listed.stdout else "cpu"
 
 

@@ -2,4 +2,4 @@
 
 
 class FetchFailed(Exception):
-    """No source had the dataset; the message lists these sources and the files to add by hand."""
+    """No source had the dataset; the message lists the sources, and the files to add by hand."""

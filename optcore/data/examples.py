@@ -18,9 +18,9 @@ class Examples:
     Images and their labels.
 
     Attributes:
-        images: (examples, channels, height, width); uint8 pixels x, which stand for x/255, or
-            floats.
-        labels: (examples,), int64.
+        images: tensor of shape (examples, channels, height, width). Pixels are floats, or uint8
+            numbers x that stand for x/255.
+        labels: tensor of shape (examples,) and dtype int64.
     """
 
     # uint8 takes a quarter of the memory of float32; a batch is converted when it is served.
@@ -54,7 +54,7 @@ class Dataset:
 
 
 def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return *images* converted to *dtype*: x/255 for uint8 pixels x, unchanged floats."""
+    """Return *images* in *dtype*; a uint8 pixel x becomes x/255, a float keeps its value."""
     if images.dtype == torch.uint8:
         # In place only here, where the conversion has made a copy: floats of the same dtype are
         # returned without a copy, and share the memory of the dataset.

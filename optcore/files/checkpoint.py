@@ -29,7 +29,7 @@ class CheckpointUnusable(Exception):
 
 class CheckpointFiles(NamedTuple):
     """
-    The content of a checkpoint, verified.
+    The content of a checkpoint, whose SHA-256 sums have been checked.
 
     Attributes:
         facts: the content of ``state.json``.
@@ -68,9 +68,9 @@ def write(
 
 def read(files: Files, name: str, *, sha256: str | None = None) -> CheckpointFiles:
     """
-    Return the content of the checkpoint *name*, verified.
+    Return the content of the checkpoint *name*, after checking the SHA-256 of its files.
 
-    The SHA-256 of ``state.json`` is compared with *sha256*, if that is given.
+    The SHA-256 of ``state.json`` is checked only if *sha256* is given.
 
     Raises:
         CheckpointUnusable: a file is damaged, or has another format.
@@ -100,7 +100,7 @@ def read_model(files: Files, name: str, *, sha256: str | None = None) -> bytes:
     """
     Return the network from the checkpoint *name*, or from the file *name* that holds a network.
 
-    It raises the same errors as `read`.
+    The function raises the same errors as `read`.
     """
     if files.is_file(name):
         return verified(files, name, sha256=sha256)
@@ -113,7 +113,7 @@ def verified(files: Files, name: str, *, sha256: str | None) -> bytes:
     try:
         return files.read(name, sha256=sha256)
     except Damaged as error:
-        raise CheckpointUnusable(f"{error}: it is damaged") from None
+        raise CheckpointUnusable(f"{error}: the file is damaged") from None
 
 
 def copy(
@@ -144,7 +144,7 @@ def copy(
 
 def prune(files: Files, folder: str, *, most: int) -> None:
     """
-    Delete checkpoints left incomplete by crashes, and all complete ones but the last *most*.
+    Delete checkpoints that crashes left incomplete, and all but the last *most* complete ones.
 
     Only the process that writes the checkpoints of a run may call this function.
     """

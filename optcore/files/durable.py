@@ -14,7 +14,7 @@ DRAFT = ".draft-"
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """Error numbers that mean that the file system cannot make a hard link."""
 MODE = 0o666
-"""Permissions of a new file, less the process's umask."""
+"""Permissions of a new file, from which the process's umask is taken away."""
 
 
 def replace(path: Path, parts: Iterable[bytes], *, mode: int | None = None) -> None:
@@ -32,7 +32,7 @@ def replace(path: Path, parts: Iterable[bytes], *, mode: int | None = None) -> N
 
 def write_once(path: Path, content: bytes) -> None:
     """
-    Write *content* to *path* unless there is a file already, however many processes try.
+    Write *content* to *path*, unless a file exists there; many processes may try at once.
 
     An empty file is replaced, since a full disk can leave one behind.
     """

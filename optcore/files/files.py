@@ -20,7 +20,7 @@ PROBE = ".probe-"
 PART = 1 << 20
 """Size of a part in bytes, when a file is read in parts."""
 MAX_SYNCED = 10_000
-"""Maximum number of folders that are remembered as synced. Beyond it, all are forgotten."""
+"""Maximum number of folders remembered as synced. Beyond this number, all are forgotten."""
 
 
 class Damaged(Exception):
@@ -34,8 +34,8 @@ class StoredFile:
 
     Attributes:
         path: the name of the file, relative to the root.
-        sha256: the SHA-256 of its content.
-        size: its size in bytes.
+        sha256: the SHA-256 of the file's content.
+        size: the size of the file in bytes.
     """
 
     path: str
@@ -49,7 +49,7 @@ class NewFile:
 
     Args:
         path: the name of the file, relative to the root.
-        file: the open file that its bytes are written to.
+        file: the open file to write the content to.
     """
 
     def __init__(self, path: str, file: BinaryIO) -> None:
@@ -74,7 +74,7 @@ class NewFolder:
 
     Args:
         folder: the path of the folder.
-        name: its name, relative to the root.
+        name: the name of the folder, relative to the root.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -132,7 +132,7 @@ class Files:
     @contextmanager
     def create_folder(self, name: str) -> Iterator[NewFolder]:
         """
-        Yield a new folder to put files into, in a ``with`` block. A failed block leaves nothing.
+        Yield a new folder to fill in a ``with`` block. If the block fails, no folder is left.
 
         The folders are synced once, at the end of the block, and not after each file.
 
@@ -211,7 +211,7 @@ class Files:
         Return the total size in bytes of all files below *folder*.
 
         Raises:
-            OSError: the size of a file cannot be read, which does not mean that it is empty.
+            OSError: the size of a file cannot be read, which does not mean that the file is empty.
         """
         return sum(_size(path) for path in self._path(folder).rglob("*"))
 
@@ -220,7 +220,7 @@ class Files:
         Return the number of seconds since anything was written to a file, or below a folder.
 
         Raises:
-            OSError: part of the folder cannot be examined, so its age is not known.
+            OSError: part of the folder cannot be examined, so the last write is not known.
         """
         path = self._path(name)
         latest = path.lstat().st_mtime
@@ -231,7 +231,7 @@ class Files:
 
     def delete(self, name: str) -> None:
         """
-        Delete a file, or a folder with everything in it, if there is one of this name.
+        Delete the file or folder *name*, with everything in it. Do nothing if there is none.
 
         Raises:
             OSError: the file, or part of the folder, could not be deleted.
@@ -260,7 +260,7 @@ class Files:
         return path
 
     def _make(self, folder: Path) -> None:
-        """Make *folder* and those above it, unless they exist."""
+        """Make *folder* and the folders above it, unless they exist."""
         for each in (folder, *folder.parents):
             if each.is_dir():
                 break
@@ -268,7 +268,7 @@ class Files:
         folder.mkdir(parents=True, exist_ok=True)
 
     def _sync(self, folder: Path) -> None:
-        """Put on disk the entries of *folder*, and the names of the folders up to the root."""
+        """Sync the entries of *folder* to disk, and the names of the folders up to the root."""
         root = self.root.resolve()
         for each in (folder, *folder.parents):
             sync_folder(each)
@@ -284,7 +284,7 @@ class Files:
 
 @contextmanager
 def _created(path: Path, name: str) -> Iterator[NewFile]:
-    """Yield a new file. After the block its content is on disk, but not its entry in the folder."""
+    """Yield a new file, whose content is on disk after the block; its folder is not synced yet."""
     with path.open("xb") as file:
         try:
             yield NewFile(name, file)

@@ -19,8 +19,8 @@ from optcore.spec.networks.summary import named
 # Not Flatten and Dropout, which may return their input itself, and so the dataset's memory; nor
 # Relu and LogSoftmax, whose backward passes read their output.
 OWN_OUTPUT = (Conv2d, Linear, BatchNorm, MaxPool2d)
-"""Layers whose output only the next layer reads (their own backward pass does not), so that a relu
-after them may overwrite it."""
+"""Layers whose output is read only by the next layer, not by their own backward pass. A relu after
+such a layer may overwrite the output."""
 
 
 def build(layers: Sequence[AnyLayer], shape: Shape) -> nn.Sequential:

@@ -110,7 +110,7 @@ class PreviewSpec(Spec):
             reject(
                 ["schedule"],
                 f"schedule must compute at most {MAX_COST} values in a preview, including those "
-                f"of all parts, all groups and the steps left out, got {cost}",
+                f"of all parts, all groups and the steps that a shift leaves out, got {cost}",
                 self.schedule.kind,
             )
         return self

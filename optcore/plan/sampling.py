@@ -1,4 +1,4 @@
-"""The steps that are computed for the plan of a schedule, and the check that lr is finite there."""
+"""The steps computed for the plan of a schedule, and the check that lr is finite at these steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optcore.spec.errors import Problem, SpecError
 BLOCK = 1_000_000
 """Number of steps whose lr is computed at a time."""
 MOST_PLANNED = 10_000_000
-"""Largest number of values computed for one plan, with those of parts: about a second of work."""
+"""Largest number of values computed for one plan, parts included: about a second of work."""
 SAMPLE = 1_000_000
 """Largest number of steps in a sample, which is used if all steps would need too many values."""
 # A plan contains the first and the last lr, and short warmups are at the beginning.
@@ -37,7 +37,11 @@ def planned_steps(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
 
 
 def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
-    """Return all steps, or about *most* of them: both ends in full, evenly spaced in between."""
+    """
+    Return all steps of a run, or a sample of about *most* steps.
+
+    A sample contains `EDGE` steps at either end, and evenly spaced steps in between.
+    """
     if total_steps <= max(most, 2 * EDGE):
         return np.arange(total_steps)
     between = np.linspace(0, total_steps - 1, max(most, EDGE)).astype(np.int64)

@@ -56,8 +56,8 @@ def plan_schedule(
     """
     Return the plan of the schedule *spec*, computed from its value at every step of the run.
 
-    If more than `MOST_PLANNED` values would be computed, steps are sampled, and the plan has a
-    warning about it.
+    If more than `MOST_PLANNED` values would be computed, steps are sampled, and a warning in the
+    plan says so.
 
     Args:
         spec: the schedule.
@@ -108,7 +108,7 @@ class _Summary:
         self.lowest, self.lowest_step = np.inf, 0
 
     def add(self, steps: NDArray[np.int64], lrs: NDArray[np.float64], param: str) -> None:
-        """Add the values *lrs* at *steps*, or raise `SpecError` about *param* if not finite."""
+        """Add the values *lrs* at *steps*; raise `SpecError` about *param* if one is not finite."""
         require_finite(lrs, steps, param)
         self.first = self.first if self.num_seen else float(lrs[0])
         self.last = float(lrs[-1])
@@ -128,8 +128,8 @@ class _Summary:
         """Yield a warning if lr is negative at some step, and one if steps were sampled."""
         if self.lowest < 0:
             yield (
-                f"schedule: lr goes below 0, to {self.lowest:.4g} at step {self.lowest_step}, by "
-                "its own formula; put a clamp around it"
+                f"schedule: lr goes below 0, to {self.lowest:.4g} at step {self.lowest_step}, as "
+                "the schedule's formula says; put a clamp around the schedule to prevent this"
             )
         if self.num_seen < self.total_steps:
             yield (

@@ -1,4 +1,4 @@
-"""Check before a run that the values of its schedules are within the optimizer's limits."""
+"""Checks before a run that the values of the run's schedules are within the optimizer's limits."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from optcore.spec.run import RunSpec, Scheduled
 MAX_SAMPLED = 1_000_000
 """Largest number of steps checked for one run, over all its schedules; longer runs are sampled."""
 MAX_COMPUTED = 5_000_000
-"""Largest number of values computed for these steps; a schedule that contains several schedules
-computes more than one value per step."""
+"""Largest number of values computed for the checked steps of one run; a schedule that contains
+several schedules computes more than one value per step."""
 CACHE_SIZE = 256
-"""Number of successful checks that are remembered: many jobs have the same schedule, and the check
-of a schedule over a million steps or more takes 0.2 s."""
+"""Number of successful checks that are remembered, since many jobs have the same schedule, and the
+check of a schedule over a million steps or more takes 0.2 s."""
 MAX_CACHED_ENTRIES = 100
-"""Largest number of list entries in a schedule that is cached: a list of a million would stay in
-memory."""
+"""Largest number of list entries in a schedule whose check is remembered, since the schedule stays
+in memory."""
 
 
 def check_values(spec: RunSpec) -> None:
@@ -88,7 +88,7 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return a key: the same for equal schedules, but one of its own if *schedule* is long."""
+    """Return a key of *schedule*, the same for equal schedules; a long schedule has its own key."""
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
     # The id stays unique: the run holds the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"

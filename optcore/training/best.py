@@ -1,4 +1,4 @@
-"""The best evaluation so far, and the number of evaluations since."""
+"""The best value of a metric so far, and the number of evaluations since that value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from optcore.spec.evaluation import Metric, better
 @dataclass
 class Best:
     """
-    The best value of one metric, and the number of evaluations since.
+    The best value of one metric so far, and the number of evaluations since that value.
 
     Attributes:
         metric: the name of the metric.

@@ -20,15 +20,16 @@ BATCH_SIZE = 1000
 
 def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
     """
-    Evaluate the network of *run* on the held-out examples, with trained and any averaged weights.
+    Evaluate the network of *run* on the held-out examples, in evaluation mode.
 
-    The network is in evaluation mode; nothing is drawn from a random generator.
+    The network is evaluated with the trained weights, and again with the averaged weights if the
+    run has them. Nothing is drawn from a random generator.
 
     Yields:
         the progress, once per batch.
 
     Returns:
-        the metrics with the trained weights, and with the averaged weights.
+        the metrics with the trained weights, and those with the averaged weights if there are any.
     """
     found = yield from _evaluate(run, run.optimizer.averaged)
     if run.ema is None:
@@ -40,7 +41,7 @@ def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
 def _evaluate(
     run: Run, weights: Callable[[], AbstractContextManager[None]]
 ) -> Generator[Progress, None, Evaluation]:
-    """Evaluate, each batch inside the context *weights*, which sets the weights to use."""
+    """Evaluate with the weights that the context *weights* puts in place during each batch."""
     scores, examples = _Scores(run), run.dataset.test
     for images, labels in zip(
         examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True
@@ -57,7 +58,7 @@ def _evaluate(
 
 
 class _Scores:
-    """Sums over batches, kept on the device."""
+    """Adds up the scores of batches, on the run's device."""
 
     def __init__(self, run: Run) -> None:
         self._run, self._training = run, run.spec.training

@@ -16,11 +16,11 @@ LAYOUT = 2
 A number that is incremented whenever a change to this library changes the last bits of results
 (layout of buffers, order of sums).
 
-2: images are stored channels last where oneDNN computes convolutions (a dropout on images draws its
-mask in that order); RMSprop uses torch's Adam kernel.
+Since number 2, images are stored channels last where oneDNN computes convolutions (and a dropout on
+images draws its mask in that order), and RMSprop uses torch's Adam kernel.
 """
 CHOSEN = ("engine", "memory_format", "threads")
-"""Names of facts that are chosen when a run starts. Any machine can adopt them to resume it."""
+"""Names of facts chosen when a run starts. Any machine can adopt these to resume the run."""
 
 
 def machine_facts(device: torch.device) -> dict[str, str]:
@@ -80,7 +80,7 @@ def processor() -> str:
     """
     Return the name of the processor.
 
-    It matters besides the instruction set, since kernels depend on the caches of the processor.
+    The name is a fact besides the instruction set, since kernels depend on the processor's caches.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

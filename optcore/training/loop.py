@@ -20,9 +20,10 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
     An `Evaluation` is yielded when one is due, and `Progress` during evaluations and between the
     batches of a step. To stop, the caller stops iterating. Whenever `run.settled` is true between
-    two reports, *run* may be saved, and a resumed run gives the same results bit for bit. It is
-    true before every evaluation and checkpoint that is due, and soon after `run.interrupt` is set.
-    `steps_alone` returns the number of step reports before the next report of another kind.
+    two reports, *run* may be saved, and a resumed run gives the same results bit for bit.
+    `run.settled` is true before every evaluation and checkpoint that is due, and soon after
+    `run.interrupt` is set. `steps_alone` returns the number of step reports before the next report
+    of another kind.
 
     Args:
         run: a run at its first step, or restored from a checkpoint.
@@ -31,8 +32,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
     Raises:
         Diverged: the training has diverged. The report that shows the divergence has been yielded.
-            If no steps were made ahead, no update was made from the loss that diverged. Otherwise
-            *run* must not be saved.
+            If steps were made ahead, *run* must not be saved. Otherwise no update was made from the
+            loss that diverged.
     """
     columns = Columns(run)
     most = ahead_of_reports(run, columns) if ahead is None else ahead

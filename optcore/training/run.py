@@ -60,7 +60,7 @@ class Run:
         row: the number of steps made. Each step adds a row of metrics.
         t: the number of updates applied; less than *row* once an update was skipped.
         micro: the number of batches of the current step whose gradients have been accumulated.
-        partial_loss: the part of the current step's loss that comes from these batches.
+        partial_loss: the part of the current step's loss from the *micro* batches so far.
         settled: whether every step made has been reported, so that the run may be saved.
         stopped: whether the run ended early.
         evaluated: the *row* at the last evaluation; -1 before the first.
@@ -212,7 +212,7 @@ class Run:
 
     def observe(self, evaluation: Evaluation) -> bool:
         """
-        Record an evaluation, for schedules, the best checkpoint and early stopping.
+        Record an evaluation for metric-driven schedules, the best checkpoint and early stopping.
 
         Returns:
             whether the evaluation is the best so far, if the best checkpoint is kept.
@@ -288,7 +288,7 @@ class Run:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the run's *lr* and schedule; 0 if there is none."""
+    """Return the index of the first group with the run's *lr* and schedule; 0 if none has both."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None
@@ -320,7 +320,7 @@ def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
-    """Return field of `Run` -> optional part of the run; None for parts that *spec* lacks."""
+    """Return the optional parts of a run by their field of `Run`; None for parts not in *spec*."""
     training, scale = spec.training, spec.loss_scale
     stopping = training.early_stopping
     return {

@@ -19,7 +19,7 @@ def seed_everything(seed: int) -> None:
 
 
 def generator_tensors() -> dict[str, Tensor]:
-    """Return device (``cpu``, ``cuda.0``, ...) -> state of torch's generator for it."""
+    """Return the state of torch's generator for each device: ``cpu``, ``cuda.0``, ..."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states.update(

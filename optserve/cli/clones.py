@@ -35,7 +35,7 @@ def clone(
     ] = "{}",
     follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="Equal keys with equal clones create one job.")
+        str | None, typer.Option(help="Requests with one key and equal clones create one job.")
     ] = None,
     url: Url = None,
     home: Home = DEFAULT_HOME,

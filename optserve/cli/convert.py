@@ -11,7 +11,7 @@ SOURCES = (
     *("paddleocr", "paddleclas", "mindcv", "mindocr"),
     *("transformers", "llamafactory", "axolotl", "timm", "torchvision"),
 )
-"""The names in `optcore.recipes.catalogue`, repeated here because its import takes long."""
+"""The names in `optcore.recipes.catalogue`, repeated here because that module imports slowly."""
 KINDS = ", ".join(SOURCES)
 
 
@@ -31,21 +31,21 @@ def convert(  # noqa: PLR0917  typer makes options of them
     ] = False,
     diff: Annotated[
         bool,
-        typer.Option("--diff", help="Draw lr of two files, and say where they differ."),
+        typer.Option("--diff", help="Draw the lr of two files, and print where the lr differs."),
     ] = False,
     steps_per_epoch: Annotated[
-        int, typer.Option(min=1, help="Updates in an epoch, for --diff.")
+        int, typer.Option(min=1, help="With --diff: number of updates in an epoch.")
     ] = 100,
     epochs: Annotated[
         float,
-        typer.Option(min=0.01, help="Epochs of a run whose file gives no length, for --diff."),
+        typer.Option(min=0.01, help="With --diff: epochs of a run whose file gives no length."),
     ] = 100.0,
 ) -> None:
     """
     Print the optimization settings in another framework's configuration, as parts of a job.
 
-    A setting that a job cannot contain exactly is refused with the reason. Notes name the keys that
-    have no effect.
+    A setting that a job cannot reproduce exactly is refused with the reason. Notes name the keys
+    that have no effect.
     """
     from optserve.cli.offline.conversion import (  # noqa: PLC0415  see `offline`
         tell,

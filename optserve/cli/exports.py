@@ -23,7 +23,7 @@ def metrics(
     columns: Annotated[
         str | None, typer.Option(help="Columns in order, such as loss,lr. Default: all.")
     ] = None,
-    after: Annotated[int, typer.Option(min=-1, help="Only steps after this one.")] = -1,
+    after: Annotated[int, typer.Option(min=-1, help="Export only steps after this step.")] = -1,
     file: Annotated[
         Path | None,
         typer.Option("--out", help="File to write, completely or not at all. Default: stdout."),

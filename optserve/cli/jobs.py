@@ -21,7 +21,7 @@ def submit(
     follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
     idempotency_key: Annotated[
         str | None,
-        typer.Option(help="Equal keys with equal jobs create one job. Default: a new key."),
+        typer.Option(help="Requests with one key and equal jobs create one job. Default: new."),
     ] = None,
     url: Url = None,
     home: Home = DEFAULT_HOME,

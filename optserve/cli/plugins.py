@@ -30,7 +30,7 @@ ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add all commands to *app*; commands of a missing service say how to install it."""
+    """Add all commands to *app*; without the service, its commands say how to install it."""
     points = {point.name: point for point in entry_points(group=GROUP)}
     for name in [*OF_THE_SERVICE, *(points.keys() - OF_THE_SERVICE.keys())]:
         if name not in points:
@@ -42,7 +42,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _first_missing() -> str | None:
-    """Return the first of the modules in `SERVICE` that does not exist."""
+    """Return the first module in `SERVICE` that does not exist; None if all exist."""
     for name in SERVICE:
         try:
             found = find_spec(name)
@@ -72,7 +72,7 @@ def _add_broken(app: typer.Typer, point: EntryPoint, reason: str) -> None:
     if name in OF_THE_SERVICE:
         _add_missing(app, name, reason)
     else:
-        todo = f"It is a command of {owner}: install that again, or remove it."
+        todo = f"This command comes from {owner}: install that package again, or remove it."
         _add_refusal(app, name, reason, todo, "(It cannot be imported.)")
 
 

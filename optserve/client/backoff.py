@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 INITIAL_DELAY_S, MAX_DELAY_S = 0.1, 5.0
-"""Delay before the first retry, and largest delay, in seconds; it doubles after each attempt."""
+"""The first and the largest delay in seconds; the delay doubles after each attempt."""
 
 
 class Backoff:
@@ -18,8 +18,8 @@ class Backoff:
 
     Args:
         total_s: seconds until the deadline.
-        clock: returns the time in seconds.
-        sleep: waits for a number of seconds.
+        clock: a function that returns the time in seconds.
+        sleep: a function that waits for a number of seconds.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Backoff:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the failures so far: the deadline and the delays start over."""
+        """Start the deadline and the delays over, as if no attempt had failed."""
         self._deadline: float | None = None
         self._delay_s = INITIAL_DELAY_S
 

@@ -151,8 +151,8 @@ class Client(MetricCalls):
         Args:
             state: return only jobs in this state.
             labels: return only jobs that have all of these labels.
-            after: return only jobs older than the job with this id; for the next page, pass
-                ``next``.
+            after: return only jobs older than the job with this id. For the next page, pass the
+                ``next`` of this page.
             limit: maximum number of jobs; a page with large specs may have fewer jobs, and its
                 ``has_more`` is then true.
             spec: whether to include the jobs' specs.

@@ -154,7 +154,7 @@ class Connection:
 
 
 def given(**params: str | float | Sequence[str] | None) -> Params:
-    """Return *params* without those that are None."""
+    """Return those of *params* that are not None."""
     return {name: value for name, value in params.items() if value is not None}
 
 

@@ -39,7 +39,7 @@ class Reconnection:
         self._opened_at = time.monotonic()
 
     def received(self) -> None:
-        """Record that the connection has received something: deadline and delays start over."""
+        """Record that the connection has received data, which resets the deadline and delays."""
         self._backoff.reset()
 
     def wait(self) -> bool:
@@ -119,7 +119,7 @@ def follow_history(
 
 
 def read_history(connection: Connection, job_id: str, *, after: int) -> Iterator[Event]:
-    """Yield the entries that exist now after entry number *after* in a job's history."""
+    """Yield the entries after number *after* that a job's history has now, oldest first."""
     while True:
         params: Params = {"after": after, "limit": 1000}
         page = connection.request(Page[Event], "GET", job_path(job_id, "events"), params=params)

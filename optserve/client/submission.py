@@ -1,4 +1,4 @@
-"""Requests that change something; they are repeated without taking effect twice."""
+"""Requests that submit a job or act on one. A repeated request does not take effect twice."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def post_job(
 
     Raises:
         Unanswered: a request was sent and there was no response; the job may have been accepted.
-        Unreachable: no request could be sent.
+        Unreachable: no request could be sent, so no job was created.
         ServiceError: the service refused the job.
         NotTheService: something other than an optserve service responded to the first request that
             arrived.

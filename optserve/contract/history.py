@@ -15,7 +15,7 @@ class EventKind(StrEnum):
     SUBMITTED = "submitted"
     """The job was accepted."""
     STARTED = "started"
-    """A worker has claimed the job. Data: attempt, worker, step (where the attempt starts)."""
+    """A worker has claimed the job. Data: attempt, worker, step (at which the attempt starts)."""
     REQUEUED = "requeued"
     """The job's worker gave the job back, or was lost. Data: why, attempt, step (of the
     checkpoint)."""

@@ -59,8 +59,8 @@ class Reason(StrEnum):
     REPLAY_DIFFERS = "replay_differs"
     """A resumed run computed a step again and got other numbers than those stored."""
     PARENT_UNUSABLE = "parent_unusable"
-    """The state that a clone starts from is damaged, or its optimizer is of a different kind. Clone
-    with keep: weights, or from another step."""
+    """The state that a clone starts from is missing or damaged, or does not fit the clone's run,
+    for example its optimizer. Clone with keep: weights, or from another step."""
     TIMEOUT = "timeout"
     """The job was trained for time_limit_s seconds. Clone it from its last checkpoint, or post it
     with a longer limit."""

@@ -21,9 +21,9 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
     Return the value that *text*, a JSON document, describes.
 
     Raises:
-        NotStrict: *text* is not JSON or not UTF-8; repeats a name in an object; contains NaN, an
-            infinity, a number that overflows to an infinity, or an unpaired surrogate; nests deeper
-            than 32 levels; or contains more than 10,000 objects and lists.
+        NotStrict: *text* is not JSON or not UTF-8, repeats a name in an object, nests deeper than
+            32 levels, has more than 10,000 objects and lists, or contains NaN, an infinity, a
+            number that overflows to an infinity, or an unpaired surrogate.
     """
     try:
         value = json.loads(
@@ -34,7 +34,7 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError as error:
-        raise NotStrict(f"it is not UTF-8 at byte {error.start}") from None
+        raise NotStrict(f"byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise NotStrict(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     # json itself is recursive: very deep texts end here, all others in `_check_parts`.

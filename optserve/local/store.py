@@ -18,7 +18,7 @@ from store.redis.connect import connect
 from store.redis.server import prepare
 
 START_S = 60.0
-"""Seconds within which a server must be ready that loads its data or was restarted."""
+"""Seconds within which a server that loads its data, or was restarted, must be ready."""
 ANSWER_S = 10.0
 """Seconds to wait for a response from the server."""
 POLL_S = 0.1

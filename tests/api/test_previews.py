@@ -165,7 +165,7 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
             {"schedule": {"kind": "shift", "by": 100_000_000, "schedule": {"kind": "cosine"}}},
             "schedule",
             "schedule must compute at most 20000000 values in a preview, including those of all "
-            "parts, all groups and the steps left out, got 100000200",
+            "parts, all groups and the steps that a shift leaves out, got 100000200",
         ),
         (
             {

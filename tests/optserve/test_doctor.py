@@ -230,7 +230,7 @@ def test_while_a_stack_runs_nothing_is_repaired(home: Path) -> None:
     (problem,) = problems(looked)
     assert "jobs: leases: local/job_nobody should not be in this set" in problem
     assert f"ok        stack: a stack already runs on {home}" in looked.output
-    assert "redis: files: not checked: a running server writes them" in looked.output
+    assert "redis: files: not checked, since a running server writes these files" in looked.output
     assert str(refused.exception).endswith(": stop the stack before using --repair")
 
 
@@ -263,4 +263,4 @@ def test_a_missing_store_is_a_problem_where_the_storage_has_its_jobs(home: Path)
     (found,) = problems(doctor(home))
 
     assert "store: the store's files are missing, but" in found
-    assert "the next start would create an empty store" in found
+    assert "or the next start creates an empty store" in found

@@ -44,8 +44,8 @@ class Attempt:
     An attempt to train a claimed job.
 
     Args:
-        claim: the claim on the job. Every write to Redis contains its token, and is refused once
-            the job was taken from this worker.
+        claim: the claim on the job. Every write to Redis contains the claim's token, and is refused
+            once the job was taken from this worker.
         record: the job's record, as it was when the job was claimed.
         tools: the trainer's client, storage and settings.
 
@@ -164,7 +164,7 @@ class Attempt:
         return "released"
 
     def _blame_machine(self, fault: Fault) -> Outcome:
-        """Release the job for another machine, because of *fault*; return the outcome."""
+        """Release the job for another machine, with *fault* as the reason; return the outcome."""
         log.warning("%s cannot be trained on this machine: %s", self._claim.job_id, fault.why)
         why = f"{socket.gethostname()}: {fault.why}"
         call = calls.release(self._claim, why=why, cause=fault.cause)

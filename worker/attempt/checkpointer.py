@@ -26,9 +26,9 @@ class Checkpointer:
     """
     Writes the files of a run, records them in Redis, and deletes files that are no longer needed.
 
-    A crash may interrupt this at any point. For a checkpoint, first the rows before it are stored,
-    then its files are written, then the job's record gets a pointer to it. So every checkpoint that
-    a record points to is complete, and all rows before it are stored.
+    A crash may interrupt the work at any point. A checkpoint is saved in this order: the rows
+    before the checkpoint are stored, its files are written, and the job's record gets a pointer to
+    it. So every checkpoint that a record points to is complete, and all rows before it are stored.
 
     Args:
         session: the session with the run.
@@ -44,7 +44,11 @@ class Checkpointer:
         self._best = _best_network(session, record)
 
     def save(self) -> None:
-        """Write a checkpoint and record it, unless this step has one or the run is not finite."""
+        """
+        Write a checkpoint and record it.
+
+        Do nothing if this step has a checkpoint already, or if the run has NaN or infinite values.
+        """
         session, run, reporter = self._session, self._session.run, self._session.reporter
         if run.row == self.step or not run.is_finite():  # resuming from NaN would be useless
             return
@@ -65,15 +69,16 @@ class Checkpointer:
             self._delete_all_but(needed)
 
     def save_if_possible(self) -> None:
-        """Save the run before it stops; if that fails, the last checkpoint stays the latest."""
+        """Save the run before it stops; if that fails, keep the previous checkpoint."""
         with contextlib.suppress(Stop, MachineFault):
             self.save()
 
     def save_best(self) -> None:
         """
-        Write the run's state as the best so far, and its network as an artifact.
+        Write the run's state as the best state so far, and the run's network as an artifact.
 
-        The outbox sends the pointer to Redis, so training continues while Redis is unavailable.
+        The reporter sends the pointer to this state to Redis later (`Outbox`), so training
+        continues while Redis is unavailable.
         """
         session, tracked = self._session, self._session.run.best
         assert tracked is not None
@@ -129,7 +134,11 @@ class Checkpointer:
 
 
 def _best_network(session: Session, record: Record) -> StoredFile | None:
-    """Return the file with the recorded best network; None if the run has another best state."""
+    """
+    Return the file of the best network that *record* names.
+
+    Return None if *record* names none, or if the run's best state is from another step.
+    """
     best, run, storage = record.best, session.run, session.tools.storage
     if best is None or run.best is None or run.best.step != best.step:
         return None

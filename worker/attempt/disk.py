@@ -29,7 +29,7 @@ RETRY_S = 1.0
 
 
 class MachineFault(Exception):
-    """This machine cannot continue the job, for the reason in the text; another machine may."""
+    """This machine cannot continue the job, but another may; the message gives the reason."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ REASONS: tuple[tuple[type[Exception], Reason], ...] = (
 CPU_ALLOCATOR = "DefaultCPUAllocator"
 """Text in the RuntimeError that torch raises if there is no memory for a CPU tensor."""
 NOT_THE_MACHINE = ("device-side assert", "CUDA out of memory")
-"""Texts in those GPU errors that the job itself causes."""
+"""Texts that mark a GPU error as caused by the job itself."""
 
 
 class Fault(NamedTuple):
@@ -47,7 +47,7 @@ class Fault(NamedTuple):
 
 
 def fault_of(error: Exception, settings: Settings) -> Fault | None:
-    """Return the fault of this machine that made an attempt raise *error*, or None."""
+    """Return the fault of this machine that caused *error*; None if the machine has no fault."""
     if isinstance(error, MachineFault):
         return Fault(str(error), "fault")
     if isinstance(error, OSError) and is_fault(error):
@@ -58,7 +58,7 @@ def fault_of(error: Exception, settings: Settings) -> Fault | None:
         return Fault(f"the data directory {settings.data_dir} does not exist", "fault")
     text = str(error)
     if isinstance(error, torch.AcceleratorError) and not any(w in text for w in NOT_THE_MACHINE):
-        return Fault(f"the GPU: {text.splitlines()[0]}", "crashed")
+        return Fault(f"the GPU failed: {text.splitlines()[0]}", "crashed")
     return None
 
 

@@ -31,10 +31,10 @@ Phase = Literal["setup", "step", "checkpoint", "store"]
 STORE_LIMIT_S = GIVE_UP_AFTER_S + 60.0
 """Time limit in seconds of the phase ``store``. Retried calls give up sooner, with an error."""
 STEP_FACTOR = 20
-"""Time limit for a step in median durations of the last steps, if this is above the setting."""
+"""A step may take this many times the median of the last steps, or the set limit if longer."""
 RENEWALS_PER_LEASE = 6
 SLACK_S = 0.5
-"""Seconds after the time limit at which the timer ends the process if the thread has not."""
+"""Seconds after the time limit at which the timer ends the process, if the thread did not."""
 GRACE_S = 2.0
 """Seconds that an attempt gets to end by itself once its job was taken away."""
 STALLED = 75
@@ -65,7 +65,8 @@ class Lease:
         clock: a function that returns the time in seconds, which must never go back.
 
     Attributes:
-        requested_action: the action in the last reply: '', pause, cancel, kill or timeout.
+        requested_action: the action that the last reply from Redis requests: pause, cancel, kill or
+            timeout, or '' for none.
         interrupt: an event that is set when an action is requested, or the worker should stop.
     """
 
@@ -100,7 +101,7 @@ class Lease:
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
         """
-        Set the phase of the attempt to *phase* for the block, then restore the previous phase.
+        Set the attempt's phase to *phase* for a ``with`` block, then restore the previous phase.
 
         The time limit of a phase starts anew each time the phase is entered.
         """
@@ -121,7 +122,7 @@ class Lease:
         Record that the run has made progress.
 
         Args:
-            steps: the number of steps made; 0 for part of a step, which counts as one.
+            steps: the number of steps made since the last call; 0, for part of a step, counts as 1.
             renewed_at: the time at which the last confirmed rows were sent, which renewed the
                 lease.
         """
@@ -201,7 +202,7 @@ class Lease:
         return limit
 
     def _set_timer(self, left_s: float) -> None:
-        """Set the timer to end the process a little later than this thread would."""
+        """Set the timer to end the process a little later than the lease's thread would."""
         after_s = max(left_s, self._pause_s) + SLACK_S
         faulthandler.dump_traceback_later(after_s, exit=True, file=sys.stderr)
 

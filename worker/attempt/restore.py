@@ -1,7 +1,7 @@
 """
-Sets up the run of an attempt: from the job's last usable checkpoint, or at its first step.
+Sets up the run of an attempt, from the job's last usable checkpoint, or else at the first step.
 
-A clone's first step starts from the state of another job.
+The first step of a clone starts from the state of another job.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 
 
 class OtherBits(Exception):
-    """The job must continue on a worker with another fingerprint, which computed its rows."""
+    """The job must continue on another worker, with the fingerprint that computed its rows."""
 
 
 class ParentUnusable(Exception):
-    """The state that a clone starts from is missing or damaged, or does not fit its run."""
+    """The state that a clone starts from is missing or damaged, or does not fit the clone's run."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Restorer:
         Return the run, ready for its next step.
 
         The run resumes from the last checkpoint that can be used. A damaged checkpoint is removed
-        from the job's record. If a checkpoint cannot be read, this method retries; a checkpoint
+        from the job's record. If a checkpoint cannot be read, this method retries. A checkpoint
         that has long been missing from a storage that otherwise works is skipped, but stays in the
         record.
 
@@ -106,9 +106,9 @@ class Restorer:
 
     def _begun(self, run: Run) -> int:
         """
-        Record the hardware and libraries that compute the run.
+        Record the hardware and libraries that compute the run, and their digest, the fingerprint.
 
-        Return the first row that is computed with the same fingerprint (the digest of these).
+        Return the number of the first row that was, or will be, computed with this fingerprint.
         """
         facts = run.facts()
         with self.lease.phase("store"):
@@ -127,13 +127,13 @@ class Restorer:
         self.disk.read(lambda: checkpoint.restore(run, storage, path, sha256=sha256, exact=exact))
 
     def _is_lost(self, fault: MachineFault) -> bool:
-        """Return whether *fault* means a file that has long been missing from a mounted storage."""
+        """Return whether *fault* is that a file has long been missing from a mounted storage."""
         missing = isinstance(fault.__cause__, FileNotFoundError)
         long = self.record.fault_s >= self.tools.settings.missing_after_s
         return missing and self.tools.storage.named and long
 
     def _first(self) -> Run:
-        """Return the run at its first step, with fresh weights or the state of its parent."""
+        """Return the run at its first step: a clone with its parent's state, else fresh weights."""
         start = self.record.starting_state
         if start is None:
             return self._start()
@@ -150,11 +150,11 @@ class Restorer:
                 )
             )
         except CheckpointUnusable as error:
-            raise ParentUnusable(f"its starting state cannot be used: {error}") from None
+            raise ParentUnusable(f"the clone's starting state cannot be used: {error}") from None
         except MachineFault as fault:
             if not self._is_lost(fault):
                 raise
-            raise ParentUnusable(f"its starting state is missing: {fault}") from None
+            raise ParentUnusable(f"the clone's starting state is missing: {fault}") from None
 
     def _start(self) -> Run:
         """Return the run at its first step, with fresh weights."""

@@ -1,4 +1,4 @@
-"""Trains jobs one after another in one process, and resets what a job may have changed in it."""
+"""Trains jobs in one process, and resets after each job what the job may have changed there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AttemptResult(NamedTuple):
 
 class JobRunner:
     """
-    Trains jobs in this process, which share the Redis client, the storage and the threads.
+    Trains jobs in this process. The jobs share the Redis client, the storage and the threads.
 
     Args:
         device: the device to train on: cpu or cuda.
@@ -113,7 +113,7 @@ WARM_UP_SPEC = {
     "dataset": {"kind": "digits"},
     "training": {"steps": 2},
 }
-"""Spec of a small run, whose steps initialize what every run needs: threads, BLAS, kernels."""
+"""Spec of a small run. Its steps initialize what every run needs: threads, BLAS, kernels."""
 
 
 def warm_up() -> None:

@@ -26,7 +26,7 @@ Train = Callable[[Run], Iterator[Report]]
 
 class Stop(Exception):
     """
-    The run must stop at this point, before its end.
+    The run must stop now, before its last step.
 
     Attributes:
         why: the reason, for the job's history.
@@ -88,7 +88,7 @@ class Session:
 
     @property
     def disk(self) -> Disk:
-        """The access to the storage; it stops retrying when the run must stop."""
+        """Access to files in the storage, which raises `Stop` from a retry if the run must stop."""
         retry_for_s = self.tools.settings.fault_patience_s
         return Disk(
             self.tools.storage, self.claim, self.sender, self.lease, retry_for_s, self._give_up
@@ -127,5 +127,5 @@ def _stop(action: str) -> Stop:
     if action == "kill":
         return Stop("killed", save=False)
     if action == "timeout":  # Redis measures the time, and decides the state of the job
-        return Stop("its time limit is reached", save=True)
+        return Stop("the job has reached its time limit", save=True)
     return Stop(f"{action} requested", save=True)

@@ -1,4 +1,4 @@
-"""The training loop of an attempt: it makes steps, and polls every tenth of a second."""
+"""The training loop of an attempt, which sends rows and checks for requests between its steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from worker.attempt.checkpointer import Checkpointer
 from worker.attempt.session import Session
 
 PACK_FROM = 32
-"""If at least this many steps are left until the next poll, reports are packed at once: by the time
-of the poll, they would have left the processor's caches."""
+"""If at least this many steps are left until the next poll, reports are packed at once, because
+they would have left the processor's caches by the time of the poll."""
 
 
 class StepLoop:
@@ -36,7 +36,7 @@ class StepLoop:
         Train the run to its last step and the evaluation after it.
 
         Raises:
-            Stop: the run must stop earlier.
+            Stop: the run must stop before its last step.
         """
         with self._session.lease.phase("step"):
             self._train()

@@ -30,7 +30,7 @@ class ForkServer:
     """
     A child process that has imported all that training needs, and forks trainers.
 
-    Start it from the worker's main thread: the kernel ends it when that thread ends.
+    Start the server from the worker's main thread: the kernel ends it when that thread ends.
 
     Args:
         module: the name of the module whose `main` a forked process runs.
@@ -135,10 +135,10 @@ class Fork:
     @property
     def pid(self) -> int:
         """
-        The process id. If it is not known yet, this waits for the server's answer.
+        The process id. If the id is not known yet, reading it waits for the server's answer.
 
-        Read it only once the process has written something: before that, the server may still be
-        importing for seconds, and count as hung.
+        Read the id only once the process has written something. Before that, the server may still
+        be importing for seconds, and would count as hung.
 
         Raises:
             ServerDied: the server has ended.

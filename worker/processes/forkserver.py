@@ -54,9 +54,9 @@ def main() -> None:
 
 def _serve(worker: socket.socket) -> tuple[str, int, int] | None:
     """
-    Answer requests from *worker*, the socket, and return None once the worker has closed it.
+    Answer the requests on the socket *worker*; return None once the worker has closed the socket.
 
-    In a forked process, return the arguments for the trainer: device and two descriptors.
+    In a forked process, return the arguments for the trainer: the device and two descriptors.
     """
     codes: dict[int, int] = {}
     while True:

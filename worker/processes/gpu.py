@@ -40,13 +40,14 @@ def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
     bus id, as CUDA does if CUDA_DEVICE_ORDER is PCI_BUS_ID (set for trainers). A slice of a card
     (MIG) is named by its own UUID in CUDA_VISIBLE_DEVICES.
 
-    Without nvidia-smi the name is the first entry in CUDA_VISIBLE_DEVICES, or 0. It does not
-    include the host or container: two containers with different cards may then share a name, and
-    the second one waits and logs that it does. If the name included the container, two containers
-    with the same card would train on it at the same time, and nothing would show it.
+    Without nvidia-smi the name is the first entry in CUDA_VISIBLE_DEVICES, or 0. This name does not
+    include the host or container, so two containers with different cards may share a name; then
+    the second container waits, and logs a warning. If the name included the container, two
+    containers with the same card would train on it at the same time without a warning.
 
     Args:
-        environment: the environment variables of the process; nvidia-smi is searched on its PATH.
+        environment: the environment variables of the process. Their PATH is searched for
+            nvidia-smi.
     """
     visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     if UUID.fullmatch(visible):
@@ -79,8 +80,8 @@ def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sl
         wait: a function that sleeps for a number of seconds, called before each new try.
 
     Returns:
-        The file descriptor that holds the lock until this process ends. A process that is forked
-        has it too, until it runs another program.
+        The file descriptor that holds the lock until this process ends. A forked process has the
+        descriptor too, until it runs another program.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / f"gpu-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -32,9 +32,9 @@ anything else runs on the machine, spinning threads hold the core that the last 
 threads that sleep at once are slow on an idle machine (docs/decisions/0005).
 """
 WAITING = frozenset({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"})
-"""Environment variables that configure how threads wait; if one is set, it is left as it is."""
+"""Environment variables that say how threads wait; if either is set, `SPIN_COUNT` is not used."""
 DEVICE_ORDER = "PCI_BUS_ID"
-"""Makes CUDA number the GPUs as nvidia-smi does, so that the right card is locked."""
+"""Value of CUDA_DEVICE_ORDER with which CUDA numbers the GPUs as nvidia-smi does."""
 MODULE = "worker.processes.trainer"
 """Name of the module whose `main` a trainer process runs."""
 FAULT = "fault: "
@@ -66,7 +66,7 @@ class TrainerDied(Exception):
 
 
 class NotBegun(TrainerDied):
-    """The trainer process ended before it started its job, which another trainer can take."""
+    """The trainer process ended before it started its job; another trainer can take the job."""
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
@@ -118,8 +118,8 @@ class Trainers:
         """
         Wait until the trainer is ready; return its fingerprint.
 
-        The fingerprint is a digest of the hardware and library versions: where it is equal, results
-        are equal bit for bit.
+        The fingerprint is a digest of the hardware and library versions. Trainers with equal
+        fingerprints compute results that are equal bit for bit.
 
         Raises:
             TrainerDied: the trainer ended before it was ready, or the worker is stopping.
@@ -138,7 +138,7 @@ class Trainers:
         Have the trainer train the job; return how the attempt ended.
 
         A trainer may exit or be killed at the moment at which it gets the job. Then another trainer
-        gets the job, since nothing was done for it yet.
+        gets the job, since the first one has done nothing for it yet.
 
         Raises:
             TrainerDied: the trainer ended without reporting an outcome, or the worker is stopping.
@@ -236,7 +236,7 @@ class Trainer:
         return not self._fork.ended
 
     def fingerprint(self) -> str:
-        """Wait until the trainer is ready; return its fingerprint."""
+        """Wait until the trainer is ready; return the trainer's fingerprint."""
         if self._fingerprint is None:
             answer = self._read()
             try:

@@ -11,8 +11,8 @@ from optcore.training.reports import StepReport
 from store.jobs.series import FLOAT64
 
 BATCH_BYTES = 2**20
-"""Approximate maximum size of a batch in bytes. Redis runs one call at a time: a large one delays
-others."""
+"""Approximate maximum size of a batch in bytes. Redis runs one call at a time, so a large call
+delays the others."""
 
 
 class Batch(NamedTuple):
@@ -51,7 +51,7 @@ class RowBuffer:
 
     Attributes:
         add: a method that adds the report of the next step.
-        add_all: a method that adds the reports of the next steps from an iterator; if the iterator
+        add_all: a method that adds the reports of the next steps from an iterator. If the iterator
             raises, the reports before the error have been added.
         first: the number of the first row that is not stored.
     """

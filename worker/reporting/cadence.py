@@ -15,9 +15,9 @@ steps the code and data it needs have left the processor's caches."""
 # Five periods, so that a loop of short steps does not soon count as absent. While a step takes a
 # minute, the rows before it wait no longer than this.
 ABSENT_S = 0.5
-"""Seconds without a poll of the loop after which the thread sends the rows."""
+"""Seconds without a poll of the loop after which the reporter's thread sends the rows."""
 ANSWER_S = 0.25
-"""Seconds to wait for the reply to rows that the loop sent, before the thread takes over."""
+"""Seconds to wait for the reply to rows that the loop sent, before the reporter's thread acts."""
 
 
 class Cadence:
@@ -30,8 +30,8 @@ class Cadence:
     period, at the speed of the last steps. If steps become 4 times as long, a period ends one
     period late.
 
-    It also records when the loop last polled and when rows were last sent, which decides which
-    sender may send the next rows (`worker.reporting.reporter`).
+    It also records when the loop last polled and when rows were last sent. These two times decide
+    which sender may send the next rows (`worker.reporting.reporter`).
 
     Args:
         poll_s: the length of a period in seconds.
@@ -50,7 +50,7 @@ class Cadence:
         self.start(0)
 
     def start(self, row: int) -> None:
-        """Start for a run that has made *row* steps; the first period is over at once."""
+        """Start the clock of a run that has made *row* steps; the first period ends at once."""
         self._row = row
         self._asked_at = self._ends_at = self.clock()
         self._steps = 1  # to make before the next read of the clock
@@ -85,7 +85,7 @@ class Cadence:
 
     @property
     def may_send(self) -> bool:
-        """Whether at least a period lies between the last sending of rows and the last poll."""
+        """Whether the loop may send: its last poll was a period or more after rows were sent."""
         # After an evaluation the loop polls sooner. The time of the poll is used, so that a poll
         # reads the clock only once.
         return self._polled_at - self.sent_at >= self._poll_s

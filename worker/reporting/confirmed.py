@@ -1,4 +1,4 @@
-"""Rows that Redis has confirmed, until they are written to the journal and their lrs checked."""
+"""Holds rows that Redis has confirmed, until they are in the journal and their lrs are checked."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class ConfirmedRows:
         self._off_plan = False
 
     def add(self, batch: Batch) -> None:
-        """Add the next rows, once they are stored."""
+        """Add *batch*, the next rows, after Redis has confirmed them."""
         self._pending.append(batch)
 
     @property
     def due(self) -> bool:
-        """Whether the rows should be flushed."""
+        """Whether `flush` should be called now."""
         if not self._pending:
             return False
         first, last = self._pending[0], self._pending[-1]
@@ -50,9 +50,10 @@ class ConfirmedRows:
 
     def flush(self) -> OffPlan | None:
         """
-        Journal and check all rows added so far; return the first lr that was not as planned.
+        Journal all rows added so far and check their lrs; return the first lr that is off plan.
 
-        Return None if all were as planned, and in every flush after one that has returned an lr.
+        Return None if all lrs are as planned. After a flush that returned an lr, further flushes
+        check no lrs and return None.
         """
         batches, self._pending = self._pending, []
         self._flushed_at = self._clock()

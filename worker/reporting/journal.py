@@ -1,4 +1,4 @@
-"""The journal of an attempt: a local file with its rows, in case Redis loses some of them."""
+"""The journal of an attempt: a local file with the attempt's rows, in case Redis loses some."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Journal:
     """
     A file with every row of an attempt that Redis has confirmed, in order.
 
-    A Redis server may lose its last second of writes in a crash; the rows it lacks are then sent
-    again from here. Rows of earlier attempts are not needed: if Redis has lost those, it has also
-    lost the claim, and the next attempt computes them again.
+    A Redis server may lose its last second of writes in a crash; the lost rows are then sent again
+    from the journal. Rows of earlier attempts are not needed: if Redis has lost such rows, it has
+    also lost the claim, and the next attempt computes them again.
 
     Args:
         folder: a folder on a local disk. The file has no name there, so it disappears when the
@@ -37,7 +37,7 @@ class Journal:
         self._complete = self._file is not None
 
     def add(self, data: bytes) -> None:
-        """Append the next rows, packed. After a first error, which is logged, append no more."""
+        """Append the next rows, packed. The first error is logged, and ends the journal."""
         if self._file is None or not self._complete:
             return
         try:

@@ -1,4 +1,4 @@
-"""What a run sends to Redis besides its rows: evaluations, and the best state so far."""
+"""Holds what a run sends to Redis besides its rows: evaluations, and the best state so far."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Outbox:
             self._best = best
 
     def withdraw_best(self) -> BestPointer | None:
-        """Remove and return the best state that was not sent yet, or None if there is none."""
+        """Remove and return the best state that waits to be sent; None if no state waits."""
         with self._lock:
             # A best state that is being sent stays: the record may point to its files already,
             # although the reply is not here yet. (Both are None if there is no best state.)
@@ -64,7 +64,7 @@ class Outbox:
         return withdrawn
 
     def pop_needed(self) -> list[str] | None:
-        """Return the needed paths, or None if no reply has listed them since the last call."""
+        """Return the paths of needed files; None if no reply listed them since the last call."""
         with self._lock:
             needed, self._needed = self._needed, None
             if needed is not None and self._best is not None:

@@ -18,10 +18,10 @@ class PipelinedWriter:
     """
     Sends rows on a separate connection to Redis, with at most one call in flight.
 
-    Any error, even one in a reply, closes the connection, and it stays unknown whether the rows in
-    flight were stored. `Reporter` sends them again on another connection, and raises the error if
-    it persists. Sending rows twice does no harm: rows that are stored already are accepted if they
-    are equal.
+    Any error, even one in a reply, closes the connection. Whether the rows in flight were stored is
+    then unknown: `Reporter` sends them again on another connection, and raises the error if it
+    persists. Sending rows twice does no harm: rows that are stored already are accepted if they are
+    equal.
 
     Args:
         client: the Redis client; the connection comes from its pool.
@@ -98,5 +98,5 @@ class PipelinedWriter:
         self._connection = self._in_flight = None
 
     def _close_after_error(self) -> None:
-        log.debug("the connection failed; its rows will be sent again", exc_info=True)
+        log.debug("the connection failed; the rows sent on it are sent again", exc_info=True)
         self.close()

@@ -42,8 +42,8 @@ class LrPlan:
     """
     The planned lr at every step for every parameter group, computed from the spec alone.
 
-    The applied lr must be equal to the last bit. The lr of a metric-driven schedule (plateau,
-    greedy) cannot be planned, and is never off plan.
+    The applied lr must equal the planned lr, bit for bit. The lr of a metric-driven schedule
+    (plateau, greedy) cannot be planned and is not checked.
 
     Args:
         spec: the spec of the run.

@@ -101,7 +101,8 @@ class Reporter:
         pack: a method that compacts the reports taken so far; worthwhile for ten or more.
         cadence: the clock for both senders.
         outbox: the evaluations and best states to be sent; call `send_rows` soon after adding one.
-        requested_action: the action in the last reply: '', pause, cancel, kill or timeout.
+        requested_action: the action that the last reply from Redis requests: pause, cancel, kill or
+            timeout, or '' for none.
         stalled_s: the seconds for which the loop had to wait for space so far.
         renewed_at: the time at which the last confirmed rows were sent, by the cadence's clock;
             the lease was renewed then, or later.
@@ -149,7 +150,7 @@ class Reporter:
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
     def send_rows(self) -> None:
-        """Poll: read the reply to rows sent before, and send further rows if the loop may."""
+        """Read the reply to the rows sent before, and send further rows if the loop may send."""
         done = True
         if self._write_lock.acquire(blocking=False):  # otherwise the thread is writing
             try:
@@ -165,7 +166,11 @@ class Reporter:
         return self._rows.saturated
 
     def wait_for_space(self) -> bool:
-        """Wait up to `WAIT_S` for space, which counts as stalled; return whether there is any."""
+        """
+        Wait up to `WAIT_S` for space; return whether there is space.
+
+        The time waited is added to `stalled_s`.
+        """
         began = self.cadence.clock()
         self._wake.set()
         found = self._rows.wait_for_space(timeout_s=WAIT_S)
@@ -179,7 +184,7 @@ class Reporter:
             raise self._error
 
     def flush(self) -> None:
-        """Wait until everything taken so far is stored; raise the error if that fails."""
+        """Wait until all rows and the outbox are stored; raise the error if that fails."""
         self._wake.set()
         with self._lock:
             stored = self._lock.wait_for(
@@ -191,7 +196,7 @@ class Reporter:
             self._flush_confirmed()
 
     def all_stored(self) -> bool:
-        """Wait until everything taken is stored; return False as soon as Redis is unavailable."""
+        """Wait until rows and outbox are stored; return False as soon as Redis is unavailable."""
         self._wake.set()
         with self._lock:
             while self._has_work() and not self._error:
@@ -210,7 +215,7 @@ class Reporter:
         return self.send(call)
 
     def _resend(self, gap: Gap) -> None:
-        """Send again the rows that Redis has confirmed and lost, and all evaluations."""
+        """Send again all evaluations, and the rows that Redis has confirmed and then lost."""
         # Redis has every row that it confirmed: sending those again would close no gap, and `send`
         # would never end.
         if gap.rows >= self._rows.first:
@@ -265,7 +270,7 @@ class Reporter:
             self._store_has(*found)
 
     def _run(self) -> None:
-        """Run the thread: write when woken, or when the loop is absent, until closed."""
+        """The thread's work: write rows when woken, or when the loop is absent, until closed."""
         try:
             while not self._closing or self._has_work():
                 # `or`: while the loop is absent, its remaining time is 0 s, and waiting for 0 s
@@ -307,7 +312,7 @@ class Reporter:
             self._writer.open()
 
     def _store_has(self, batch: Batch, requested_action: str) -> None:
-        """Process the reply to *batch*: its rows are stored, and an action may be requested."""
+        """Process the reply to *batch*: drop the stored rows, and note a requested action."""
         self.requested_action, self.renewed_at = requested_action, self.cadence.sent_at
         if requested_action:
             self._interrupt.set()

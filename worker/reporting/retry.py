@@ -1,4 +1,4 @@
-"""Sends calls to Redis, retrying while it is unavailable; training continues meanwhile."""
+"""Sends calls to Redis, and retries while Redis is unavailable; training continues meanwhile."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GIVE_UP_AFTER_S = 600.0
-"""Seconds of retries after which the error is raised."""
+"""Seconds of retries after which a call's error is raised."""
 # A worker promises to save its run and release its job within 8 s of SIGTERM; the rest of the 8 s
 # is for that.
 GIVE_UP_WHEN_LEAVING_S = 4.0
-"""Seconds of retries after which the error is raised, once the worker should stop."""
+"""Seconds of retries after which a call's error is raised, while the worker is stopping."""
 RETRY_S = 0.25
 """Seconds between two tries to send a call."""
 

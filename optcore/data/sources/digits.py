@@ -34,7 +34,7 @@ def _arrays() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def read(spec: Digits, folder: Path) -> Dataset:
-    """Return the digits, the first ones to train on and the rest to test; no *folder* is read."""
+    """Return the digits: the first to train on, the rest to test. *folder* is not read."""
     del folder
     levels, classes = _arrays()
     # Sixteenths are exact in float32, and in bfloat16.

@@ -79,7 +79,8 @@ def _idx(content: bytes) -> NDArray[np.uint8]:
     """
     Return the array in an IDX file.
 
-    The file contains two zeros, the type, the number of dimensions, their sizes and the values.
+    The file contains two zero bytes, the type of the values, the number of dimensions, the size of
+    each dimension, and the values.
     """
     dtype, dims = content[2], content[3]
     assert dtype == IDX_UINT8, dtype  # the checksum was right

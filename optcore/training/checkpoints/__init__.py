@@ -1,1 +1,1 @@
-"""Checkpoints: saving a run to files, verifying and restoring it, and starting new runs from it."""
+"""Checkpoints: saving a run to files, restoring it from them, and starting other runs from them."""

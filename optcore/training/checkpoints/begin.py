@@ -1,4 +1,4 @@
-"""Starting a run with the network, or also the optimizer state, of another run."""
+"""Starts a run with the network of another run, or with the network and the optimizer's state."""
 
 from __future__ import annotations
 

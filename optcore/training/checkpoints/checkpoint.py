@@ -48,9 +48,9 @@ class Checkpoint:
     A checkpoint that was written.
 
     Attributes:
-        path: the name of its folder, relative to the root of the files.
+        path: the name of the checkpoint's folder, relative to the root of the files.
         step: the number of steps that the run had made.
-        sha256: the SHA-256 of its ``state.json``, which contains the SHA-256 of the other files.
+        sha256: the SHA-256 of ``state.json``, which contains the SHA-256 of the other files.
         digest: the digest over every tensor of the run.
     """
 
@@ -65,7 +65,7 @@ def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
     Write a checkpoint of *run* below *folder*, and delete all but the last few checkpoints there.
 
     Args:
-        run: a settled run, between two reports of `train`.
+        run: a run between two reports of `train`, whose attribute `settled` is true.
         files: the storage to write to.
         folder: the folder of all checkpoints of this run. Only one process may write there.
 
@@ -113,14 +113,14 @@ def restore(
     if "durations" not in facts and has_fractions(run.spec):
         raise CheckpointUnusable(
             f"{path} is of a run whose schedules round durations to whole steps, as releases up to "
-            "0.2.0 did: parse the spec inside optcore.spec.duration.rounding()"
+            "0.2.0 did; to resume the run, parse its spec inside optcore.spec.duration.rounding()"
         )
     if exact:
         _check_facts(path, facts["facts"], run.facts())
     try:
         _load(run, facts, model, state)
     except KeyError as error:
-        raise CheckpointUnusable(f"{path} does not hold {error}") from None
+        raise CheckpointUnusable(f"{path} lacks an entry that the run needs: {error}") from None
     except ValueError as error:
         raise CheckpointUnusable(f"{path} does not fit the run: {error}") from None
     return facts

@@ -12,8 +12,8 @@ def in_present_words(facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the facts of a checkpoint, with the spec translated to the form of this release.
 
-    Release 0.2.0 had a loss scale in the optimizer, without state. Such a scale is now part of the
-    training and has state: the scale, which stays the same, and counts, which start at 0.
+    In release 0.2.0 the loss scale was a field of the optimizer and had no state. It is now part of
+    the training and has a state, which is added: the same scale, and counts that start at 0.
     """
     present = {**facts, "spec": translated(facts["spec"])}
     scale = facts["spec"]["optimizer"].get("loss_scale", 1.0)

@@ -1,4 +1,4 @@
-"""Reading the tensors of a checkpoint, from verified files."""
+"""Reads the tensors of a checkpoint from its files, which are verified first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def network(files: Files, path: str, sha256: str | None) -> dict[str, Tensor]:
     """
     Return the network from a checkpoint, or from a file that holds a network.
 
-    It raises the same errors as `read`.
+    The function raises the same errors as `read`.
     """
     return _tensors(path, layout.read_model(files, path, sha256=sha256))
 

@@ -64,7 +64,7 @@ def step_ahead(run: Run) -> Made:
 
 
 def _update(run: Run) -> Diverged | None:
-    """Make an update; return the error that prevented it, or None."""
+    """Make an update; return the error if an overflow prevented the update, else None."""
     try:
         with overflow_as_divergence(run):
             run.optimizer.step()
@@ -76,7 +76,7 @@ def _update(run: Run) -> Diverged | None:
 
 
 def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
-    """Wait for the losses of the steps *made*, then yield their reports. The last settles *run*."""
+    """Wait for the losses of the steps *made*, then yield their reports; the last settles *run*."""
     # One copy to the host, and so one wait, for all losses.
     losses = torch.stack([each.loss for each in made]).tolist()
     for each, loss in zip(made, losses, strict=True):

@@ -80,7 +80,7 @@ class Columns:
         return tuple([found[name] for name in self._names])
 
     def _update_ratio(self) -> float:
-        """Return the norm of the update over the norm of the weights before it."""
+        """Return the norm of the update, divided by the norm of the weights before the update."""
         now = [param.detach() for param in self._run.model.parameters()]
         moved = _norm(list(torch._foreach_sub(now, self._before)))
         return moved / max(_norm(self._before), torch.finfo(self._run.dtype).tiny)

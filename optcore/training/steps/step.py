@@ -1,4 +1,4 @@
-"""A step: the gradients of its batches, and the update, unless it must be skipped."""
+"""A step: the gradients of the step's batches, and the update, unless it must be skipped."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def divergence(run: Run, report: StepReport) -> Diverged | None:
 
 
 def applied(run: Run) -> None:
-    """Count an update, and update the copies of the weights."""
+    """Count an update, and update the slow weights and the averaged weights, if there are any."""
     run.t += 1
     # Lookahead first: the average is taken over the weights that the next step begins with.
     if run.slow is not None:
@@ -83,7 +83,7 @@ def applied(run: Run) -> None:
 
 
 def _gradients(run: Run) -> Generator[Progress, None, float]:
-    """Compute the gradients of a step, batch after batch; return its loss."""
+    """Compute the gradients of a step, batch after batch; return the loss of the step."""
     accumulate, whole = run.spec.training.accumulate, examples(run)
     while True:
         images, labels = run.batches.next()

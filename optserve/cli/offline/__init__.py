@@ -1,1 +1,1 @@
-"""The work of the commands that need no service. It is imported when one of them runs."""
+"""The work of the commands that need no service, imported only when such a command runs."""

@@ -23,7 +23,7 @@ MAX_WIDTH = 80
 def tell_difference(
     files: list[Path], source: str | None, *, steps_per_epoch: int, epochs: float
 ) -> None:
-    """Draw lr of the two *files*, and print where they differ."""
+    """Draw the lr of the two *files*, and print where the lr differs."""
     one, other = (
         _recipe(path, source, steps_per_epoch=steps_per_epoch, epochs=epochs)
         for path in check_two(files)
@@ -71,7 +71,7 @@ def _recipe(path: Path, source: str | None, *, steps_per_epoch: int, epochs: flo
 
 
 def _own_job(path: Path) -> Mapping[str, Any] | None:
-    """Return the job in the file *path*; None if it holds something else."""
+    """Return the job in the file *path*; None if the file holds something else."""
     try:
         found = parse_object(path.read_bytes(), "")
     except BadFile:

@@ -22,7 +22,11 @@ MIN_WIDTH, MAX_WIDTH = 40, 100
 
 
 def draw(preview: PreviewSpec, picture: Path | None) -> None:
-    """Draw lr at every step of *preview*, with a summary; also write it to the file *picture*."""
+    """
+    Draw the lr of *preview* at every step in the terminal, with a summary.
+
+    If *picture* is given, also write an SVG picture to that file.
+    """
     steps, epoch = preview.total_steps, preview.steps_per_epoch
     schedule = make_schedule(
         preview.schedule, lr=preview.lr, total_steps=steps, steps_per_epoch=epoch
@@ -65,7 +69,7 @@ def read(text: str) -> dict[str, Any]:
 def preview_of(
     data: dict[str, Any], *, lr: float | None, steps: int | None, steps_per_epoch: int | None
 ) -> PreviewSpec:
-    """Return the preview for *data*, a schedule or a job; arguments override its values."""
+    """Return the preview of *data*, a schedule or a job; the other arguments override *data*."""
     preview: dict[str, Any] = {"schedule": data, "lr": 1.0, "total_steps": 1000}
     if "optimizer" in data:
         job = JobSpec.parse(data)

@@ -61,7 +61,7 @@ def recipe(path: Path, job: Mapping[str, Any], *, steps_per_epoch: int, epochs: 
 
 
 def compared(one: Recipe, other: Recipe, width: int) -> list[str]:
-    """Return a chart of two recipes, and lines that say where they differ."""
+    """Return a chart of the lr of two recipes, and lines that say where the lr differs."""
     curves = [Curve(range(len(r.lrs)), r.lrs.tolist(), len(r.lrs) - 1) for r in (one, other)]
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     lines = overlaid("lr by step", curves, width=width, height=HEIGHT)
@@ -81,17 +81,17 @@ def _said(one: Recipe, other: Recipe, found: Difference) -> list[str]:
     def both(t: int) -> str:
         return f"{one.lrs[t]:.6g} and {other.lrs[t]:.6g}"
 
-    lines = [f"they first differ at step {found.first}: {both(found.first)}"]
+    lines = [f"lr first differs at step {found.first}: {both(found.first)}"]
     lines.append(f"lr differs at {found.steps} of {common} steps")
     if found.ratio > 1:
         lines.append(f"greatest ratio {found.ratio:.6g} at step {found.at}: {both(found.at)}")
     if found.zeros:
-        lines.append(f"one of them is 0 where the other is not at {found.zeros} steps")
+        lines.append(f"at {found.zeros} steps one lr is 0 and the other is not")
     return lines
 
 
 def check_two(files: list[Path]) -> tuple[Path, Path]:
-    """Return the two files that are compared."""
+    """Return the two *files* to compare; raise `BadOption` if there are not two."""
     if len(files) != 2:  # noqa: PLR2004
         raise BadOption(f"--diff takes two files, got {len(files)}")
     return files[0], files[1]

@@ -38,7 +38,7 @@ class Curve(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """The plot area: the x axis from *start*, *span* long; the y axis from *low* to *high*."""
+    """The plot area; x goes from *start* to *start* + *span*, and y from *low* to *high*."""
 
     start: float
     span: float
@@ -50,7 +50,11 @@ class _Frame(NamedTuple):
 
 
 class _Trace(NamedTuple):
-    """A curve as dots: the lowest and highest dot per column; the columns with NaN or infinity."""
+    """
+    A curve as dots: the lowest and the highest dot of each column.
+
+    *not_finite* has the columns with a NaN or infinite value.
+    """
 
     spans: list[tuple[int, int] | None]
     not_finite: set[int]

@@ -1,4 +1,4 @@
-"""What became of each key of a converted file, as text."""
+"""Lists what became of each key of a converted file, as text."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from optcore.recipes.conversion import MISSING, Conversion, Entry, Fate
 from optcore.spec.errors import short_json
 
 SECTIONS: dict[Fate, str] = {
-    "refused": "Refused: a job cannot say it",
+    "refused": "Refused: settings that a job cannot reproduce",
     "converted": "Converted",
     "ignored": "Without effect",
     "other": "Not about the optimization",
 }
-"""What became of keys -> the title printed above them, in the order of printing."""
+"""What became of a key -> the title printed above such keys, in the order of printing."""
 
 
 def explained(conversion: Conversion, width: int) -> list[str]:

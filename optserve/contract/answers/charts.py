@@ -24,10 +24,10 @@ class XAxis(StrEnum):
 
 
 class NotFinite(WireModel):
-    """The buckets that contain NaN or infinite values. Each list has one entry for each of them."""
+    """The buckets that contain NaN or infinite values; each list has one entry per such bucket."""
 
     steps: list[int]
-    """First step in each bucket whose value is NaN or infinite."""
+    """In each bucket, the first step whose value is NaN or infinite."""
     nan: list[int]
     """Number of NaN values in each bucket."""
     infinity: list[int]

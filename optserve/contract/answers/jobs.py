@@ -77,22 +77,23 @@ class JobSummary(WireModel):
     requested_action: Literal["cancel", "kill", "pause"] | None = renamed("request")
     """An action that a client has requested and the job's worker has not carried out yet."""
     waiting_for: Literal["worker", "fingerprint", "machine"] | None
-    """What a queued job lacks in order to run. `worker`: a worker with the device that it requests.
-    `fingerprint`: a worker with the same hardware and library versions as the one that computed its
-    steps, so that results are equal bit for bit. `machine`: a healthy machine; `fault` of the job
-    and `unhealthy_reason` of the workers describe the problem. Null while the job only waits its
-    turn."""
+    """What a queued job lacks in order to run. `worker`: a worker with the device that the job
+    requests. `fingerprint`: a worker with the same hardware and library versions as the worker that
+    computed the job's steps, so that results are equal bit for bit. `machine`: a healthy machine;
+    `fault` of the job and `unhealthy_reason` of the workers describe the problem. Null while the
+    job only waits its turn."""
     fault: str | None = None
     """The problem with the machine whose worker last gave the job back, such as a read-only
-    storage. It does not count as a crash of the job. Null once the job has made progress."""
+    storage. The problem does not count as a crash of the job. Null once the job has made
+    progress."""
     queue_position: int | None = renamed("place")
     """Number of jobs that would be claimed before this queued job by the workers that may take it.
     The order depends on priority, then on how many jobs of each tenant are running, then on age.
     Jobs that are submitted later may change the number. Null in lists."""
     offers: list[Literal["restart", "accept"]]
-    """Actions that would let a job run again whose `waiting_for` is `fingerprint`: `restart` it
-    from step 0, or `accept` results that may differ bit for bit, and continue from its checkpoint.
-    Empty until no such worker has been alive for 5 minutes (OPTSERVE_OFFER_AFTER_S)."""
+    """Actions with which a job whose `waiting_for` is `fingerprint` would run again. `restart`:
+    from step 0. `accept`: from the checkpoint, with results that may differ bit for bit. Empty
+    until no worker with that fingerprint has been alive for 5 minutes (OPTSERVE_OFFER_AFTER_S)."""
     step: int
     """Number of steps whose lr and loss are stored; also the index of the next step, from 0."""
     total_steps: int

@@ -20,7 +20,7 @@ MAX_LABELS = 32
 
 
 class JobSpec(RunSpec):
-    """A run with its name, labels, priority and time limit; only the run affects the results."""
+    """A run, and a name, labels, a priority and a time limit, which do not affect the results."""
 
     name: str = Field("", max_length=200, pattern=PRINTABLE)
     """Name of the job, shown to people."""
@@ -42,7 +42,7 @@ class JobSpec(RunSpec):
 
     def sha256(self) -> str:
         """
-        Return a SHA-256 that does not depend on order, white space and spelled-out defaults.
+        Return the job's SHA-256, which ignores field order, white space and written-out defaults.
 
         A request that is repeated after an upgrade has the same SHA-256 as before the upgrade.
         """

@@ -3,8 +3,8 @@ The check of the append-only files in which an embedded server stores its data.
 
 A manifest names the files: a base, which is a snapshot, and files with the commands executed since
 then. The server itself truncates an unfinished command at the end of the last file, and refuses to
-start if it cannot read anything else. Its program contains tools that report where the unreadable
-part of a file begins, and can truncate the file there.
+start if any other part of the files is unreadable. The server's program contains tools that report
+where the unreadable part of a file begins, and can truncate the file there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SNAPSHOTS = (b"VALKEY", b"REDIS")
 """The first bytes of a base file that is a snapshot and not a file of commands."""
 READ = re.compile(r"size=(\d+), ok_up_to=(\d+)")
 GARBAGE = re.compile(r"format error|Expected (\\r\\n|prefix)")
-"""Matches the tool's output if bytes are not a command, but not if a command is unfinished."""
+"""Matches the tool's output for bytes that are no command; does not match for an unfinished one."""
 COMMAND = re.compile(rb"\*[1-9]\d{0,5}\r\n\$\d+\r\n")
 RESTORE = "restore the folder from a backup, or move it away to start with an empty store"
 
@@ -55,7 +55,7 @@ def check_files(home: Home) -> Iterator[Finding]:
     if home.settings.redis_url is not None or not folder.is_dir():
         return
     if home.running:
-        yield Finding(SUBJECT, "not checked: a running server writes them")
+        yield Finding(SUBJECT, "not checked, since a running server writes these files")
         return
     try:
         yield _finding(folder)

@@ -99,7 +99,9 @@ def _check_store(home: Home, client: redis.Redis) -> Iterator[Finding]:
         except redis.RedisError as error:
             subject = check.__name__.removeprefix("check_")
             yield Finding(
-                f"store: {subject}", f"the server refused: {error}", "see the server's log"
+                f"store: {subject}",
+                f"the server refused a command: {error}",
+                "see the server's log",
             )
 
 
@@ -133,8 +135,8 @@ def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
                 storage = Storage(home.settings.storage_dir)
                 if storage.named:
                     raise NoStore(
-                        f"the store's files are missing, but {storage.root} has files of its jobs",
-                        f"mount or restore {home.data}: the next start would create an empty store",
+                        f"the store's files are missing, but {storage.root} has files of jobs",
+                        f"mount or restore {home.data}, or the next start creates an empty store",
                     )
                 raise NoStore("the store has not been used yet")
             try:
@@ -151,7 +153,7 @@ def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
         elif url is None:
             url = url_of(home.folder)
         if url is None:
-            raise NoStore("not checked: the stack uses an external server; set REDIS_URL")
+            raise NoStore("not checked: set REDIS_URL to the external server that the stack uses")
         client = running.enter_context(connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S))
         try:
             client.ping()

@@ -71,7 +71,7 @@ def check_private(home: Home) -> Iterator[Finding]:
         yield Finding("redis: access", f"only this user can access {folder}")
     else:
         message = f"{folder} has mode {mode:o}: other users may access all jobs"
-        yield Finding("redis: access", message, f"chmod 700 {folder}, or --repair", close)
+        yield Finding("redis: access", message, f"chmod 700 {folder}, or use --repair", close)
 
 
 def check_url(home: Home) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def check_url(home: Home) -> Iterator[Finding]:
         return f"{file} is removed"
 
     message = f"{file} has the URL of a service that ended without removing this file"
-    yield Finding("url", message, "start the stack again, or --repair", remove)
+    yield Finding("url", message, "start the stack again, or use --repair", remove)
 
 
 def _writable(name: str, folder: Path) -> Finding:

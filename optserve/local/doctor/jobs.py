@@ -39,7 +39,10 @@ def check_members(home: Home, client: redis.Redis) -> Iterator[Finding]:
         if odd:
             message = f"{_named(odd)} should not be in this set"
             yield Finding(
-                subject, message, "--repair removes them from it", _removes(client, key, odd)
+                subject,
+                message,
+                "--repair removes these jobs from the set",
+                _removes(client, key, odd),
             )
         else:
             yield Finding(
@@ -48,10 +51,10 @@ def check_members(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def check_running(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether each running job has a lease; a job without one would never be requeued."""
+    """Check whether each running job has a lease; a job without a lease is never requeued."""
     stuck = _twice(lambda: _without_lease(client))
     if not stuck:
-        yield Finding("jobs: running", "each has a lease")
+        yield Finding("jobs: running", "each running job has a lease")
         return
 
     def end() -> str:
@@ -60,7 +63,7 @@ def check_running(home: Home, client: redis.Redis) -> Iterator[Finding]:
         return f"{_counted(len(stuck), 'job')} will be requeued as soon as the service runs"
 
     message = f"{_named(stuck)} run without a lease"
-    yield Finding("jobs: running", message, "--repair lets the service requeue them", end)
+    yield Finding("jobs: running", message, "--repair lets the service requeue these jobs", end)
 
 
 def check_records(home: Home, client: redis.Redis) -> Iterator[Finding]:
@@ -82,7 +85,7 @@ def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
         ]
 
     message = "have lost rows or history: their files are missing, or have the wrong size"
-    todo = "mount the right storage, or restore it"
+    todo = "mount the right storage, or restore the files"
     yield _finding("jobs: archives", _twice(odd), message, todo)
 
 
@@ -101,12 +104,12 @@ def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
         ]
 
     message = "have lost their checkpoints, or their starting state"
-    todo = "mount the right storage before they continue"
+    todo = "mount the right storage before these jobs continue"
     yield _finding("jobs: checkpoints", _twice(odd), message, todo)
 
 
 def _begins_with(record: Record) -> list[str]:
-    """Return files at least one of which a job needs in order to start; empty if it needs none."""
+    """Return the files of which a job needs at least one to start; empty if it needs no file."""
     if record.checkpoints:
         return [pointer.path for pointer in record.checkpoints]
     return [] if record.starting_state is None else [record.starting_state.path]
@@ -119,7 +122,7 @@ def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Findi
 
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
-    """Return the jobs that *look* finds twice: a running service may move a job during a call."""
+    """Return the jobs that two calls of *look* find; a service may move a job during one call."""
     found = look()
     return [job for job in look() if job in set(found)] if found else []
 
@@ -188,7 +191,7 @@ def _removes(client: redis.Redis, key: str, members: Sequence[str]) -> Callable[
 
 
 def _text(raw: bytes) -> str:
-    """Return bytes from the store as text; `_bytes` converts it back, even if it is not UTF-8."""
+    """Return bytes from the store as text, which `_bytes` converts back, even if not UTF-8."""
     return raw.decode(errors="surrogateescape")
 
 

@@ -18,7 +18,7 @@ from store.storage.names import STORE
 
 
 def check_settings(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether the server's settings make it store accepted jobs durably."""
+    """Check whether the server, with its settings, stores accepted jobs durably."""
     try:
         check(client)
     except StoreUnsafe as error:
@@ -40,7 +40,7 @@ def check_functions(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def check_set_aside(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Report what the service could not handle and has set aside."""
+    """Report each entry that the service could not handle and has set aside."""
     members = send(client, calls.set_aside_members())
     for each in members:
         message = (

@@ -117,7 +117,7 @@ async def test_an_invalid_job_is_refused_with_field_and_rule(
     ("body", "status", "detail"),
     [
         ("{", 400, "the body must be a JSON text: Expecting property name"),
-        (b"\xff\xfe", 400, "the body must be a JSON text: it is not UTF-8 at byte 0"),
+        (b"\xff\xfe", 400, "the body must be a JSON text: byte 0 is not UTF-8"),
         (TEXT.replace("0.001", "NaN"), 400, "numbers must be finite, got NaN"),
         (TEXT.replace("0.001", "-Infinity"), 400, "numbers must be finite, got -Infinity"),
         (TEXT.replace("0.001", "1e999"), 400, "numbers must be finite, got 1e999"),

@@ -87,7 +87,7 @@ def test_a_clone_whose_copy_was_damaged_fails_and_says_so(service: Client, runni
 
     assert (ended.state, ended.reason, ended.step) == (State.FAILED, "parent_unusable", 0)
     assert ended.detail is not None
-    assert "it is damaged" in ended.detail
+    assert "the file is damaged" in ended.detail
 
 
 def spoil(file: Path) -> None:

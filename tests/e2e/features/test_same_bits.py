@@ -189,7 +189,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     paused_at = int(last.name.split("-")[1])
     (refusal,) = [e for e in service.events(job_id) if e.kind == "checkpoint_refused"]
     assert (ended.state, ended.digest) == (State.SUCCEEDED, expected.digest)
-    assert "it is damaged" in refusal.data["why"]
+    assert "the file is damaged" in refusal.data["why"]
     assert refusal.data["step"] < paused_at
     assert ended.verified_rows == paused_at - refusal.data["step"]
 

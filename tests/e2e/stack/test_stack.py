@@ -140,7 +140,7 @@ def test_ctrl_c_while_it_starts_ends_all_of_it(tmp_path: Path, reached: str) -> 
         output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 1
-    assert output == "interrupted before the service was ready; all of it was stopped\n"
+    assert output == "interrupted before the service was ready; all processes were stopped\n"
     eventually(lambda: not any(alive(pid) for pid in family), within_s=5)
     assert not (home / "url").exists()
     assert list(temporary.iterdir()) == []

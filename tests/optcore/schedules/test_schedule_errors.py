@@ -214,8 +214,8 @@ WARNED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"kind": "one_cycle", "dialect": "paddle", "length": 99, "shape": "linear", "end": 0.0},
-        "schedule: lr goes below 0, to -0.001443 at step 99, by its own formula; put a clamp "
-        "around it",
+        "schedule: lr goes below 0, to -0.001443 at step 99, as the schedule's formula says; put a "
+        "clamp around the schedule to prevent this",
     ),
     (
         {"kind": "two_step_cosine", "dialect": "paddleocr", "first": 40},

@@ -89,7 +89,7 @@ def test_explain_lists_what_is_refused_and_ends_with_1(tmp_path: Path) -> None:
     result = run(str(path), "--explain")
 
     assert result.exit_code == 1
-    assert "Refused: a job cannot say it" in result.stdout
+    assert "Refused: settings that a job cannot reproduce" in result.stdout
 
 
 def test_diff_draws_two_recipes_and_says_where_they_part(config: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_diff_draws_two_recipes_and_says_where_they_part(config: Path, tmp_path:
 
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80 + len(str(tmp_path))
-    assert "they first differ at step 1: 0.0001 and 5e-05" in result.stdout
+    assert "lr first differs at step 1: 0.0001 and 5e-05" in result.stdout
     assert "lr differs at 39 of 40 steps" in result.stdout
     assert "greatest ratio 3.07646 at step 39: 0.000175276 and 0.00053923" in result.stdout
 

@@ -16,7 +16,7 @@ main()
 """
 """Prints a mark once the interpreter itself has started, before which Ctrl-C is Python's."""
 COMMAND = [sys.executable, "-P", "-c", MARKED]
-LEFT = "interrupted before the service was ready; all of it was stopped\n"
+LEFT = "interrupted before the service was ready; all processes were stopped\n"
 SEED = 7
 
 

@@ -51,7 +51,7 @@ def test_a_command_that_cannot_be_imported_says_whose_it_is(run: Run, name: str)
     assert done.returncode == 1
     assert done.stderr == (
         f"optserve {name} cannot run: {name}:command cannot be imported: {MODULES[name][1]}.\n"
-        "It is a command of odd-tools: install that again, or remove it.\n"
+        "This command comes from odd-tools: install that package again, or remove it.\n"
     )
 
 

@@ -27,7 +27,7 @@ def test_two_halves_are_a_character() -> None:
         (b"{", "Expecting property name enclosed in double quotes at line 1, column 2"),
         (b"", "Expecting value at line 1, column 1"),
         (b"\xef\xbb\xbf{}", "Unexpected UTF-8 BOM"),
-        (b'{"name": "\xff"}', "it is not UTF-8 at byte 10"),
+        (b'{"name": "\xff"}', "byte 10 is not UTF-8"),
         (b'{"lr": 1, "lr": 2}', "the name 'lr' must be used once in an object, got it twice"),
         (b'{"lr": NaN}', "numbers must be finite, got NaN"),
         (b'{"lr": -Infinity}', "numbers must be finite, got -Infinity"),

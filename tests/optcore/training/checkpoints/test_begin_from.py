@@ -157,7 +157,7 @@ def test_what_is_damaged_is_refused(tmp_path: Path, file: str) -> None:
     content[-1] ^= 1
     kept.file(file).write_bytes(content)
 
-    with pytest.raises(CheckpointUnusable, match="it is damaged"):
+    with pytest.raises(CheckpointUnusable, match="the file is damaged"):
         begun(kept, "weights")
 
 

@@ -87,7 +87,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str)
     else:
         path.write_bytes(content[:-10])
 
-    with pytest.raises(CheckpointUnusable, match=f"{name} .*it is damaged"):
+    with pytest.raises(CheckpointUnusable, match=f"{name} .*the file is damaged"):
         checkpoint.restore(start(spec()), Files(tmp_path), saved.path, sha256=saved.sha256)
 
 

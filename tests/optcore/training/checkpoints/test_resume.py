@@ -326,5 +326,5 @@ def test_a_checkpoint_that_lacks_something_is_unusable_not_a_crash(tmp_path: Pat
     del facts["updates"]
     (tmp_path / saved.path / "state.json").write_text(json.dumps(facts))
 
-    with pytest.raises(CheckpointUnusable, match="does not hold 'updates'"):
+    with pytest.raises(CheckpointUnusable, match="lacks an entry that the run needs: 'updates'"):
         checkpoint.restore(started(spec_of("adam")), Files(tmp_path), saved.path)
