@@ -19,7 +19,7 @@ PORTS = {"http": ":80", "https": ":443"}
 
 class SameOrigin:
     """
-    Middleware that refuses a request from a page of another site if it could change something.
+    Middleware that refuses requests from pages of other sites, unless the requests only read.
 
     A browser lets any page send a POST without a body to any address, and that is enough to cancel
     a job. But the browser declares the origin of the request in the header ``Sec-Fetch-Site`` or

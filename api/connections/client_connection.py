@@ -1,4 +1,4 @@
-"""The TCP connection of a client, as the responses that are sent on the connection use it."""
+"""The TCP connection of a client, whose buffers responses can limit, and which they can abort."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _validated(adapter: TypeAdapter[Any], data: object) -> ValidatedBody:
 
 
 class SpecBodyRoute(APIRoute):
-    """A route whose body is validated before FastAPI does it: in a thread, if the body is large."""
+    """A route that validates its body before FastAPI does, in a thread if the body is large."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route; it validates the body before FastAPI does."""

@@ -82,7 +82,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
 
 
 def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
-    """Raise `SpecError` unless a clone with *spec* can load what it keeps of *parent*'s state."""
+    """Raise `SpecError` unless a clone with *spec* can load the state it takes from *parent*."""
     before = parent.spec
     theirs = {parameter.name: parameter for parameter in before.parameters()}
     for parameter in spec.parameters():

@@ -57,7 +57,7 @@ class Cloner:
         self._client, self._files, self._threads = client, files, threads
 
     async def submit(self, clone: CloneSpec, key: str) -> Submitted:
-        """Submit the clone; if *key* was used before, return the job that was submitted with it."""
+        """Submit the clone; if *key* was used before, return the earlier submission instead."""
         body_sha = await self._threads.run(self._threads.size, clone.sha256, self._job_id)
         if key:  # before all else: the parent or its checkpoint may be gone
             recall = calls.recall(self._tenant, idempotency_key=key, body_sha=body_sha)

@@ -34,7 +34,7 @@ async def list_events(
     after: After = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries.")] = 100,
 ) -> Page[Event]:
-    """Return a job's history, oldest first: every transition, with its cause."""
+    """Return a job's history, oldest entry first: what happened to the job, and why."""
     found = await store.events(record.tenant, record.id, after=after, limit=limit + 1)
     events = found[:limit]
     return Page(

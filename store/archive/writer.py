@@ -92,7 +92,7 @@ def _folder(storage: Storage, record: Record) -> str:
 
 
 def _rows(client: redis.Redis, storage: Storage, name: str, record: Record) -> StoredFile:
-    """Write the rows of a job to the file *name*, and check that it equals Redis bit for bit."""
+    """Write a job's rows to the file *name*, and compare the file with Redis bit for bit."""
     marks: Any = client.get(keys.MARKS % (record.tenant, record.id)) or b""
     words = Words(record.id, record.series, marks)
     with storage.create(name) as new, closing(Writer(new.write, words)) as writer:

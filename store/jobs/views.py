@@ -293,7 +293,7 @@ class Store:
 
     async def verify(self, record: Record) -> None:
         """
-        Check that the file with a job's rows is intact, if they were moved to a file.
+        Check that the file with a job's rows is intact, if the rows were moved to a file.
 
         Raises:
             ArchiveUnreadable: the file is missing or damaged.
@@ -322,7 +322,11 @@ class Store:
             raise ArchiveUnreadable(file.path, "is missing") from None
 
     async def _moved(self, record: Record, what: str) -> StoredFile | None:
-        """Return the file that *what* (``rows`` or ``events``) was moved to meanwhile, or None."""
+        """
+        Return the file to which data of a job was moved since *record* was read, or None.
+
+        *what* names the data: ``rows`` or ``events``.
+        """
         names = ("state", "archive")
         state, files = await self._client.hmget(keys.JOB % (record.tenant, record.id), names)
         if state is None:

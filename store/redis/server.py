@@ -105,7 +105,7 @@ def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS)
 
 
 def _delete(client: redis.Redis, name: str) -> bool:
-    """Delete a library; return False if another process has done so meanwhile."""
+    """Delete a library; return False if another process has deleted the library already."""
     try:
         client.function_delete(name)
     except redis.ResponseError as error:

@@ -41,12 +41,12 @@ def attempt_folder(tenant: str, job_id: str, attempt: int, token: str) -> str:
 
 
 def archive_folder(tenant: str, job_id: str) -> str:
-    """Return the path of the folder for a job's rows and history after it has ended."""
+    """Return the path of the folder for a job's rows and history after the job has ended."""
     return f"{job_folder(tenant, job_id)}/{ARCHIVE}"
 
 
 def history_folder(tenant: str, job_id: str) -> str:
-    """Return the path of the folder for the older entries of a job's history while it runs."""
+    """Return the path of the folder for older entries of a job's history while the job runs."""
     return f"{job_folder(tenant, job_id)}/{HISTORY}"
 
 

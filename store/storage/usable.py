@@ -59,7 +59,7 @@ def is_fault(error: BaseException) -> bool:
 
 
 def described(error: OSError) -> str:
-    """Return a description of *error*: the system's message, the name of its number, the file."""
+    """Return a description of *error*: the system's message, the error's name, and the file."""
     name = errno.errorcode.get(error.errno or 0, "")
     where = f": {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{f' ({name})' if name else ''}{where}"

@@ -18,8 +18,8 @@ class SetAside:
     A member of a set in Redis, such as a job, that could not be handled (it is set aside).
 
     Attributes:
-        kind: the kind of set: lease, deadline, pending, ended, archive, history, files, size,
-            removed, label, class or worker.
+        kind: the kind of work that failed: lease, deadline, pending, ended, archive, history,
+            files, size, removed, label, class or worker.
         member: the member; in most sets ``tenant/id`` of a job.
         since: the time at which handling the member failed first.
         tries: the number of times that handling the member has failed.

@@ -65,7 +65,7 @@ def best_kept(
     claim: Claim, *, step: int, path: str, sha256: str, metric: str, value: float
 ) -> Call[list[str]]:
     """
-    Point the record at the best state so far; each call replaces the previous pointer.
+    Point the record at the best state of the run so far, instead of the previous best state.
 
     The call returns the paths of all files that are still needed.
 
@@ -84,10 +84,10 @@ def best_kept(
 
 def refused(claim: Claim, *, path: str, why: str) -> Call[None]:
     """
-    Remove a checkpoint that cannot be used from the record, for the reason *why*.
+    Remove from the record a checkpoint that cannot be used, for the reason *why*.
 
-    The previous checkpoint takes its place. Rows after the previous checkpoint are truncated if
-    they were computed with another fingerprint (other hardware or library versions).
+    The job continues from the previous checkpoint instead. Rows after that checkpoint are truncated
+    if they were computed with another fingerprint (other hardware or library versions).
     """
     return Call("refused", [*claim.args, path, why], accepted)
 
