@@ -1,1 +1,1 @@
-"""The HTTP API: from the connection of a client to the calls of the store."""
+"""The HTTP API, from the connections of clients to the calls that read and change the store."""

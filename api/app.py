@@ -55,8 +55,8 @@ log = logging.getLogger(__name__)
 STORE_TIMEOUT_S = 5.0
 """Seconds that a request waits for a connection to the store, and for the reply of the store."""
 RETRIES = 3
-"""Number of retries of a store command, all within half a second; if they fail, the client gets 503
-and may repeat the request."""
+"""Number of retries of a store command, all within a second; if they fail, the client gets 503 and
+may repeat the request."""
 CONNECTIONS = 32
 """Maximum connections to the store for requests; streams have connections of their own."""
 SHUTDOWN_S = 3
@@ -64,7 +64,7 @@ SHUTDOWN_S = 3
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application for *settings*. It connects to the store when it starts."""
+    """Return the application for *settings*, which connects to the store when it starts."""
     # Filled when the application starts; middleware has to be added earlier.
     process_metrics: list[ProcessMetrics] = []
 
@@ -151,7 +151,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _stop_if_failed(task: asyncio.Task[None]) -> None:
-    """Stop the service if *task* failed: without it, streams or limits would no longer work."""
+    """Stop the service if *task* failed, since the service needs all of its tasks."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a task of the service failed: the service stops", exc_info=error)
         # Through uvicorn's own handler, so that the service shuts down in order.

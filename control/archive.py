@@ -1,4 +1,4 @@
-"""Rounds that move data from Redis to files: rows of ended jobs, older entries of histories."""
+"""Rounds that move data of jobs from Redis to files: rows, and entries of their histories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from store.storage.storage import Storage
 
 class Archive:
     """
-    Round that moves the rows of ended jobs to files. If moving fails, the rows stay in Redis.
+    Round that moves the rows and the histories of ended jobs to files.
+
+    If the data of a job cannot be moved, it stays in Redis, and the round tries again later.
 
     Args:
         check: the check whether the storage can be used.
@@ -26,7 +28,7 @@ class Archive:
         self._check = check
 
     def run(self) -> None:
-        """Archive some of the jobs that have ended."""
+        """Move the rows and the histories of some ended jobs."""
         call = calls.unarchived(limit=PER_ROUND, pause_ms=PAUSE_MS)
         # The call defers each job that it returns by PAUSE_MS, so it is only sent when files can be
         # written: otherwise jobs would be deferred for nothing.
@@ -37,7 +39,9 @@ class Archive:
 
 class Histories:
     """
-    Round that moves older entries of long histories to files. If moving fails, they stay in Redis.
+    Round that moves the older entries of jobs with long histories to files.
+
+    If the entries of a job cannot be moved, they stay in Redis, and the round tries again later.
 
     Args:
         check: the check whether the storage can be used.
@@ -50,7 +54,7 @@ class Histories:
         self._check = check
 
     def run(self) -> None:
-        """Move the older entries of some histories."""
+        """Move the older entries of some jobs with long histories."""
         call = calls.long_histories(limit=PER_ROUND, pause_ms=PAUSE_MS)
         with self._check.use() as usable:
             if usable:

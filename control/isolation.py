@@ -1,4 +1,4 @@
-"""Error isolation within a round: a job that cannot be handled does not stop work on the others."""
+"""Isolation of errors in a round: if work on one job fails, the other jobs are still handled."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ Work = Callable[[redis.Redis, Storage, str, str], None]
 @contextmanager
 def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
     """
-    Set *member* aside if the block raises an error, and log the error instead of raising it.
+    Run the block of a ``with`` statement, which handles *member*, and log an error that it raises.
 
-    If Redis is unavailable, or the storage is full or fails, the error is raised and ends the
-    round, since the other members would fail too.
+    The error is also recorded in Redis: the member is set aside (`store.jobs.calls.SetAside`). If
+    Redis is unavailable, or the storage is full or fails, the error is raised and ends the round,
+    since the other members would fail too.
 
     Args:
         check: the check that tells whether the storage or the member caused an error.
-        kind: the kind of work, as in `store.jobs.calls.SetAside`.
+        kind: the kind of work, one of those in `store.jobs.calls.SetAside`.
         member: the entry in Redis that the block handles; mostly ``tenant/id`` of a job.
     """
     try:
@@ -53,7 +54,7 @@ def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
         # Errors that files and records are expected to cause get a line in the log; only a bug
         # needs a traceback.
         known = isinstance(error, OSError | JobError)
-        log.warning("%s of %s failed: %s", kind, member, error, exc_info=not known)
+        log.warning("work of kind %r on %s failed: %s", kind, member, error, exc_info=not known)
         why = str(error) if known else f"{type(error).__name__}: {error}"
         send(check.client, calls.set_aside(kind, member, why=why))
     else:
@@ -63,7 +64,7 @@ def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
 
 
 def each_job(kind: str, check: StorageCheck, call: Call[list[str]], work: Work) -> None:
-    """Call *work* for each job that *call* returns; a job whose work fails is set aside."""
+    """Call *work* for each job that *call* returns; if it fails for a job, set that job aside."""
     for member in send(check.client, call):
         tenant, _, job_id = member.partition("/")
         with isolated(check, kind, member):

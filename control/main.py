@@ -1,9 +1,9 @@
 """
 Runs the rounds in a process of their own: ``python -m control.main``.
 
-A service needs this process only with ``OPTSERVE_CONTROL=separate``, which keeps the API processes
-from running rounds. Several of these processes may run at once. Without any, jobs of workers that
-died are never taken back.
+A service needs this process only with ``OPTSERVE_CONTROL=separate``, since the API processes then
+run no rounds. Several of these processes may run at once. If none runs, jobs of workers that died
+are never taken back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
-Finds and deletes orphans: files that no record points to and that no attempt may be writing.
+Finds and deletes orphans: files that no job's record points to and that no running attempt writes.
 
-A worker that died, or a clone that was rejected, leaves such files behind. They are found by
-listing the folders of all jobs.
+A worker that died, or a clone that was rejected, leaves orphans behind. They are found by listing
+the folders of all jobs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ has no record at first: the starting state is copied before the record is create
 
 class Orphans:
     """
-    Round that deletes files that no record points to and that no attempt may be writing.
+    Round that deletes files that no job's record points to and that no running attempt writes.
 
     Args:
         client: the Redis client.
@@ -70,13 +70,13 @@ class Orphans:
         self._scanned_at = -SCAN_EVERY_S
 
     def run(self) -> None:
-        """Check a few folders, if the storage can be used and belongs to this service."""
+        """Check the folders of a few jobs, if the storage is usable and belongs to this service."""
         with self._check.use() as usable:
             if usable and self._check.ours:
                 self.look_through()
 
     def look_through(self) -> None:
-        """Check the next few folders; start another scan every ten minutes."""
+        """Check the folders of the next few jobs; every ten minutes, start again with the first."""
         due = self._clock() - self._scanned_at >= SCAN_EVERY_S
         some = list(islice(self._folders, PER_ROUND))
         if not some and due:
@@ -109,7 +109,11 @@ class Orphans:
                 self._delete(entry)
 
     def _tidy_archive(self, folder: str, needed: list[str]) -> None:
-        """Delete archive files that the record does not point to, once it points to other ones."""
+        """
+        Delete the files in *folder*, the archive of a job, that are not *needed*.
+
+        While no file in the folder is needed, all of them are left alone.
+        """
         if not is_needed(folder, needed):
             return  # a process may be about to point the record at a file in this folder
         for name in self._storage.entries(folder):
@@ -117,7 +121,7 @@ class Orphans:
                 self._delete(name)
 
     def _tidy_history(self, folder: str, needed: list[str]) -> None:
-        """Delete history files that no record points to, an hour after they were written."""
+        """Delete the files in *folder* that are not *needed*, an hour after they were written."""
         for name in self._storage.entries(folder):
             if name not in needed and self._storage.idle_s(name) > ORPHAN_S:
                 self._delete(name)
@@ -137,6 +141,6 @@ class Orphans:
         return [*unneeded_states(storage, attempt, needed), *files]
 
     def _delete(self, name: str) -> None:
-        log.info("%s is an orphan and is deleted", name)
+        log.info("%s is deleted: no job's record points to it", name)
         with suppress(OSError):  # the next scan finds the file again
             self._storage.delete(name)

@@ -37,7 +37,7 @@ class Reaper:
         for member in reaped.jobs:
             log.warning("%s lost its worker", member)
         for member in reaped.overtime:
-            log.warning("%s was taken from its worker: its time limit was exceeded", member)
+            log.warning("%s was taken from its worker: the job exceeded its time limit", member)
         # Last, since RQ's calls may fail. The jobs are in the queue already, and the reaper rings
         # for them again.
         for device in reaped.wakeups:

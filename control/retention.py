@@ -1,8 +1,8 @@
 """
-Removes ended jobs and their files once they exceed the limits in the settings.
+Removes the oldest ended jobs, with their files, while a limit in the settings is exceeded.
 
-The record is removed first, then the files: a crash in between leaves files without a record, which
-are found later, but never a record without its files.
+A job's record is removed first, then its files. So a crash in between leaves files without a
+record, which are deleted later, but never a record without its files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DAY_MS = 24 * 3600 * 1000
 
 class Retention:
     """
-    Round that removes ended jobs beyond the retention limits, and their files.
+    Round that removes the oldest ended jobs, with their files, while a limit is exceeded.
 
     Args:
         client: the Redis client.
@@ -45,7 +45,7 @@ class Retention:
         self._settings = settings
 
     def run(self) -> None:
-        """Handle some jobs; while the storage cannot be used, only remove records."""
+        """Measure and remove some jobs; while the storage cannot be used, only remove records."""
         with self._check.use() as usable:
             # First, since the limit on bytes only counts jobs that were measured.
             if usable:
@@ -67,7 +67,7 @@ class Retention:
                 send(self._client, calls.measured(tenant, job_id, size=size))
 
     def expire(self) -> None:
-        """Remove the records of some ended jobs that exceed the limits, the oldest first."""
+        """Remove the records of some ended jobs, the oldest first, while a limit is exceeded."""
         days, settings = self._settings.keep_days, self._settings
         call = calls.expire(
             limit=PER_ROUND,
@@ -76,7 +76,7 @@ class Retention:
             max_bytes=settings.keep_bytes,
         )
         for member in send(self._client, call):
-            log.info("%s ended long ago and was removed", member)
+            log.info("%s was removed: the ended jobs exceeded a retention limit", member)
 
     def delete_files(self) -> None:
         """Delete the files of some jobs whose records were removed."""

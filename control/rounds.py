@@ -1,9 +1,9 @@
 """
 Rounds: the periodic tasks of a service, and the loop that runs them.
 
-Each run of a round does a limited amount of work. Running it twice does no harm, since the Lua
-functions check what they change; so any number of processes may run the same rounds at once. By
-default each API process runs them; with ``OPTSERVE_CONTROL=separate``, only `control.main` does.
+Each run of a round does a limited amount of work. Any number of processes may run the same round at
+once, since the Lua functions check what they change. By default each API process runs all rounds;
+with ``OPTSERVE_CONTROL=separate``, only the process of `control.main` does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from store.storage.threads import Threads
 log = logging.getLogger(__name__)
 
 START_S = 1.0
-"""Seconds from the start of a process to its first round, so that it can serve requests first."""
+"""Seconds from the start of a process to its first round; an API process serves requests first."""
 LEAVE_S = 3.0
 """Seconds that a running round gets to finish when its process stops."""
 
@@ -51,7 +51,7 @@ class Round(Protocol):
     def period_s(self) -> float: ...  # noqa: D102
 
     def run(self) -> None:
-        """Do a limited amount of work; the next run continues."""
+        """Do a limited amount of the work that is due; later runs do the rest."""
         ...
 
 
@@ -89,8 +89,8 @@ async def run_forever(rounds: Sequence[Round]) -> None:
     """
     Run *rounds* until cancelled, each in a thread of its own.
 
-    Separate threads keep a round that hangs on a file from delaying the reaper. If a run fails, the
-    error is logged and the round is run again.
+    Separate threads keep a round that hangs on a file from delaying the reaper. If a run of a round
+    fails, the error is logged, and the round is run again after its period.
     """
     async with asyncio.TaskGroup() as group:
         for each in rounds:

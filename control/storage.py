@@ -16,16 +16,18 @@ from store.storage.usable import FULL, StorageAway, require_usable
 log = logging.getLogger(__name__)
 
 PROBE_S = 10.0
-"""Seconds after a successful check in which the storage is not checked again."""
+"""Seconds for which the storage is not checked again after a successful check."""
 FOREIGN = (
-    "%s belongs to another store, or Redis was emptied: no file in it is deleted as an orphan. If "
-    "the files there do belong to this service, delete the file 'store' in it"
+    "the storage %s belongs to another store, or Redis was emptied: files that no record points to "
+    "are not deleted. If the storage does belong to this service, delete the file 'store' in it"
 )
 
 
 class StorageCheck:
     """
-    Checks at intervals whether the storage can be used, for all rounds of a process.
+    Checks whether the storage can be used, for all rounds of a process.
+
+    The result of a successful check is reused for `PROBE_S` seconds.
 
     Args:
         client: the Redis client.
@@ -47,7 +49,12 @@ class StorageCheck:
 
     @contextmanager
     def use(self) -> Iterator[bool]:
-        """Yield whether the storage can be used; an OSError in the block causes a new check."""
+        """
+        Yield whether the storage can be used.
+
+        If the block of the ``with`` statement raises an OSError, the storage is checked again
+        before its next use.
+        """
         usable = self._is_usable()
         try:
             yield usable
@@ -59,9 +66,9 @@ class StorageCheck:
 
     def is_at_fault(self, error: Exception) -> bool:
         """
-        Return whether the storage caused *error*, and not the files of one job.
+        Return whether the whole storage caused *error*, and not only the files of one job.
 
-        Either can cause the same error (EIO, for example), so the storage is checked again.
+        Both can cause the same error (EIO, for example), so the storage is checked again.
         """
         if not isinstance(error, OSError):
             return False

@@ -1,4 +1,4 @@
-"""Upgrade the data of earlier releases: index their jobs by label, delete their Lua functions."""
+"""Rounds after an upgrade: index the jobs of release 0.1.0 by label, remove unused functions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from store.redis.server import remove_unused_libraries
 log = logging.getLogger(__name__)
 
 CALLS_PER_ROUND = 5
-"""Maximum number of calls per round; each indexes up to 500 jobs."""
+"""Maximum number of calls per run of the round; each call indexes up to 500 jobs."""
 
 
 class Labels:
-    """Round that adds the jobs that earlier releases accepted to the index of jobs by label."""
+    """Round that adds the jobs that release 0.1.0 accepted to the index of jobs by label."""
 
     name = "labels"
     period_s = 1.0
@@ -26,7 +26,7 @@ class Labels:
         self._client = client
 
     def run(self) -> None:
-        """Index some jobs."""
+        """Add some of the jobs that are not in the index yet."""
         # The progress is stored in Redis: several processes continue the same walk over the jobs.
         for _ in range(CALLS_PER_ROUND):
             if not send(self._client, calls.index_labels()):
@@ -34,7 +34,7 @@ class Labels:
 
 
 class Libraries:
-    """Round that removes the Lua functions of releases that no process runs any more."""
+    """Round that removes the Lua functions of releases that no process uses any more."""
 
     name = "libraries"
     period_s = 600.0
@@ -45,4 +45,4 @@ class Libraries:
     def run(self) -> None:
         """Remove the function libraries that no process has used for a week."""
         for name in remove_unused_libraries(self._client):
-            log.info("the function library %s was removed: it has long been unused", name)
+            log.info("the function library %s was removed: no process used it for a week", name)

@@ -17,7 +17,7 @@ The errors that the API reports to clients, each with its HTTP status and code.
       Busy                   503  too many requests are waiting to be processed
       StoreUnavailable       503  Redis does not respond, or cannot write
       StorageUnavailable     503  a file in the storage cannot be read now
-    StoreUnsafe                   Redis is configured so that it could lose jobs: do not start
+    StoreUnsafe                   Redis could lose jobs: the process that checks this does not start
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class JobNotFound(JobError):
 
 
 class ArtifactNotFound(JobError):
-    """The job has no artifact with this name (yet)."""
+    """The job has no artifact with this name, or has none before it has succeeded."""
 
     status, code, title = 404, "artifact_not_found", "No such artifact"
 
@@ -145,7 +145,7 @@ class RecordUnreadable(JobError, redis.ResponseError):
     """
     The record of a job in Redis is damaged.
 
-    This is also a redis.ResponseError, so code that handles errors from Redis handles it too.
+    This error is also a redis.ResponseError: code that handles errors from Redis handles it too.
     """
 
     status, code, title = 500, "record_unreadable", "The job's record cannot be read"
@@ -158,7 +158,7 @@ class RecordTooNew(JobError, redis.ResponseError):
     """
     A newer release wrote the record, in a format that this release would misread.
 
-    Like `RecordUnreadable`, this is also a redis.ResponseError.
+    Like `RecordUnreadable`, this error is also a redis.ResponseError.
     """
 
     # 503 and not 500: nothing is damaged, and a process that runs the newer release can answer the
@@ -183,7 +183,7 @@ class ArchiveUnreadable(JobError):
 
 
 class Busy(JobError):
-    """Too many requests that take long to process are waiting already."""
+    """Too many requests are already waiting to be parsed, checked or planned."""
 
     status, code, title = 503, "busy", "The service is busy"
 

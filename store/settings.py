@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPTSERVE_", use_attribute_docstrings=True)
 
     home: Path = Path(".optserve")
-    """Folder for everything that has no folder setting of its own; with `optserve up`, this
-    includes the embedded Redis server's data and the logs."""
+    """Folder for all data that has no folder setting of its own. With `optserve up`, the embedded
+    Redis server's data and the logs are in it, too."""
     # The prefix does not apply to a field with an alias, so the alias spells it out. If both
     # variables are set, the first one counts.
     redis_url: str | None = Field(
@@ -50,12 +50,13 @@ class Settings(BaseSettings):
     """Folder that holds checkpoints, artifacts and archived metrics, shared by API and workers.
     Default: `storage` in OPTSERVE_HOME."""
     run: Path | None = None
-    """Folder on a local disk that holds a lock for each GPU, and the journals, which hold the
-    metrics of running jobs until they are sent. A journal has no name, so no listing of the folder
-    shows it. All workers on a machine must use the same folder. Default: `run` in OPTSERVE_HOME."""
+    """Folder on a local disk that holds a lock for each GPU, and journals: files with the metrics
+    of running jobs that Redis has not stored yet. Journals have no names, so a listing of the
+    folder does not show them. All workers on a machine must use the same folder. Default: `run` in
+    OPTSERVE_HOME."""
     control: Literal["api", "separate"] = "api"
-    """Processes that take jobs back from workers that died, and that archive and remove ended jobs.
-    `api`: every API process. `separate`: only ``python -m control.main``."""
+    """Which processes take jobs back from workers that died, and archive and remove ended jobs.
+    `api`: every API process. `separate`: only processes started as ``python -m control.main``."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
     port: int = Field(8000, ge=0, le=65535)
@@ -71,8 +72,8 @@ class Settings(BaseSettings):
     """Maximum size of a request line and its headers together, in bytes; beyond it, the request
     gets 414 or 431."""
     head_timeout_s: float = Field(15.0, gt=0)
-    """Seconds a client has to send a request line and headers; after that it gets 408. A connection
-    on which nothing at all arrives is closed."""
+    """Seconds a client has to send a request line and headers; after that it gets 408. If it sent
+    nothing at all, the connection is closed without a response."""
     body_timeout_s: float = Field(20.0, gt=0)
     """Seconds a client has to send a request body; after that it gets 408. The limit grows with the
     body: by a second for every OPTSERVE_BODY_BYTES_PER_S bytes received."""
@@ -80,7 +81,8 @@ class Settings(BaseSettings):
     """Minimum rate, in bytes per second, of a request body that takes longer than
     OPTSERVE_BODY_TIMEOUT_S."""
     idle_timeout_s: float = Field(20.0, gt=0)
-    """Close a connection that has sent no further request for this many seconds."""
+    """Close a connection if its client sends no further request for this many seconds after a
+    response."""
     max_connections: int | None = Field(None, ge=1)
     """Maximum open connections per API process; beyond it a client gets 503 with Retry-After.
     Default: the limit on open files (RLIMIT_NOFILE) minus 256, but at most 8,192."""
@@ -91,7 +93,7 @@ class Settings(BaseSettings):
     # Without this limit, 150 clients that requested an export and did not read it took 400 MB.
     max_unsent_bytes: int = Field(64 * 2**20, ge=2**20)
     """Maximum bytes of responses that an API process holds for clients that do not read them;
-    beyond it, the clients that have read nothing for the longest time are disconnected."""
+    beyond it, clients are disconnected, first those that have read nothing for the longest time."""
     # 200 connections, each with an unfinished body just below the limit for one body, took a
     # process from 163 to 377 MB; compose gives it 512 MB.
     max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
@@ -108,8 +110,8 @@ class Settings(BaseSettings):
     45 seconds of silence."""
     stream_stall_s: float = Field(15.0, gt=0)
     """Disconnect a client that leaves a response (a stream, a download, a page) unread for this
-    many seconds. To stay connected, it must read in that time at least 16 KB, or all that is
-    waiting to be sent."""
+    many seconds. To stay connected, a client must read at least 16 KB in that time, or all that
+    waits to be sent to it."""
     stream_age_s: float = Field(3600.0, gt=0)
     """End a stream after this many seconds, varied at random by up to 10 %. Clients then reconnect
     and resume."""
@@ -121,16 +123,17 @@ class Settings(BaseSettings):
     # 600 s for setup and 420 s for a checkpoint are what NVIDIA's ft_launcher allows. Its 180 s for
     # a step are not used: here, slow steps raise their own limit.
     setup_limit_s: float = Field(600.0, gt=1)
-    """Maximum seconds for setting up a run. After that the run counts as hung: its process ends,
-    and the job is queued again."""
+    """Maximum seconds for setting up a run. After that the run counts as hung: its process is
+    ended, and the job is queued again."""
     step_limit_s: float = Field(60.0, gt=1)
     """Maximum seconds for a training step, or 20 times the median duration of the last steps if
-    that is more. After that the run counts as hung."""
+    that is more. After that the run counts as hung, as with OPTSERVE_SETUP_LIMIT_S."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
-    """Maximum seconds for writing a checkpoint. After that the run counts as hung."""
+    """Maximum seconds for writing a checkpoint. After that the run counts as hung, as with
+    OPTSERVE_SETUP_LIMIT_S."""
     fault_patience_s: float = Field(30.0, ge=0)
-    """Seconds a run retries a file that cannot be read or written (the mount fails or is read-only)
-    before its worker releases the job to another worker."""
+    """Seconds for which a run retries a file that cannot be read or written (the mount fails or is
+    read-only). After that, the job is queued again for another worker."""
     missing_after_s: float = Field(600.0, ge=0)
     """Seconds for which the files of a checkpoint must be missing from an otherwise healthy storage
     before the job continues from an older checkpoint."""
@@ -139,9 +142,9 @@ class Settings(BaseSettings):
     beyond it, training pauses. The default lasts 10 minutes at 7,000 steps per second with two
     metrics per step."""
     offer_after_s: float = Field(300.0, ge=0)
-    """If for this many seconds no live worker has the hardware and library versions on which a job
-    was computed so far (its fingerprint), the job's `offers` lists two actions: `restart` from
-    step 0, or `accept` a worker whose results may differ in the last bits."""
+    """Seconds without a live worker that has the hardware and library versions on which a job was
+    computed so far (the job's fingerprint). After that, the job's `offers` lists two actions:
+    `restart` from step 0, or `accept` a worker whose results may differ in the last bits."""
     keep_days: float | None = Field(None, ge=0)
     """Remove jobs, with their metrics and files, this many days after they ended. Default:
     never."""
@@ -158,8 +161,8 @@ class Settings(BaseSettings):
     """Port on which a worker serves ``GET /healthz`` and ``GET /readyz``. Default: a worker serves
     neither."""
     workers_on_machine: int = Field(1, ge=1)
-    """Number of workers that share the CPU cores of this machine; each uses an equal part of them
-    as threads."""
+    """Number of workers that share the CPU cores of this machine. Each worker runs as many threads
+    as there are cores, divided by this number."""
 
     @field_validator("redis_password_file")
     @classmethod

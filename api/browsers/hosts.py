@@ -37,7 +37,7 @@ class AllowedHosts:
         self._endings = tuple(name[1:].lower() for name in names if name.startswith("*."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse the request."""
+        """Pass a request on, or refuse it with status 400."""
         if scope["type"] != "http" or self._any:
             await self._app(scope, receive, send)
             return

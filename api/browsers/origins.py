@@ -19,18 +19,18 @@ PORTS = {"http": ":80", "https": ":443"}
 
 class SameOrigin:
     """
-    Middleware that refuses requests that pages of other sites send and that could change something.
+    Middleware that refuses requests from pages of other sites, unless the requests only read.
 
     A browser lets any page send a POST without a body to any address, and that is enough to cancel
-    a job. But the browser declares the origin of the request in ``Sec-Fetch-Site`` or, if that is
-    missing, ``Origin``, and no page can change these headers. Other programs send neither.
+    a job. But the browser declares the origin of the request in the header ``Sec-Fetch-Site`` or
+    ``Origin``, and no page can change these headers. Programs other than browsers send neither.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse the request."""
+        """Pass a request on, or refuse it with status 403."""
         if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
             foreign = _foreign(Headers(scope=scope))
             if foreign is not None:

@@ -1,4 +1,4 @@
-"""Encodes previews as JSON, CSV or SVG, in parts: half a million numbers would be a huge string."""
+"""Encodes previews as JSON, CSV or SVG, in parts: a preview may have half a million numbers."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Curve:
     The learning rate of one group at every step.
 
     Attributes:
-        name: the name of the group; ``lr`` for the schedule's own curve.
+        name: the name of the group; ``lr`` for the curve of the schedule itself.
         values: the learning rates, one per step.
-        known: the summary of the learning rates.
+        known: the summary of the learning rates, with peak, area and warnings.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Curve:
 
 def curves_of(spec: PreviewSpec) -> list[Curve]:
     """
-    Return the curves of *spec*: the schedule's own curve, then a curve for each group.
+    Return the curves of *spec*: one for the schedule itself, then one for each group.
 
     Raises:
         SpecError: a curve has a value that is not finite.
@@ -77,7 +77,11 @@ def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
 
 
 def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
-    """Yield a CSV header, then a line per step, many lines at a time; quote names if needed."""
+    """
+    Yield a CSV header, then a line for each step, many lines at a time.
+
+    A name that contains a comma or a quote is quoted.
+    """
     head = io.StringIO()
     names = [curve.name for curve in curves]
     csv.writer(head, lineterminator="\n").writerow(["step", *names])

@@ -53,7 +53,7 @@ async def preview_schedule(
     ] = None,
 ) -> Response:
     """
-    Return the learning rate at every step, for a schedule and each group. No job is submitted.
+    Return the learning rate of a schedule, and of each group, at every step. No job is submitted.
 
     `Accept` or `?format=` chooses the format: JSON, which includes peak, area, warmup share and
     warnings; CSV, with a column per group; or an SVG picture. All values are computed before the

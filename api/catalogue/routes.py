@@ -1,7 +1,8 @@
 """
 Routes of the catalogue, generated from the same specs that validate jobs.
 
-The routes are not coroutines: the first response of each takes up to a second to compute.
+The first response of a route takes up to a second to compute. So the routes are plain functions,
+which FastAPI runs in threads.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ ANY_SCHEDULE: dict[str, Any] = {
 
 
 def _schema(spec: type[Spec]) -> dict[str, Any]:
-    """Return the JSON schema of *spec*; nested schedules refer to the catalogue."""
+    """Return the JSON schema of *spec*, in which `ANY_SCHEDULE` replaces nested schedules."""
     schema = spec.model_json_schema()
     definitions = schema.pop("$defs", {})
     # A model that refers to itself, such as a schedule that contains others, is one of its own

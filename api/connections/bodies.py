@@ -38,9 +38,9 @@ class Bodies:
     A body is counted from the arrival of its first byte until the response begins. While the total
     exceeds the limit, requests with incomplete bodies are refused one by one: each time the oldest
     such request from the address whose bodies are largest together. Requests with complete bodies
-    are never refused: they are being processed, or wait for a thread, which does not take long
-    (`api/http/thread_pool.py`). A small body arrives in one piece, so its request is not refused,
-    however many bytes are held.
+    are never refused, since they are being processed, or wait for a thread, which does not take
+    long (`api/http/thread_pool.py`). A small body arrives in one piece, so its request is not
+    refused, however many bytes are held.
 
     Args:
         max_bytes: maximum total size of all bodies, in bytes.
@@ -76,7 +76,7 @@ class Bodies:
         self._count(body, size)
 
     def finish(self, request: object) -> None:
-        """Record that the body of *request*, if there is one, is complete."""
+        """Record that the body of *request* is complete; do nothing if it has no body."""
         body = self._all.get(request)
         if body is not None and (of_peer := self._unfinished.get(body.peer)):
             of_peer.pop(request, None)

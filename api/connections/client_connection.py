@@ -1,4 +1,4 @@
-"""The TCP connection of a client, for the responses that are sent on it."""
+"""The TCP connection of a client, whose buffers responses can limit, and which they can abort."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from starlette.types import Scope
 
 UNSENT_BYTES = 16 * 1024
-"""Maximum bytes that wait for a client that does not read: in this process, and in the kernel."""
+"""Maximum bytes that wait in this process, and also in the kernel, for a client that does not
+read."""
 SILENT_S = 20
 """Seconds after which the connection fails if data waits for the client and the client's machine
 acknowledges nothing, or accepts no more."""
@@ -36,11 +37,12 @@ class ClientConnection:
 
     def limit_buffers(self) -> None:
         """
-        Make writes wait soon if the client does not read, and fail soon if its machine is gone.
+        Limit how much a write buffers for a client that does not read, and for how long.
 
         By default the kernel buffers megabytes before a write has to wait, and a machine that
         stopped acknowledging (it lost power, or its network) counts as connected for a quarter of
-        an hour. With these options a write waits after kilobytes, and fails after seconds.
+        an hour. After a call of this method, a write waits once `UNSENT_BYTES` are buffered, and
+        fails after `SILENT_S`.
         """
         self._transport.set_write_buffer_limits(high=UNSENT_BYTES)
         found: socket.socket = self._transport.get_extra_info("socket")
@@ -68,6 +70,6 @@ class ClientConnection:
 
 
 def connection_of(scope: Scope) -> ClientConnection | None:
-    """Return the connection of a request; None under a server that does not use `Protocol`."""
+    """Return the connection on which a request came; None if the server does not use `Protocol`."""
     connection: ClientConnection | None = scope.get("state", {}).get(SCOPE_STATE)
     return connection

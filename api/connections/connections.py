@@ -87,7 +87,7 @@ class Connections:
         return len(self._open)
 
     def add(self, connection: Connection) -> Refusal | None:
-        """Count a new connection; return the refusal if there are too many, else None."""
+        """Count a new connection; return a refusal if there are too many connections, else None."""
         exceeded = self._exceeded(connection.peer)
         if exceeded is None:
             self._open.add(connection)
@@ -142,7 +142,11 @@ class Connections:
         return None
 
     def _limit_unsent(self) -> None:
-        """Abort connections until unsent bytes are within the limit, the longest unread first."""
+        """
+        Abort connections until the unsent bytes of all connections are within the limit.
+
+        The connections whose clients have read nothing for the longest time are aborted first.
+        """
         waiting = [(each, size) for each in self._open if (size := each.unsent)]
         total = sum(size for _, size in waiting)
         for connection, size in sorted(waiting, key=lambda found: found[0].unread_since):

@@ -37,8 +37,9 @@ class Limits:
     Attributes:
         head_bytes: maximum size of the first line and headers of a request together.
         head_s: seconds in which the first line and headers must be complete.
-        body_s: seconds in which the body must be complete; more for a large body.
-        body_bytes_per_s: number of received bytes that give a body another second.
+        body_s: seconds in which the body of a request must be complete; `body_bytes_per_s` extends
+            this time.
+        body_bytes_per_s: number of received bytes for which a body gets another second.
         idle_s: seconds that a connection may stay open without a further request.
         stall_s: seconds in which a client must read `MIN_READ_BYTES` of a response.
         unsent_bytes: maximum size of the unsent parts of all responses together.
@@ -60,7 +61,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Return the limits in *settings*, lowered to what the number of descriptors allows."""
+        """Return the limits that *settings* give, lowered to what free descriptors allow."""
         total = _total(settings.max_connections)
         per_peer = settings.max_connections_per_peer or max(1, int(PEER_SHARE * total))
         return cls(
@@ -85,7 +86,7 @@ class Limits:
 
 
 def _total(wanted: int | None) -> int:
-    """Return the limit *wanted*, or its default, lowered so that descriptors cannot run out."""
+    """Return *wanted*, or `DEFAULT_CONNECTIONS`, lowered so that descriptors cannot run out."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # At least half is for clients: of very few descriptors, the reserve would leave none.
     possible = descriptors - min(RESERVED, descriptors // 2)

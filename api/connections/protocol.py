@@ -58,9 +58,9 @@ class Protocol(HttpToolsProtocol):
 
     A connection always waits for its client to send a head (first line and headers), a body or
     another request, or to read a response. `enforce_timeouts` closes connections that wait too
-    long. The parser buffers an incomplete head without a limit of its own, so bytes are counted
-    before the parser gets them: until a part of a request is complete, it gets at most the maximum
-    size of a head.
+    long. The parser buffers an incomplete head without a limit of its own. So bytes are counted
+    before the parser gets them: until a part of a request is complete, the parser gets at most as
+    many bytes as a head may have.
 
     Attributes:
         peer: address of the client; with IPv6, the /64 network of that address.
@@ -88,7 +88,7 @@ class Protocol(HttpToolsProtocol):
 
     # asyncio declares any transport, but a TCP server passes only this kind.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Serve the connection, or refuse it if there are too many."""
+        """Serve the connection, or refuse it if there are too many connections."""
         super().connection_made(transport)
         self._client = ClientConnection(transport)
         # For responses of every kind: 150 clients that did not read an export took 400 MB.
@@ -162,7 +162,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(refusals.malformed(self._began, str(error)))
 
     def on_message_begin(self) -> None:
-        """Begin a request, or refuse it if too many are waiting."""
+        """Begin a request, or refuse it if too many requests of this connection wait."""
         # uvicorn stops reading after a pipelined request, but the data read before may contain
         # hundreds.
         if len(self.pipeline) >= MAX_PIPELINED:
@@ -173,7 +173,7 @@ class Protocol(HttpToolsProtocol):
             self._expect(_Expected.HEAD)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header; trailers count towards the limit, too."""
+        """Add a header of the request; trailers count towards `MAX_HEADERS`, too."""
         self._num_headers += 1
         if self._num_headers > MAX_HEADERS:
             raise _Refused(refusals.too_many_headers(MAX_HEADERS))
@@ -308,7 +308,7 @@ class Protocol(HttpToolsProtocol):
         self._abort_at = self.loop.time() + LINGER_S
 
     def _ignore_input(self) -> None:
-        """Ignore all further input, and close once the requests so far have their responses."""
+        """Ignore further input, and close the connection after the responses that are due."""
         self._ignoring = True
         if (cycle := self._unanswered) is not None:
             # Makes uvicorn close the connection after this response.

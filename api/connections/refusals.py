@@ -105,7 +105,11 @@ def too_many_bodies(limit: int) -> Refusal:
 
 
 def too_long(limit: int, *, in_line: bool) -> Refusal:
-    """Return the refusal of a request whose first line (if *in_line*) or headers are too long."""
+    """
+    Return the refusal of a request whose first line and headers exceed *limit* bytes together.
+
+    *in_line* tells whether the first line is to blame (414), or the headers are (431).
+    """
     if in_line:
         return _refusal(
             CloseReason.LINE_TOO_LONG,
@@ -156,7 +160,7 @@ def malformed(began: bytes, what: str) -> Refusal:
 
 
 def upgrade_with_body() -> Refusal:
-    """Return the refusal of an upgrade with a body: the parser would not limit such a body."""
+    """Return the refusal of an upgrade with a body, whose size the parser would not limit."""
     return malformed(b"", "a request with a body must not ask for an upgrade")
 
 
@@ -172,7 +176,7 @@ def pipelined(limit: int) -> Refusal:
 
 
 def too_many(limit: int, *, of_peer: bool) -> Refusal:
-    """Return the refusal of a connection beyond *limit*, which is per address if *of_peer*."""
+    """Return the refusal of a connection beyond *limit*, the limit per address if *of_peer*."""
     whose = "from your address " if of_peer else ""
     return _refusal(
         None,

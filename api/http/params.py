@@ -1,4 +1,4 @@
-"""Parameters that routes share. An unknown query parameter is an error, and never ignored."""
+"""Parameters that routes share, and the check that refuses unknown query parameters."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def require_no_body(request: Request) -> None:
 
 def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
     """
-    Return the validation error for a cursor beyond its limit, with pydantic's own text.
+    Return the validation error for a cursor that is beyond a limit, with pydantic's text.
 
     Args:
         rule: pydantic's type of the error, such as ``less_than``.

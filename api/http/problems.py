@@ -44,7 +44,7 @@ def answer(
     code: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the response that contains a problem document with these members."""
+    """Return the response that contains a problem document with the given members."""
     problem = Problem(title=title, status=status, detail=truncate(detail, MAX_DETAIL), code=code)
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
 
@@ -110,7 +110,7 @@ async def _spec_error(request: Request, error: Exception) -> Response:
 
 
 def _invalid_param(details: ErrorDetails, body: object) -> InvalidParam:
-    """Return one of pydantic's errors for the response, without the source (body, query)."""
+    """Return *details*, an error of pydantic, for the response; omit the source (body, query)."""
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
     (problem,), _ = problems([bare], body if source == "body" else None)
@@ -192,6 +192,6 @@ async def _internal(request: Request, error: Exception) -> Response:
     return answer(
         status=500,
         title="Internal error",
-        detail="this is an error of the service; its log has the details",
+        detail="this is an error of the service, whose log has the details",
         code="internal_error",
     )

@@ -1,9 +1,9 @@
 """
 Request bodies that are specs. Large ones are validated in a thread.
 
-FastAPI would validate all of them on the event loop. A `SpecBodyRoute` validates the body before
-FastAPI does, and gives FastAPI the result: the spec, or the errors in the body, which FastAPI then
-reports together with the errors in parameters and headers.
+FastAPI would validate every body on the event loop. A `SpecBodyRoute` validates the body before
+FastAPI does, and gives FastAPI the result: the spec, or the errors in the body. FastAPI reports
+these errors together with those in parameters and headers.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ class _Request(Request):
     adapter: TypeAdapter[Any]
 
     async def json(self) -> ValidatedBody:
-        """Return the validated body; take it out of the scope, which would keep it in memory."""
+        """
+        Return the validated body.
+
+        The parsed JSON is removed from the ASGI scope, which would keep it in memory.
+        """
         threads, data = threads_of(self.scope), self.scope.pop(BODY, None)
         return await threads.run(threads.size, _validated, self.adapter, data)
 
@@ -70,7 +74,7 @@ def _validated(adapter: TypeAdapter[Any], data: object) -> ValidatedBody:
 
 
 class SpecBodyRoute(APIRoute):
-    """A route whose body, if it has one, is validated off the event loop."""
+    """A route that validates its body before FastAPI does, in a thread if the body is large."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route; it validates the body before FastAPI does."""

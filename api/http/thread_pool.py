@@ -3,8 +3,8 @@ A thread pool for requests that need much computation, shared fairly between cli
 
 Parsing, checking and planning a large body takes up to a second. On the event loop it would delay
 every other request; in starlette's thread pool a few clients could occupy all threads. So these
-requests have a small pool of their own, in which clients take turns. However many requests the
-others have sent, a waiting client gets its next turn after each other client has had at most one.
+requests have a small pool of their own, in which clients take turns. Until a waiting client gets
+its next turn, each other client gets at most one, however many requests it has sent.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ With it, the cost of computing values is expressed in bytes, like the cost of pa
 
 class FairSemaphore:
     """
-    A semaphore whose waiters are served round-robin by client, and in order within a client.
+    A semaphore that serves clients round-robin, and the waiters of one client in order.
 
     Args:
         num: maximum number of holders at a time.
         max_waiting: maximum number of waiters.
         max_waiting_per_client: maximum number of waiters for one client.
-        timeout_s: seconds after which a waiter gives up.
+        timeout_s: seconds after which the wait fails with `Busy`.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class FairSemaphore:
             raise
 
     def _release(self) -> None:
-        """Pass the turn to the client whose last turn was longest ago."""
+        """Pass the turn to the waiting client whose last turn was longest ago."""
         for client, queue in list(self._queues.items()):
             del self._queues[client]
             while queue:  # cancelled waiters are skipped
@@ -189,7 +189,7 @@ class RequestThreads:
         self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """
-        Call *function* and return its result: in a thread, or directly if *size* is small.
+        Call *function* in a thread, or directly if *size* is small; return its result.
 
         Args:
             size: the amount of work, in bytes of JSON to process.
@@ -210,7 +210,7 @@ class RequestThreads:
 
 
 def threads_of(scope: Scope) -> RequestThreads:
-    """Return the thread pool for the request with this ASGI *scope*."""
+    """Return the thread pool for use by the request with this ASGI *scope*."""
     host, _ = scope.get("client") or ("", 0)
     # As connections are counted: an IPv6 client has a network of addresses, and would have as many
     # turns.

@@ -1,1 +1,1 @@
-"""Jobs: submit, validate, list, clone, and the actions on them."""
+"""Routes for jobs: submit, validate, list and clone jobs, and act on them."""

@@ -1,4 +1,4 @@
-"""The actions on a submitted job. All of them are idempotent."""
+"""Routes for the actions on a submitted job. Repeating an action does no harm."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class JobAction:
 
     async def request(self, action: Literal["cancel", "kill", "pause", "resume"]) -> Response:
         """
-        Request *action* and return the job; if it is running, its worker acts on the request.
+        Request *action* for the job, and respond with the job.
+
+        The worker of a running job carries the action out, after the response.
 
         Raises:
             JobNotFound: there is no such job.
@@ -55,7 +57,7 @@ class JobAction:
 
     async def change(self, call: Call[Changed], what: str) -> Response:
         """
-        Change how a queued or paused job continues, and return the job.
+        Change how a queued or paused job continues, and respond with the job.
 
         Args:
             call: the call of the store's function that makes the change.
@@ -86,7 +88,7 @@ Action = Annotated[JobAction, Depends()]
 
 @router.post("/cancel", response_model=Job, responses=documented(JobNotFound))
 async def cancel_job(action: Action) -> Response:
-    """Cancel a job: at once if it is queued or paused, after saving a checkpoint if running."""
+    """Cancel a job: at once if it is queued or paused, after saving a checkpoint if it runs."""
     return await action.request("cancel")
 
 
@@ -98,7 +100,7 @@ async def kill_job(action: Action) -> Response:
 
 @router.post("/pause", response_model=Job, responses=documented(JobNotFound))
 async def pause_job(action: Action) -> Response:
-    """Pause a job: at once if it is queued, after saving a checkpoint if running."""
+    """Pause a job: at once if it is queued, after saving a checkpoint if it runs."""
     return await action.request("pause")
 
 
@@ -114,8 +116,8 @@ async def restart_job(action: Action) -> Response:
     Restart a queued or paused job from step 0, on any worker for its device.
 
     The job's steps, checkpoints and fingerprint are deleted; the history records how many steps
-    there were. The fingerprint is the processor, versions, threads and engine, which determine the
-    exact bits of results. Use this when no worker with the job's fingerprint is left (`waiting_for:
+    there were. The fingerprint stands for the hardware and library versions, which determine the
+    exact bits of results. Restart a job if no worker with its fingerprint is left (`waiting_for:
     fingerprint`) and all results must be reproducible bit for bit. A running job is refused: pause
     it first.
     """
@@ -126,15 +128,16 @@ async def restart_job(action: Action) -> Response:
 @router.post("/accept", response_model=Job, responses=documented(JobNotFound, JobRunning))
 async def accept_other_bits(action: Action) -> Response:
     """
-    Let any worker for its device continue a queued or paused job from its last checkpoint.
+    Let a queued or paused job continue from its last checkpoint, on any worker for its device.
 
-    The job is no longer bound to its fingerprint: the processor, versions, threads and engine,
-    which determine the exact bits of results. Results may differ in their last bits from those that
-    the previous worker would have computed, so `bitwise` is false from then on. Steps after the
-    checkpoint are truncated, since they are computed again and may differ; the history records how
-    many there were. Use this when no worker with the fingerprint is left (`waiting_for:
-    fingerprint`) and keeping the steps so far matters more than bit-for-bit equal results. A job
-    that is not bound to a fingerprint is left unchanged. A running job is refused: pause it first.
+    The job is no longer bound to its fingerprint, which stands for the hardware and library
+    versions that determine the exact bits of results. Results may differ in their last bits from
+    those that the previous worker would have computed, so `bitwise` is false from then on. Steps
+    after the checkpoint are truncated, since they are computed again and may differ; the history
+    records how many there were. Accept other bits if no worker with the job's fingerprint is left
+    (`waiting_for: fingerprint`) and keeping the steps so far matters more than bit-for-bit equal
+    results. A job that is not bound to a fingerprint is left unchanged. A running job is refused:
+    pause it first.
     """
     call = calls.accept(action.tenant, action.job_id)
     return await action.change(call, "continue on a worker with another fingerprint")

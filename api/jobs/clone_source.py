@@ -44,7 +44,8 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
     Return the pointer to the checkpoint of *parent* from which *clone* starts.
 
     Raises:
-        NothingToClone: *parent* has no checkpoint, or no best one although *clone* requests it.
+        NothingToClone: *parent* has no checkpoint, or *clone* requests the best checkpoint and
+            *parent* has none.
         SpecError: no checkpoint at the requested step is retained, or *clone* keeps the optimizer's
             state and the checkpoint has none.
     """
@@ -53,7 +54,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
-                f"job {parent.id} has no best checkpoint: one is saved only with training.keep_best"
+                f"job {parent.id} has no best checkpoint: only jobs with training.keep_best save it"
             )
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
@@ -81,7 +82,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
 
 
 def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
-    """Raise `SpecError` unless a job with *spec* can load what it keeps from *parent*."""
+    """Raise `SpecError` unless a clone with *spec* can load the state it takes from *parent*."""
     before = parent.spec
     theirs = {parameter.name: parameter for parameter in before.parameters()}
     for parameter in spec.parameters():
@@ -115,7 +116,7 @@ def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> P
     """Return *last*; raise `SpecError` if *last* is a network without the optimizer's state."""
     if last in retained:
         return last
-    where = f"; the optimizer's state was saved at {_listed(retained)}" if retained else ""
+    where = f" (the optimizer's state was saved at step {_listed(retained)})" if retained else ""
     raise SpecError(
         [
             Problem(

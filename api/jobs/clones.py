@@ -57,7 +57,7 @@ class Cloner:
         self._client, self._files, self._threads = client, files, threads
 
     async def submit(self, clone: CloneSpec, key: str) -> Submitted:
-        """Submit the clone. If *key* was used before, return the clone that was made then."""
+        """Submit the clone; if *key* was used before, return the earlier submission instead."""
         body_sha = await self._threads.run(self._threads.size, clone.sha256, self._job_id)
         if key:  # before all else: the parent or its checkpoint may be gone
             recall = calls.recall(self._tenant, idempotency_key=key, body_sha=body_sha)
@@ -100,7 +100,11 @@ class Cloner:
         )
 
     async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
-        """Copy *source* for the job *new*; return a pointer to the copy. Delete it if cancelled."""
+        """
+        Copy *source* for the job *new*; return a pointer to the copy.
+
+        If the request is cancelled, the copy is deleted.
+        """
         files, unwanted = self._files, threading.Event()
         # The time limit for the copy grows with the size of the file.
         size = await files.read(source.path, 0, files.storage.size, source.path)
@@ -121,7 +125,11 @@ class Cloner:
             raise
 
     async def _discard(self, new: str) -> None:
-        """Remove the copy for *new*, a job that was not created; a remaining copy is an orphan."""
+        """
+        Remove the copy for *new*, a job that was not created.
+
+        A copy that cannot be removed now is deleted later: no job's record points to it.
+        """
         files = self._files
         with suppress(StorageUnavailable):
             await files.copy(new, 0, starting_state.forget, files.storage, self._tenant, new)

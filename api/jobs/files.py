@@ -40,7 +40,7 @@ async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Dow
 
     - `model.safetensors`: the network as it was evaluated.
     - `ema.safetensors`: the moving average of the network's weights, if the job computes one.
-    - `best.safetensors`: the network at the job's best step, with `training.keep_best`.
+    - `best.safetensors`: the network at the job's best step, if the job sets `training.keep_best`.
     """
     # The name is looked up, and never made part of a path: paths come from the record.
     artifacts = record.artifacts

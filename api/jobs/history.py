@@ -1,4 +1,4 @@
-"""The history of a job, as pages of entries and as a stream."""
+"""Routes for the history of a job, as pages of entries and as a stream."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def list_events(
     after: After = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries.")] = 100,
 ) -> Page[Event]:
-    """Return a job's history, oldest first: every transition, with its cause."""
+    """Return a job's history, oldest entry first: what happened to the job, and why."""
     found = await store.events(record.tenant, record.id, after=after, limit=limit + 1)
     events = found[:limit]
     return Page(
@@ -60,7 +60,7 @@ async def stream_events(
     ] = None,
 ) -> EventStream:
     """
-    Stream a job's history as server-sent events, until its last entry.
+    Stream a job's history as server-sent events, up to the last entry of a job that has ended.
 
     The name of an event is the kind of the entry, and its id is the number of the entry. To resume
     after the connection breaks, send the id of the last event received as `Last-Event-ID`.

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 MAX_PAGE = 4 * 2**20 - 1024
 """Maximum size of the rows in a page, in bytes. The first row is included whatever its size."""
 OLD_PER_PAGE = 64
-"""Maximum number of jobs in a page whose records the previous release wrote: the names of these
-jobs must be read from their specs."""
+"""Maximum number of jobs in a page whose records release 0.1.0 wrote: the names of these jobs must
+be read from their specs."""
 MAX_WHY = 300
 """Maximum length of the reason why a job cannot be read, in characters."""
 ROWS_AT_ONCE = 32
@@ -41,8 +41,8 @@ class Rows:
         unreadable: the jobs that cannot be read, each as JSON with the reason.
         last: id of the last job, readable or not.
         size: size of all rows and unreadable jobs, in bytes.
-        old: number of rows from records that the previous release wrote.
-        full: whether a further row did not fit.
+        old: number of rows from records that release 0.1.0 wrote.
+        full: whether the page can take no further row.
     """
 
     texts: list[bytes] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Rows:
     full: bool = False
 
     def add(self, job_id: str, text: bytes) -> None:
-        """Add *text*, the row of a job, if it fits; otherwise the page is full."""
+        """Add *text*, the row of a job, if it fits; otherwise mark the page as full."""
         self.full = bool(self.texts) and self.size + len(text) + 1 > MAX_PAGE
         if not self.full:
             self.texts.append(text)
@@ -61,13 +61,17 @@ class Rows:
 
     def skip(self, job_id: str, why: str) -> None:
         """List a job as unreadable, with the reason *why*, so that the other jobs can be listed."""
-        log.warning("%s cannot be listed: %s", job_id, why)
+        log.warning("the job %s cannot be listed: %s", job_id, why)
         text = UnreadableJob(id=job_id, detail=why[:MAX_WHY]).model_dump_json().encode()
         self.unreadable.append(text)
         self.last, self.size = job_id, self.size + len(text) + 1
 
     def page(self, rest: str | None) -> bytes:
-        """Return the page as JSON; *rest* is the next page's cursor (or None) if all rows fit."""
+        """
+        Return the page as JSON.
+
+        *rest* is the cursor of the next page if all rows fit into this page; None if there is none.
+        """
         # Joined by hand: the rows are JSON already, and parsing 4 MiB again would take long.
         after = self.last if self.full else rest
         end = b'"has_more":false,"next":null}' if after is None else _more(after)
@@ -134,7 +138,7 @@ async def _row(
 
 
 UNKNOWN = {"name": "", "labels": "{}", "time_limit_s": ""}
-"""Fields for a record that the previous release wrote, if its spec is larger than a page."""
+"""Fields for a record that release 0.1.0 wrote, if its spec is larger than a page."""
 
 
 def _text(record: Record, spec: str | None, *, with_spec: bool, render: Render) -> bytes:

@@ -1,4 +1,4 @@
-"""Jobs: submit, validate, list and read."""
+"""Routes to submit, validate, list and read jobs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def submit_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """
-    Submit a job. It is stored on disk before the response is sent.
+    Submit a job. The job is stored on disk before the response is sent.
 
     With an `Idempotency-Key` the request may be repeated: the response contains the same job again.
     """
@@ -83,7 +83,11 @@ def _cost(spec: JobSpec) -> int:
 
 
 def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
-    """Check the schedules; return the hash of *spec* (if *hashed*) and the fields of the record."""
+    """
+    Check the schedules in *spec*.
+
+    Return the hash of *spec* (empty unless *hashed*), and the fields of the job's record.
+    """
     check_values(spec)
     return spec.sha256() if hashed else "", new_fields(spec)
 
@@ -116,7 +120,7 @@ async def list_jobs(
     spec: Annotated[bool, Query(description="Include the spec of each job.")] = False,
 ) -> Response:
     """
-    Return jobs, newest first; without their specs unless `spec` is true.
+    Return jobs, newest first. The specs of the jobs are left out unless `spec` is true.
 
     Filter by label with `?label.NAME=VALUE`, once per label. A page has at most 4 MiB, so it may
     contain fewer than `limit` jobs: while `has_more` is true, continue with `after` set to `next`.

@@ -18,8 +18,8 @@ async def wake_workers(client: redis.Redis, devices: Sequence[str], job_id: str)
     """
     Wake a worker for each of *devices*, to run the job.
 
-    RQ has no async client, so the call runs in a thread. The job is stored already: if the wakeup
-    fails, the reaper repeats it within seconds, so the request succeeds all the same.
+    RQ has no async client, so the call runs in a thread. If it fails, the request still succeeds:
+    the job is stored already, and the reaper wakes a worker within seconds.
     """
     if devices:
         await run_in_threadpool(_wake, client, devices, job_id)
@@ -30,4 +30,4 @@ def _wake(client: redis.Redis, devices: Sequence[str], job_id: str) -> None:
         try:
             doorbell.ring(client, device, job_id)
         except UNREACHABLE as error:
-            log.warning("%s: a worker for %s could not be woken: %s", job_id, device, error)
+            log.warning("for the job %s, no worker on %s could be woken: %s", job_id, device, error)

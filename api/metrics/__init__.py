@@ -1,1 +1,1 @@
-"""The rows of a job, one per step: pages, exports, charts and streams."""
+"""The rows of a job, one per step, as pages, exports, charts and streams."""

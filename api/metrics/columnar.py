@@ -1,4 +1,4 @@
-"""Encoders for Parquet and Arrow. Importing this module imports pyarrow, which takes 40 MB."""
+"""Encoders of rows as Parquet and Arrow. This module imports pyarrow, which takes 40 MB."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from store.jobs.record import Record
 
 def columns_of(record: Record, texts: Sequence[str], *, also: Sequence[str] = ()) -> list[str]:
     """
-    Return the names of the requested columns, in order; if none is requested, of all columns.
+    Return the names of the requested columns, in order, or of all columns if none is requested.
 
     Args:
         record: the record of the job.

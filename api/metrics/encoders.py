@@ -1,4 +1,4 @@
-"""Encoders for text: CSV and NDJSON."""
+"""Encoders of rows as text: CSV and NDJSON."""
 
 from __future__ import annotations
 

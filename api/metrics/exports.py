@@ -53,9 +53,9 @@ async def export(store: Store, record: Record, form: ExportForm, wanted: Extract
     """
     Return the response that streams the *wanted* part of a job's rows.
 
-    The first rows are read before the response begins. Errors before that are raised, and if rows
-    are truncated before that, the export starts over. Later errors and truncations abort the
-    connection, so that a client never takes a part for the whole export.
+    The first rows are read before the response begins. Until then, errors are raised, and if rows
+    are truncated, the export starts over. Later, an error or a truncation aborts the connection, so
+    that a client never takes a part for the whole export.
     """
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
     filename = f"{record.id}.{SUFFIXES[form]}"
@@ -73,7 +73,7 @@ async def export(store: Store, record: Record, form: ExportForm, wanted: Extract
 async def _begin(
     store: Store, record: Record, form: ExportForm, wanted: Extract
 ) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Return the first bytes, which contain the first rows, and an iterator over the rest."""
+    """Return the first bytes of an export, with its first rows, and an iterator over the rest."""
 
     async def begin(record: Record) -> tuple[bytes, AsyncIterator[bytes]]:
         stop = max(min(wanted.stop, record.rows), wanted.first)
@@ -99,7 +99,12 @@ def _encoder(form: ExportForm, record: Record, columns: tuple[str, ...]) -> Enco
 async def _rows(
     store: Store, record: Record, wanted: Extract, rows_per_read: int
 ) -> AsyncIterator[tuple[int, bytes]]:
-    """Yield (number of the first row, packed rows) in parts; raise if rows are truncated."""
+    """
+    Yield the *wanted* rows in parts, each as (number of its first row, packed rows).
+
+    Raises:
+        TruncatedMeanwhile: rows of the job were truncated since *record* was read.
+    """
     first = wanted.first
     while first < wanted.stop:
         # Reads end at multiples, so that an exported row group ends where a stored chunk does.

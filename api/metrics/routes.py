@@ -85,8 +85,8 @@ async def _resumed(
 
 def _foreign(event_id: str, truncations: int) -> dict[str, object]:
     message = (
-        "last-event-id must be from this job's stream, in which steps were truncated "
-        f"{truncations} times, got {event_id!r}"
+        "last-event-id must be an id from this job's stream, in which steps were truncated "
+        f"{truncations} times so far, got {event_id!r}"
     )
     return {"type": RULE, "loc": ("header", "last-event-id"), "msg": message, "input": event_id}
 
@@ -136,7 +136,10 @@ async def _wanted(
     names = tuple(name for name in named if name != STEP)
     if form is None:
         if columns is not None:
-            message = f"columns must be omitted for JSON, which has all, got {short_repr(columns)}"
+            message = (
+                "columns must be omitted for JSON, which has all columns, "
+                f"got {short_repr(columns)}"
+            )
             raise invalid("columns", message, columns)
         if limit is not None and limit > MAX_ROWS:
             raise invalid("limit", f"limit must be at most {MAX_ROWS}, got '{limit}'", limit)
@@ -198,7 +201,7 @@ async def read_metrics(
 
 
 def _require_valid(record: Record, cursor: Cursor, truncations: Sequence[int]) -> None:
-    """Raise `RowsWereTruncated` if *truncations* have removed rows up to *cursor*."""
+    """Raise `RowsWereTruncated` if *truncations* removed rows that a client at *cursor* has."""
     valid = cursor.after(truncations)
     if valid.last < cursor.last:
         raise RowsWereTruncated(record.id, valid.last + 1, valid.truncations)
@@ -225,8 +228,8 @@ async def stream_metrics(
       restarted, or resumed on different hardware.
     - `end`: the last event, with the number of steps and the digest of the run.
 
-    Comments are sent as pings. A stream ends after an hour, or when its client falls behind; resume
-    the stream in the same way (a browser does so by itself).
+    Comments are sent as pings. A stream ends after an hour, or when its client falls behind. Then
+    resume it by the last id, too (a browser does so by itself).
     """
     if cursor.after(record.truncations).last + 1 < record.rows:
         # An unreadable archive gets an error response here; later it could only end the stream.

@@ -1,4 +1,4 @@
-"""Middleware that counts requests by the template of the path, never by the path itself."""
+"""Middleware that counts requests by the template of their path, never by the path itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from api.monitoring.process_metrics import OTHER, ProcessMetrics
 
 class CountedRequests:
     """
-    Middleware that counts every request and its duration; for a stream, the time until it began.
+    Middleware that counts every request and measures its duration.
+
+    The duration of a stream is measured until the stream begins.
 
     Args:
         app: the application that gets the requests.

@@ -1,4 +1,4 @@
-"""Workers, queue and health checks."""
+"""Routes for the workers, the queue and health checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ router = APIRouter(tags=["system"])
 
 
 class Health(WireModel):
-    """The response of a health check that succeeds; if it fails, the response is an error."""
+    """The response of a health check that succeeds; a check that fails responds with an error."""
 
     status: str = "ok"
 
@@ -27,7 +27,7 @@ async def list_workers(store: JobStore) -> Page[Worker]:
 
 @router.get("/v1/queue")
 async def read_queue(store: JobStore, tenant: TenantName) -> Queue:
-    """Return the number of waiting jobs, and the number of workers that can take these jobs."""
+    """Return how many jobs are queued and running, and how many workers can take queued jobs."""
     return await store.queue(tenant)
 
 

@@ -1,1 +1,1 @@
-"""Moves data from Redis to files: rows of ended jobs, and older entries of long histories."""
+"""Moves the rows of ended jobs, and entries of the histories of jobs, from Redis to files."""

@@ -1,9 +1,9 @@
 """
 Moves the older entries of a long history from Redis to files, while the job runs.
 
-Each file holds a part of the history; several small parts are joined to a larger one, so that there
-are few. As with every file in the storage, a part counts only once the job's record points to it: a
-crash before that leaves an orphaned file, and the entries are moved later.
+Each file holds a part of the history. So that a history has few files, eight parts of one rank are
+joined to one part of the next rank. As with every file in the storage, a part counts only once the
+job's record points to it: after a crash before that, the entries are moved again, to another file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ reads its whole part."""
 
 def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
     """
-    Move all but the latest entries of a job's history to a file, unless there are few entries.
+    Move all but the latest entries of a job's history to a file.
+
+    Do nothing if the history has few entries in Redis, or if the job is archived.
 
     Raises:
         OSError: the storage is full, or returned another error; nothing was changed.
@@ -72,7 +74,7 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
 
 
 def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
-    """Return the parts at the end of *parts* that must be joined with the next one, if any."""
+    """Return the parts at the end of *parts* to join with the next part; the list may be empty."""
     found: list[HistoryPart] = []
     for rank in range(HIGHEST_RANK):
         left = parts[: len(parts) - len(found)]
@@ -84,12 +86,12 @@ def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
 
 
 def _written(storage: Storage, tenant: str, job_id: str, text: bytes) -> StoredFile:
-    storage.require_mounted("the storage belongs to no store yet")
+    storage.require_mounted("the storage is not mounted: it contains no file 'store'")
     return storage.put(unique(history_folder(tenant, job_id), "events.jsonl"), text)
 
 
 def _evaluated(entries: Sequence[bytes]) -> list[int]:
-    """Return the steps of those *entries* that record an evaluation."""
+    """Return the steps of the evaluations that *entries* record."""
     told = [json.loads(entry) for entry in entries if b'"kind":"evaluated"' in entry]
     return [entry["data"]["step"] for entry in told if entry["kind"] == "evaluated"]
 

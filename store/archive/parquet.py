@@ -1,8 +1,8 @@
 """
 Series of metrics as Parquet files: a column for the step, and one for each column of the series.
 
-docs/metrics.md describes the format. This module imports pyarrow, which takes tens of megabytes, so
-it is imported only when such a file is read or written.
+docs/metrics.md describes the format. This module imports pyarrow, which takes tens of megabytes of
+memory. So the module is imported only when a Parquet file is read or written.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Sink(io.RawIOBase):
         return self._at
 
     def write(self, data: Any) -> int:  # noqa: ANN401  any object with bytes
-        """Pass *data* on; return its size in bytes."""
+        """Pass the bytes of *data* to the function *take*; return their number."""
         part = bytes(data)
         self._take(part)
         self._at += len(part)
@@ -133,9 +133,9 @@ class Writer:
 
 class File:
     """
-    Reads a complete Parquet file.
+    Reads a Parquet file that a `Writer` has written and closed.
 
-    Reading raises one of the errors in `DAMAGE` if the file is damaged.
+    If the file is damaged, reading it raises one of the errors in `DAMAGE`.
 
     Attributes:
         path: the path of the file.
@@ -197,7 +197,7 @@ def values(series: Series, data: bytes) -> Values:
 
 
 def _packed(marks: bytes) -> dict[str, str]:
-    """Return *marks* as a metadata string: the small differences between marks, compressed."""
+    """Return the metadata for *marks*: the differences between successive marks, compressed."""
     if not marks:
         return {}
     pairs = np.frombuffer(marks, "<u4").reshape(-1, 2)

@@ -1,7 +1,7 @@
 """
 Reads archived data from files: rows, the times at which rows were stored, and histories.
 
-pyarrow is imported when the first such file is read.
+pyarrow is imported when the first file with rows is read.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ def rows(storage: Storage, stored: StoredFile, *, first: int, count: int) -> byt
 
 def marks(storage: Storage, stored: StoredFile) -> bytes:
     """
-    Return the times at which the rows in a file were stored; raise the same errors as `rows`.
+    Return the times at which the rows in a file were stored, as bytes.
 
-    `store.jobs.series.unpack_marks` unpacks them.
+    `store.jobs.series.unpack_marks` unpacks the bytes. The function raises the same errors as
+    `rows`.
     """
     return _opened(storage, stored).words.marks
 
 
 def verify(storage: Storage, stored: StoredFile) -> None:
-    """Check that a file is intact; raise the same errors as `rows` if it is not."""
+    """Check that a file with rows is intact; if not, raise the same errors as `rows`."""
     _opened(storage, stored)
 
 
@@ -74,7 +75,7 @@ def _opened(storage: Storage, stored: StoredFile) -> File:
 
 @lru_cache(maxsize=CACHED_FILES)
 def _verified(storage: Storage, stored: StoredFile, *identity: int) -> File:
-    """Return a file whose SHA-256 was verified; a file that has not changed is not read again."""
+    """Return a file after verifying its SHA-256; an unchanged file is verified only once."""
     from store.archive.parquet import File  # noqa: PLC0415
 
     del identity  # part of the cache key: a replaced file is verified again
@@ -89,7 +90,7 @@ def _altered(stored: StoredFile) -> ArchiveUnreadable:
 
 @contextmanager
 def _damage_told(stored: StoredFile) -> Iterator[None]:
-    """Raise `ArchiveUnreadable` for errors that mean damage; pass on the system's own errors."""
+    """Raise `ArchiveUnreadable` for errors that mean damage, but not for errors of the system."""
     from store.archive.parquet import DAMAGE  # noqa: PLC0415
 
     try:

@@ -1,11 +1,11 @@
 """
 Moves the rows and the history of an ended job from Redis to files in the storage.
 
-A file is written under a unique name and compared with Redis bit for bit. Then a single call sets
-the pointer in the job's record and removes the rows from Redis; the file counts only from then on.
-A crash before that call leaves the rows in Redis, to be moved later, and an orphaned file, which is
-deleted once there is a pointer. If two processes do this at the same time, the second one deletes
-the files that it has written.
+The file with the rows gets a unique name, and is compared with Redis bit for bit. Then a single
+call points the job's record at the files and removes the data from Redis; a file counts only from
+then on. After a crash before that call, the data is still in Redis and is moved later, to other
+files; once the record points to those, the first files are deleted. If two processes archive a job
+at the same time, the second one deletes the files that it has written.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ that ran is longer; if a job was cancelled before it ran, its history is shorter
 
 
 class Differs(Exception):
-    """Redis does not hold the rows that the record describes, or the file differs from Redis."""
+    """Redis lacks rows that the job's record counts, or a written file differs from Redis."""
 
 
 def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
     """
-    Move the rows, their times, and a long history of an ended job to files.
+    Move the rows of an ended job to a file, with the times at which they were stored.
 
-    Do nothing if the job does not exist, has not ended, or was archived before.
+    The job's history is moved to another file if it is longer than `HISTORY_BYTES`. Do nothing if
+    the job does not exist, has not ended, or was archived before.
 
     Raises:
         OSError: the storage is full or not mounted, or returned another error; nothing was changed.
@@ -72,26 +73,26 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
         for stored in made.values():
             storage.delete(stored.path)
     if outcome == "differs":
-        raise Differs(f"{tenant}/{job_id} has changed since its files were written")
+        raise Differs(f"job {tenant}/{job_id} was changed while its rows were written to files")
 
 
 def _folder(storage: Storage, record: Record) -> str:
     """
     Return the folder for a job's archive, after checking that the storage is mounted.
 
-    A storage that is not mounted looks empty, and a file written there would be lost. So the
-    storage must contain the file that names its store, and also the job's folder if the job already
-    has other files.
+    A storage that is not mounted looks empty, and a file written to it would be lost. So the
+    storage must contain the file ``store``, which names the store that the files belong to. If the
+    job has checkpoints or artifacts, the storage must contain the job's folder, too.
     """
     job = job_folder(record.tenant, record.id)
     if (record.checkpoints or record.artifacts) and not storage.entries(job):
-        raise FileNotFoundError(2, "the other files of this job are missing from the storage", job)
-    storage.require_mounted("the storage belongs to no store yet")
+        raise FileNotFoundError(2, "the storage lacks the job's checkpoints and artifacts", job)
+    storage.require_mounted("the storage is not mounted: it contains no file 'store'")
     return archive_folder(record.tenant, record.id)
 
 
 def _rows(client: redis.Redis, storage: Storage, name: str, record: Record) -> StoredFile:
-    """Write the rows of a job to the file *name*, and check that it equals Redis bit for bit."""
+    """Write a job's rows to the file *name*, and compare the file with Redis bit for bit."""
     marks: Any = client.get(keys.MARKS % (record.tenant, record.id)) or b""
     words = Words(record.id, record.series, marks)
     with storage.create(name) as new, closing(Writer(new.write, words)) as writer:
@@ -108,10 +109,15 @@ def _rows(client: redis.Redis, storage: Storage, name: str, record: Record) -> S
 def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> None:
     """Raise `Differs` unless *file* has the metadata *words* and the same rows as Redis."""
     if (file.words, file.rows) != (words, record.rows):
-        raise Differs(f"{record.id}: the file has {file.rows} rows and the metadata {file.words}")
+        raise Differs(
+            f"the archive file of job {record.id} must have {record.rows} rows and the metadata "
+            f"{words}, got {file.rows} rows and {file.words}"
+        )
     for first in range(0, record.rows, ROWS_PER_GROUP):
         if file.data(first, ROWS_PER_GROUP) != _stored(client, record, first):
-            raise Differs(f"{record.id}: rows from {first} on differ between the file and Redis")
+            raise Differs(
+                f"the archive file of job {record.id} differs from Redis in a row from {first} on"
+            )
 
 
 def _stored(client: redis.Redis, record: Record, first: int) -> bytes:
@@ -122,5 +128,8 @@ def _stored(client: redis.Redis, record: Record, first: int) -> bytes:
         pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
     data = b"".join(pipe.execute())
     if len(data) != count * record.series.width:
-        raise Differs(f"{record.id}: Redis lacks some of {record.rows} rows, from {first} on")
+        raise Differs(
+            f"job {record.id} has {record.rows} rows, but Redis lacks some of them, "
+            f"from row {first} on"
+        )
     return data

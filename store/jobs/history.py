@@ -25,7 +25,7 @@ RENAMED_KINDS = {"rows_cut": "rows_truncated"}
 
 
 class MovedMeanwhile(Exception):
-    """Entries of a history were moved to a file, or to another file, while they were being read."""
+    """Entries of a history were moved (from Redis or between files) while they were being read."""
 
 
 class History:
@@ -49,7 +49,7 @@ class History:
         Args:
             tenant: the job's tenant.
             job_id: the job's id.
-            after: the number of the entry before the first one to return; 0 starts at the first.
+            after: the number of the last entry that is left out; with 0, none is left out.
             limit: the maximum number of entries.
 
         Raises:
@@ -76,7 +76,7 @@ class History:
         self, tenant: str, job_id: str, moved: int, first: int, limit: int
     ) -> list[bytes]:
         """
-        Return the entries after number *first*, at most *limit*.
+        Return at most *limit* entries of a job's history after the entry with the number *first*.
 
         *moved* is the number of entries that were moved to files while the job ran.
         """

@@ -9,15 +9,16 @@ from uuid import UUID
 
 _id_lock = threading.Lock()
 _ids = {"last": 0}
-"""The last id created by this process: milliseconds since 1970 times 4096, plus a count."""
+"""The number in the last id that this process created: milliseconds since 1970 times 4096, plus a
+count."""
 
 
 def new_id() -> str:
     """
     Return a new job id: ``job_`` followed by a UUID of version 7.
 
-    In lexical order, ids from one process are in the order of their creation; ids from different
-    processes are in that order to the millisecond.
+    The lexical order of ids from one process is the order in which they were created. For ids from
+    different processes, the same holds if they were not created in the same millisecond.
     """
     with _id_lock:
         # Of the 12 bits after the milliseconds 11 are random, so that at least half of the range is

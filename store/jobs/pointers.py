@@ -14,12 +14,12 @@ from optserve.contract.requests.clone import Keep
 @dataclass(frozen=True)
 class BestPointer:
     """
-    The best state of a run so far: a checkpoint that the job's record points to; see `Pointer`.
+    A checkpoint that a job's record points to as the best state of the run so far.
 
     Attributes:
         step: the number of steps the run had made when it was in this state.
         path: the path of the checkpoint, below the storage root.
-        sha256: the SHA-256 of the checkpoint's facts file.
+        sha256: the SHA-256 of the checkpoint's ``state.json``.
         metric: the name of the metric that chooses the best state.
         value: the value of that metric in this state.
     """
@@ -32,7 +32,7 @@ class BestPointer:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> BestPointer:
-        """Return the pointer in *data*, the JSON from a record, where `value` is text."""
+        """Return the pointer from *data*, the JSON in a record; its ``value`` is text."""
         # As a number it would pass through Lua's cjson, which writes 14 digits; a float64 needs 17.
         return cls(**{**data, "value": float(data["value"])})
 
@@ -45,7 +45,8 @@ class Pointer:
     Attributes:
         step: the number of steps the run had made when the checkpoint was written.
         path: the path of the checkpoint, below the storage root.
-        sha256: the SHA-256 of the checkpoint's facts file, which lists that of every other file.
+        sha256: the SHA-256 of the checkpoint's ``state.json``, which lists the SHA-256 of each of
+            the other files.
     """
 
     step: int
@@ -77,8 +78,8 @@ class StartingState:
         job: the id of the parent.
         step: the number of steps the parent had made in that state.
         path: the path of the copy, below the storage root: a checkpoint, or a file with a network.
-        sha256: the SHA-256 of the checkpoint's facts file, or of the file with the network.
-        keep: the part of the state that the clone uses: ``weights`` or ``optimizer`` (both).
+        sha256: the SHA-256 of the checkpoint's ``state.json``, or of the file with the network.
+        keep: what the clone uses: ``weights``, or ``optimizer`` (weights and optimizer's state).
     """
 
     job: str
@@ -89,10 +90,10 @@ class StartingState:
 
 
 def stored_files(text: str | bytes) -> dict[str, StoredFile]:
-    """Return the files in *text*, a record's field ``archive``, by content: rows or events."""
+    """Return the files that a record's field ``archive`` lists, by content: rows or events."""
     return {name: StoredFile(**file) for name, file in json.loads(text).items()}
 
 
 def history_parts(text: str | bytes) -> list[HistoryPart]:
-    """Return the files listed in *text*, the field ``history`` of a record, in order."""
+    """Return the files that a record's field ``history`` lists, oldest entries first."""
     return [HistoryPart(**part) for part in json.loads(text or "[]")]

@@ -120,7 +120,7 @@ class Record:
 
     @property
     def best(self) -> BestPointer | None:
-        """The best state so far, or None if the run keeps none."""
+        """The best state of the run so far, or None if no best state is stored."""
         return BestPointer.of(json.loads(self.fields["best"])) if "best" in self.fields else None
 
     def retained(self) -> list[Pointer]:
@@ -135,12 +135,12 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the hardware and library versions that computed the rows; empty if no rows."""
+        """Digest of the hardware and library versions that the job is bound to; empty if none."""
         return self.fields.get("fingerprint", "")
 
     @property
     def facts(self) -> dict[str, str]:
-        """Facts that determine results bit for bit: the fingerprint and the number of threads."""
+        """Facts that determine results bit for bit, such as processor and number of threads."""
         return json.loads(self.fields.get("facts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
@@ -185,17 +185,17 @@ class Record:
 
     @property
     def truncations(self) -> list[int]:
-        """For each time that rows were truncated, the number of the first row removed."""
+        """The number of the first removed row, for each time that rows were truncated."""
         # Truncations are called cuts in Redis: fields keep the names that 0.1.0 gave them, since
         # 0.1.0 may run on the same Redis server, and records are not rewritten.
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
 
     def offers(self, after_s: float) -> list[str]:
         """
-        Return the actions that the client is offered for a job that waits for its fingerprint.
+        Return the actions that the API offers for a job that waits for a worker.
 
-        They are ``restart`` and ``accept`` once no worker has had the fingerprint for *after_s*
-        seconds; before that, there are none.
+        They are ``restart`` and ``accept`` if for *after_s* seconds no worker has had the job's
+        fingerprint; otherwise the list is empty.
         """
         gone_ms = self.fields.get("gone_ms")
         return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []
@@ -205,7 +205,7 @@ class Record:
         Return the job as clients see it.
 
         Args:
-            offer_after_s: the seconds to pass to `offers`.
+            offer_after_s: the argument *after_s* of `offers`.
 
         Raises:
             RecordUnreadable: the record is damaged.
@@ -225,10 +225,10 @@ class Record:
         Return the job as clients see it in a list.
 
         Args:
-            spec: the spec as JSON, as the store holds it; required if *with_spec* is true or
+            spec: the job's spec as JSON, from the record; required if *with_spec* is true or
                 `is_called` is false.
             with_spec: whether to include the spec.
-            offer_after_s: the seconds to pass to `offers`.
+            offer_after_s: the argument *after_s* of `offers`.
 
         Raises:
             RecordUnreadable: the record is damaged.
@@ -251,7 +251,7 @@ class Record:
         return "labels" in self.fields
 
     def _called(self) -> dict[str, Any]:
-        """Return the fields in `CALLED`, from the record's own fields and not from the spec."""
+        """Return the values of the fields in `CALLED`, which the record holds beside the spec."""
         limit = self.fields["time_limit_s"]
         return {
             "name": self.fields["name"],
@@ -261,7 +261,7 @@ class Record:
         }
 
     def _progress(self, offer_after_s: float) -> dict[str, Any]:
-        """Return the fields that clients see, without spec, name, labels, priority, time limit."""
+        """Return the job's fields as clients see them, without the spec and those in `CALLED`."""
         fields = self.fields
         return {
             "id": self.id,
@@ -312,7 +312,7 @@ def _damage_told() -> Iterator[None]:
 
 
 def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> dict[str, str]:
-    """Return the fields of a new job's record that its spec and its starting state determine."""
+    """Return the fields of a new job's record that follow from its spec and starting state."""
     parent = {"parent": json.dumps(asdict(starting_state))} if starting_state else {}
     limit = spec.time_limit_s
     return {

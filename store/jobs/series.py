@@ -28,8 +28,9 @@ class Series:
     Attributes:
         columns: the names of the columns: first those that are computed, then those that are only
             observed.
-        num_computed: the number of computed columns. They have the same values when a step is
-            trained again; observed ones (speed, memory) differ, and the last value counts.
+        num_computed: the number of computed columns. Their values are the same when a step is
+            trained again. The values of observed columns (speed, memory) differ, and the last value
+            counts.
     """
 
     # The server compares a prefix of each row, 8 bytes per computed column (`first_difference` in
@@ -48,7 +49,7 @@ class Series:
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Self:
-        """Return the series that the *fields* of a record describe; by default lr and loss."""
+        """Return the series that the *fields* of a record describe; without any, lr and loss."""
         if "columns" not in fields:
             return cls()
         return cls(tuple(json.loads(fields["columns"])), int(fields["computed"]))
@@ -88,9 +89,9 @@ PLAIN = Series()
 
 def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """
-    Return two arrays of equal length: numbers of rows, and the seconds of training they took.
+    Return two arrays of equal length: numbers of rows, and the seconds of training until then.
 
-    *data* is the string of marks that Redis holds for a job: see `store.redis.keys.MARKS`.
+    *data* is the string that Redis holds in the key `store.redis.keys.MARKS` of a job.
     """
     # Arrays and not tuples: a chart searches in them, and np.interp would make an array of 100,000
     # tuples for every search.

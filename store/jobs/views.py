@@ -1,4 +1,4 @@
-"""Reads jobs: lists, records, series and histories. The calls that write are `store.jobs.calls`."""
+"""Reads jobs: lists, records, series and histories. `store.jobs.calls` has the writing calls."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Progress(NamedTuple):
 
 class Store:
     """
-    Reads jobs from an event loop, both from Redis and from the files that data was moved to.
+    Reads jobs in an event loop: from Redis, and from the files to which their data was moved.
 
     Args:
         client: the Redis client.
@@ -87,7 +87,7 @@ class Store:
 
         Raises:
             RedisError: Redis does not respond, or cannot write.
-            StoreUnavailable: the functions are missing and this user may not load them.
+            StoreUnavailable: the functions are missing, and this Redis user may not load them.
         """
         try:
             await send_async(self._client, calls.version())
@@ -95,7 +95,7 @@ class Store:
             raise StoreUnavailable(str(error)) from None
 
     async def monitored(self) -> Monitored:
-        """Return the numbers of jobs and workers in each state, and the service's counters."""
+        """Return figures about the whole service, such as the number of jobs in each state."""
         return await send_async(self._client, calls.monitored())
 
     async def record(self, tenant: str, job_id: str) -> Record:
@@ -213,7 +213,7 @@ class Store:
             jobs, await pipe.execute(raise_on_error=False), strict=True
         ):
             if isinstance(answer, redis.ResponseError) and str(answer).startswith(WRONG_TYPE):
-                log.warning("%s/%s cannot be read: %s", tenant, job_id, answer)
+                log.warning("the record of %s/%s cannot be read: %s", tenant, job_id, answer)
                 found.append(None)  # the other jobs are still returned
             elif isinstance(answer, Exception):
                 raise answer
@@ -264,7 +264,7 @@ class Store:
 
     async def untruncated(self, record: Record, read: Callable[[Record], Awaitable[T]]) -> T:
         """
-        Return ``await read(record)``; after a `TruncatedMeanwhile`, retry with a new record.
+        Return ``await read(record)``; on `TruncatedMeanwhile`, read the record anew and retry.
 
         Raises:
             StoreUnavailable: rows were truncated during every try.
@@ -278,9 +278,10 @@ class Store:
 
     async def marks(self, record: Record) -> bytes:
         """
-        Return the times at which a job's rows were stored, for `store.jobs.series.unpack_marks`.
+        Return the times at which a job's rows were stored, as bytes.
 
-        The method raises the same errors as `data`.
+        `store.jobs.series.unpack_marks` unpacks the bytes. The method raises the same errors as
+        `data`.
         """
         file = record.archive.get("rows")
         if file is None:
@@ -292,7 +293,7 @@ class Store:
 
     async def verify(self, record: Record) -> None:
         """
-        Check that the file with a job's rows is intact, if they were moved to a file.
+        Check that the file with a job's rows is intact, if the rows were moved to a file.
 
         Raises:
             ArchiveUnreadable: the file is missing or damaged.
@@ -304,7 +305,7 @@ class Store:
 
     async def file(self, record: Record) -> tuple[OpenFile, StoredFile] | None:
         """
-        Return the opened Parquet file with a job's rows, or None if they are still in Redis.
+        Return the opened Parquet file with a job's rows, or None if the rows are still in Redis.
 
         Raises:
             ArchiveUnreadable: the file is missing or damaged.
@@ -321,7 +322,11 @@ class Store:
             raise ArchiveUnreadable(file.path, "is missing") from None
 
     async def _moved(self, record: Record, what: str) -> StoredFile | None:
-        """Return the file that *what* (``rows`` or ``events``) was moved to meanwhile, or None."""
+        """
+        Return the file to which data of a job was moved since *record* was read, or None.
+
+        *what* names the data: ``rows`` or ``events``.
+        """
         names = ("state", "archive")
         state, files = await self._client.hmget(keys.JOB % (record.tenant, record.id), names)
         if state is None:

@@ -4,7 +4,8 @@ Create a password for the Redis server: ``python -m store.redis.acl FOLDER``.
 Two files are written to FOLDER: ``password``, which only API and workers may read, and
 ``users.acl``, the Redis server's list of users (its ``aclfile``), which contains only a hash of the
 password. The password never appears on a command line or in an environment variable. To change it,
-delete the file ``password``, run this again, and restart the Redis server, the API and the workers.
+delete the file ``password``, run the command again, and restart the Redis server, the API and the
+workers.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ RIGHTS = (
     *("+time", "+info", "+config|get", "+client|list"),
 )
 """
-Redis ACL rules of the service: it may use its own keys and RQ's, call its functions, and read the
-persistence settings. It may not change settings, run other scripts, list all keys or delete them.
+Redis ACL rules of the service. The service may use its own keys and RQ's, call its functions, and
+read the persistence settings. It may not change settings, run other scripts, or list or delete all
+keys.
 """
 
 
 def users(password: str) -> str:
-    """Return the server's list of users: the service, and a health check that may only PING."""
+    """Return the server's list of users: the service, and ``health``, which may only PING."""
     # Redis stores passwords as SHA-256 without salt or stretching: enough for 256 random bits, but
     # not for a password that a person has chosen.
     digest = hashlib.sha256(password.encode()).hexdigest()
@@ -54,10 +56,10 @@ def users(password: str) -> str:
 
 def make(folder: Path) -> None:
     """
-    Write both files into *folder*; an existing password stays as it is.
+    Write the files ``password`` and ``users.acl`` into *folder*.
 
-    The list of users is written anew each time, since the rights that the service needs may have
-    changed.
+    An existing ``password`` stays as it is. The list of users is written anew each time, since the
+    rights that the service needs may have changed.
     """
     path = folder / PASSWORD
     if not path.exists():
@@ -67,7 +69,7 @@ def make(folder: Path) -> None:
 
 
 def main() -> None:
-    """Write both files into the folder that the command line names."""
+    """Write ``password`` and ``users.acl`` into the folder that the command line names."""
     folder = Path(sys.argv[1])
     try:
         make(folder)

@@ -37,7 +37,7 @@ def connect(
         decode: whether replies are text instead of bytes.
 
     Raises:
-        ValueError: *url* is not valid; the error's text may contain a part of the password in it.
+        ValueError: *url* is not valid; the error's text may contain a part of the password.
     """
     return redis.from_url(
         url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 LEGACY = "optserve"
 """Name of the function library of release 0.1.0; the names of all later libraries begin with it."""
 LIBRARIES = f"{LEGACY}_"
-"""Prefix of the names of function libraries that contain a version."""
+"""Prefix of the names of the function libraries of later releases, which contain a version."""
 # 0.1.0 wrote format 1 without a field for it: a record without the field was written by 0.1.0.
 # Format 3: the job has something that 0.2.0, which writes format 2, would compute differently. A
 # job that has nothing of the kind is still written in format 2 (`store.jobs.record.new_fields`).
@@ -33,7 +33,8 @@ MAX_CHECKPOINTS = 3
 HISTORY_ENTRIES = 400
 """Number of history entries in Redis beyond which a running job's older entries move to files."""
 TOO_NEW = "TOONEW"
-"""Prefix of a function's error about a newer release's record; the record's format follows it."""
+"""Prefix of the error of a function that finds a newer release's record; the record's format
+follows the prefix."""
 # The counters are named after these numbers (``waits:50``) and survive an upgrade: after a change
 # of a number, waits counted under the old name are missing from the histogram in /metrics.
 WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)

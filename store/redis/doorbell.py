@@ -19,7 +19,7 @@ from store.redis.keys import queue_name
 ANSWER = "worker.doorbell.answer"
 """Name of the function that RQ calls for a message; no other function is allowed."""
 FORGET_S = 3600
-"""Seconds after which an unread message is deleted; the reaper rings again anyway."""
+"""Seconds after which an unread message is deleted; the reaper sends another one anyway."""
 FOREVER = -1
 """RQ's value for no time limit: a limit in RQ would end the training. Leases and the time limits of
 jobs are checked elsewhere."""

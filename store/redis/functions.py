@@ -6,7 +6,7 @@ calls, and `send` sends them. A call may be repeated: sent again with the same a
 nothing more.
 
 If the functions of this release are missing, because the server was emptied or restored from a
-snapshot, the process that notices it loads them again.
+snapshot, the process that notices this loads the functions again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FunctionsMissing(redis.RedisError):
     """The server lacks the functions of this release, and this Redis user may not load them."""
 
 
-LOST = "the store has lost the functions of this release: they are loaded again"
+LOST = "the store has lost the Lua functions of this release: this process loads them again"
 UNWRITABLE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
 """Prefixes of the errors from a server that cannot write."""
 # A server that is still loading its data replies LOADING, which redis-py raises as a
@@ -52,7 +52,7 @@ UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, Unwritable, FunctionsM
 
 
 class Fenced(Exception):
-    """The job was taken from this worker: nothing more that the worker computes is stored."""
+    """The job was taken from this worker: nothing more that the worker sends for it is stored."""
 
 
 class Gap(Exception):
@@ -64,7 +64,7 @@ class Gap(Exception):
     """
 
     def __init__(self, rows: int) -> None:
-        super().__init__(f"the store has only {rows} rows, and was sent later ones")
+        super().__init__(f"the store has only {rows} rows of the job, and was sent later rows")
         self.rows = rows
 
 
@@ -190,12 +190,15 @@ def error_of(text: str) -> RecordTooNew | RecordUnreadable:
 
 @contextmanager
 def _load_told() -> Iterator[None]:
-    """Raise `FunctionsMissing` if loading is not permitted; ignore that the library is loaded."""
+    """Raise `FunctionsMissing` if this user may not load; ignore that the library exists."""
     try:
         yield
     # NoPermissionError is a subclass of ResponseError, so it has to come first.
     except NoPermissionError as error:
-        raise FunctionsMissing(f"the store lacks the functions of this release ({error})") from None
+        raise FunctionsMissing(
+            "the store lacks the functions of this release, and this Redis user may not load them "
+            f"({error})"
+        ) from None
     except redis.ResponseError as error:
         if "already exists" not in str(error):
             raise

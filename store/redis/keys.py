@@ -1,8 +1,8 @@
 """
-The names of all keys in Redis; the Lua functions get them from here too.
+The names of all keys in Redis, for Python and for the Lua functions.
 
-Each text gives the parameters in the key's name, and describes the value. Times are in milliseconds
-since 1970; in a sorted set "by" a time, the score is that time.
+The text below a name gives the parameters in the name, and describes the value of the key. Times
+are in milliseconds since 1970; in a sorted set "by" a time, the score is that time.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ JOB = "optserve:job:%s:%s"
 # Every score in these sets of ids is 0, and members with equal scores are ordered as bytes. Ids are
 # UUIDs of version 7, which begin with the time of their creation.
 JOBS = "optserve:jobs:%s"
-"""(tenant) -> sorted set of the tenant's job ids, in lexical order, which is that of submission."""
+"""(tenant) -> sorted set of the tenant's job ids, in lexical order, the order of submission."""
 JOBS_IN_STATE = "optserve:jobs:%s:%s"
 """(tenant, state) -> sorted set of the ids of jobs in that state, in lexical order."""
 LABELLED = "optserve:labelled:%s:%s"
 """(tenant, ``name=value`` of a label) -> sorted set of the ids of jobs with that label, in lexical
 order."""
 INDEXED = "optserve:indexed"
-"""Integer: the number of the last job up to which every job is in the sets of its labels; see
+"""Integer n: each of the first n submitted jobs is in the sets of its labels; see
 ``labels.lua``."""
 INDEXING = "optserve:indexing"
 """Hash: the progress of adding older jobs to the sets of their labels; absent when done."""
@@ -101,13 +101,13 @@ QUEUED_SINCE = "optserve:queued_since"
 LIBRARIES = "optserve:libraries"
 """Sorted set of the names of function libraries, by the time at which they were last used."""
 SET_ASIDE = "optserve:set_aside"
-"""Hash: ``kind member`` of a member that could not be handled -> JSON: since when it has failed,
-how often, and why."""
+"""Hash: a kind of work, a space, and the entry on which the work failed (``archive tenant/id``) ->
+JSON: since when the work has failed, how often, and why."""
 LONG_HISTORIES = "optserve:long_histories"
 """Sorted set of ``tenant/id`` of jobs with long histories, by the time from which on their older
 entries may be moved to a file."""
 RUNG = "optserve:rung:%s"
-"""(device) -> the time at which the reaper last rang the doorbell of that device again."""
+"""(device) -> the time at which the reaper last repeated a doorbell message for that device."""
 
 TEMPLATES = {
     "job": JOB,

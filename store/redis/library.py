@@ -55,7 +55,7 @@ def library_name() -> str:
 
 @cache
 def version() -> str:
-    """Return the version of the functions that this code calls: a digest of their source."""
+    """Return the version of the Lua functions that this code calls: a digest of their source."""
     # The digest covers everything that is inserted, constants too, so two processes whose functions
     # would behave differently never share a name. Only the version itself is left out.
     return hashlib.sha256(_without_version().encode()).hexdigest()

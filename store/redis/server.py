@@ -51,8 +51,8 @@ def check(client: redis.Redis) -> None:
             wrong.append(f"{name} must be {wanted}, got {found}")
     if wrong:
         raise StoreUnsafe(
-            f"the Redis server would lose accepted jobs: {'; '.join(wrong)}. "
-            "Set this in its configuration (or with CONFIG SET) and start again."
+            f"the Redis server could lose accepted jobs: {'; '.join(wrong)}. "
+            "Change its configuration (or use CONFIG SET), and start this process again."
         )
 
 
@@ -61,8 +61,8 @@ def _setting(client: redis.Redis, name: str) -> str | None:
         return client.config_get(name).get(name)
     except redis.ResponseError as error:
         raise StoreUnsafe(
-            f"the Redis server does not let this user read its persistence settings ({error}). "
-            "Allow this user CONFIG GET (ACL: +config|get) and start again."
+            f"the Redis server does not let this user read the persistence settings ({error}). "
+            "Allow this user CONFIG GET (ACL: +config|get), and start this process again."
         ) from None
 
 
@@ -90,7 +90,7 @@ def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS)
 
     A library is removed if no process has used it for *max_age_ms* milliseconds, unless it writes a
     newer record format. A process that still calls a removed library loads it again. Several
-    processes may do this at once: each returns what it has removed.
+    processes may call this function at once; each returns the libraries that it has removed.
     """
     loaded = libraries(client)
     older = [name for name in loaded if name != library_name() and _format(name) <= FORMAT]
@@ -105,7 +105,7 @@ def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS)
 
 
 def _delete(client: redis.Redis, name: str) -> bool:
-    """Delete a library; return False if another process has done so meanwhile."""
+    """Delete a library; return False if another process has deleted the library already."""
     try:
         client.function_delete(name)
     except redis.ResponseError as error:
@@ -130,6 +130,6 @@ def _library_name(listed: list[bytes] | dict[bytes, bytes]) -> str:
 
 
 def _format(name: str) -> int:
-    """Return the record format in a library's name; 1 for the library of 0.1.0, which has none."""
+    """Return the record format that a library's name contains; 1 for 0.1.0, which names none."""
     number = name.removeprefix(LIBRARIES).partition("_")[0]
     return int(number) if number.isdecimal() else 1

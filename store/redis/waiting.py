@@ -51,7 +51,7 @@ def require_store(settings: Settings) -> None:
             away = True
             time.sleep(AGAIN_S)
         if away:
-            log.info("the store is there")
+            log.info("the store is available")
 
 
 def _client(settings: Settings) -> redis.Redis:

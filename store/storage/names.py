@@ -16,11 +16,11 @@ BEST = "best.safetensors"
 NAMES = (MODEL, EMA, BEST)
 """All names that artifacts have."""
 ARCHIVE = "archive"
-"""Folder in a job's folder for the files that its rows and history are moved to after it ended."""
+"""Folder in a job's folder for the files with its rows and history after the job has ended."""
 HISTORY = "history"
-"""Folder in a job's folder for the files that older history entries are moved to while it runs."""
+"""Folder in a job's folder for the files with older history entries while the job runs."""
 STARTING_STATE = "parent"
-"""Folder in a clone's folder for its copy of the parent's state from which it starts."""
+"""Folder in a clone's folder for the clone's own copy of the state that it starts from."""
 DELETABLE = ("checkpoints", "best")
 """Folders in an attempt's folder whose entries are deleted when no record points to them."""
 
@@ -41,12 +41,12 @@ def attempt_folder(tenant: str, job_id: str, attempt: int, token: str) -> str:
 
 
 def archive_folder(tenant: str, job_id: str) -> str:
-    """Return the path of the folder for a job's rows and history after it has ended."""
+    """Return the path of the folder for a job's rows and history after the job has ended."""
     return f"{job_folder(tenant, job_id)}/{ARCHIVE}"
 
 
 def history_folder(tenant: str, job_id: str) -> str:
-    """Return the path of the folder for the older entries of a job's history while it runs."""
+    """Return the path of the folder for older entries of a job's history while the job runs."""
     return f"{job_folder(tenant, job_id)}/{HISTORY}"
 
 
@@ -79,6 +79,6 @@ def is_needed(folder: str, needed: Collection[str]) -> bool:
 
 
 def number_of(attempt: str) -> int:
-    """Return the attempt's number from the path of its folder; -1 for any other folder."""
+    """Return the number of an attempt from the path of its folder; -1 for any other folder."""
     number, dash, _ = attempt.rpartition("/")[2].partition("-")
     return int(number) if dash and number.isdecimal() else -1

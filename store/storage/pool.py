@@ -72,7 +72,8 @@ class StoragePool:
 
         Raises:
             FileNotFoundError: the storage is mounted, but has no such file.
-            StorageUnavailable: the time limit is over, or the storage returned another error.
+            StorageUnavailable: the time limit is over, no thread is available, or the storage
+                returned another error.
         """
         limit_s = self._limit_s(size)
         late = f"could not be read within {limit_s:.3g} s"
@@ -81,7 +82,11 @@ class StoragePool:
     async def copy(
         self, path: str, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Call *function*, which copies the files at *path*, in a thread; otherwise like `read`."""
+        """
+        Call *function*, which copies the files at *path*, in a thread; return its result.
+
+        The arguments and errors are those of `read`. A full storage raises an OSError.
+        """
         limit_s = self._limit_s(size)
         late = f"could not be copied within {limit_s:.3g} s"
         return await self._called(path, limit_s, late, self._copies.run(function, *args, **kwargs))
@@ -147,11 +152,11 @@ def _opened(storage: Storage, path: str) -> tuple[BinaryIO, os.stat_result]:
     try:
         file = storage.open(path)
     except IsADirectoryError as error:
-        raise FileNotFoundError(errno.ENOENT, "it is a folder", path) from error
+        raise FileNotFoundError(errno.ENOENT, "the path is a folder", path) from error
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode):
         file.close()
-        raise FileNotFoundError(errno.ENOENT, "it is not a regular file", path)
+        raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
     return file, found
 
 
@@ -161,5 +166,5 @@ def _part(file: BinaryIO, position: int, size: int) -> bytes:
 
 
 def _is_there(storage: Storage) -> bool:
-    """Return whether the storage is mounted: without its mount, the folder is empty or missing."""
+    """Return whether the storage is mounted: an unmounted storage lacks the file ``store``."""
     return storage.named

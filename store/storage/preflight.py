@@ -1,8 +1,8 @@
 """
 Checks, before a service process starts, that it can use the files and folders it needs.
 
-A missing or read-only mount is reported here, with a line that says what to do, instead of causing
-an error in the first job that needs it.
+The checks report a missing or read-only mount with a line that says what to do. Without them, the
+first job that needs the mount would fail.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Place:
         setting: the environment variable that sets the path.
         path: the path of the file or folder.
         use: what must be possible with the file or folder.
-        inside: the name of a folder in *path*, in which the same must be possible if it exists.
+        inside: the name of a folder in *path* that must allow the same use if the folder exists.
     """
 
     what: str
@@ -95,8 +95,8 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
     End this process with a message and the exit code EX_CONFIG if one of *places* is unusable.
 
     Missing folders are created. If a check takes longer than *limit_s* seconds, or fails with an
-    error that may be temporary, a warning is logged and the process starts: it can handle such
-    errors whenever they occur.
+    error that may be temporary, a warning is logged and the process starts, since a running process
+    handles such errors too.
     """
     missing = asyncio.run(_unusable(places, limit_s))
     if missing:
@@ -106,7 +106,7 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
 
 def try_place(place: Place) -> None:
     """
-    Create the folder if it is missing, and test what `Place.use` requires.
+    Test that *place* allows its use; a folder that is missing is created.
 
     Raises:
         Unusable: the file or folder cannot be used until something is changed.

@@ -20,11 +20,11 @@ class Storage(Files):
 
     @property
     def named(self) -> bool:
-        """Whether the file that names a store exists; it does not if the storage is not mounted."""
+        """Whether the storage has the file ``store``; an unmounted storage does not have it."""
         return self.is_file(STORE)
 
     def require_mounted(self, why: str) -> None:
-        """Raise `FileNotFoundError` with the text *why* if the storage is not `named`."""
+        """Raise `FileNotFoundError` with the text *why* if the storage has no file ``store``."""
         if not self.named:
             raise FileNotFoundError(errno.ENOENT, why, str(self.root))
 

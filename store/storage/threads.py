@@ -1,8 +1,8 @@
 """
 Threads for calls that may hang, such as reads from a mount that does not respond.
 
-asyncio's own executor does not suit them: its threads are few, shared by all code, and the process
-waits for them when it ends.
+asyncio's own executor does not suit such calls. Its threads are few, all code shares them, and the
+process waits for them when it ends.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Threads:
             raise
 
     async def _thread(self) -> None:
-        """Wait until a thread is available; raise `Saturated` if none will be."""
+        """Wait until a thread is available; raise `Saturated` if none will become available."""
         if self._given_up >= self._num:
             raise Saturated
         if self._busy < self._num:

@@ -17,9 +17,9 @@ from store.storage.storage import Storage
 log = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors that mean that the storage is full; it works otherwise, and writers wait for space."""
+"""Errors that mean that the storage is full. It can still be read, and writers wait for space."""
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
-"""Errors that mean that no more files or connections can be opened."""
+"""Errors that mean that this process or the system cannot open more files or connections."""
 
 
 class StorageAway(Exception):
@@ -28,11 +28,11 @@ class StorageAway(Exception):
 
 def require_usable(client: redis.Redis, storage: Storage) -> bool:
     """
-    Check that files can be written to the storage; return whether the storage is this store's own.
+    Check that files can be written to the storage; return whether it belongs to this store.
 
-    A new storage is marked with the store's name, in a file. A storage that is marked with another
-    name belongs to another store, or to this one before Redis was emptied: files can be written to
-    it, but none may be deleted as an orphan.
+    A new storage is marked: the store's name is written to a file in it. A storage that is marked
+    with another name belongs to another store, or to this one before Redis was emptied. Files can
+    be written to it, but files that no record points to must not be deleted from it.
 
     Raises:
         StorageAway: the storage is read-only, missing or not mounted, or returned another error.
@@ -52,14 +52,14 @@ def is_fault(error: BaseException) -> bool:
     """
     Return whether *error* is a fault of the machine: its files, descriptors or mounts fail.
 
-    It is an OSError with a number, other than a full storage. Errors about the content of a file,
-    such as a bad gzip header, are OSErrors without a number.
+    Such an error is an OSError with an error number, but not one that means a full storage. Errors
+    about the content of a file, such as a bad gzip header, are OSErrors without a number.
     """
     return isinstance(error, OSError) and error.errno is not None and error.errno not in FULL
 
 
 def described(error: OSError) -> str:
-    """Return a description of *error*: the system's message, the name of its number, the file."""
+    """Return a description of *error*: the system's message, the error's name, and the file."""
     name = errno.errorcode.get(error.errno or 0, "")
     where = f": {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{f' ({name})' if name else ''}{where}"
@@ -72,8 +72,8 @@ def _is_ours(client: redis.Redis, storage: Storage) -> bool:
         if found is None and named:
             raise FileNotFoundError(
                 errno.ENOENT,
-                f"the file {STORE!r}, which this service wrote there, is missing: the storage is "
-                "not mounted, or another folder is mounted in its place",
+                f"the file {STORE!r}, which this service wrote to the storage, is missing: the "
+                "storage is not mounted, or another folder is mounted in its place",
             )
         write_once(storage.root / STORE, name.encode())
         found = _read_name(storage)

@@ -193,7 +193,7 @@ def test_a_storage_without_the_other_files_of_a_job_is_away(
 
     rounds.run()
 
-    assert "the file 'store', which this service wrote there, is missing" in caplog.text
+    assert "the file 'store', which this service wrote to the storage, is missing" in caplog.text
     assert rows_of(client, held.job_id) == rows()
     assert list(storage.root.iterdir()) == []
 
@@ -235,7 +235,7 @@ def test_rows_that_the_store_lacks_are_never_taken_for_all(
 
     rounds.run("archive")
 
-    assert "Redis lacks some of 9000 rows, from 0 on" in caplog.text
+    assert "has 9000 rows, but Redis lacks some of them, from row 0 on" in caplog.text
     assert files(storage, held.job_id) == []
     assert keys_of(client, held.job_id) >= {"rows"}
 

@@ -54,7 +54,7 @@ def test_a_service_waits_for_a_store_that_is_away(module: str, tmp_path: Path) -
             ready = "listens for cpu jobs" if module == "worker.main" else "Uvicorn running on"
             eventually(lambda: lines(log, ready) == 1)
 
-    assert lines(log, "waiting for the store") == lines(log, "the store is there") == 1
+    assert lines(log, "waiting for the store") == lines(log, "the store is available") == 1
     assert "Traceback" not in log.read_text()
 
 

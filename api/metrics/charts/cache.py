@@ -105,8 +105,8 @@ class BucketCache:
     The buckets of the most recently used jobs, within a limit of bytes.
 
     Concurrent requests for the same job share one `CachedBuckets` and its lock, even before it has
-    any buckets or after its entry was evicted. Without an entry, a `CachedBuckets` lives as long as
-    a request refers to it.
+    any buckets or after its entry was evicted. A `CachedBuckets` that has no entry exists as long
+    as a request refers to it.
 
     Args:
         max_bytes: maximum size of all entries together, in bytes.

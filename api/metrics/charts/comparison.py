@@ -46,7 +46,7 @@ async def side(store: Store, record: Record, along: XAxis) -> Side:
 
 
 def end(sides: Sequence[Side], along: XAxis) -> float | None:
-    """Return the end of the axis when all jobs have all of their rows; None for seconds."""
+    """Return where the axis ends once all jobs have all of their rows; None for seconds."""
     if along is XAxis.SECONDS:
         return None
     lasts = [axis(np.asarray([max(record.num_steps, 1) - 1]))[0] for record, axis in sides if axis]
@@ -70,7 +70,7 @@ async def curves(
         reader: the reader of the jobs' rows.
         sides: the jobs.
         column: the name of the compared column.
-        along: the axis. By step, all jobs have the same buckets.
+        along: the axis. On the axis of steps, all jobs have the same buckets.
         first: beginning of the range on the axis; None for the first position.
         last: end of the range on the axis; None for the last position.
         max_points: maximum number of points per job.

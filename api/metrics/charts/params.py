@@ -1,4 +1,4 @@
-"""Parameters of charts."""
+"""Query parameters of the routes for charts."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def require_range(first: float | None, last: float | None, end: float | None) ->
 
 
 def _plain(number: float) -> str:
-    """Return a number without a trailing .0."""
+    """Return a number as text, without a trailing .0."""
     return short_repr(int(number) if number % 1 == 0 else number)

@@ -1,4 +1,4 @@
-"""Reads series for charts: cached rows are not read again, all other rows are read in blocks."""
+"""Reads series for charts, in blocks; rows whose buckets are cached are not read again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SeriesReader:
         size: int = 1,
     ) -> View:
         """
-        Return rows *first* to *last* of a job, in buckets, with some of their columns.
+        Return some columns of the rows *first* to *last* of a job, in buckets.
 
         Args:
             record: the record of the job.

@@ -38,7 +38,7 @@ def compared(view: View, axis: Axis) -> ComparedJob:
 
 
 def omitted(record: Record, reason: str) -> ComparedJob:
-    """Return one of the compared jobs without points, and the *reason* for that."""
+    """Return one of the compared jobs without points, with the *reason* why it has none."""
     curve = _curve(np.empty(0, BUCKET))
     for part in (curve, curve["not_finite"]):
         part["x"] = []

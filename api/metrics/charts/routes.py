@@ -81,7 +81,7 @@ async def compare_jobs(
     """
     Return a chart that compares a column of several jobs, by step, examples or seconds trained.
 
-    By step, all jobs have the same buckets. `max_points` applies to each job.
+    On the axis of steps, all jobs have the same buckets. `max_points` applies to each job.
     """
     require_once("job", job)
     records = [await store.record(tenant, job_id) for job_id in job]

@@ -1,1 +1,1 @@
-"""Server-sent events about jobs: a process polls each job, and encodes each event, only once."""
+"""Server-sent events about jobs. A process polls a job and encodes events once for all clients."""

@@ -52,7 +52,7 @@ class Frame:
 
 class Feed:
     """
-    The recent events of one job. The poller publishes; each subscriber reads at its own speed.
+    The recent events of one job. The poller publishes them; each subscriber reads at its own speed.
 
     Attributes:
         record: the record of the job at the time of its first subscription.
@@ -96,7 +96,7 @@ class Feed:
     # The poller's side.
 
     def update(self, progress: Progress, now: float) -> bool:
-        """Publish the changes in *progress* except new rows; return whether anything changed."""
+        """Publish the changes in *progress*, but not new rows; return whether the job changed."""
         known = (self.state, self.truncations, self.entries, self.cursor.last + 1)
         changed = known != (progress.state, progress.truncations, progress.events, progress.rows)
         if progress.events != self.entries:
@@ -117,7 +117,7 @@ class Feed:
         return changed
 
     def add(self, batch: Sequence[Row], now: float) -> None:
-        """Publish the rows that follow those already published."""
+        """Publish the rows in *batch*, which follow those already published."""
         after = Cursor(self.cursor.last + len(batch), self.cursor.truncations)
         self._publish(after, events.rows(self.record.series.columns, batch, after), now)
 
@@ -127,7 +127,7 @@ class Feed:
         self.ended = True
 
     def abandon(self) -> None:
-        """End all streams: the job no longer exists, or its rows cannot be read."""
+        """End all streams of the job, which no longer exists or whose rows cannot be read."""
         self.abandoned = True
         self.wake()
 

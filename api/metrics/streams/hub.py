@@ -53,7 +53,7 @@ class StreamHub:
             return None
 
     async def run_forever(self) -> None:
-        """Poll the jobs of all streams; ping, end or drop streams as needed; until cancelled."""
+        """Until cancelled, poll the jobs of all streams; ping, end or drop streams as needed."""
         # If either task fails, so does this one, and the service stops (`_stop_if_failed` in
         # api/app.py): otherwise streams would stay open and silent.
         async with asyncio.TaskGroup() as both:
@@ -63,8 +63,8 @@ class StreamHub:
 
 def connect(url: str) -> redis.asyncio.Redis:
     """
-    Return the store client for streams, which has few connections and does not retry.
+    Return the store client for streams, which has few connections and does not retry commands.
 
-    A stream that cannot reach the store tries again itself, and keeps sending pings meanwhile.
+    A stream that cannot reach the store retries by itself, and keeps sending pings meanwhile.
     """
     return connect_async(url, max_connections=CONNECTIONS, timeout_s=TIMEOUT_S)

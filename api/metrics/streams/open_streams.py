@@ -1,4 +1,4 @@
-"""The open streams of this process: their number, pings, age limit, and slow clients."""
+"""The open streams of this process: counted, pinged, and ended if old or read too slowly."""
 
 from __future__ import annotations
 

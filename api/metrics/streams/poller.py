@@ -213,7 +213,7 @@ class Poller:
         job.poll_at = now + min(pause, longest)
 
     async def _rows(self, job: PolledJob, progress: Progress, now: float) -> None:
-        """Publish the rows stored since the last poll."""
+        """Publish rows that were stored since the last poll, `ROWS_PER_POLL` at most."""
         feed = job.feed
         first = feed.cursor.last + 1
         count = min(progress.rows - first, ROWS_PER_POLL)

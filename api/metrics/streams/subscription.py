@@ -27,9 +27,9 @@ class Subscription:
     Follows a job's rows for one client.
 
     A client that begins before the retained frames of the feed catches up: its rows are read from
-    the store, in batches, until its cursor equals the beginning of a frame. From there on it gets
-    the shared frames. Nothing is awaited between finding and taking that first frame, so no row is
-    sent twice or left out.
+    the store, in batches, until its cursor equals the beginning of a frame. From then on the client
+    gets the shared frames. Nothing is awaited between finding and taking the first of them, so no
+    row is sent twice or left out.
 
     Attributes:
         cursor: the position of the client.
@@ -77,7 +77,7 @@ class Subscription:
         return found
 
     async def _catch_up(self) -> bytes:
-        """Return some missing rows as an event; if none can be read now, a ping or nothing."""
+        """Return some missing rows as an event; if none can be read now, a ping or no bytes."""
         count = min(self._feed.num_missing(self.cursor), ROWS_PER_EVENT)
         if count <= 0 or self.cursor.truncations > self._feed.cursor.truncations:
             # The client is ahead of this process's feed: it resumes a stream of another process.
@@ -156,7 +156,7 @@ async def follow(
 async def follow_history(
     record: Record, after: int, poller: Poller, store: Store, subscriber: Subscriber
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the entries of a job's history after the entry *after*, up to the last one."""
+    """Yield the entries of a job's history after the entry *after*, until the job has ended."""
     yield events.retry()
     with poller.subscribed(record, subscriber) as feed:
         while not subscriber.closing:

@@ -1,8 +1,9 @@
 """
 The calls of the Lua functions on the Redis server, one Python function for each.
 
-Each function returns a `Call`; its docstring describes what the call does and returns once it is
-sent. A module here corresponds to the Lua file with the same name in ``store/redis/lua``.
+Each function returns a `Call`. The docstring of the function describes what the call does, and what
+`send` returns for it. Each module but `replies` corresponds to the Lua file of the same name in
+``store/redis/lua``.
 """
 
 from store.jobs.calls.history import history_moved, long_histories

@@ -34,7 +34,7 @@ def history_moved(
 
     The call returns ``ok``; ``already`` if these files were recorded before; ``missing`` if the job
     does not exist any more; ``differs`` if another process has moved entries meanwhile, the job was
-    archived, or there are fewer entries. It changes something only if it returns ``ok``.
+    archived, or Redis has fewer entries. The call changes something only if it returns ``ok``.
 
     Args:
         tenant: the job's tenant.

@@ -1,4 +1,4 @@
-"""Calls that set aside items that could not be handled, such as jobs, and list these items."""
+"""Calls that record which jobs, or other members of sets in Redis, could not be handled."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class SetAside:
     """
-    A member of one of the sets in Redis, such as a job, that could not be handled.
+    A member of a set in Redis, such as a job, that could not be handled (it is set aside).
 
     Attributes:
-        kind: the kind of set: lease, deadline, pending, ended, archive, history, files, size,
-            removed, label, class or worker.
+        kind: the kind of work that failed: lease, deadline, pending, ended, archive, history,
+            files, size, removed, label, class or worker.
         member: the member; in most sets ``tenant/id`` of a job.
         since: the time at which handling the member failed first.
         tries: the number of times that handling the member has failed.
@@ -34,12 +34,12 @@ class SetAside:
 
 
 def set_aside(kind: str, member: str, *, why: str) -> Call[None]:
-    """Record that a member of a set could not be handled, and why."""
+    """Set a member aside: record that it could not be handled, and why."""
     return Call("set_aside", [kind, member, why], lambda reply: None)
 
 
 def put_back(kind: str, member: str) -> Call[None]:
-    """Record that a member was handled, so that it is no longer set aside."""
+    """Record that a member could be handled, so that it is no longer set aside."""
     return Call("put_back", [kind, member], lambda reply: None)
 
 

@@ -9,7 +9,7 @@ from store.redis.functions import Call
 
 
 def version() -> Call[str]:
-    """Return the version of this release's functions, if the server has them."""
+    """Return the version of this release's functions, which the server must have loaded."""
     return Call("version", [], text, reads_only=True)
 
 

@@ -23,7 +23,7 @@ class Monitored:
         lease_ms: milliseconds until the first lease expires, negative once it has expired; None if
             there is no lease.
         counters: value of each counter since Redis was set up; see `store.redis.keys.COUNTERS`.
-        set_aside: number of members that could not be handled, by kind.
+        set_aside: number of members that could not be handled, by kind; see `SetAside`.
     """
 
     queued: dict[str, int]

@@ -31,7 +31,8 @@ def reap(*, limit: int, lease_ms: int, overtime_ms: int = OVERTIME_MS) -> Call[R
 
     Args:
         limit: the maximum number of jobs to take back.
-        lease_ms: milliseconds after the Redis server's start within which no job is taken back.
+        lease_ms: milliseconds after the Redis server's start within which no job is taken back
+            because its lease has expired.
         overtime_ms: milliseconds past a job's time limit after which the job is taken from its
             worker.
     """

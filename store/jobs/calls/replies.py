@@ -28,7 +28,7 @@ def as_record(flat: list[bytes]) -> Record | None:
 
 
 def accepted(reply: list[Any]) -> None:
-    """Raise the same errors as `checked`; return None if the write was accepted."""
+    """Return None if the write was accepted; otherwise raise the same errors as `checked`."""
     checked(reply)
 
 

@@ -71,7 +71,7 @@ def submit(
         job_id: a new, unique id for the job.
         fields: the fields of the job's record: name, labels, spec, device, priority, ...
         idempotency_key: the client's Idempotency-Key, or empty.
-        body_sha: a SHA-256 of the request, to compare requests that are sent with the same key.
+        body_sha: the SHA-256 by which requests with the same key are compared.
     """
     key = _hashed(idempotency_key) if idempotency_key else ""
     flat = [part for pair in fields.items() for part in pair]
@@ -81,7 +81,7 @@ def submit(
 # Sent before the parent of a clone is read: when a client repeats a request whose response was
 # lost, the parent may be gone.
 def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitted | None]:
-    """Return the result of an earlier submission with this key, or None if there was none."""
+    """Return the result of the earlier submission with this Idempotency-Key; None if none was."""
 
     def read(reply: list[Any]) -> Submitted | None:
         return None if text(reply[0]) == "none" else _submitted(reply)
@@ -116,9 +116,9 @@ def accept(tenant: str, job_id: str) -> Call[Changed]:
     """
     Let a queued or paused job continue from its checkpoint on a worker with any fingerprint.
 
-    Its further results may then differ in the last bits from those of the previous hardware or
-    libraries. Rows after the checkpoint are truncated. A job that any worker may take already is
-    left as it is.
+    The job's further results may differ in the last bits from those that the previous hardware and
+    libraries would give. Rows after the checkpoint are truncated. A job that is not bound to a
+    fingerprint is left as it is.
     """
     return Call("accept", [tenant, job_id], _changed)
 

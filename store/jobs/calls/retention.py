@@ -13,7 +13,7 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class Owned:
     """
-    The files that a job may need, and the attempt that may be writing more.
+    The files that a job may need, and its running attempt, which may write further files.
 
     Attributes:
         attempt: the number of the attempt that is running; 0 if none is.
@@ -31,12 +31,12 @@ def expire(
     *, limit: int, max_age_ms: int | None, max_jobs: int | None, max_bytes: int | None
 ) -> Call[list[str]]:
     """
-    Remove the records of ended jobs, the oldest first, until no limit is exceeded any more.
+    Remove the records of the oldest ended jobs, while a limit on ended jobs is exceeded.
 
     The call returns ``tenant/id`` of each removed job. The files of these jobs still exist.
 
     Args:
-        limit: the maximum number of jobs removed by this call.
+        limit: the maximum number of jobs that this call removes.
         max_age_ms: the maximum number of milliseconds since a job ended; None for no limit.
         max_jobs: the maximum number of ended jobs; None for no limit.
         max_bytes: the maximum total size of ended jobs' files, as measured; None for no limit.
@@ -130,5 +130,5 @@ def store_id(word: str) -> Call[tuple[str, bool]]:
 
 
 def storage_named() -> Call[None]:
-    """Record that the storage has been marked: a file on disk holds the store's name."""
+    """Record that the storage has been marked: a file in it holds the store's name."""
     return Call("storage_named", [], lambda reply: None)

@@ -35,7 +35,7 @@ def append(
 
 
 def evaluated(claim: Claim, *, step: int, data: Mapping[str, Any]) -> Call[None]:
-    """Store the evaluation after *step* updates; if one is stored already, it must be equal."""
+    """Store the evaluation after *step* updates; an evaluation stored before must be equal."""
     # On replay the server compares the text: every attempt must write *data* in the same order, and
     # floats are written by `repr`, which differs for any two different floats.
     return Call("evaluated", [*claim.args, step, json_text(data)], accepted)
@@ -54,7 +54,7 @@ def checkpointed(
         step: the number of steps before the checkpoint, which is the number of the next attempt's
             first row.
         path: the path of the checkpoint, below the storage root.
-        sha256: the SHA-256 of the checkpoint's facts file.
+        sha256: the SHA-256 of the checkpoint's ``state.json``.
         digest: the digest of all tensors of the run, for the history.
     """
     args = [*claim.args, step, path, sha256, digest]
@@ -65,7 +65,7 @@ def best_kept(
     claim: Claim, *, step: int, path: str, sha256: str, metric: str, value: float
 ) -> Call[list[str]]:
     """
-    Point the record at the best state so far; each call replaces the previous pointer.
+    Point the record at the best state of the run so far, instead of the previous best state.
 
     The call returns the paths of all files that are still needed.
 
@@ -73,7 +73,7 @@ def best_kept(
         claim: the claim that this attempt has on the job.
         step: the number of steps the run had made when it was in this state.
         path: the path of the state's checkpoint, below the storage root.
-        sha256: the SHA-256 of the checkpoint's facts file.
+        sha256: the SHA-256 of the checkpoint's ``state.json``.
         metric: the name of the metric that chooses the best state.
         value: the value of that metric.
     """
@@ -84,10 +84,10 @@ def best_kept(
 
 def refused(claim: Claim, *, path: str, why: str) -> Call[None]:
     """
-    Remove a checkpoint that cannot be used from the record, for the reason *why*.
+    Remove from the record a checkpoint that cannot be used, for the reason *why*.
 
-    The previous checkpoint takes its place. Rows after the previous checkpoint are truncated if
-    they were computed with another fingerprint (other hardware or library versions).
+    The job continues from the previous checkpoint instead. Rows after that checkpoint are truncated
+    if they were computed with another fingerprint (other hardware or library versions).
     """
     return Call("refused", [*claim.args, path, why], accepted)
 

@@ -63,7 +63,7 @@ def hello(worker: str, *, ttl_ms: int, claim: Claim | None, **fields: str | int)
         claim: the claim on the job that the worker is training, or None; used only if Redis has
             lost the worker's record.
         fields: further fields of the worker's record: ``device``, ``fingerprint``, ``host``,
-            ``pid``, and ``unwell``: why its machine cannot train, or empty.
+            ``pid``, and ``unwell`` (why the worker's machine cannot train, or empty).
     """
     job = json.dumps([claim.tenant, claim.job_id]) if claim else ""
     flat = [part for pair in fields.items() for part in pair]
@@ -80,7 +80,7 @@ def claim(
     worker: str, *, device: str, fingerprint: str, token: str, lease_ms: int
 ) -> Call[Record | None]:
     """
-    Claim the next runnable job; the call returns the job's record, or None if there is none.
+    Claim the next runnable job; the call returns its record, or None if no job is runnable.
 
     Args:
         worker: the id of the worker.
@@ -99,11 +99,11 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
     """
     Record the hardware and libraries on which this attempt computes the job.
 
-    The call returns the first row that was, or will be, computed with *fingerprint*: a checkpoint
-    at or before that row has another fingerprint. The call returns None if the run is exact and
-    its rows have another fingerprint, so that only a worker with that fingerprint may continue. If
-    the run is not exact, rows after the last checkpoint that have another fingerprint are
-    truncated.
+    The call returns the number of the first row that is computed with *fingerprint*; a checkpoint
+    at or before that row was written with another fingerprint. If the run is exact and its rows
+    were computed with another fingerprint, the call returns None: only a worker with that
+    fingerprint may continue the job. If the run is not exact, such rows are truncated if they are
+    after the last checkpoint.
 
     Args:
         claim: the claim that this attempt has on the job.
@@ -171,10 +171,11 @@ def fail(claim: Claim, *, reason: str, detail: str) -> Call[None]:
 
 def release(claim: Claim, *, why: str, cause: Cause = "left") -> Call[Released]:
     """
-    Give the job back without ending it as succeeded or failed.
+    Give the job back before its run is complete.
 
-    If its client has requested a pause, a cancel or a kill, the job is paused or cancelled;
-    otherwise it returns to the queue.
+    If its client has requested a pause, a cancel or a kill, the job is paused or cancelled. If its
+    time limit is reached, or it has crashed `MAX_CRASHES` times, it fails. Otherwise it returns to
+    the queue.
 
     Args:
         claim: the claim that this attempt has on the job.

@@ -1,7 +1,7 @@
 -- Isolation: a damaged member of a set must not keep a function from handling the other members.
 --
--- A member that cannot be handled is set aside: a field in the hash `set_aside`, named after the kind
--- and the member, records since when handling it has failed, how often, and why.
+-- A member that cannot be handled is set aside: a field in the hash `set_aside`, named after the kind of
+-- set and the member, records since when handling the member has failed, how often, and why.
 
 local SET_ASIDE_AT_MOST = 1000
 
@@ -17,12 +17,12 @@ local function set_aside(kind, member, why)
   redis.call('HSET', key('set_aside'), name, cjson.encode(known))
 end
 
--- Removes a member from those set aside: it has been handled, or does not exist any more.
+-- Removes a member from those set aside, since it was handled or does not exist any more.
 local function put_back(kind, member)
   redis.call('HDEL', key('set_aside'), kind .. ' ' .. member)
 end
 
--- Calls work() for a member; returns true if it raised no error. If it did, the member is set aside.
+-- Calls work() for a member. Returns whether work() raised no error; if it did, sets the member aside.
 local function isolated(kind, member, work)
   local ok, why = pcall(work)
   if ok then

@@ -1,10 +1,10 @@
 -- The index of jobs by label.
 --
--- A sorted set holds the jobs that carry a label, as others hold all jobs and the jobs in a state. A
--- job is in the sets of its labels from its submission to its removal, and its record has the field
--- `labels`. Release 0.1.0 writes neither. So the key `indexed` holds the number of the job up to which
--- all jobs are indexed: if it is less than the number of all jobs, 0.1.0 has submitted one, which
--- `index_labels` then finds and indexes.
+-- For each label, a sorted set holds the jobs that carry it. A job is in the sets of its labels from
+-- its submission to its removal, and its record has the field `labels`. Release 0.1.0 writes neither
+-- the sets nor the field. So the key `indexed` holds the number of the job up to which all jobs are
+-- indexed. If this is less than the number of all jobs, 0.1.0 has submitted a job, and `index_labels`
+-- finds and indexes it.
 
 local INDEXED_AT_ONCE = 500 -- maximum number of jobs that one call of `index_labels` reads
 local DECODED = 2 ^ 20 -- bytes of specs after which a call of `index_labels` stops decoding more
@@ -25,8 +25,8 @@ local function remove_from_labels(job, tenant, id)
   each_label(job, tenant, function(set) redis.call('ZREM', set, id) end)
 end
 
--- Records that the new job with this *number* is indexed, if all jobs before it are, or will be at the
--- end of the walk that `index_labels` makes.
+-- Records that the new job with this *number* is indexed, if all jobs before it are indexed, or will be
+-- at the end of the walk that `index_labels` makes.
 local function indexed_next(number)
   if tonumber(redis.call('GET', key('indexed')) or 0) == number - 1 then
     redis.call('SET', key('indexed'), number)

@@ -43,7 +43,7 @@ local function get(job, ...)
   return unpack(redis.call('HMGET', job, ...))
 end
 
--- Raises an error if a newer release has written the record: this one could misread or damage it.
+-- Raises an error if a newer release has written a record: this release could misread or damage it.
 local function require_known(format)
   if tonumber(format or 1) > FORMAT then error({err = '@TOO_NEW@ ' .. format}) end
 end
@@ -54,13 +54,13 @@ local function is_newer(job)
   return read and tonumber(format or 1) > FORMAT
 end
 
--- Registers *callback* as a function, which is called by the library's name, an underscore and *name*.
+-- Registers *callback* as a function whose name is that of the library, an underscore, and *name*.
 local function register(name, callback, flags)
   redis.register_function{
     function_name = '@LIBRARY@_' .. name, callback = callback, flags = flags or {}}
 end
 
--- Increments a counter of the whole service; it counts from the creation of the store.
+-- Increments a counter of the whole service. Counters begin at 0 when the store is created.
 local function tally(name, by)
   redis.call('HINCRBY', key('counters'), name, by or 1)
 end

@@ -1,7 +1,7 @@
 -- The queue: the lane in which a job waits, the workers to wake for it, and its position.
 
--- The lane in which a job waits: that of its device or, if the run is exact and has rows already, that
--- of the workers with the same fingerprint, whose results are equal bit for bit.
+-- The name of the lane in which a job waits. It is the lane of the job's device or, if the run is exact
+-- and has rows, that of its fingerprint: workers with the same fingerprint give the same bits.
 local function lane_of(device, fingerprint, exact)
   if exact ~= '0' and fingerprint and fingerprint ~= '' then return '@' .. fingerprint end
   return device
@@ -37,8 +37,8 @@ local function dequeue(job, tenant, id)
   end
 end
 
--- The devices whose workers should be woken for a job: those of idle workers that may take it. A busy
--- worker claims the next job by itself when it is done.
+-- The devices whose workers should be woken for a job: the devices of idle workers that may take the
+-- job. A busy worker claims the next job by itself when it is done.
 local function wakeups(job)
   local found, seen = {}, {}
   each_class(lane(job), {'idle'}, function(device)
@@ -60,8 +60,9 @@ local function lane_lacks(name)
   return found
 end
 
--- What a job waits for, given the fields of its record: '' if it is not queued or only waits its turn,
--- else what its lane lacks. *known* caches the result for each lane.
+-- What a job waits for, given the fields of its record: '' if the job is not queued or only waits its
+-- turn, 'machine' if it waits after a machine fault, else what its lane lacks. *known* caches what each
+-- lane lacks.
 local function lacks(job, known)
   if job.state ~= STATE.queued then return '' end
   local where = lane_of(job.device, job.fingerprint, job.exact)
@@ -134,7 +135,8 @@ end
 
 local SCANNED = 100 -- maximum number of jobs at the head of a lane that are skipped as not runnable now
 
--- Removes a member that can never be claimed from the queue: its record is not that of a queued job.
+-- Removes from the queue a member that can never be claimed, since its record is not that of a queued
+-- job.
 local function drop_pending(where, tenant, id, why)
   set_aside('pending', tenant .. '/' .. id, why)
   redis.call('ZREM', key('pending', where, tenant), id)
@@ -143,8 +145,8 @@ local function drop_pending(where, tenant, id, why)
   redis.call('SREM', key('waiting', where), tenant)
 end
 
--- Returns why a job can never be claimed, or nil, its record's format, and the time before which it
--- may not be claimed.
+-- Returns the reason why a job can never be claimed. If there is none, returns nil, the format of the
+-- job's record, and the time before which the job may not be claimed.
 local function unclaimable(job)
   local state, format, not_before, queued = get(job, 'state', 'format', 'not_before', 'queued')
   if not state then return 'there is no such job' end
@@ -176,8 +178,8 @@ local function first_runnable(where, tenant)
   end
 end
 
--- The job that a worker should claim next: that with the highest priority; among those, that of the
--- tenant with the fewest running jobs; among those, the oldest.
+-- The job that a worker should claim next: the job with the highest priority; among several, that of
+-- the tenant with the fewest running jobs; among several of those, the oldest.
 local function best_pending(device, fingerprint)
   local best
   for _, where in ipairs({device, 'auto', '@' .. fingerprint}) do

@@ -4,8 +4,9 @@ local NEWER = 100 -- maximum number of a newer release's jobs that are skipped i
 local AGAIN_MS = 60000 -- time after which a job that could not be taken back is tried again
 local LONE_WORKERS = 10 -- maximum number of workers without a fingerprint that are checked in one call
 
--- Returns *device* if a worker in the class has been idle for a while and seems never to have heard the
--- doorbell, or nil. The class has no fingerprint: workers report theirs when they first hear it.
+-- Returns *device* if a worker in the class has been idle for RING_AFTER_MS, else nil. The class is
+-- that of the workers without a fingerprint: a worker reports its fingerprint after its first doorbell
+-- message, so these workers seem to have got none.
 local function never_rung(class, device)
   local idle = redis.call('ZRANGE', key('class', 'idle', class), 0, LONE_WORKERS - 1)
   for _, worker in ipairs(idle) do
@@ -14,8 +15,8 @@ local function never_rung(class, device)
   end
 end
 
--- Returns *device* if a job that idle workers of the class may take has waited for so long that its ring
--- must have been lost, or nil.
+-- Returns *device* if a job that idle workers of the class may take has waited for so long that the
+-- doorbell message for it must have been lost, else nil.
 local function unheard(device, fingerprint, class)
   if fingerprint == '' then return never_rung(class, device) end
   local best = best_pending(device, fingerprint)
@@ -49,8 +50,8 @@ local function unheard_doorbells()
   return found
 end
 
--- Takes a job back if it is running, even if its record is damaged; returns whether it was taken back,
--- its key, tenant and id.
+-- Takes a job back if it is running; sets it aside if its record is damaged. Returns whether the job was
+-- taken back, and its key, tenant and id.
 local function taken_back(kind, leases, member, why, crashed)
   local tenant, id = string.match(member, '^(.-)/(.*)$')
   local job = key('job', tenant or '', id or '')

@@ -8,9 +8,10 @@ local function recall(_, args)
   return {known[2] == body_sha and 'replayed' or 'conflict', {}, view(key('job', tenant, known[1]))}
 end
 
--- Whether a submission repeats the request with which its key was first used. The hash is that of the
--- whole spec, with all defaults. A release that adds a field gets another hash for the same body, so the
--- posted specs are compared too; but not those of clones, which do not name the job that was cloned.
+-- Whether a submission repeats the request with which its Idempotency-Key was first used. The hashes
+-- *sha* and *body_sha* are those of whole specs, with all defaults. A release that adds a field gets
+-- another hash for the same body, so the posted specs are compared too. Those of clones are not compared,
+-- since they do not name the job that was cloned.
 local function is_repeated(job, sha, body_sha, flat)
   if sha == body_sha then return true end
   local fields, posted, parent = {}, get(job, 'posted', 'parent')
@@ -84,8 +85,8 @@ local function ask(_, args)
   return {ring, view(job)}
 end
 
--- Why a job cannot be changed now, or nil. It can be while it is queued or paused: then no worker
--- computes rows at the same time.
+-- Why a job cannot be changed now, or nil. A job can be changed while it is queued or paused, since no
+-- worker computes its rows then.
 local function hindrance(state)
   if not state then return 'missing' end
   if state == STATE.running then return 'running' end

@@ -71,8 +71,8 @@ local function unarchived(_, args)
   return take_due(key('unarchived'), limit, pause_ms)
 end
 
--- Removes rows, marks and evaluations: rows and marks are now in a file, and evaluations are in the
--- history. The list of history entries is removed too if *files* names a file with them.
+-- Removes the rows and marks of a job, which are now in a file, and its evaluations, which are in its
+-- history. The entries of the history are removed too if *files* names a file with them.
 -- archived tenant id rows entries files -> ok | already | missing | differs
 local function archived(_, args)
   local tenant, id, rows, entries, files = unpack(args)

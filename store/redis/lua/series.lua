@@ -36,8 +36,8 @@ local function first_difference(tenant, id, first, count, width, computed, data)
 end
 
 -- Frees the spare memory that Redis reserves for a string's growth, which may be as large as the
--- string. A copy has none; and unlike a SET of the content, a COPY command in the log on disk, or on
--- its way to replicas, does not contain the content.
+-- string. A copy of the string has no spare memory. Unlike a SET of the content, a COPY command in the
+-- log on disk, or on its way to replicas, does not contain the content.
 local function trim(name)
   redis.call('COPY', name, key('trimmed'), 'REPLACE')
   redis.call('RENAME', key('trimmed'), name)

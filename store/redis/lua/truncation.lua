@@ -1,6 +1,6 @@
 -- Truncation of a series: removes rows that might differ from the rows computed next in their place.
 
--- Removes the marks after those for the first *rows* rows.
+-- Removes the marks for rows after the first *rows* rows.
 local function truncate_marks(tenant, id, rows)
   local name = key('marks', tenant, id)
   local marks = redis.call('GET', name) or ''
@@ -14,8 +14,8 @@ local function truncate_marks(tenant, id, rows)
   elseif 8 * left < #marks then redis.call('SET', name, string.sub(marks, 1, 8 * left)) end
 end
 
--- Removes the rows from *from* on, and everything derived from them. The history gets an entry with
--- their number and the reason, and the field `cuts` tells clients which rows are no longer valid.
+-- Removes the rows from *from* on, and everything derived from them. The history gets an entry with the
+-- number of removed rows and the reason *why*; the field `cuts` tells clients which rows were removed.
 local function truncate(job, tenant, id, from, why)
   local rows, columns, off_plan, truncations = get(job, 'rows', 'columns', 'off_plan', 'cuts')
   rows = tonumber(rows)

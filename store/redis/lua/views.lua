@@ -1,4 +1,4 @@
--- Views: a job's record, together with fields that are computed from it and the time; and lists.
+-- Views: a job's record, with fields that are computed from the record and the time; and lists of jobs.
 
 local COMPARED = 2000 -- maximum number of jobs that one call of `find` compares
 
@@ -83,8 +83,8 @@ local function find(_, args)
   return {{#ids < COMPARED and 1 or 0, last}, found}
 end
 
--- The values of the fields *names* of a record, then the computed fields; without names, which would
--- double the server's time for a list of a hundred jobs. *at* maps each name to its position.
+-- The values of the fields *names* of a record, then those of the computed fields. The list has no names:
+-- they would double the server's time for a hundred jobs. *at* maps each name to its position.
 local function summary(name, names, at, known)
   local values = redis.call('HMGET', name, unpack(names))
   local job = setmetatable({}, {__index = function(_, field) return at[field] and values[at[field]] end})

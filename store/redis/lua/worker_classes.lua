@@ -2,8 +2,8 @@
 -- classes, so whether a job has a worker, which doorbell to ring for it, and its position in the queue
 -- are computed from classes, without reading every worker's record.
 --
--- A class has a sorted set for each state: idle, busy, unwell (its machine cannot train). A worker is
--- in one of these sets, with the time at which it counts as gone as its score.
+-- A class has a sorted set for each state of a worker: idle, busy, or unwell (the worker's machine cannot
+-- train). A worker is in one of these sets; its score is the time at which it counts as gone.
 
 local WORKER_STATES = {'idle', 'busy', 'unwell'}
 local ADOPT_MS = 5000

@@ -161,8 +161,8 @@ local function time_out(job, tenant, id)
 end
 
 -- Takes a running job from its worker. If its client has requested a pause, a cancel or a kill, the job
--- is paused or cancelled; otherwise it returns to the queue. It fails if MAX_CRASHES attempts in a row
--- crashed without a new checkpoint in between; machine faults are not counted.
+-- is paused or cancelled. If its time limit is reached, or MAX_CRASHES attempts in a row crashed without a
+-- new checkpoint in between (machine faults are not counted), it fails. Otherwise it returns to the queue.
 local function take_back(job, tenant, id, why, crashed, ill)
   local request, crashes, checkpoint, at_claim, attempt =
     get(job, 'request', 'crashes', 'checkpoint_step', 'claim_checkpoint', 'attempt')

@@ -63,8 +63,8 @@ async def test_a_malformed_event_id_is_named(http: httpx.AsyncClient, event_id: 
         (
             "metrics",
             "3.1",
-            "last-event-id must be from this job's stream, in which "
-            "steps were truncated 0 times, got '3.1'",
+            "last-event-id must be an id from this job's stream, in which "
+            "steps were truncated 0 times so far, got '3.1'",
         ),
         ("events", "2", "last-event-id must be at most 1, got 2"),
         ("events", "-1", "last-event-id must be at least 0, got '-1'"),

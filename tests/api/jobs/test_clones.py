@@ -233,7 +233,7 @@ async def test_a_job_without_checkpoints_cannot_be_cloned(
     assert last["code"] == "nothing_to_clone"
     assert last["detail"] == step["detail"] == f"job {parent.id} has no checkpoint yet"
     assert best["detail"] == (
-        f"job {parent.id} has no best checkpoint: one is saved only with training.keep_best"
+        f"job {parent.id} has no best checkpoint: only jobs with training.keep_best save it"
     )
     assert (await http.post("/v1/jobs/job_0/clone", json={})).status_code == 404
 
@@ -264,7 +264,7 @@ async def test_the_optimizer_of_a_succeeded_job_cannot_be_cloned(
         {
             "param": "keep",
             "message": f"keep must be weights at the last step of job {parent.id}, at which only "
-            "the network was saved; the optimizer's state was saved at 3, 6, got optimizer",
+            "the network was saved (the optimizer's state was saved at step 3, 6), got optimizer",
         }
     ]
     await cloned(http, parent, keep="optimizer", **{"from": 6})

@@ -76,7 +76,11 @@ async def test_an_unavailable_media_type_is_a_406(
             "columns must be among step, lr, loss for job JOB, got 'stpe'; did you mean 'step'?",
         ),
         ("format=csv&columns=lr,lr", "columns", "columns must not repeat a value, got 'lr' twice"),
-        ("columns=lr", "columns", "columns must be omitted for JSON, which has all, got 'lr'"),
+        (
+            "columns=lr",
+            "columns",
+            "columns must be omitted for JSON, which has all columns, got 'lr'",
+        ),
         ("format=csv&limit=0", "limit", "limit must be at least 1, got '0'"),
         ("limit=10001", "limit", "limit must be at most 10000, got '10001'"),
         ("format=csv&limit=x", "limit", "limit must be a whole number, got 'x'"),

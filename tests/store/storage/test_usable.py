@@ -90,7 +90,7 @@ def test_a_storage_without_the_name_it_had_is_away(client: redis.Redis, storage:
     (storage.root / STORE).unlink()
 
     with pytest.raises(
-        StorageAway, match="the file 'store', which this service wrote there, is missing"
+        StorageAway, match="the file 'store', which this service wrote to the storage, is missing"
     ):
         require_usable(client, storage)
 

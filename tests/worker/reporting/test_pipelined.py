@@ -284,7 +284,9 @@ def test_rows_lost_by_store_and_journal_end_the_attempt(
         drop_last_byte(tmp_path)
         roll_back(client, then)
         sent_by_loop(reporter, sent, end)
-        with pytest.raises(Gap, match="the store has only 0 rows, and was sent later ones"):
+        with pytest.raises(
+            Gap, match="the store has only 0 rows of the job, and was sent later rows"
+        ):
             reporter.flush()
 
     assert rows_of(client, claim.job_id) == []
