@@ -7,25 +7,16 @@ finished, ends the process without printing a traceback.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from types import FrameType
 
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended: 128 plus the signal number of SIGINT, which is 2."""
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    os._exit(INTERRUPTED)  # sys.exit would raise inside the import, where it may be caught
-
+from optserve.interrupts import INTERRUPTED, exit_at_once
 
 # At import, not in `main`: the console script imports this module before it calls `main`. A shell
 # starts background commands with SIGINT ignored; in that case it stays ignored.
 HANDLED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
 if HANDLED:
-    signal.signal(signal.SIGINT, _exit)
+    signal.signal(signal.SIGINT, exit_at_once)
 
 
 def main() -> None:
@@ -40,7 +31,7 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     finally:
         if HANDLED:
-            signal.signal(signal.SIGINT, _exit)  # the interpreter takes a while to end
+            signal.signal(signal.SIGINT, exit_at_once)  # the interpreter takes a while to end
 
 
 if __name__ == "__main__":

@@ -44,15 +44,16 @@ ALLOWED = {
         *("optcore.spec", "optcore.plan", "optcore.files"),
     ],
     "optserve": ["optserve.client", "optserve.contract"],
-    "optserve.__main__": ["optserve.cli"],
+    "optserve.__main__": ["optserve.cli", "optserve.interrupts"],
+    "optserve.interrupts": [],
     "optserve.cli": [
         *("optserve.cli", "optserve.client", "optserve.contract"),
-        *("optserve.local.homes", "optserve.local.errors"),
+        *("optserve.local.homes", "optserve.local.errors", "optserve.interrupts"),
         *(*TORCH_FREE_OPTCORE, "optcore.data.errors"),
     ],
     "optserve.local": ["optserve", "store", "optcore.spec", "optcore.data.sources.mnist_fetch"],
     "optserve.local.homes": ["optserve.client", "optserve.local.errors"],
-    "optserve.local.errors": [],
+    "optserve.local.errors": ["optserve.interrupts"],
 }
 """Module or package -> what it may import of ours; the longest name that fits holds."""
 

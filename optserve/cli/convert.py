@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from optserve.interrupts import importing
+
 SOURCES = (
     *("paddleocr", "paddleclas", "mindcv", "mindocr"),
     *("transformers", "llamafactory", "axolotl", "timm", "torchvision"),
@@ -47,10 +49,11 @@ def convert(  # noqa: PLR0917  typer makes options of them
     A setting that a job cannot reproduce exactly is refused with the reason. Notes name the keys
     that have no effect.
     """
-    from optserve.cli.offline.conversion import (  # noqa: PLC0415  see `offline`
-        tell,
-        tell_difference,
-    )
+    with importing():
+        from optserve.cli.offline.conversion import (  # noqa: PLC0415  see `offline`
+            tell,
+            tell_difference,
+        )
 
     if diff:
         tell_difference(files, source, steps_per_epoch=steps_per_epoch, epochs=epochs)

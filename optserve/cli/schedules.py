@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from optcore.spec.errors import Problem, SpecError
+from optserve.interrupts import importing
 
 app = typer.Typer(help="Draw learning rate schedules without training.", no_args_is_help=True)
 
@@ -39,6 +40,7 @@ def plot(
     """Draw lr at every step, with a summary."""
     if to is not None and to.suffix != ".svg":
         raise SpecError([Problem("--to", f"to must be a .svg file, got {str(to)!r}")])
-    from optserve.cli.offline.plot import draw, preview_of, read  # noqa: PLC0415  see `offline`
+    with importing():
+        from optserve.cli.offline.plot import draw, preview_of, read  # noqa: PLC0415  see `offline`
 
     draw(preview_of(read(spec), lr=lr, steps=steps, steps_per_epoch=steps_per_epoch), to)

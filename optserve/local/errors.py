@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from optserve.interrupts import importing
+
 
 class StackError(Exception):
     """The local stack cannot be started or used; the message says why and what to do."""
@@ -20,6 +22,7 @@ INSTALL = (
 def needing_the_service(command: str) -> Iterator[None]:
     """Raise `StackError` if *command* cannot import modules of the service inside the block."""
     try:
-        yield
+        with importing():
+            yield
     except ImportError as error:
         raise StackError(f"optserve {command} cannot run: {error}.\n{INSTALL}") from None

@@ -42,7 +42,7 @@ class View(NamedTuple):
 
 
 class SeriesReader:
-    """Reads series as buckets, and caches the buckets."""
+    """Summarizes the rows of series in buckets, and caches the buckets."""
 
     def __init__(self, store: Store, cache: BucketCache | None = None) -> None:
         self._store = store

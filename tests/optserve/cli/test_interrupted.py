@@ -75,3 +75,23 @@ def test_a_command_in_the_background_of_a_shell_ignores_ctrl_c(tmp_path: Path) -
 
     assert process.returncode == 1
     assert err == "dataset must be mnist (digits needs no fetching), got 'none'\n"
+
+
+IMPORTING = """
+import os, signal
+from optserve.interrupts import importing
+with importing():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        print("went on")
+    except BaseException as error:
+        raise ValueError("not a KeyboardInterrupt any more") from error
+"""
+
+
+def test_ctrl_c_during_an_import_that_catches_it_ends_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", IMPORTING], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
