@@ -175,7 +175,7 @@ class FlatState:
         return self._work is not self.params
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return by name the slots of parameter *i*, in the parameter's shape, and its carried numbers."""
+        """Return parameter *i*'s slots by name, in its shape, and its carried numbers."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
         return views | {name: values[i] for name, values in self._carried.items()}
 
