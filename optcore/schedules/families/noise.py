@@ -106,8 +106,8 @@ class Noise(Modifier, Dialectal):
 
     def cost(self, run: RunLength) -> int:
         """Return the cost, which is higher in dialect timm, where each step seeds a generator."""
-        # Measured for a million steps: 0.2 s where the first draw is small enough, 0.3 s with timm's
-        # std of 1, 1 s where std is 7 times the limit, 70 s where it is 100 times the limit.
+        # Measured for a million steps: 0.2 s where the first draw is small enough, 0.3 s with the
+        # std 1 of timm, 1 s where std is 7 times the limit, 70 s where it is 100 times the limit.
         return super().cost(run) + (200 * run.total_steps if self.dialect == "timm" else 0)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
