@@ -17,7 +17,7 @@ from fastapi import APIRouter
 
 from api.http.problems import documented
 from optcore.schedules.catalogue import SCHEDULES
-from optcore.spec.base import Spec, dialects_of
+from optcore.spec.base import Spec, dialects_of, field_docs
 from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.networks.models import MODELS
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
@@ -155,7 +155,7 @@ def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueF
     defaults = dialects_of(spec, name)
     return CatalogueField(
         name=name,
-        description=" ".join((info.description or "").split()),
+        description=" ".join(field_docs(spec).get(name, "").split()),
         type=_type(described),
         default=None if info.is_required() or defaults else described.get("default"),
         defaults=dict(defaults) if defaults else None,

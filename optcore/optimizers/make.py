@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from optcore.optimizers.engine.group_update import GroupUpdate, compile_group
@@ -29,7 +29,7 @@ from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.weights import KerasEma
 
-_parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
+_parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer, config=ConfigDict(defer_build=True))
 
 
 def make_optimizer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from optcore.spec.errors import lines, problems
 from optcore.spec.optimizers.base import OptimizerSpec
@@ -19,7 +19,9 @@ DATASET = {"kind": "mnist", "batch_size": 64}
 STEPS = 100_000
 """Length of the run, in steps, if the file does not contain it."""
 
-_optimizers: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
+_optimizers: TypeAdapter[OptimizerSpec] = TypeAdapter(
+    AnyOptimizer, config=ConfigDict(defer_build=True)
+)
 
 
 def refusals_of(job: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from optcore.schedules.dialects import Dialectal
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg
 from optcore.schedules.warmup import Warmup
+from optcore.spec.base import field_docs
 
 STEPS, PER_EPOCH = 400, 20
 """The length of the drawn run, and of one epoch, in steps."""
@@ -82,9 +83,10 @@ def section(kind: str, spec: type[Any], example: Mapping[str, Any]) -> str:
         lines += [f"Dialects: plain, {', '.join(spec.DIALECTS)}.", ""]
     lines += ["| field | meaning |", "|---|---|"]
     skipped = {"kind", "warmup", "dialect", "precision"}
-    for name, field in spec.model_fields.items():
+    docs = field_docs(spec)
+    for name in spec.model_fields:
         if name not in skipped:
-            meaning = " ".join((field.description or "").split())
+            meaning = " ".join(docs.get(name, "").split())
             lines.append(f"| `{name}` | {meaning} |")
     return "\n".join([*lines, ""])
 

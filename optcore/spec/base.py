@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from annotated_types import Gt
@@ -11,11 +16,13 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from optcore.spec.errors import (
     MORE,
@@ -62,8 +69,6 @@ class Spec(BaseModel):
         # Specs are shared: they are the defaults of fields, and caches hold them.
         frozen=True,
         allow_inf_nan=False,
-        # The texts below fields appear in OpenAPI, in the catalogue and in docs/optimizers.
-        use_attribute_docstrings=True,
         ser_json_inf_nan="strings",
     )
 
@@ -93,6 +98,19 @@ class Spec(BaseModel):
         except SpecError:
             with lifted():
                 return cls.parse(data)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the JSON Schema, in which each field has the text below it as description."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in field_docs(cls).items():
+            key = cls.model_fields[name].alias or name
+            if key in properties:
+                properties[key]["description"] = text
+        return schema
 
     @model_validator(mode="wrap")
     @classmethod
@@ -138,6 +156,38 @@ def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
     """Return dialect -> default of the field *name*; None if all dialects have the same default."""
     extra = cls.model_fields[name].json_schema_extra
     return extra.get("defaults") if isinstance(extra, dict) else None  # type: ignore[return-value]
+
+
+def field_docs(cls: type[Spec]) -> Mapping[str, str]:
+    """Return the name of each field of *cls* that has a text below it, with this text."""
+    # Not by pydantic's use_attribute_docstrings, which reads the source of every class when it is
+    # imported: a quarter of the time to import all specs, and only a few requests need the texts.
+    found: dict[str, str | None] = {}
+    for base in reversed(cls.__mro__):
+        if issubclass(base, Spec):
+            found |= _texts(base.__module__).get(base.__name__, {})
+    return {name: text for name, text in found.items() if text and name in cls.model_fields}
+
+
+@cache
+def _texts(module: str) -> Mapping[str, Mapping[str, str | None]]:
+    """Return class -> annotated name -> the text below it, or None, for a module's classes."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return {node.name: dict(_texts_in(node)) for node in classes}
+
+
+def _texts_in(node: ast.ClassDef) -> Iterator[tuple[str, str | None]]:
+    for field, below in pairwise([*node.body, None]):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                yield name, inspect.cleandoc(text)
+            # A field that is declared again has only its own text.
+            case ast.AnnAssign(target=ast.Name(id=name)), _:
+                yield name, None
 
 
 def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noqa: ANN401

@@ -100,6 +100,8 @@ def parsed_without(cls: type[Item], data: object) -> Item:
 
 @cache
 def _unbounded(cls: type[BaseModel]) -> SchemaValidator:
+    # An optimizer's schema is built when it is first needed.
+    cls.model_rebuild()
     # pydantic has no switch for bounds, but it can make a validator of a changed schema.
     schema = cast("CoreSchema", _without_bounds(cls.__pydantic_core_schema__))
     return SchemaValidator(schema, None, _use_prebuilt=False)

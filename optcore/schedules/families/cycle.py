@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from optcore.schedules.base import (
 )
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
 from optcore.schedules.families.modifiers import Modifier
-from optcore.schedules.families.restarts import cycle_of
+from optcore.schedules.families.restarts import cycle_of, per_cycle
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve
 from optcore.schedules.warmup import After
 from optcore.spec.duration import Duration, RunLength
@@ -137,7 +138,8 @@ def cycle(
             since = np.where(over, length, since)
         found = curve(since)
         if factor != 1:
-            found = _lowered(found, lr, floor, DOUBLE.power(factor, again))
+            factors = per_cycle(partial(DOUBLE.power, factor), again)
+            found = _lowered(found, lr, floor, factors)
         return found if floor is None else np.where(over, floor, found)
 
     return f

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from optcore.schedules.base import (
@@ -105,7 +106,8 @@ class Noise(Modifier, Dialectal):
 
     def cost(self, run: RunLength) -> int:
         """Return the cost, which is higher in dialect timm, where each step seeds a generator."""
-        # Measured: 5 to 15 s for a million steps, 200 times as long as a cosine.
+        # Measured for a million steps: 0.2 s where the first draw is small enough, 0.3 s with the
+        # std 1 of timm, 1 s where std is 7 times the limit, 70 s where it is 100 times the limit.
         return super().cost(run) + (200 * run.total_steps if self.dialect == "timm" else 0)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -170,9 +172,16 @@ def noise(
     """Return curve(t), multiplied by 1 + n from *begin* to *end*; n is the noise in `Noise`."""
 
     def f(t: Array) -> Array:
+        quiet = (t < begin) | (t >= end)
+        if quiet.all():
+            return curve(t)
+        factors = normal(seed, t)
+        factors *= std
         # timm draws again until |n| < limit; here each step has one draw, which is clipped.
-        relative = np.clip(std * normal(seed, t), -limit, limit)
-        return np.asarray(curve(t) * (1 + np.where((t < begin) | (t >= end), 0.0, relative)))
+        np.clip(factors, -limit, limit, out=factors)
+        factors[quiet] = 0.0
+        factors += 1
+        return curve(t) * factors
 
     return f
 
@@ -185,8 +194,10 @@ def timm_noise(
     def f(t: Array) -> Array:
         lr = np.array(curve(t), np.float64)
         noisy = (t >= begin) & (t < end)
+        if not noisy.any():
+            return lr
         # Drawn once per distinct t: a curve over epochs gets each epoch many times.
-        steps, at = np.unique(t[noisy].astype(np.uint64), return_inverse=True)
+        steps, at = _distinct(t[noisy].astype(np.uint64))
         seeds = steps + np.uint64(seed)
         if std is None:
             drawn = 2 * (uniform(seeds) - 0.5) * limit
@@ -197,3 +208,10 @@ def timm_noise(
         return lr
 
     return f
+
+
+def _distinct(steps: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp] | slice]:
+    """Return the distinct *steps*, and where in them each of *steps* is."""
+    if (steps[1:] > steps[:-1]).all():
+        return steps, slice(None)
+    return np.unique(steps, return_inverse=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -180,7 +181,7 @@ def cosine_restarts(
 
     def f(t: Array) -> Array:
         cycle, since, span = cycle_of(numbers.steps(t), length, t_mul, edges, numbers)
-        height = half if m_mul == 1 else half * numbers.power(scale, cycle)
+        height = half if m_mul == 1 else half * per_cycle(partial(numbers.power, scale), cycle)
         # TF divides before it multiplies, the other frameworks after.
         angle = pi * since / span if end_fraction is None else pi * (since / span)
         return lr_at(height * (one + numbers.cos(angle)))
@@ -210,11 +211,14 @@ def numbered_cycles(
         along = num_cycles * (t / length) if ratio_first else num_cycles * t / length
         cycle = np.floor(along)
         left = (1 + np.cos(np.pi * (along - cycle))) / 2
-        height = left if m_mul == 1 else left * DOUBLE.power(m_mul, cycle)
+        height = left if m_mul == 1 else left * per_cycle(partial(DOUBLE.power, m_mul), cycle)
         return lr_at(np.where(t < length, height, 0.0))
 
     return f
 
+
+SHARING = 8
+"""The number of steps per cycle above which a table of the cycles is faster than their powers."""
 
 # At most 1,400 cycles: the number in the longest run, if the first cycle has 1 step.
 LEAST_TABLED = 1.01
@@ -241,8 +245,10 @@ def cycle_of(
         cycle = np.floor(along)
         return cycle, along - cycle, one
 
+    power = partial(per_cycle, partial(numbers.power, grow))
+
     def begin(i: Array) -> Any:  # noqa: ANN401
-        return (one - numbers.power(grow, i)) / (one - grow)
+        return (one - power(i)) / (one - grow)
 
     inside = one - along * (one - grow)
     cycle = np.floor(numbers.log(inside) / numbers.log(np.asarray(grow)))
@@ -251,8 +257,27 @@ def cycle_of(
         cycle -= n * begin(cycle) > t
         cycle += n * begin(cycle + one) <= t
     if edges == "exact":
-        return cycle, t - n * begin(cycle), n * numbers.power(grow, cycle)
-    return cycle, along - begin(cycle), numbers.power(grow, cycle)
+        return cycle, t - n * begin(cycle), n * power(cycle)
+    return cycle, along - begin(cycle), power(cycle)
+
+
+def per_cycle(function: Callable[[Array], Array], cycle: Array) -> Array:
+    """
+    Return function(*cycle*), computed once for each number if most numbers occur many times.
+
+    Args:
+        function: a function that computes each result from one number alone.
+        cycle: the numbers of cycles.
+    """
+    if not len(cycle):
+        return function(cycle)
+    first = cycle.min()
+    count = float(cycle.max()) - float(first) + 1
+    if not count <= len(cycle) / SHARING:
+        return function(cycle)
+    # Counted in float64, since float32 cannot represent every number above 2 ** 24.
+    each = (float(first) + np.arange(count)).astype(cycle.dtype)
+    return np.asarray(function(each)[(cycle - first).astype(np.intp)])
 
 
 def _tabled_cycle(

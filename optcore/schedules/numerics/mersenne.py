@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -22,8 +23,15 @@ Words = NDArray[np.uint32]
 SIZE, SHIFT = 624, 397
 """The number of words in the state, and how far a new word looks ahead."""
 UPPER, LOWER, TWIST = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x9908B0DF)
-PAIRS = (SIZE - SHIFT) // 4
+MOST_PAIRS = (SIZE - SHIFT) // 4
 """The number of pairs of normal numbers for which the words of the first state suffice."""
+EARLY = 8
+"""The largest number of pairs that are made ready for all seeds, before a seed needs them."""
+LATE = 256
+"""The number of pairs that are drawn at once for a seed that needs more than `MOST_PAIRS`."""
+# Arrays, which numpy need not convert at each of the 1,600 calls that a block of seeds takes.
+TOP_BITS, FACTOR = np.array(30, np.uint32), np.array(1812433253, np.uint32)
+INDICES = tuple(np.array(i, np.uint32) for i in range(SIZE))
 
 
 def normal_within(seeds: Seeds, *, std: float, limit: float) -> NDArray[np.float64]:
@@ -36,74 +44,97 @@ def normal_within(seeds: Seeds, *, std: float, limit: float) -> NDArray[np.float
         limit: the bound on the absolute value, at least a hundredth of *std*.
     """
     found = np.empty(len(seeds), np.float64)
+    # The positions of the seeds whose number is not found yet.
     left = np.arange(len(seeds))
-    # Half of the numbers are found in the first pair, which needs 401 words of each state; few
-    # seeds need many pairs.
-    for first, last in pairwise((0, 1, 4, PAIRS)):
-        state = _seeded(seeds[left], SHIFT + 4 * last)
+    # Each further pair takes four more words of all seeds: first the pairs that most seeds need.
+    for first, last in pairwise((0, _pairs_needed(len(seeds), std, limit), MOST_PAIRS)):
+        if not len(left):
+            return found
+        near, far = _seeded(seeds[left], 4 * last)
         columns = np.arange(len(left))
         for pair in range(first, last):
-            noise = _normal_pair(_words(state, 4 * pair, 4, columns)) * std
-            good = np.abs(noise) < limit
-            accepted: NDArray[np.bool_] = good[0] | good[1]
-            # The first of the two where both are below the limit.
-            found[left[accepted]] = np.where(good[0], *noise)[accepted]
-            left, columns = left[~accepted], columns[~accepted]
-            if not len(left):
-                return found
+            radius, angle = _polar(_words(near, far, 4 * pair, 4, columns))
+            for wave in (np.cos, np.sin):
+                noise = _rounded(radius * wave(angle)) * std
+                # A number that is too large is replaced in the next round.
+                found[left] = noise
+                large = np.flatnonzero(np.abs(noise) >= limit)
+                left, columns = left[large], columns[large]
+                radius, angle = radius[large], angle[large]
     found[left] = [_late(int(seed), std, limit) for seed in seeds[left]]
     return found
 
 
 def uniform(seeds: Seeds) -> NDArray[np.float64]:
     """Return, for each seed, the first ``torch.rand(1).item()``."""
-    words = _words(_seeded(seeds, SHIFT + 1), 0, 1, np.arange(len(seeds)))[0]
+    words = _words(*_seeded(seeds, 1), 0, 1, np.arange(len(seeds)))[0]
     return np.asarray((words & np.uint32(2**24 - 1)) * 2.0**-24)
 
 
-def _seeded(seeds: Seeds, count: int) -> Words:
-    """Return the first *count* words of the state of each generator, one row per word."""
-    state = np.empty((count, len(seeds)), np.uint32)
-    state[0] = seeds & np.uint64(0xFFFFFFFF)
-    mixed = np.empty(len(seeds), np.uint32)
-    for i in range(1, count):
+def _pairs_needed(num_seeds: int, std: float, limit: float) -> int:
+    """Return the number of pairs, up to `EARLY`, after which no seed or hardly a seed is left."""
+    missed = math.erfc(limit / (std * math.sqrt(2))) if std else 0.0
+    if missed * num_seeds < 1:
+        return 1
+    return min(EARLY, math.ceil(-math.log(num_seeds) / math.log(missed) / 2) + 1)
+
+
+def _seeded(seeds: Seeds, count: int) -> tuple[Words, Words]:
+    """
+    Return the words of each generator's state from which its first *count* outputs are made.
+
+    These are the first *count* + 1 words and the *count* words from `SHIFT` on, one row per word.
+    """
+    rows = np.empty((2 * count + 1, len(seeds)), np.uint32)
+    near, far = rows[: count + 1], rows[count + 1 :]
+    # The words between are only on the way: kept, they would not fit into a cache.
+    between, mixed = np.empty((2, len(seeds)), np.uint32)
+    words = [*near, *[between] * (SHIFT - len(near)), *far]
+    words[0][:] = seeds & np.uint64(0xFFFFFFFF)
+    for index, (before, word) in zip(INDICES[1:], pairwise(words), strict=False):
         # In place: new arrays would take most of the time. Products wrap around modulo 2 ** 32.
-        np.right_shift(state[i - 1], np.uint32(30), out=mixed)
-        np.bitwise_xor(state[i - 1], mixed, out=mixed)
-        np.multiply(mixed, np.uint32(1812433253), out=mixed)
-        np.add(mixed, np.uint32(i), out=state[i])
-    return state
+        np.right_shift(before, TOP_BITS, out=mixed)
+        np.bitwise_xor(before, mixed, out=mixed)
+        np.multiply(mixed, FACTOR, out=mixed)
+        np.add(mixed, index, out=word)
+    return near, far
 
 
-def _words(state: Words, start: int, count: int, columns: NDArray[np.int64]) -> Words:
+def _words(near: Words, far: Words, start: int, count: int, columns: NDArray[np.int64]) -> Words:
     """Return the outputs *start* to *start* + *count* of the generators in *columns*."""
-    near = state[start : start + count + 1, columns]
-    far = state[start + SHIFT : start + SHIFT + count, columns]
+    near, far = near[start : start + count + 1], far[start : start + count]
+    if len(columns) < near.shape[1]:
+        near, far = near.take(columns, axis=1), far.take(columns, axis=1)
     y = (near[:-1] & UPPER) | (near[1:] & LOWER)
-    y = far ^ (y >> np.uint32(1)) ^ np.where(y & np.uint32(1), TWIST, np.uint32(0))
+    # The product is TWIST where the last bit is 1, and else 0.
+    y = far ^ (y >> np.uint32(1)) ^ (y & np.uint32(1)) * TWIST
     y = y ^ (y >> np.uint32(11))
     y = y ^ ((y << np.uint32(7)) & np.uint32(0x9D2C5680))
     y = y ^ ((y << np.uint32(15)) & np.uint32(0xEFC60000))
     return np.asarray(y ^ (y >> np.uint32(18)))
 
 
-def _normal_pair(words: Words) -> NDArray[np.float64]:
-    """Return the two normal numbers that torch computes from four *words*, by Box and Muller."""
+def _polar(words: Words) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return radius and angle of the point that torch makes of four *words* (Box and Muller)."""
     wide = words.astype(np.uint64)
     u1, u2 = (((wide[i] << np.uint64(32)) | wide[i + 1]) & np.uint64(2**53 - 1) for i in (0, 2))
-    radius = np.sqrt(-2.0 * np.log1p(-(u2 * 2.0**-53)))
-    theta = 2.0 * np.pi * (u1 * 2.0**-53)
-    # torch computes in float64 and stores a float32.
-    pair = np.stack([radius * np.cos(theta), radius * np.sin(theta)])
-    return pair.astype(np.float32).astype(np.float64)
+    return np.sqrt(-2.0 * np.log1p(-(u2 * 2.0**-53))), 2.0 * np.pi * (u1 * 2.0**-53)
+
+
+def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return *numbers* as float64 after torch has stored them as float32."""
+    return numbers.astype(np.float32).astype(np.float64)
 
 
 def _late(seed: int, std: float, limit: float) -> float:
-    """Return the number for a *seed* whose first 2 * PAIRS numbers are all too large."""
+    """Return the number for a *seed* whose first 2 * MOST_PAIRS numbers are all too large."""
     # RandomState seeds the same generator in the same way, and numpy keeps its stream (NEP 19).
     words = np.random.RandomState(seed % 2**32)
     while True:
-        four = words.randint(0, 2**32, size=(4, 1), dtype=np.uint32)
-        for noise in _normal_pair(four)[:, 0] * std:
-            if abs(noise) < limit:
-                return float(noise)
+        four = words.randint(0, 2**32, size=(LATE, 4), dtype=np.uint32)
+        radius, angle = _polar(four.T)
+        pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        noise = _rounded(pairs.reshape(-1)) * std
+        small = np.flatnonzero(np.abs(noise) < limit)
+        if len(small):
+            return float(noise[small[0]])

@@ -109,7 +109,7 @@ class Numbers:
             if not self.single:
                 return _power(base, exponent, DOUBLE_ZERO)
             if self.native:
-                return _native_power(base, exponent)
+                return _power(np.float32(base), np.float32(exponent), SINGLE_ZERO, _native_power)
             # numpy's float32 power differs from this result for one number in a thousand.
             wide = _power(
                 np.asarray(base, np.float64), np.asarray(exponent, np.float64), SINGLE_ZERO
@@ -123,23 +123,28 @@ class Numbers:
             return function(x.astype(np.float64)).astype(np.float32)
 
 
-def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
-    """Return *base* ** *exponent*, and 0 where that is below e ** *zero*."""
+def _power(
+    base: Any,  # noqa: ANN401
+    exponent: Any,  # noqa: ANN401
+    zero: float,
+    power: Callable[[Any, Any], Any] = np.power,
+) -> Any:  # noqa: ANN401
+    """Return power(*base*, *exponent*), and 0 where that is below e ** *zero*."""
     # Underflows are not computed: they take 20 times as long.
     # The logarithm below needs one base above 0.
     if np.ndim(base) or not np.ndim(exponent) or not base > 0:
-        return np.power(base, exponent)
+        return power(base, exponent)
     lost = exponent * np.log(base) < zero
     if not lost.any():
-        return np.power(base, exponent)
+        return power(base, exponent)
     found = np.zeros_like(exponent)
-    found[~lost] = np.power(base, exponent[~lost])
+    found[~lost] = power(base, exponent[~lost])
     return found
 
 
 def _native_power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
     """Return *base* ** *exponent* as powf of the C library computes it."""
-    left, right = np.broadcast_arrays(np.float32(base), np.float32(exponent))
+    left, right = np.broadcast_arrays(base, exponent)
     # As a full array: numpy turns a single exponent of 2 into a product, of 0.5 into a root.
     return np.power(left, np.array(right))
 

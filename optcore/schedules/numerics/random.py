@@ -33,17 +33,35 @@ def normal(seed: int, t: Array) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
         # Without mixing, seeds that differ by GOLDEN would give the same numbers one step apart.
         start = _mixed(np.asarray([seed & MASK], np.uint64) + GOLDEN)[0]
-        bits = _mixed(start + (t.astype(np.uint64) + np.uint64(1)) * GOLDEN)
+        # In place, here and below: a new array for each result would take as long as the cosine.
+        bits = t.astype(np.uint64)
+        bits += np.uint64(1)
+        bits *= GOLDEN
+        bits += start
+    _mixed(bits)
     # In (0, 1]: 0 has no logarithm.
-    first = ((bits >> HALF).astype(np.float64) + 1) * 2.0**-32
-    second = (bits & LOW).astype(np.float64) * 2.0**-32
-    return np.asarray(np.sqrt(-2 * np.log(first)) * np.cos(2 * np.pi * second))
+    radius = (bits >> HALF).astype(np.float64)
+    radius += 1
+    radius *= 2.0**-32
+    np.log(radius, out=radius)
+    radius *= -2
+    np.sqrt(radius, out=radius)
+    bits &= LOW
+    angle = bits.astype(np.float64)
+    angle *= 2.0**-32
+    angle *= 2 * np.pi
+    radius *= np.cos(angle, out=angle)
+    return radius
 
 
 def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the result of splitmix64's mixing function for each number in *z*."""
+    """Apply splitmix64's mixing function to each number in *z*, in place, and return *z*."""
     with np.errstate(over="ignore"):
         # Products wrap around modulo 2 ** 64, as splitmix64 requires.
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        shifted = z >> np.uint64(30)
+        z ^= shifted
+        z *= np.uint64(0xBF58476D1CE4E5B9)
+        z ^= np.right_shift(z, np.uint64(27), out=shifted)
+        z *= np.uint64(0x94D049BB133111EB)
+        z ^= np.right_shift(z, np.uint64(31), out=shifted)
+    return z

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
@@ -42,6 +48,9 @@ NEWER = frozenset({"corrected_weight_decay", "cautious", "clip_update"})
 
 class OptimizerSpec(Spec):
     """The base of all optimizers."""
+
+    # A run's schema contains all optimizers; those of single classes are built when first used.
+    model_config = ConfigDict(defer_build=True)
 
     kind: str
     """Name of the optimizer."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from optcore.spec.base import dialects_of
+from optcore.spec.base import dialects_of, field_docs
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
@@ -90,9 +90,9 @@ def _page(kind: str, cls: type[OptimizerSpec]) -> Iterator[str]:
 def _table(cls: type[OptimizerSpec], names: list[str]) -> Iterator[str]:
     yield "| | range | default | |"
     yield "| --- | --- | --- | --- |"
+    docs = field_docs(cls)
     for name in names:
-        field = cls.model_fields[name]
-        meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+        meaning = " ".join(docs.get(name, "").split()).replace("|", "\\|")
         yield f"| `{name}` | {_range(cls, name)} | {_default(cls, name)} | {meaning} |"
 
 
