@@ -96,8 +96,7 @@ class Dialectal(ScheduleSpec):
             folds=self.dialect in ("mindspore", "optax"),
             reciprocals=self.dialect == "tf1" and single,
             sines=self.dialect == "mindspore",
-            native=self.dialect == "optax",
-            backwards=self.dialect == "optax",
+            optax=self.dialect == "optax",
         )
 
     @property

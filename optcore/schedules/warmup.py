@@ -242,7 +242,7 @@ def _rise(length: float, start: float, peak: float, shape: str, numbers: Numbers
     if shape != "linear":
         return lambda t: _between(start, peak, t / length, shape)
     n = numbers(length)
-    if numbers.backwards:
+    if numbers.optax:
         # optax has no rise, only a fall whose end may be above its start.
         one, depth, top = numbers(1), numbers.difference(start, peak), numbers(peak)
         return lambda t: depth * (one - numbers.steps(t) / n) + top

@@ -184,8 +184,10 @@ def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     if not flags["float32_share"]:
         return {"fresh": t ** numbers["beta2_decay"], "old_share": 0.0}
     # MindSpore and optax keep the share of the old mean as a float32 tensor.
-    count = np.float32(t - numbers.get("decay_offset", 0))
-    old_share = np.float32(1) - np.power(count, np.float32(numbers["beta2_decay"]))
+    count = np.float64(t - numbers.get("decay_offset", 0))
+    # Rounded from float64, since numpy's float32 power depends on the kind of CPU.
+    fresh = np.power(count, np.float64(np.float32(numbers["beta2_decay"]))).astype(np.float32)
+    old_share = np.float32(1) - fresh
     if not flags["largest_dimensions"]:
         return {"fresh": 1 - float(old_share), "old_share": 0.0}
     return {"fresh": float(np.float32(1) - old_share), "old_share": float(old_share)}

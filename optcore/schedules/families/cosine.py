@@ -200,7 +200,7 @@ def cosine(
     # Twice 0.5 is exactly 1, so that one fall is computed with pi itself.
     pi, n, half, one = numbers(np.pi * (2 * num_cycles)), numbers(length), numbers(0.5), numbers(1)
     # TF divides before it multiplies, the others after.
-    ratio_first = end_fraction is not None and not numbers.native
+    ratio_first = end_fraction is not None and not numbers.optax
 
     def f(t: Array) -> Array:
         at = numbers.steps(np.minimum(t, length) if past_end == "hold" else t)

@@ -290,7 +290,7 @@ def interpolated(
     ahead = np.append(levels[1:], levels[-1])
     half = numbers(0.5)
     # Quotients of steps are float32 in optax, even with jax_enable_x64.
-    part_of = replace(numbers, single=numbers.single or numbers.native)
+    part_of = replace(numbers, single=numbers.single or numbers.optax)
     spans = np.append(np.maximum(np.diff(edges), 1), 1).astype(part_of.dtype)
     pi, one = part_of(np.pi), part_of(1)
 

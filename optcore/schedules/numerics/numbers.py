@@ -39,8 +39,8 @@ class Numbers:
         reciprocals: whether constants are combined, and a division by a constant becomes a
             multiplication by its reciprocal, as in TF1's graph optimizer.
         sines: whether a cosine is computed as a shifted sine, as in MindSpore's cells.
-        native: whether powers of float32 are those of the C library, as in XLA on a CPU.
-        backwards: whether a line is computed from its end, as in optax.
+        optax: whether quotients of steps are float32 in either precision, a line is computed from
+            its end, and a cosine is divided before it is multiplied by a fraction.
     """
 
     single: bool = False
@@ -48,8 +48,7 @@ class Numbers:
     folds: bool = False
     reciprocals: bool = False
     sines: bool = False
-    native: bool = False
-    backwards: bool = False
+    optax: bool = False
 
     @property
     def dtype(self) -> type[np.floating[Any]]:
@@ -108,9 +107,8 @@ class Numbers:
         with np.errstate(over="ignore", under="ignore"):
             if not self.single:
                 return _power(base, exponent, DOUBLE_ZERO)
-            if self.native:
-                return _power(np.float32(base), np.float32(exponent), SINGLE_ZERO, _native_power)
-            # numpy's float32 power differs from this result for one number in a thousand.
+            # numpy's float32 power depends on the kind of CPU. This result does not, and differs
+            # from powf of the C library, which XLA calls, for one number in a thousand.
             wide = _power(
                 np.asarray(base, np.float64), np.asarray(exponent, np.float64), SINGLE_ZERO
             )
@@ -127,26 +125,18 @@ def _power(
     base: Any,  # noqa: ANN401
     exponent: Any,  # noqa: ANN401
     zero: float,
-    power: Callable[[Any, Any], Any] = np.power,
 ) -> Any:  # noqa: ANN401
-    """Return power(*base*, *exponent*), and 0 where that is below e ** *zero*."""
+    """Return *base* ** *exponent*, and 0 where that is below e ** *zero*."""
     # Underflows are not computed: they take 20 times as long.
     # The logarithm below needs one base above 0.
     if np.ndim(base) or not np.ndim(exponent) or not base > 0:
-        return power(base, exponent)
+        return np.power(base, exponent)
     lost = exponent * np.log(base) < zero
     if not lost.any():
-        return power(base, exponent)
+        return np.power(base, exponent)
     found = np.zeros_like(exponent)
-    found[~lost] = power(base, exponent[~lost])
+    found[~lost] = np.power(base, exponent[~lost])
     return found
-
-
-def _native_power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
-    """Return *base* ** *exponent* as powf of the C library computes it."""
-    left, right = np.broadcast_arrays(base, exponent)
-    # As a full array: numpy turns a single exponent of 2 into a product, of 0.5 into a root.
-    return np.power(left, np.array(right))
 
 
 # Results up to half the smallest positive number are rounded to 0: 2 ** -1075 is e ** -745.1 in
