@@ -23,7 +23,7 @@ MINDCV = {
     "amp_level": "O2",
     "batch_size": 32,
 }
-MINDOCR = {
+MINDOCR: dict[str, Any] = {
     "system": {"amp_level": "O0", "drop_overflow_update": True, "seed": 42},
     "scheduler": {
         "scheduler": "polynomial_decay",

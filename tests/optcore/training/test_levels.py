@@ -17,12 +17,13 @@ from optcore.spec.loss_scale import DynamicLossScale
 from optcore.spec.networks.activations import Relu
 from optcore.spec.networks.convolution import Conv2d
 from optcore.spec.networks.dense import Flatten, Linear
+from optcore.spec.networks.layers import AnyLayer
 from optcore.spec.networks.regularization import BatchNorm
 from optcore.training.levels import LEVELS, forward_of
 from tests.support.optcore.runs.small import column, spec_of, start, steps
 
 RECORDED = json.loads((Path(__file__).parents[2] / "golden" / "amp_mindspore.json").read_text())
-LAYERS = [
+LAYERS: list[AnyLayer] = [
     Conv2d(kind="conv2d", name="conv", out_channels=2, kernel_size=3),
     BatchNorm(kind="batch_norm", name="bn"),
     Relu(kind="relu"),
