@@ -112,11 +112,13 @@ class Block:
 
     # Methods that record what became of a key.
 
-    def converted(self, name: str, field: str, value: object, *, reason: str = "") -> None:
-        """Set *field* of the job to *value*, which comes from the key *name*."""
+    def converted(
+        self, name: str, field: str, value: object, *, reason: str = "", tell: bool = False
+    ) -> None:
+        """Set *field* of the job to *value*, from the key *name*; *tell* users the *reason*."""
         if name in self._data:
             self.result.set(field, value)
-            self._record(name, "converted", reason, ((field, value),))
+            self._record(name, "converted", reason, ((field, value),), tell=tell)
 
     def ignored(self, name: str, reason: str) -> None:
         """Record that the key *name* has no effect in its own framework either, with a *reason*."""

@@ -53,9 +53,7 @@ class DynamicLossScale(Spec):
     """
 
     kind: Literal["dynamic"]
-    # Not 1: an optimizer made for a scale of 1 has no unscaling in its update
-    # (`Transforms.scaled`), which a scale that grows later would need.
-    start: float | None = Field(None, gt=1, le=MAX_SCALE)
+    start: float | None = Field(None, ge=1, le=MAX_SCALE)
     """First scale; null for the default of the optimizer's dialect: 2^24 in mindspore, 32768 in
     keras, 65536 in the others."""
     # growth, backoff and window have the same defaults in torch, Paddle, Keras and MindSpore.

@@ -19,7 +19,7 @@ from optcore.spec.duration import RunLength
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
-from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale
+from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
 from optcore.spec.networks.models import AnyModel
 from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.base import OptimizerSpec
@@ -81,10 +81,13 @@ class RunSpec(Spec):
 
     @property
     def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
-        """The loss scale; by default, precision fp16 has a dynamic loss scale."""
+        """The loss scale; by default, precisions fp16 and mindspore_o2 have a dynamic one."""
         # Not bf16: it has the exponents of float32, so its gradients do not vanish.
         if self.training.loss_scale is None and self.training.precision == "fp16":
             return DynamicLossScale(kind="dynamic")
+        if self.training.loss_scale is None and self.training.precision == "mindspore_o2":
+            # The DynamicLossScaleManager() of build_train_network, whatever the optimizer is.
+            return DynamicLossScale(kind="dynamic", start=STARTS["mindspore"])
         return self.training.loss_scale
 
     @property

@@ -16,7 +16,17 @@ from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.losses import AnyLoss, CrossEntropy
 from optcore.spec.weights import AnyEma, KerasEma, Lookahead, ShadowEma
 
-Precision = Literal["fp32", "fp64", "bf16", "fp16", "bf16_true", "fp16_true"]
+Precision = Literal[
+    "fp32",
+    "fp64",
+    "bf16",
+    "fp16",
+    "bf16_true",
+    "fp16_true",
+    "mindspore_o1",
+    "mindspore_o2",
+    "mindspore_o3",
+]
 Device = Literal["auto", "cpu", "cuda"]
 Computed = Literal["grad_norm", "update_ratio", "loss_scale"]
 Observed = Literal["examples_per_s", "memory_mb"]
@@ -46,10 +56,12 @@ class Training(Spec):
     operations that autocast selects have it, while parameters, gradients and slots (the
     optimizer's state) stay float32. bf16_true, fp16_true: parameters, gradients and slots have it
     too; the optimizer's multi_precision then keeps float32 copies of the parameters, and float32
-    slots."""
+    slots. mindspore_o1, mindspore_o2, mindspore_o3: MindSpore's amp levels, in which parameters,
+    gradients and slots stay float32 and layers compute in float16: conv2d and linear (O1), all but
+    batch_norm (O2), all (O3)."""
     loss_scale: AnyLossScale | None = None
     """Factor that multiplies the loss and is divided out of the gradient; null for no factor, or,
-    with fp16, for a dynamic loss scale."""
+    with fp16 and mindspore_o2, for a dynamic loss scale (mindspore_o2: from 2^24)."""
     accumulate: int = Field(1, ge=1, le=65_536, json_schema_extra={"unit": "batches"})
     """Number of batches whose gradients make one update, as if they were one batch."""
     loss: AnyLoss = CrossEntropy(kind="cross_entropy")

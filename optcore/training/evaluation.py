@@ -50,7 +50,7 @@ def _evaluate(
         # autocast is entered last: it caches its casts of the weights until it is left, even if
         # the weights are replaced meanwhile.
         with torch.no_grad(), weights(), run.autocast:
-            scores.add(run.model(pixels(images, run.dtype)), labels)
+            scores.add(run.forward(pixels(images, run.dtype)), labels)
         # A caller that stops here may save the run: the trained weights must be back.
         run.model.train()
         yield Progress(run.row)

@@ -20,6 +20,9 @@ DTYPES: dict[Precision, torch.dtype] = {
     "fp16": torch.float32,
     "bf16_true": torch.bfloat16,
     "fp16_true": torch.float16,
+    "mindspore_o1": torch.float32,
+    "mindspore_o2": torch.float32,
+    "mindspore_o3": torch.float32,
 }
 """Precision -> dtype of the parameters."""
 AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}

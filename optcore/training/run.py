@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +23,11 @@ from optcore.optimizers.make import make_optimizer
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.limits import lifted
-from optcore.spec.loss_scale import first_scale
+from optcore.spec.loss_scale import DynamicLossScale, first_scale
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.fingerprint import run_facts
+from optcore.training.levels import forward_of
 from optcore.training.losses import Loss, loss_of
 from optcore.training.precision import DTYPES, Scaler, all_finite, autocast
 from optcore.training.reports import Evaluation
@@ -44,6 +45,7 @@ class Run:
         dataset: the training and test examples, on *device*.
         device: the device that the run trains on.
         model: the network, in training mode.
+        forward: computes the outputs of *model* for a batch, in the run's precision.
         loss: the loss function of outputs and labels.
         autocast: the context in which outputs and loss are computed.
         optimizer: the optimizer for the network's parameters.
@@ -74,6 +76,7 @@ class Run:
     dataset: Dataset
     device: torch.device
     model: nn.Module
+    forward: Callable[[Tensor], Tensor]
     loss: Loss
     autocast: AbstractContextManager[None]
     optimizer: FlatOptimizer
@@ -143,6 +146,8 @@ class Run:
         if weights is not None:  # before anything copies them
             _check_fit(weights, model.state_dict())
             model.load_state_dict(dict(weights))
+        scale = first_scale(spec.loss_scale, spec.optimizer.dialect)
+        moves = isinstance(spec.loss_scale, DynamicLossScale)
         # Specs are parsed again here; what an earlier release accepted is still trained.
         with lifted():
             optimizer = make_optimizer(
@@ -152,14 +157,17 @@ class Run:
                 schedule=spec.schedule,
                 total_steps=spec.total_steps,
                 steps_per_epoch=spec.steps_per_epoch,
-                loss_scale=first_scale(spec.loss_scale, spec.optimizer.dialect),
+                loss_scale=max(scale, 2.0) if moves else scale,
                 ema=training.keras_ema,
             )
+        if moves:  # made for a scale of 1, it would have no unscaling, which a later scale needs
+            optimizer.loss_scale = scale
         return cls(
             spec=spec,
             dataset=dataset,
             device=place,
             model=model,
+            forward=forward_of(model, training.precision),
             loss=loss_of(training.loss, spec.dataset.num_classes),
             autocast=autocast(training.precision, place),
             optimizer=optimizer,

@@ -188,8 +188,8 @@ def _transforms(
     decoupled = spec.decoupled_weight_decay
     own = rule.own_decay and spec.own_decay
     return Transforms(
-        # Decided by the scale in the first update. A dynamic scale starts above 1 (the spec ensures
-        # this), so the programs keep the factor when the scale falls to 1.
+        # Decided when the optimizer is made. For a dynamic scale, `Run` makes it for a scale above
+        # 1, so the programs keep the factor when the scale is 1.
         scaled=loss_scale != 1 or (spec.clip is not None and not clamped),
         clamped=clamped,
         maximize=spec.maximize,

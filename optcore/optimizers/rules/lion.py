@@ -17,6 +17,7 @@ def lion(
     beta1: float,
     beta2: float,
     as_lerp: bool,
+    as_products: bool,
 ) -> tuple[Tensor, Tensor]:
     """
     Return *param* and *exp_avg* after one Lion update.
@@ -34,6 +35,8 @@ def lion(
         beta1: share of the old mean in the direction of the step, in [0, 1).
         beta2: share of the old mean that is kept, in [0, 1).
         as_lerp: whether the means are computed as grad + beta * (m - grad), as in timm.
+        as_products: whether both products of the means are rounded before they are added, as in
+            mindcv; elsewhere the second is not.
 
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
@@ -44,6 +47,10 @@ def lion(
     if as_lerp:
         direction = torch.lerp(grad, exp_avg, beta1).sign()
         return torch.add(param, direction, alpha=-lr), torch.lerp(grad, exp_avg, beta2)
+    if as_products:
+        direction = (exp_avg * beta1 + grad * (1 - beta1)).sign()
+        mean = exp_avg * beta2 + grad * (1 - beta2)
+        return torch.add(param, direction, alpha=-lr), mean
     direction = torch.add(exp_avg * beta1, grad, alpha=1 - beta1).sign()
     return torch.add(param, direction, alpha=-lr), torch.add(exp_avg * beta2, grad, alpha=1 - beta2)
 

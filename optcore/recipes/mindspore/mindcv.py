@@ -14,17 +14,17 @@ from optcore.recipes.block import Block
 from optcore.recipes.defaults import ignore, only, others, words
 from optcore.recipes.mindspore.optimizers import (
     NO_DECAY,
+    NORMS,
     Options,
     convert_average,
     convert_optimizer,
     convert_precision,
-    refuse_clip,
 )
 from optcore.recipes.mindspore.schedules import Arguments, convert_schedule
 from optcore.recipes.source import Source
 
 OTHERS = words("""
-    amp_cast_list aug_repeats aug_splits auto_augment aux_factor ckpt_path ckpt_save_dir
+    aug_repeats aug_splits auto_augment aux_factor ckpt_path ckpt_save_dir
     ckpt_save_interval ckpt_save_policy color_jitter crop_pct cutmix cutmix_prob data_dir dataset
     dataset_download dataset_sink_mode device_target distribute drop_path_rate drop_rate
     drop_remainder eval_shuffle hflip image_resize in_channels interpolation keep_checkpoint_max
@@ -59,6 +59,9 @@ def convert(file: Block) -> None:
     file.other("batch_size", BATCH, tell=True)
     refused = "changes lr at every batch, even between updates"
     only(file, "gradient_accumulation_steps", (None, 1), refused, "every batch is an update")
+    # "None" is what argparse makes of a YAML None; mindcv evaluates the text.
+    refused = "chooses the layers that compute in float16"
+    only(file, "amp_cast_list", (None, "None"), refused, "the layers are those of amp_level")
     only(
         file, "layer_decay", (None,), "gives lr by depth, in groups of mindcv's models", "it is off"
     )
@@ -75,10 +78,6 @@ def _groups(file: Block) -> None:
         file.converted("weight_decay_filter", "optimizer.groups", [], reason="everything decays")
 
 
-NORMS = {"match": {"module": ["batch_norm"]}, "weight_decay": 0.0}
-"""The group that MindSpore's optimizers exempt: names with beta or gamma, which norms have."""
-
-
 def _own_step(file: Block) -> bool:
     """Return whether mindcv uses its own training step."""
     steps = file.get("gradient_accumulation_steps", 1)
@@ -93,7 +92,7 @@ def _loss_scale(file: Block, level: str) -> None:
         _dynamic(file, scale, drop=drop)
     elif kind == "auto":
         _automatic(file, level)
-    elif kind == "fixed" and scale == 1 and not drop and level == "O0":
+    elif kind == "fixed" and scale == 1 and not drop and level != "O2":
         ignore(file, ("loss_scale", "loss_scale_type", "drop_overflow_update"), "the scale is 1")
     elif kind == "fixed":
         file.result.default("training.loss_scale.kind", "fixed", "the default of mindcv")
@@ -111,9 +110,10 @@ def _dynamic(file: Block, scale: float, *, drop: bool) -> None:
         file.refused(
             "drop_overflow_update", "must be true where the scale is dynamic", required=True
         )
-    if scale <= 1:
-        file.refused("loss_scale", "must be above 1 where it is dynamic", required=True)
+    if scale < 1:
+        file.refused("loss_scale", "must be at least 1")
     file.converted("loss_scale_type", "training.loss_scale.kind", "dynamic")
+    file.result.default("training.loss_scale.start", scale, "the default of mindcv for loss_scale")
     file.converted("loss_scale", "training.loss_scale.start", scale)
     file.converted("drop_overflow_update", "training.loss_scale.kind", "dynamic")
     for name, value in (("growth", 2.0), ("backoff", 0.5), ("window", 2000)):
@@ -129,19 +129,12 @@ def _automatic(file: Block, level: str) -> None:
         return
     unread = "mindspore.Model chooses the scale"
     ignore(file, ("loss_scale", "drop_overflow_update"), unread)
-    if level == "O2":  # MindSpore 2.10 train/amp.py: DynamicLossScaleManager()
+    # mindspore/train/amp.py in MindSpore 2.10: O2 has a DynamicLossScaleManager(), others none.
+    if level == "O2":
         file.converted("loss_scale_type", "training.loss_scale.kind", "dynamic", reason=unread)
         file.result.default("training.loss_scale.start", 2.0**24, "the default of MindSpore")
     else:
-        file.converted("loss_scale_type", "training.loss_scale", ONE[level], reason=unread)
-
-
-ONE: Mapping[str, Any] = {
-    "O0": None,
-    # Without a loss_scale, precision fp16 would have a dynamic scale.
-    "O1": {"kind": "fixed", "scale": 1.0, "drop_overflow": False},
-    "O3": None,
-}
+        file.converted("loss_scale_type", "training.loss_scale", None, reason=unread)
 
 
 def _average(file: Block) -> None:
@@ -156,9 +149,6 @@ def _clip(file: Block) -> None:
     if not file.flag("clip_grad", False):
         file.other("clip_grad", "it is off")
         file.ignored("clip_value", "clip_grad is off")
-        return
-    if refuse_clip(file, "clip_grad"):
-        file.ignored("clip_value", "clip_grad is refused")
         return
     largest = float(file.number("clip_value", 15.0))
     file.converted("clip_grad", "optimizer.clip.kind", "global_norm")

@@ -13,12 +13,11 @@ from typing import Any
 from optcore.recipes.block import Block
 from optcore.recipes.defaults import ignore, only, others, set_number, words
 from optcore.recipes.mindspore.optimizers import (
-    NO_DECAY,
+    NORMS,
     Options,
     convert_average,
     convert_optimizer,
     convert_precision,
-    refuse_clip,
 )
 from optcore.recipes.mindspore.schedules import Arguments, convert_schedule
 from optcore.recipes.source import Source
@@ -28,7 +27,7 @@ SYSTEM = words("""
     amp_level_infer ckpt_max_keep ckpt_save_policy device_id distribute log_interval mode
     refine_batch_size seed val_interval val_start_epoch val_while_train device_target
 """)
-TRAIN = words("ckpt_save_dir dataset dataset_sink_mode max_call_depth pred_cast_fp32")
+TRAIN = words("ckpt_save_dir dataset dataset_sink_mode max_call_depth")
 LOADER = words("""
     column_names drop_remainder max_rowsize num_workers prefetch_size python_multiprocessing shuffle
     num_parallel_workers
@@ -44,16 +43,12 @@ ARGUMENTS = Arguments(
     default_milestones=(),
 )
 OPTIONS = Options(by="mindocr", opt="adam", weight_decay=0.0, nesterov="nesterov", more=True)
-STRATEGIES = {
-    # Parameters with norm or pos_embed in their names, and those of one dimension.
-    "svtr": [
-        {"preset": "no_decay_norm_bias", "weight_decay": 0.0},
-        {"match": "*pos_embed*", "weight_decay": 0.0},
-    ],
-    "filter_norm_and_bias": [NO_DECAY],
-}
+STRATEGIES = ("svtr", "filter_norm_and_bias")
+EVERYTHING = (
+    "norms and biases decay too: their group has no weight_decay, and MindSpore gives it the "
+    "optimizer's"
+)
 BATCH = "times the number of devices, it is the job's dataset.batch_size"
-NORM_AND_BIAS = {"beta", "gamma", "bias"}
 
 
 def convert(file: Block) -> None:
@@ -64,7 +59,8 @@ def convert(file: Block) -> None:
     _groups(optimizer)
     ignore(optimizer, ("clip_norm",), "mindocr reads train.clip_norm")
     system, train = file.block("system"), file.block("train")
-    convert_precision(system)
+    level = convert_precision(system)
+    _loss(file, train, level)
     _loss_scale(file.block("loss_scaler"), system, train)
     _step(train)
     others(system, SYSTEM)
@@ -73,49 +69,68 @@ def convert(file: Block) -> None:
 
 
 def _groups(optimizer: Block) -> None:
+    """
+    Convert the groups that mindocr makes so that norms and biases do not decay.
+
+    They do decay: the group without decay has no ``weight_decay`` of its own, so `nn.Optimizer`
+    gives it that of the optimizer. Only without groups does MindSpore itself exempt norms.
+    """
     strategy = optimizer.get("grouping_strategy")
     names = optimizer.get("no_weight_decay_params") or []
-    filtered = optimizer.flag("filter_bias_and_bn", True)
+    unread = ("filter_bias_and_bn", "no_weight_decay_params")
     if strategy in STRATEGIES:
-        optimizer.converted("grouping_strategy", "optimizer.groups", STRATEGIES[strategy])
-        ignore(
-            optimizer, ("filter_bias_and_bn", "no_weight_decay_params"), "grouping_strategy wins"
-        )
-    elif strategy == "visionlan" and optimizer.get("training_step") in ("LF_1", "LA"):
-        optimizer.other("grouping_strategy", "no groups in this training step")
-        _norms(optimizer, filtered=filtered)
-    elif strategy is not None:
+        _everything(optimizer, "grouping_strategy")
+        ignore(optimizer, unread, "grouping_strategy wins")
+    elif strategy is not None and not _is_without_groups(optimizer):
         optimizer.refused("grouping_strategy", "has groups by the names of mindocr's parameters")
-    elif set(names) and set(names) <= NORM_AND_BIAS:
-        whole = set(names) == NORM_AND_BIAS
-        if not whole:
-            optimizer.refused("no_weight_decay_params", "must be beta, gamma and bias, or nothing")
-        optimizer.converted("no_weight_decay_params", "optimizer.groups", [NO_DECAY])
+        ignore(optimizer, unread, "grouping_strategy wins")
+    elif strategy is None and names:
+        _everything(optimizer, "no_weight_decay_params")
         ignore(optimizer, ("filter_bias_and_bn",), "no_weight_decay_params wins")
-    elif names:
-        optimizer.refused("no_weight_decay_params", "must be beta, gamma and bias, or nothing")
     else:
-        optimizer.other("no_weight_decay_params", "it is empty")
-        _norms(optimizer, filtered=filtered)
+        optimizer.other("grouping_strategy", "no groups in this training step")
+        optimizer.other("no_weight_decay_params", "it is not read, or empty")
+        _filter(optimizer)
     optimizer.other("training_step", "read by visionlan's groups")
 
 
-def _norms(optimizer: Block, *, filtered: bool) -> None:
-    """Convert filter_bias_and_bn; MindSpore itself exempts norms if there are no groups."""
-    groups = [NO_DECAY] if filtered else [NORMS]
+def _is_without_groups(optimizer: Block) -> bool:
+    strategy, step = optimizer.get("grouping_strategy"), optimizer.get("training_step")
+    return strategy == "visionlan" and step in ("LF_1", "LA")
+
+
+def _everything(optimizer: Block, name: str) -> None:
+    optimizer.converted(name, "optimizer.groups", [], reason=EVERYTHING, tell=True)
+
+
+def _filter(optimizer: Block) -> None:
+    """Convert filter_bias_and_bn, which is read where there are no other groups."""
     if not optimizer.number("weight_decay", 0.0):
         optimizer.ignored("filter_bias_and_bn", "weight_decay is 0")
+    elif not optimizer.flag("filter_bias_and_bn", True):
+        why = "without groups MindSpore exempts norms itself"
+        optimizer.converted("filter_bias_and_bn", "optimizer.groups", [NORMS], reason=why)
     elif "filter_bias_and_bn" in optimizer:
-        optimizer.converted("filter_bias_and_bn", "optimizer.groups", groups)
+        _everything(optimizer, "filter_bias_and_bn")
     else:
-        optimizer.result.default("optimizer.groups", groups, "the default of mindocr")
+        optimizer.result.default("optimizer.groups", [], EVERYTHING)
+
+
+def _loss(file: Block, train: Block, level: str) -> None:
+    """Convert the key that says whether the loss is computed in float32."""
+    if level == "O0" or train.flag("pred_cast_fp32", True):
+        train.other("pred_cast_fp32", "the loss is computed in float32, as in a job")
+    elif file.block("loss").get("name") == "CTCLoss":
+        rounds = "CTCLoss computes in float32 and then rounds the loss to float16; a job does not"
+        train.other("pred_cast_fp32", rounds, tell=True)
+    else:
+        train.refused("pred_cast_fp32", "must be true: a job computes the loss in float32")
 
 
 SKIPS = {
     True: "a gradient that is not finite is skipped",
     False: "a job skips a gradient that is not finite; mindocr takes it, and the run is lost",
 }
-NORMS = {"match": {"module": ["batch_norm"]}, "weight_decay": 0.0}
 
 
 def _loss_scale(scaler: Block, system: Block, train: Block) -> None:
@@ -149,9 +164,7 @@ def _step(train: Block) -> None:
         convert_average(train)
     train.other("ema", "it is off")
     train.ignored("ema_decay", "it is read with ema")
-    if train.flag("clip_grad", False) and refuse_clip(train, "clip_grad"):
-        train.ignored("clip_norm", "clip_grad is refused")
-    elif train.flag("clip_grad", False):
+    if train.flag("clip_grad", False):
         largest = set_number(train, "clip_norm", "optimizer.clip.max", 1.0, "mindocr")
         train.result.set("optimizer.clip.max", largest)
         train.converted("clip_grad", "optimizer.clip.kind", "global_norm")

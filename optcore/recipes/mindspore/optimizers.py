@@ -13,15 +13,12 @@ from optcore.recipes.block import Block
 from optcore.recipes.defaults import ignore, set_number, set_value
 
 UNREAD = "this optimizer does not read it"
-AMP = {"O0": "fp32", "O1": "fp16", "O2": "fp16"}
-"""Level -> precision; parameters, gradients and slots are float32 at each level, as in a job."""
+AMP = {"O0": "fp32", "O1": "mindspore_o1", "O2": "mindspore_o2", "O3": "mindspore_o3"}
+"""Level -> precision. Parameters, gradients and slots are float32 at each level."""
 RAMP = 2000.0
-COMPUTES = {
-    "O0": "",
-    "O1": "autocast chooses other operations than MindSpore's list",
-    "O2": "autocast chooses the operations; MindSpore takes all but normalization",
-}
 NO_DECAY = {"preset": "no_decay_norm_bias", "weight_decay": 0.0}
+NORMS = {"match": {"module": ["batch_norm"]}, "weight_decay": 0.0}
+"""The group that MindSpore's optimizers exempt: names with beta or gamma, which norms have."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +93,7 @@ def _adam(block: Block, options: Options) -> None:
 
 
 def _adamw(block: Block, options: Options) -> None:
-    why = f"{options.by}'s AdamW has the formula of torch's"
-    _named(block, options, "adamw", "torch", why)
+    _named(block, options, "adamw", "mindspore", f"{options.by}'s own class AdamW")
     _betas(block, options)
 
 
@@ -111,7 +107,7 @@ def _betas(block: Block, options: Options) -> None:
 
 
 def _lion(block: Block, options: Options) -> None:
-    _named(block, options, "lion", "article", f"{options.by}'s Lion has the formula of its article")
+    _named(block, options, "lion", "mindspore", f"{options.by}'s own class Lion")
     _betas(block, options)
 
 
@@ -152,21 +148,11 @@ def convert_average(block: Block) -> None:
     block.result.default("training.ema.ramp", RAMP, "the decay rises with 1 - exp(-t / 2000)")
 
 
-def refuse_clip(block: Block, name: str) -> bool:
-    """Refuse the clip in the key *name* if the optimizer has dialect torch; return whether so."""
-    if block.result.job.get("optimizer", {}).get("dialect") != "torch":
-        return False
-    block.refused(name, "divides by the norm; the job's torch dialect divides by norm + 1e-6")
-    return True
-
-
 def convert_precision(block: Block, name: str = "amp_level") -> str:
     """Convert the level of mixed precision in the key *name*, and return the level."""
     level = str(block.get(name, "O0"))
-    if level == "O3":
-        block.refused(name, "computes normalization in float16 too, which a job does not")
-    elif level not in AMP:
+    if level not in AMP:
         block.refused(name, "must be O0, O1, O2 or O3")
     else:
-        block.converted(name, "training.precision", AMP[level], reason=COMPUTES[level])
+        block.converted(name, "training.precision", AMP[level])
     return level

@@ -133,7 +133,7 @@ FIELDS: Mapping[str, Answers] = table(
     accumulate: gradient_accumulation_steps grad_accum_steps accumulate_grad_batches grad_accum
         accumulation_steps accumulate_steps
     precision: fp16 bf16 amp mixed_precision use_amp amp_level dtype amp_dtype half_precision
-        torch_dtype tf32
+        torch_dtype tf32 keep_batchnorm_fp32 cast_model_type
     loss_scale: grad_scaler init_loss_scaling scale_loss use_dynamic_loss_scaling
         loss_scale_manager loss_scaling
     ema: model_ema use_ema ema_decay weight_averaging ema_momentum

@@ -22,6 +22,9 @@ WORDS: Mapping[str, Answers] = table(
     fp16: float16 half O1 16 fp16_mixed amp mixed
     bf16_true: pure_bf16
     fp16_true: O2 O3 pure_fp16
+    mindspore_o1: O1 amp_o1
+    mindspore_o2: O2 amp_o2
+    mindspore_o3: O3 amp_o3
     float32: fp32 single float
     float64: fp64 double
 

@@ -17,6 +17,7 @@ from optcore.schedules.families.polynomial import Polynomial
 from optcore.schedules.warmup import Warmup
 from optcore.spec.duration import Epochs, RunLength, Share
 from optcore.spec.later import LaterSpec
+from optcore.spec.loss_scale import DynamicLossScale
 from optcore.spec.optimizers.base import NEWER, OptimizerSpec
 from optcore.spec.optimizers.clip import ClipAdaptive, ClipRms
 from optcore.spec.weights import KerasEma, ShadowEma
@@ -34,8 +35,10 @@ LATER_OPTIMIZERS = frozenset(
     )
 )
 """Optimizers that 0.2.0 does not have."""
-LATER_FORMS = frozenset({("muon", "article")})
+LATER_FORMS = frozenset({("muon", "article"), ("adamw", "mindspore"), ("lion", "mindspore")})
 """Other pairs of kind and dialect that 0.2.0 does not have."""
+LATER_PRECISIONS = frozenset({"mindspore_o1", "mindspore_o2", "mindspore_o3"})
+"""Precisions that 0.2.0 does not have."""
 FORMER_RISES = frozenset({"linear", "cosine", "exponential", "constant"})
 FORMER_FALLS = frozenset({"linear", "cosine", "one_minus_sqrt", "one_minus_square"})
 """Shapes of a warmup, and of the fall of wsd, that 0.2.0 has."""
@@ -52,6 +55,11 @@ def is_former(run: RunSpec) -> bool:
         return False
     # The first step size of rprop is the lr of the first update; in 0.2.0 it is that of the spec.
     if run.optimizer.kind == "rprop" and run.schedule != CONSTANT:
+        return False
+    scale = run.training.loss_scale
+    if isinstance(scale, DynamicLossScale) and scale.start == 1:  # 0.2.0 refuses it
+        return False
+    if run.training.precision in LATER_PRECISIONS:
         return False
     ema = run.training.ema
     if isinstance(ema, KerasEma) or (isinstance(ema, ShadowEma) and ema.ramp is not None):

@@ -145,13 +145,16 @@ class AdamW(CautiousSpec, AdamSpec):
         torch.optim.AdamW, paddle.optimizer.AdamW, keras.optimizers.AdamW (epsilon hat).
         optax.adamw; optax.adamw(nesterov=True) is nadam here, with decoupled_weight_decay.
         timm 1.0.31: adamw, adamwlegacy, nadamw; adamc, cadamw, cnadamw and similar names.
-        MindSpore's AdamWeightDecay is a different optimizer: adam_weight_decay.
+        Dialect mindspore is the class AdamW of mindcv 0.5 and mindocr 0.4, whose powers of the
+        betas are running float32 products. MindSpore's own AdamWeightDecay is a different
+        optimizer, adam_weight_decay; mindspore.experimental.optim.AdamW is torch's.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
         "torch",
         "paddle",
         "paddleocr",
+        "mindspore",
         "keras",
         "optax",
         "timm",
@@ -173,6 +176,7 @@ class AdamW(CautiousSpec, AdamSpec):
             "torch": 1e-8,
             "paddle": 1e-8,
             "paddleocr": 1e-8,
+            "mindspore": 1e-8,
             "keras": 1e-7,
             "optax": 1e-8,
             "timm": 1e-8,
@@ -188,6 +192,7 @@ class AdamW(CautiousSpec, AdamSpec):
             "torch": 0.01,
             "paddle": 0.01,
             "paddleocr": 0.01,
+            "mindspore": 0.0,
             "keras": 0.004,
             "optax": 1e-4,
             "timm": 0.0,
@@ -210,6 +215,8 @@ class AdamW(CautiousSpec, AdamSpec):
         """Return the flags that all Adam optimizers have, and also *amsgrad* and *nesterov*."""
         return {
             **super().flags(single_precision=single_precision),
+            # The class of mindcv corrects v, and adds eps to the root of that.
+            "eps_hat": self.dialect in EPS_HAT - {"mindspore"},
             "amsgrad": self.amsgrad,
             "nesterov": self.nesterov,
             "corrected_maximum": False,

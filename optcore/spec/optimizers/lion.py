@@ -27,9 +27,10 @@ class Lion(CautiousSpec):
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
         https://arxiv.org/abs/2302.06675
         keras.optimizers.Lion, optax.lion; timm 1.0.31: lion, lionc, clion, clionc.
+        MindSpore has no Lion: dialect mindspore is the class of mindcv 0.5 and mindocr 0.4.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras", "optax", "timm")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "mindspore", "keras", "optax", "timm")
 
     FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2"})}
     STATE_BYTES: ClassVar[str] = "4"
@@ -37,19 +38,24 @@ class Lion(CautiousSpec):
     kind: Literal["lion"]
     dialect: Dialect = "article"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
-    lr: float = per_dialect({"article": 1e-4, "keras": 1e-3, "optax": None, "timm": 1e-4}, gt=0)
+    lr: float = per_dialect(
+        {"article": 1e-4, "mindspore": 2e-4, "keras": 1e-3, "optax": None, "timm": 1e-4}, gt=0
+    )
     """Learning rate: the step of every coordinate."""
     beta1: float = Field(0.9, ge=0, lt=1)
     """Share of the old mean in the direction of the step."""
     beta2: float = Field(0.99, ge=0, lt=1)
     """Share of the old mean that is kept."""
     weight_decay: float = per_dialect(
-        {"article": 0.0, "keras": 0.0, "optax": 1e-3, "timm": 0.0}, ge=0
+        {"article": 0.0, "mindspore": 0.0, "keras": 0.0, "optax": 1e-3, "timm": 0.0}, ge=0
     )
     """Weight decay, which is multiplied by lr where it is decoupled."""
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag for how the two means are computed, which decides where signs change."""
-        return {"as_lerp": self.dialect == "timm"}
+        """Return the flags for how the two means are computed, which decides where signs change."""
+        return {
+            "as_lerp": self.dialect == "timm",
+            "as_products": self.dialect == "mindspore",
+        }

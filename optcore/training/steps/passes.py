@@ -37,7 +37,7 @@ def examples(run: Run) -> int:
 def loss_of(run: Run, images: Tensor, labels: Tensor) -> Tensor:
     """Return the mean loss of a batch, computed in float32 or wider."""
     with run.autocast:
-        return run.loss(run.model(images), labels)
+        return run.loss(run.forward(images), labels)
 
 
 def backward(run: Run, loss: Tensor) -> None:

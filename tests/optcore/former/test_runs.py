@@ -75,7 +75,9 @@ def test_a_schedule_is_found_wherever_it_is(schedule: dict[str, Any]) -> None:
         {"kind": "adan"},
         {"kind": "muon", "dialect": "article"},
         {"kind": "lion", "dialect": "optax", "lr": 0.1},
+        {"kind": "lion", "dialect": "mindspore"},
         {"kind": "lion", "cautious": True},
+        {"kind": "adamw", "dialect": "mindspore"},
         {**ADAM, "clip": {"kind": "rms", "max": 1.0}},
         {**ADAM, "clip": {"kind": "adaptive", "max": 0.1}},
         {**ADAM, "groups": [{"match": "*.bias", "clip": {"kind": "rms", "max": 1.0}}]},
@@ -97,6 +99,21 @@ def test_the_first_step_of_rprop_depends_on_the_schedule() -> None:
 def test_an_average_that_0_2_0_does_not_have_is_found(ema: dict[str, Any]) -> None:
     assert former(training={"ema": {"decay": 0.9}})
     assert not former(training={"ema": ema})
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"precision": "mindspore_o1"},
+        {"precision": "mindspore_o2"},
+        {"precision": "mindspore_o3"},
+        {"loss_scale": {"kind": "dynamic", "start": 1.0}},
+    ],
+    ids=str,
+)
+def test_a_precision_that_0_2_0_does_not_have_is_found(training: dict[str, Any]) -> None:
+    assert former(training={"precision": "fp16", "loss_scale": {"kind": "dynamic", "start": 2.0}})
+    assert not former(training=training)
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)

@@ -35,6 +35,7 @@ RECORDED = {
     "article_tf": 12,
     "keras": 73,
     "mindspore": 100,
+    "mindcv": 33,
     "paddle": 99,
     "paddle_mp": 1,
     "paddle_sparse": 18,

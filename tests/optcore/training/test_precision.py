@@ -146,6 +146,17 @@ def test_a_scale_does_not_grow_beyond_float32() -> None:
     assert ours.scale == 2.0**127
 
 
+def test_a_dynamic_scale_may_start_at_1() -> None:
+    scale = {"kind": "dynamic", "start": 1.0, "window": 2}
+    run = start(loss_scale=scale, columns=["loss_scale"])
+
+    reports = steps(run)
+
+    assert column(run, reports, "loss_scale") == [2.0 ** (i // 2) for i in range(12)]
+    # Powers of two: the bits are those of a run without a scale.
+    assert [report.loss for report in reports] == [report.loss for report in steps(start())]
+
+
 def test_a_loss_that_is_not_finite_says_nothing_about_the_scale() -> None:
     run = start(on_divergence="skip", loss_scale={"kind": "dynamic"}, columns=["loss_scale"])
     run.dataset.train.images[5] = math.nan
@@ -238,8 +249,8 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
     ("changes", "text"),
     [
         (
-            {"loss_scale": {"kind": "dynamic", "start": 1.0}},
-            "training.loss_scale.start: start must be above 1, got 1.0",
+            {"loss_scale": {"kind": "dynamic", "start": 0.5}},
+            "training.loss_scale.start: start must be at least 1, got 0.5",
         ),
         (
             {"precision": "bf16", "optimizer": {"kind": "lbfgs"}, "schedule": {"kind": "constant"}},
@@ -300,7 +311,7 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         (
             {"precision": "bf17"},
             "training.precision: precision must be one of fp32, fp64, bf16, fp16, bf16_true, "
-            "fp16_true, got 'bf17'; did you mean 'bf16'?",
+            "fp16_true, mindspore_o1, mindspore_o2, mindspore_o3, got 'bf17'; did you mean 'bf16'?",
         ),
     ],
 )

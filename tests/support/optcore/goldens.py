@@ -44,6 +44,7 @@ FRAMEWORKS = {
     "paddle_sparse": paddle.translate_sparse,
     "paddleocr": paddleocr.translate,
     "mindspore": mindspore.translate,
+    "mindcv": mindspore.translate,
     "keras": keras.translate,
     "tf1": tf1.translate,
     "muon": muon.translate,

@@ -182,6 +182,12 @@ EXCEPTIONS = [
 
 COARSE = [
     Rule(
+        "mindcv",
+        ("mindcv.AdamW", "mindcv.Lion", "mindocr.AdamW", "mindocr.Lion"),
+        lambda case: case["dtype"] == "float64",
+        "the update is computed in float32, whatever the parameters",
+    ),
+    Rule(
         "timm_variants",
         ("radamlegacy",),
         lambda case: case["dtype"] == "float64",

@@ -1,4 +1,4 @@
-"""mindspore.nn's words, and mindspore.experimental.optim's, which are torch's."""
+"""mindspore.nn's words, mindcv's and mindocr's, and mindspore.experimental.optim's (torch's)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ KINDS = {
     "Adadelta": "adadelta",
     "Rprop": "rprop",
     "ASGD": "asgd",
+    "mindcv.AdamW": "adamw",
+    "mindcv.Lion": "lion",
+    "mindocr.AdamW": "adamw",
+    "mindocr.Lion": "lion",
 }
 NAMES = {
     "learning_rate": "lr",
