@@ -30,7 +30,7 @@ from optcore.spec.optimizers.scheduled import take_schedules
 
 Engine = Literal["auto", "eager", "fused"]
 
-LIKE_TORCH: frozenset[Dialect] = frozenset({"torch", "timm"})
+LIKE_TORCH: frozenset[Dialect] = frozenset({"torch", "timm", "bitsandbytes"})
 """Dialects that clip by the global norm with torch's clip_grad_norm_."""
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 """Dialects with Paddle's math: PaddleOCR uses Paddle's optimizers, with other defaults."""
@@ -87,6 +87,7 @@ class OptimizerSpec(Spec):
             "timm": False,
             "optax": False,
             "transformers": False,
+            "bitsandbytes": True,
         }
     )
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the

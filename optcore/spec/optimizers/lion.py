@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.optimizers.cautious import CautiousSpec
+from optcore.spec.optimizers.state_bits import StateBitsSpec
 
 
-class Lion(CautiousSpec):
+class Lion(StateBitsSpec):
     """
     Steps of the same size in every coordinate, by the sign of a mean gradient.
 
@@ -23,28 +23,36 @@ class Lion(CautiousSpec):
     Apart from the decay, each coordinate moves by exactly lr, so lr should be 3 to 10 times smaller
     than for AdamW, and weight_decay 3 to 10 times larger.
 
+    In dialect bitsandbytes, state_bits is 32, or 8 for an m with an 8-bit code per element and a
+    float32 per block of 256 (StateBitsSpec has the formula).
+
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
         https://arxiv.org/abs/2302.06675
         keras.optimizers.Lion, optax.lion; timm 1.0.31: lion, lionc, clion, clionc.
+        bitsandbytes 0.50.2: Lion, Lion8bit, PagedLion and similar names.
+        Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022.
+        https://arxiv.org/abs/2110.02861
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras", "optax", "timm")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras", "optax", "timm", "bitsandbytes")
 
     FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2"})}
-    STATE_BYTES: ClassVar[str] = "4"
+    STATE_BYTES: ClassVar[str] = "4; 1.02 with state_bits 8"
 
     kind: Literal["lion"]
     dialect: Dialect = "article"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
-    lr: float = per_dialect({"article": 1e-4, "keras": 1e-3, "optax": None, "timm": 1e-4}, gt=0)
+    lr: float = per_dialect(
+        {"article": 1e-4, "keras": 1e-3, "optax": None, "timm": 1e-4, "bitsandbytes": 1e-4}, gt=0
+    )
     """Learning rate: the step of every coordinate."""
     beta1: float = Field(0.9, ge=0, lt=1)
     """Share of the old mean in the direction of the step."""
     beta2: float = Field(0.99, ge=0, lt=1)
     """Share of the old mean that is kept."""
     weight_decay: float = per_dialect(
-        {"article": 0.0, "keras": 0.0, "optax": 1e-3, "timm": 0.0}, ge=0
+        {"article": 0.0, "keras": 0.0, "optax": 1e-3, "timm": 0.0, "bitsandbytes": 0.0}, ge=0
     )
     """Weight decay, which is multiplied by lr where it is decoupled."""
     decoupled_weight_decay: bool = True
