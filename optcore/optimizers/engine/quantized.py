@@ -35,11 +35,13 @@ class Storage:
         by_table: whether codes are those of the CPU kernel of bitsandbytes.
         decays: if the engine itself multiplies the parameter by 1 - lr * weight_decay: whether
             before the rule or after it. None if a transform does.
+        rounds_lr: whether lr is rounded to the dtype of a parameter whose slots have codes.
     """
 
     bits: int
     by_table: bool
     decays: Literal["first", "last"] | None
+    rounds_lr: bool
 
     @classmethod
     def of(cls, spec: StateBitsSpec) -> Storage | None:
@@ -49,7 +51,7 @@ class Storage:
         decays: Literal["first", "last"] | None = None
         if spec.as_cuda and spec.decoupled_weight_decay:
             decays = "last" if spec.DECAYS_LAST else "first"
-        return cls(spec.state_bits, not spec.as_cuda, decays)
+        return cls(spec.state_bits, not spec.as_cuda, decays, spec.as_cuda and spec.ROUNDS_LR)
 
     def slots(self, param: Tensor, first_values: Mapping[str, float]) -> dict[str, Tensor]:
         """Return new slots for *param*: slot name -> first value says which."""
@@ -131,6 +133,8 @@ class Quantized:
         keep = 1 - numbers["lr"] * numbers["weight_decay"]
         if self._storage.decays == "first":
             param.mul_(keep)
+        if self._storage.rounds_lr and any(slot.largest is not None for slot in slots):
+            numbers = {**numbers, "lr": float(torch.tensor(numbers["lr"], dtype=param.dtype))}
         wide = param.to(wide_dtype(param))
         values = [slot.values() for slot in slots]
         spans = Spans([wide], [grad.to(wide.dtype)], [[value] for value in values])

@@ -39,6 +39,7 @@ class Lion(StateBitsSpec):
 
     FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2"})}
     STATE_BYTES: ClassVar[str] = "4; 1.02 with state_bits 8"
+    ROUNDS_LR: ClassVar[bool] = True
 
     kind: Literal["lion"]
     dialect: Dialect = "article"

@@ -39,6 +39,8 @@ class StateBitsSpec(CautiousSpec):
 
     DECAYS_LAST: ClassVar[bool] = False
     """Whether the CUDA kernels of bitsandbytes apply the weight decay after the step."""
+    ROUNDS_LR: ClassVar[bool] = False
+    """Whether their kernel for 8 bits rounds lr to the dtype of the parameter."""
 
     state_bits: Literal[8, 32] = per_dialect({"bitsandbytes": 32})
     """Bits per element of the slots: 32, or 8 in parameters with 4096 elements or more. All slots
