@@ -241,7 +241,8 @@ def _engine(spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flag
     """Return the engine without wrappers: `Quantized`, `ByRows`, `Whole`, `Normed` or `Eager`."""
     storage = _storage(spec)
     if storage is not None:
-        return Quantized(with_transforms(rule, transforms), flags, storage)
+        unaveraged = with_transforms(rule, replace(transforms, averaged=False))
+        return Quantized(with_transforms(rule, transforms), unaveraged, flags, storage)
     build: Callable[[Rule, Flags], Engine] = Eager
     if rule.by_rows:
         build = ByRows

@@ -99,9 +99,19 @@ class Quantized:
 
     name = "eager"
 
-    def __init__(self, rule: Rule, flags: Flags, storage: Storage) -> None:
+    def __init__(self, rule: Rule, unaveraged: Rule, flags: Flags, storage: Storage) -> None:
+        """
+        Make an engine for *rule*.
+
+        Args:
+            rule: the rule with all transforms.
+            unaveraged: *rule* without the moving average of the parameter, which the engine itself
+                computes, since the average is of the parameter after a decay that comes last.
+            flags: the flags of the rule.
+            storage: how the slots are stored.
+        """
         self._rule, self._flags, self._storage = rule, flags, storage
-        self._eager = Eager(rule, flags)
+        self._eager = Eager(unaveraged, flags)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, which hold one parameter, in place."""
@@ -121,7 +131,7 @@ class Quantized:
 
     def _slots(self, tensors: Sequence[Tensor], numbers: Numbers) -> Iterator[_Slot]:
         left = iter(tensors)
-        for name in self._rule.slots(numbers, self._flags):
+        for name in self._names(numbers):
             stored = next(left).reshape(-1)
             largest = next(left) if stored.dtype == torch.uint8 else None
             yield _Slot(stored, largest, name not in self._rule.not_negative)
@@ -130,6 +140,7 @@ class Quantized:
         self, param: Tensor, grad: Tensor, slots: Sequence[_Slot], t: int, numbers: Numbers
     ) -> None:
         """Apply update *t* to a slice."""
+        *slots, average = slots if AVERAGE in self._names(numbers) else (*slots, None)
         keep = 1 - numbers["lr"] * numbers["weight_decay"]
         if self._storage.decays == "first":
             param.mul_(keep)
@@ -144,10 +155,21 @@ class Quantized:
         # The CUDA kernels decay the rounded parameter, and round again.
         if self._storage.decays == "last":
             param.mul_(keep)
+        if average is not None:
+            self._average(param, average.stored, t, numbers)
         for slot, value in zip(slots, values, strict=True):
             if slot.largest is not None:
                 by_table = self._storage.by_table
                 encode(value, slot.stored, slot.largest, signed=slot.signed, by_table=by_table)
+
+    def _names(self, numbers: Numbers) -> list[str]:
+        return list(self._rule.slots(numbers, self._flags))
+
+    def _average(self, param: Tensor, average: Tensor, t: int, numbers: Numbers) -> None:
+        now = self._rule.scalars(t, numbers, self._flags)
+        average.copy_(torch.lerp(param.to(average.dtype), average, now["average_momentum"]))
+        if now["overwrite"]:
+            param.copy_(average)
 
 
 def wide_dtype(param: Tensor) -> torch.dtype:

@@ -163,13 +163,13 @@ def test_the_parameters_of_a_full_training_are_in_the_models_precision() -> None
     ],
 )
 @pytest.mark.parametrize(
-    ("source", "config", "key"),
-    [("transformers", TRAINER, "optim"), ("axolotl", AXOLOTL, "optimizer"),
-     ("llamafactory", FACTORY, "optim")],
-)  # fmt: skip
+    ("source", "config"),
+    [("transformers", TRAINER), ("axolotl", AXOLOTL), ("llamafactory", FACTORY)],
+)
 def test_an_optimizer_of_bitsandbytes_has_the_bits_of_its_name(
-    source: str, config: dict[str, Any], key: str, name: str, kind: str, bits: int
+    source: str, config: dict[str, Any], name: str, kind: str, bits: int
 ) -> None:
+    key = "optimizer" if source == "axolotl" else "optim"
     given = config | {key: name, "weight_decay": 0.1, "adam_beta2": 0.95, "adam_epsilon": 1e-7}
 
     result = converted(source, given)
@@ -196,9 +196,21 @@ def test_an_optimizer_of_bitsandbytes_has_the_bits_of_its_name(
 @pytest.mark.parametrize(
     ("source", "config", "problem"),
     [
-        ("transformers", TRAINER | {"optim": "adamw_torch_8bit"}, "optim is an optimizer of torchao"),
-        ("axolotl", AXOLOTL | {"optimizer": "ao_adamw_8bit"}, "optimizer is an optimizer of torchao"),
-        ("transformers", TRAINER | {"optim": "ademamix_8bit"}, "optim keeps its state in fewer bits"),
+        (
+            "transformers",
+            TRAINER | {"optim": "adamw_torch_8bit"},
+            "optim is an optimizer of torchao",
+        ),
+        (
+            "axolotl",
+            AXOLOTL | {"optimizer": "ao_adamw_8bit"},
+            "optimizer is an optimizer of torchao",
+        ),
+        (
+            "transformers",
+            TRAINER | {"optim": "ademamix_8bit"},
+            "optim keeps its state in fewer bits",
+        ),
         ("transformers", TRAINER | {"optim": "lomo"}, "optim has no exactly equivalent optimizer"),
         ("transformers", TRAINER | {"deepspeed": "ds.json"}, "deepspeed may replace optimizer"),
         ("transformers", TRAINER | {"lr_scheduler_type": "cosin"}, "lr_scheduler_type must be one"),

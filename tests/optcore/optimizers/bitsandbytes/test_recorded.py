@@ -64,7 +64,7 @@ def test_the_two_backends_of_bitsandbytes_differ() -> None:
 
 
 def test_the_map_is_that_of_the_paper() -> None:
-    """256 numbers, dense near 0: in the largest decade 64 of each sign, or 128 that are positive."""
+    """256 numbers, in the largest decade 64 of each sign, or 128 that are positive."""
     signed, positive = (code_map(s, torch.device("cpu")) for s in (True, False))
 
     for numbers in (signed, positive):
