@@ -140,7 +140,9 @@ class Quantized:
         self, param: Tensor, grad: Tensor, slots: Sequence[_Slot], t: int, numbers: Numbers
     ) -> None:
         """Apply update *t* to a slice."""
-        *slots, average = slots if AVERAGE in self._names(numbers) else (*slots, None)
+        average = None
+        if AVERAGE in self._names(numbers):
+            *slots, average = slots
         keep = 1 - numbers["lr"] * numbers["weight_decay"]
         if self._storage.decays == "first":
             param.mul_(keep)

@@ -144,9 +144,18 @@ class AdamW(StateBitsSpec, AdamSpec):
     With nesterov this is timm's nadamw, which corrects the bias of m as Adam does. The optimizer
     nadam differs: there the share of the momentum rises with t.
 
-    In dialect bitsandbytes, state_bits is 32, or 8 for slots with an 8-bit code per element and a
-    float32 per block of 256 (StateBitsSpec has the formula). Its CUDA kernels decay p after the
-    step.
+    In dialect bitsandbytes with a state_bits of 8, m and v of a parameter with 4096 elements or
+    more are stored as an 8-bit code per element, and as the largest absolute value of each block of
+    256 elements::
+
+        m = map[code] * largest             before the update
+        largest = max(abs(m))               after the update
+        code: map[code] is nearest to m / largest
+
+    map has 256 numbers: 0, 1, and for e = 0 to 6 the middles of 2 ** e (for v: 2 ** (e + 1)) equal
+    parts of 0.1 to 1, times 10 ** (e - 6), for m with both signs. The CUDA kernels decay p after
+    the step. (On a GPU they divide and take powers with fewer digits; they also leave out elements
+    whose gradient is not finite, which are NaN here.)
 
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.

@@ -23,8 +23,9 @@ class Lion(StateBitsSpec):
     Apart from the decay, each coordinate moves by exactly lr, so lr should be 3 to 10 times smaller
     than for AdamW, and weight_decay 3 to 10 times larger.
 
-    In dialect bitsandbytes, state_bits is 32, or 8 for an m with an 8-bit code per element and a
-    float32 per block of 256 (StateBitsSpec has the formula).
+    In dialect bitsandbytes with a state_bits of 8, m is stored in 8 bits per element, like the m of
+    adamw. bfloat16 parameters then move by lr rounded to bfloat16, as in the CUDA kernel. (Releases
+    before July 2026 add the decay to the gradient where the state has 32 bits.)
 
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
