@@ -75,6 +75,7 @@ def test_a_schedule_is_found_wherever_it_is(schedule: dict[str, Any]) -> None:
         {"kind": "adan"},
         {"kind": "muon", "dialect": "article"},
         {"kind": "lion", "dialect": "optax", "lr": 0.1},
+        {"kind": "adamw", "dialect": "bitsandbytes", "state_bits": 8},
         {"kind": "lion", "cautious": True},
         {**ADAM, "clip": {"kind": "rms", "max": 1.0}},
         {**ADAM, "clip": {"kind": "adaptive", "max": 0.1}},
