@@ -180,6 +180,11 @@ class OptimizerSpec(Spec):
         return self.dialect in LIKE_TORCH
 
     @property
+    def in_float32(self) -> bool:
+        """Whether 16-bit parameters are updated in float32, with float32 slots."""
+        return self.multi_precision
+
+    @property
     def paddle(self) -> bool:
         """Whether the dialect has Paddle's math."""
         return self.dialect in PADDLE

@@ -72,6 +72,11 @@ class StateBitsSpec(CautiousSpec):
         return self.dialect == "bitsandbytes"
 
     @property
+    def in_float32(self) -> bool:
+        """Whether 16-bit parameters are updated in float32: in dialect bitsandbytes, always."""
+        return self.multi_precision or self.of_bitsandbytes
+
+    @property
     def as_cuda(self) -> bool:
         """Whether the CUDA kernels of bitsandbytes are followed."""
         return self.of_bitsandbytes and self.backend == "cuda"

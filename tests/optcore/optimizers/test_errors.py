@@ -28,7 +28,8 @@ from tests.support.optcore.runs.grouped import grouped, image_network
         ),
         (
             {"kind": "lion", "dialect": "torch"},
-            "dialect: dialect of lion must be one of article, keras, optax, timm, bitsandbytes, got 'torch'",
+            "dialect: dialect of lion must be one of article, keras, optax, timm, bitsandbytes, "
+            "got 'torch'",
         ),
         (
             {"groups": [{"match": "*.bais", "lr": 0.1}]},
