@@ -46,6 +46,7 @@ Dialect = Literal[
     "optax",
     "transformers",
     "timm",
+    "bitsandbytes",
 ]
 """A framework whose math, defaults and rounding a spec follows, or ``article``: a published
 description of the optimizer, or its author's code."""

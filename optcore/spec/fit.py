@@ -128,7 +128,7 @@ def _numbers_are_representable(run: RunSpec) -> None:
         return
     # With multi_precision, lr and the slots are used with float32 copies of the parameters; with
     # autocast, parameters and slots are float32.
-    halves = {} if run.optimizer.multi_precision else LARGEST_HALVES
+    halves = {} if run.optimizer.in_float32 else LARGEST_HALVES
     for group in run.groups():
         numbers = group.spec.hyperparameters()
         if group.spec.clip is not None:
@@ -227,7 +227,7 @@ def _lookahead_is_alone(run: RunSpec) -> None:
 
 def _eps_counts(run: RunSpec) -> None:
     """Refuse an eps that float16 rounds to 0: the first step would divide by 0."""
-    if run.training.precision != "fp16_true" or run.optimizer.multi_precision:
+    if run.training.precision != "fp16_true" or run.optimizer.in_float32:
         return
     for group in run.groups():
         eps = group.spec.hyperparameters().get("eps", 1.0)

@@ -72,7 +72,7 @@ def only_problem(data: object) -> tuple[str, str]:
             "padle",
             "optimizer.dialect",
             "dialect must be one of torch, paddle, paddleocr, mindspore, keras, tf1, article, "
-            "optax, transformers, timm, got 'padle'; did you mean 'paddle'?",
+            "optax, transformers, timm, bitsandbytes, got 'padle'; did you mean 'paddle'?",
         ),
         (
             "optimizer",

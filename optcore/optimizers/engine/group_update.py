@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from optcore.optimizers.engine.engines import Carrying, Eager, Engine, Fused
+from optcore.optimizers.engine.quantized import Quantized, Storage
 from optcore.optimizers.engine.tensorwise import (
     ByRows,
     Centralized,
@@ -21,6 +22,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import is_cautious
 from optcore.spec.optimizers.clip import ClipAdaptive, ClipNorm, ClipRms, ClipValue
 from optcore.spec.optimizers.rounded import float32
+from optcore.spec.optimizers.state_bits import StateBitsSpec
 from optcore.spec.weights import KerasEma
 
 OF_ONE_PARAMETER = (ClipNorm, ClipRms, ClipAdaptive)
@@ -49,6 +51,7 @@ class GroupUpdate:
         sparse_ahead: the number added to t in an update with a row-sparse gradient.
         decay_lr: the lr at which a corrected weight decay equals ``weight_decay`` in the spec. The
             decay is multiplied by lr / decay_lr. None if the decay is not corrected.
+        storage: how the slots are stored; None for the dtype of the parameters.
     """
 
     kind: str
@@ -65,6 +68,7 @@ class GroupUpdate:
     takes_sparse: bool
     sparse_ahead: int
     decay_lr: float | None = None
+    storage: Storage | None = None
 
     def rounded_numbers(self, group: Numbers) -> dict[str, float]:
         """
@@ -137,6 +141,7 @@ def compile_group(
         takes_sparse=rule.takes_sparse or (spec.paddle and rule.takes_sparse_in_paddle),
         sparse_ahead=rule.sparse_ahead_in_paddle if spec.paddle else 0,
         decay_lr=spec.hyperparameters()["lr"] if spec.corrected_weight_decay else None,
+        storage=_storage(spec),
     )
 
 
@@ -186,7 +191,8 @@ def _transforms(
 ) -> Transforms:
     clamped = isinstance(spec.clip, ClipValue)
     decoupled = spec.decoupled_weight_decay
-    own = rule.own_decay and spec.own_decay
+    storage = _storage(spec)
+    own = (rule.own_decay and spec.own_decay) or (storage is not None and bool(storage.decays))
     return Transforms(
         # Decided when the optimizer is made. For a dynamic scale, `Run` makes it for a scale above
         # 1, so the programs keep the factor when the scale is 1.
@@ -205,14 +211,14 @@ def _wrapped_engine(
     spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flags, *, fused: bool
 ) -> Engine:
     """Return the engine for *rule*, inside wrappers that first change gradients or numbers."""
-    engine = Fused(rule) if fused else _engine(rule, transforms, flags)
+    engine = Fused(rule) if fused else _engine(spec, rule, transforms, flags)
     # A wrapper acts before the engine inside it, so a gradient is clipped, then centralized.
     if spec.grad_centralization:
         # The means are taken of the clipped gradient, so `Centralized` unscales and clips first.
         limited = replace(transforms, scaled=False, clamped=False)
         engine = Centralized(
             engine,
-            _engine(rule, limited, flags),
+            _engine(spec, rule, limited, flags),
             transforms,
             with_decay=spec.dialect == "mindspore" and transforms.regularized,
         )
@@ -227,8 +233,16 @@ def _wrapped_engine(
     return engine
 
 
-def _engine(rule: Rule, transforms: Transforms, flags: Flags) -> Engine:
-    """Return the engine for *rule* without wrappers: `ByRows`, `Whole`, `Normed` or `Eager`."""
+def _storage(spec: OptimizerSpec) -> Storage | None:
+    return Storage.of(spec) if isinstance(spec, StateBitsSpec) else None
+
+
+def _engine(spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flags) -> Engine:
+    """Return the engine without wrappers: `Quantized`, `ByRows`, `Whole`, `Normed` or `Eager`."""
+    storage = _storage(spec)
+    if storage is not None:
+        unaveraged = with_transforms(rule, replace(transforms, averaged=False))
+        return Quantized(with_transforms(rule, transforms), unaveraged, flags, storage)
     build: Callable[[Rule, Flags], Engine] = Eager
     if rule.by_rows:
         build = ByRows

@@ -1,4 +1,4 @@
-"""The state of parameters that keep their own memory, for rules that need shapes or rows."""
+"""The state of parameters that keep their own memory: for rules with shapes or rows, and codes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Size, Tensor
 
 from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, Segment, Spans, refused_sparse
+from optcore.optimizers.engine.quantized import Storage
 
 
 class PerTensorState:
@@ -30,6 +31,7 @@ class PerTensorState:
         whose: str = "this optimizer",
         multi_precision: bool = False,
         sparse_ahead: int = 0,
+        storage: Storage | None = None,
     ) -> None:
         """
         Make the slots of the parameters, which keep their own memory.
@@ -44,13 +46,14 @@ class PerTensorState:
             whose: a description of the optimizer, for the message of this error.
             multi_precision: as in `FlatState`.
             sparse_ahead: as in `FlatState`.
+            storage: how the slots are stored; None for the dtype of the parameter.
         """
         # Without a buffer, start and strides have no meaning, and nothing reads them.
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
         self.t = [0] * len(self.segments)
         self._takes_sparse, self._whose, self._sparse_ahead = takes_sparse, whose, sparse_ahead
         self._slots = [
-            _slots_of(param, first_values, shapes, multi_precision) for _, param in named
+            _slots_of(param, first_values, shapes, multi_precision, storage) for _, param in named
         ]
         self._dtypes = [param.dtype for _, param in named]
         self._devices = [param.device for _, param in named]
@@ -103,8 +106,11 @@ def _slots_of(
     first_values: Mapping[str, float],
     shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None,
     multi_precision: bool,
+    storage: Storage | None,
 ) -> dict[str, Tensor]:
     low = multi_precision and param.dtype.itemsize < FLOAT32_BYTES
+    if storage is not None:
+        return storage.slots(param, first_values) | (_master(param) if low else {})
     dtype = torch.float32 if low else param.dtype
     wanted = (
         dict.fromkeys(first_values, tuple(param.shape)) if shapes is None else shapes(param.shape)
@@ -117,6 +123,8 @@ def _slots_of(
         slots[name] = torch.full(wanted[name], value, dtype=dtype, device=param.device)
         if math.isnan(value):  # COPY
             slots[name].copy_(param.detach())
-    if low:
-        slots[MASTER] = param.detach().to(dtype)
-    return slots
+    return slots | (_master(param) if low else {})
+
+
+def _master(param: Tensor) -> dict[str, Tensor]:
+    return {MASTER: param.detach().to(torch.float32)}

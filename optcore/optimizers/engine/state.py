@@ -78,7 +78,7 @@ def _new_state(
         raise ValueError(f"no slot of {update.kind} may be called {', '.join(sorted(taken))}")
     whose = f"{update.kind} in dialect {update.dialect}"
     of_shape = rule.shapes
-    if of_shape is not None or rule.by_rows:
+    if of_shape is not None or rule.by_rows or update.storage is not None:
         return PerTensorState(
             named,
             first_values,
@@ -87,6 +87,7 @@ def _new_state(
             whose=whose,
             multi_precision=update.multi_precision,
             sparse_ahead=update.sparse_ahead,
+            storage=update.storage,
         )
     return FlatState(
         named,

@@ -27,6 +27,7 @@ def adam(
     amsgrad: bool,
     nesterov: bool,
     corrected_maximum: bool,
+    plain: bool,
 ) -> tuple[Tensor, ...]:
     """
     Return *param*, *exp_avg*, *exp_avg_sq* and *others* after one Adam update.
@@ -62,6 +63,8 @@ def adam(
         nesterov: whether the step uses exp_avg with the gradient mixed in once more (MindSpore,
             timm's nadamw).
         corrected_maximum: whether amsgrad takes the maximum of corrected exp_avg_sq (optax).
+        plain: whether the operations are those of the formula, in its order (bitsandbytes): where
+            slots are rounded to 8 bits, the last bit of a float32 may decide about a code.
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
@@ -70,7 +73,10 @@ def adam(
         https://arxiv.org/abs/1904.09237
     """
     root2 = correction2**0.5
-    exp_avg = torch.lerp(grad, exp_avg, beta1)
+    if plain:
+        exp_avg = torch.add(exp_avg * beta1, grad, alpha=1 - beta1)
+    else:
+        exp_avg = torch.lerp(grad, exp_avg, beta1)
     # 1 - beta2 is exact for any float32 beta2 of 0.5 or more, so for a rounded beta2 a kernel that
     # subtracts in float32 computes the same number.
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
@@ -81,6 +87,10 @@ def adam(
         root2 = 1.0
     elif amsgrad:
         largest = torch.maximum(others[0], exp_avg_sq)
+    if plain:
+        denominator = largest.sqrt() / root2 + eps
+        param = torch.addcdiv(param, exp_avg, denominator, value=-lr / correction1)
+        return param, exp_avg, exp_avg_sq
     square = largest + eps_root * root2 * root2 if eps_root else largest
     denominator = square.sqrt() + (eps if eps_hat else eps * root2)
     direction = torch.lerp(grad, exp_avg, beta1) if nesterov else exp_avg
@@ -213,6 +223,7 @@ ADAMW = Rule(
     fused_flags={"nesterov": False},
     torch_hyperparameters=BETAS,
     torch_flags=("amsgrad",),
+    not_negative=frozenset({"exp_avg_sq"}),
 )
 ADAM_WEIGHT_DECAY = Rule("adam_weight_decay", adam_weight_decay, slots=moments)
 LAZY_ADAM = Rule(

@@ -118,6 +118,7 @@ class Rule:
         by_rows: whether a row-sparse gradient updates its own rows and nothing else.
         evaluated: a function from the parameter, its slots and numbers to the value to use in
             evaluation; None if that is the parameter itself.
+        not_negative: the slots that have no negative values.
     """
 
     kind: str
@@ -148,3 +149,4 @@ class Rule:
     sparse_ahead_in_paddle: int = 0
     by_rows: bool = False
     evaluated: Callable[..., Tensor] | None = None
+    not_negative: frozenset[str] = frozenset()

@@ -18,10 +18,29 @@ ADAMW = {
     # By default it has float32 moments and no Kahan summation, so it equals torch's AdamW.
     "adamw_anyprecision",
 }
-PAGED = {"paged_adamw_32bit", "paged_adamw"}
-"""AdamW of bitsandbytes, which decays after the step: it equals torch's AdamW without decay."""
+BITSANDBYTES = {
+    "adamw_bnb_8bit": ("adamw", 8),
+    "adamw_8bit": ("adamw", 8),
+    "paged_adamw": ("adamw", 32),
+    "paged_adamw_32bit": ("adamw", 32),
+    "paged_adamw_8bit": ("adamw", 8),
+    "lion_32bit": ("lion", 32),
+    "lion_8bit": ("lion", 8),
+    "paged_lion_32bit": ("lion", 32),
+    "paged_lion_8bit": ("lion", 8),
+}
+"""Optimizers of bitsandbytes: our kind, and the bits of their state. Paged ones may move their
+state to the memory of the host, which changes no number."""
+TORCHAO = {"adamw_torch_8bit", "adamw_torch_4bit", "ao_adamw_8bit", "ao_adamw_4bit", "ao_adamw_fp8"}
+"""Optimizers of torchao, whose codes, blocks and rounding are others."""
 PLAIN = {"sgd": "sgd", "adagrad": "adagrad", "rmsprop": "rmsprop"}
 NARROW = ("8bit", "4bit", "fp8")
+ADAM_ARGUMENTS: Mapping[str, tuple[str, float]] = {
+    "adam_beta1": ("beta1", 0.9),
+    "adam_beta2": ("beta2", 0.999),
+    "adam_epsilon": ("eps", 1e-8),
+}
+"""Arguments of Trainer: our field, and the default of Trainer, whatever the optimizer's own is."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +75,13 @@ def convert_optimizer(block: Block, names: Names) -> None:
     """Convert the optimizer, its arguments, weight decay and groups."""
     name = str(block.get(names.optimizer) or names.default_optimizer)
     decay = float(block.number("weight_decay", 0.0)) if block.given("weight_decay") else 0.0
-    if name in ADAMW or (name in PAGED and decay == 0):
-        _adam(block, names, name)
+    dialect = "torch"
+    if name in ADAMW:
+        set_value(block, names.optimizer, "optimizer.kind", "adamw", names.by)
+        _adam(block, names)
+    elif name in BITSANDBYTES:
+        dialect = "bitsandbytes"
+        _bitsandbytes(block, names, *BITSANDBYTES[name])
     elif name in PLAIN:
         set_value(block, names.optimizer, "optimizer.kind", PLAIN[name], names.by)
         for key in ("adam_beta1", "adam_beta2", "adam_epsilon"):
@@ -67,26 +91,33 @@ def convert_optimizer(block: Block, names: Names) -> None:
         for key in ("adam_beta1", "adam_beta2", "adam_epsilon"):
             block.ignored(key, "the optimizer is refused")
     _arguments(block)
-    block.result.default("optimizer.dialect", "torch", "the class of torch, or its formula")
+    block.result.default("optimizer.dialect", dialect, f"the class of {dialect}, or its formula")
     set_value(block, "weight_decay", "optimizer.weight_decay", decay, names.by)
     if decay:
         why = "Trainer exempts norms and biases"
         block.result.default("optimizer.groups", [NO_DECAY], why)
 
 
-def _adam(block: Block, names: Names, name: str) -> None:
-    set_value(block, names.optimizer, "optimizer.kind", "adamw", names.by)
-    defaults: Mapping[str, tuple[str, float]] = {
-        "adam_beta1": ("beta1", 0.9),
-        "adam_beta2": ("beta2", 0.999),
-        "adam_epsilon": ("eps", 1e-8),
-    }
-    for key, (field, default) in defaults.items():
-        if block.given(key) or key not in block:
+def _adam(block: Block, names: Names, *, without: str = "") -> None:
+    """Convert the arguments of Adam; the optimizer does not have the argument *without*."""
+    for key, (field, default) in ADAM_ARGUMENTS.items():
+        if key == without:
+            block.ignored(key, "Lion has no epsilon")
+        elif block.given(key) or key not in block:
             set_number(block, key, f"optimizer.{field}", default, names.by)
         else:
             block.result.default(f"optimizer.{field}", default, "the default of Trainer")
             block.other(key, "null is the default of Trainer")
+
+
+def _bitsandbytes(block: Block, names: Names, kind: str, bits: int) -> None:
+    set_value(block, names.optimizer, "optimizer.kind", kind, names.by)
+    set_value(block, names.optimizer, "optimizer.state_bits", bits, names.by)
+    if bits == 8:  # noqa: PLR2004
+        why = "Trainer keeps the state of embeddings in 32 bits"
+        block.result.default("optimizer.embeddings_32bit", True, why)
+    # Trainer gives Lion the betas of Adam, too.
+    _adam(block, names, without="adam_epsilon" if kind == "lion" else "")
 
 
 def _arguments(block: Block) -> None:
@@ -98,8 +129,8 @@ def _arguments(block: Block) -> None:
 
 
 def _why_not(name: str) -> str:
+    if name in TORCHAO:
+        return "is an optimizer of torchao, which has no exactly equivalent optimizer"
     if any(part in name for part in NARROW):
         return "keeps its state in fewer bits, which changes every update"
-    if name in PAGED:
-        return "decays after the step, unlike a job: the two are equal only if weight_decay is 0"
     return "has no exactly equivalent optimizer"

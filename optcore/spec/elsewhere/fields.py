@@ -57,6 +57,7 @@ FIELDS: Mapping[str, Answers] = table(
     r: polynomial_r
     grad_centralization: gc use_gc gradient_centralization
     multi_precision: master_weights use_master_weights
+    state_bits: optim_bits min_8bit_size
     groups: params_groups param_groups parameter_groups parameters_groups no_decay layer_decay
     clip: grad_clip clipnorm global_clipnorm clipvalue clip_norm clip_grad clip_gradients
         max_grad_norm clip_value clip_norm_global gradient_clip_norm gradient_clipping

@@ -18,7 +18,8 @@ OPTIMIZERS: Mapping[str, Answers] = table(
     adam: AdamOptimizer FusedAdam DeepSpeedCPUAdam adam_optimizer AdamTorch
     adamw: adamw_torch adamw_hf adamw_torch_fused adamw_apex_fused adamw_torch_xla
         adamw_torch_npu_fused AdamWLegacy FusedAdamW AdamWOptimizer decoupled_adam
-        paged_adamw_32bit adamw_torch_xla
+        paged_adamw_32bit adamw_torch_xla adamw_bnb_8bit adamw_8bit paged_adamw_8bit AdamW8bit
+        PagedAdamW PagedAdamW8bit PagedAdamW32bit AdamW32bit
     adam with amsgrad: AMSGrad
     adam_weight_decay: AdamWeightDecay AdamWeightDecayOptimizer BertAdam AdamWeightDecayForBert
     adamax: AdamaxOptimizer
@@ -27,7 +28,8 @@ OPTIMIZERS: Mapping[str, Answers] = table(
     lazy_adam: LazyAdamOptimizer SparseAdam
     lamb: LambOptimizer FusedLAMB LambC NVLamb
     lars: LarsMomentum LarsMomentumOptimizer LarsOptimizer LARC nlars larc
-    lion: lion_32bit paged_lion_32bit LionOptimizer
+    lion: lion_32bit paged_lion_32bit LionOptimizer lion_8bit paged_lion_8bit Lion8bit PagedLion
+        PagedLion8bit
     adafactor: AdafactorOptimizer adafactor_optimizer
     muon: MuonWithAuxAdam SingleDeviceMuon muon_hybrid
     asgd: AveragedSGD PolyakSGD

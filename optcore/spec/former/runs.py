@@ -25,7 +25,7 @@ from optcore.spec.weights import KerasEma, ShadowEma
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec
 
-LATER_DIALECTS = frozenset({"transformers", "optax", "timm"})
+LATER_DIALECTS = frozenset({"transformers", "optax", "timm", "bitsandbytes"})
 """Dialects that 0.2.0 does not have."""
 LATER_OPTIMIZERS = frozenset(
     (

@@ -18,6 +18,7 @@ from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.mars import Mars
 from optcore.spec.optimizers.muon import MATRIX, Muon
 from optcore.spec.optimizers.rounded import float32
+from optcore.spec.optimizers.state_bits import EMBEDDINGS, StateBitsSpec
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     # Each group is split. One group without decay in front of all others would take parameters out
     # of the client's groups: a bias in a slow backbone would learn at full speed.
     split = [part for group in resolved for part in _by_decay(group, undecayed)]
+    split = [part for group in split for part in _by_state_bits(group, parameters)]
     return list(_by_shape(split, parameters))
 
 
@@ -96,6 +98,29 @@ def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGro
             names=exempt,
             spec=group.spec.overridden({"weight_decay": 0.0}),
         )
+    if others:
+        yield replace(group, names=others)
+
+
+def _by_state_bits(
+    group: ResolvedGroup, parameters: Sequence[Parameter]
+) -> Iterator[ResolvedGroup]:
+    """Yield *group* in two parts if embeddings keep 32-bit slots: embeddings, and the rest."""
+    if not (isinstance(group.spec, StateBitsSpec) and group.spec.embeddings_32bit):
+        yield group
+        return
+    if all(parameter.module is None for parameter in parameters):
+        message = (
+            "embeddings_32bit needs the types of the modules, got true without them: pass "
+            "modules=optcore.optimizers.make.module_types(model) to make_optimizer"
+        )
+        raise SpecError([Problem("embeddings_32bit", message)])
+    known = {parameter.name for parameter in parameters if parameter.module in EMBEDDINGS}
+    wide = [name for name in group.names if name in known]
+    others = [name for name in group.names if name not in known]
+    if wide:
+        spec = group.spec.overridden({"state_bits": 32})
+        yield replace(group, match=f"{group.match}: embeddings", names=wide, spec=spec)
     if others:
         yield replace(group, names=others)
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import CautiousSpec
+from optcore.spec.optimizers.state_bits import StateBitsSpec
 
 # These dialects compute the formula that the paper gives just before its section 2.1.
 EPS_HAT: frozenset[Dialect] = frozenset({"mindspore", "keras", "tf1", "article"})
@@ -36,6 +37,7 @@ class AdamSpec(OptimizerSpec):
             "float32_powers": single_precision and self.dialect == "keras",
             "float32_squares": single_precision and self.dialect == "optax",
             "float32_bases": self.dialect == "keras",
+            "plain": self.dialect == "bitsandbytes",
         }
 
 
@@ -84,7 +86,10 @@ class Adam(CautiousSpec, AdamSpec):
         "article",
         "optax",
     )
-    ELSEWHERE: ClassVar = {"timm": "; timm's adam is torch's: use dialect torch"}
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's adam is torch's: use dialect torch",
+        "bitsandbytes": "; its Adam decays as AdamW does: use adamw with a weight_decay of 0",
+    }
     # Paddle has the kernel's formula, but keeps the powers of the betas as float32 products.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
     STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
@@ -127,7 +132,7 @@ class Adam(CautiousSpec, AdamSpec):
         }
 
 
-class AdamW(CautiousSpec, AdamSpec):
+class AdamW(StateBitsSpec, AdamSpec):
     """
     Adam whose weight decay is applied to the parameters, not to the gradient.
 
@@ -139,6 +144,19 @@ class AdamW(CautiousSpec, AdamSpec):
     With nesterov this is timm's nadamw, which corrects the bias of m as Adam does. The optimizer
     nadam differs: there the share of the momentum rises with t.
 
+    In dialect bitsandbytes with a state_bits of 8, m and v of a parameter with 4096 elements or
+    more are stored as an 8-bit code per element, and as the largest absolute value of each block of
+    256 elements::
+
+        m = map[code] * largest             before the update
+        largest = max(abs(m))               after the update
+        code: map[code] is nearest to m / largest
+
+    map has 256 numbers: 0, 1, and for e = 0 to 6 the middles of 2 ** e (for v: 2 ** (e + 1)) equal
+    parts of 0.1 to 1, times 10 ** (e - 6), for m with both signs. The CUDA kernels decay p after
+    the step. (On a GPU they divide and take powers with fewer digits; they also leave out elements
+    whose gradient is not finite, which are NaN here.)
+
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
         https://arxiv.org/abs/1711.05101
@@ -148,6 +166,10 @@ class AdamW(CautiousSpec, AdamSpec):
         Dialect mindspore is the class AdamW of mindcv 0.5 and mindocr 0.4, whose powers of the
         betas are running float32 products. MindSpore's own AdamWeightDecay is a different
         optimizer, adam_weight_decay; mindspore.experimental.optim.AdamW is torch's.
+        bitsandbytes 0.50.2: AdamW, AdamW8bit, PagedAdamW and similar names; its Adam is its AdamW,
+        with a weight_decay of 0 by default.
+        Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022.
+        https://arxiv.org/abs/2110.02861
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -158,6 +180,7 @@ class AdamW(CautiousSpec, AdamSpec):
         "keras",
         "optax",
         "timm",
+        "bitsandbytes",
     )
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "timm"})
     # Paddle's kernel takes its `coeff` as a C++ float, betas and eps as Scalars.
@@ -165,7 +188,8 @@ class AdamW(CautiousSpec, AdamSpec):
         "paddle": frozenset({"weight_decay"}),
         "paddleocr": frozenset({"weight_decay"}),
     }
-    STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
+    STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad; 2.03 with state_bits 8"
+    DECAYS_LAST: ClassVar[bool] = True
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"eps_root"})
 
     kind: Literal["adamw"]
@@ -180,6 +204,7 @@ class AdamW(CautiousSpec, AdamSpec):
             "keras": 1e-7,
             "optax": 1e-8,
             "timm": 1e-8,
+            "bitsandbytes": 1e-8,
         },
         ge=0,
     )
@@ -196,6 +221,7 @@ class AdamW(CautiousSpec, AdamSpec):
             "keras": 0.004,
             "optax": 1e-4,
             "timm": 0.0,
+            "bitsandbytes": 0.01,
         },
         ge=0,
     )
@@ -220,6 +246,7 @@ class AdamW(CautiousSpec, AdamSpec):
             "amsgrad": self.amsgrad,
             "nesterov": self.nesterov,
             "corrected_maximum": False,
+            "float32_powers": single_precision and (self.as_cuda or self.dialect == "keras"),
         }
 
 

@@ -36,7 +36,7 @@ from optcore.spec.optimizers.scheduled import take_schedules
 
 Engine = Literal["auto", "eager", "fused"]
 
-LIKE_TORCH: frozenset[Dialect] = frozenset({"torch", "timm"})
+LIKE_TORCH: frozenset[Dialect] = frozenset({"torch", "timm", "bitsandbytes"})
 """Dialects that clip by the global norm with torch's clip_grad_norm_."""
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 """Dialects with Paddle's math: PaddleOCR uses Paddle's optimizers, with other defaults."""
@@ -96,6 +96,7 @@ class OptimizerSpec(Spec):
             "timm": False,
             "optax": False,
             "transformers": False,
+            "bitsandbytes": True,
         }
     )
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the
@@ -186,6 +187,11 @@ class OptimizerSpec(Spec):
     def clips_like_torch(self) -> bool:
         """Whether a clip by global norm divides by norm + 1e-6, as torch's clip_grad_norm_ does."""
         return self.dialect in LIKE_TORCH
+
+    @property
+    def in_float32(self) -> bool:
+        """Whether 16-bit parameters are updated in float32, with float32 slots."""
+        return self.multi_precision
 
     @property
     def paddle(self) -> bool:

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.optimizers.cautious import CautiousSpec
+from optcore.spec.optimizers.state_bits import StateBitsSpec
 
 
-class Lion(CautiousSpec):
+class Lion(StateBitsSpec):
     """
     Steps of the same size in every coordinate, by the sign of a mean gradient.
 
@@ -23,23 +23,41 @@ class Lion(CautiousSpec):
     Apart from the decay, each coordinate moves by exactly lr, so lr should be 3 to 10 times smaller
     than for AdamW, and weight_decay 3 to 10 times larger.
 
+    In dialect bitsandbytes with a state_bits of 8, m is stored in 8 bits per element, like the m of
+    adamw. bfloat16 parameters then move by lr rounded to bfloat16, as in the CUDA kernel. (Releases
+    before July 2026 add the decay to the gradient where the state has 32 bits.)
+
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
         https://arxiv.org/abs/2302.06675
         keras.optimizers.Lion, optax.lion; timm 1.0.31: lion, lionc, clion, clionc.
         MindSpore has no Lion: dialect mindspore is the class of mindcv 0.5 and mindocr 0.4.
+        bitsandbytes 0.50.2: Lion, Lion8bit, PagedLion and similar names.
+        Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022.
+        https://arxiv.org/abs/2110.02861
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "mindspore", "keras", "optax", "timm")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = (
+        *("article", "mindspore", "keras", "optax", "timm", "bitsandbytes"),
+    )
 
     FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2"})}
-    STATE_BYTES: ClassVar[str] = "4"
+    STATE_BYTES: ClassVar[str] = "4; 1.02 with state_bits 8"
+    ROUNDS_LR: ClassVar[bool] = True
 
     kind: Literal["lion"]
     dialect: Dialect = "article"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = per_dialect(
-        {"article": 1e-4, "mindspore": 2e-4, "keras": 1e-3, "optax": None, "timm": 1e-4}, gt=0
+        {
+            "article": 1e-4,
+            "mindspore": 2e-4,
+            "keras": 1e-3,
+            "optax": None,
+            "timm": 1e-4,
+            "bitsandbytes": 1e-4,
+        },
+        gt=0,
     )
     """Learning rate: the step of every coordinate."""
     beta1: float = Field(0.9, ge=0, lt=1)
@@ -47,7 +65,15 @@ class Lion(CautiousSpec):
     beta2: float = Field(0.99, ge=0, lt=1)
     """Share of the old mean that is kept."""
     weight_decay: float = per_dialect(
-        {"article": 0.0, "mindspore": 0.0, "keras": 0.0, "optax": 1e-3, "timm": 0.0}, ge=0
+        {
+            "article": 0.0,
+            "mindspore": 0.0,
+            "keras": 0.0,
+            "optax": 1e-3,
+            "timm": 0.0,
+            "bitsandbytes": 0.0,
+        },
+        ge=0,
     )
     """Weight decay, which is multiplied by lr where it is decoupled."""
     decoupled_weight_decay: bool = True

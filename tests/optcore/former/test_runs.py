@@ -76,6 +76,7 @@ def test_a_schedule_is_found_wherever_it_is(schedule: dict[str, Any]) -> None:
         {"kind": "muon", "dialect": "article"},
         {"kind": "lion", "dialect": "optax", "lr": 0.1},
         {"kind": "lion", "dialect": "mindspore"},
+        {"kind": "adamw", "dialect": "bitsandbytes", "state_bits": 8},
         {"kind": "lion", "cautious": True},
         {"kind": "adamw", "dialect": "mindspore"},
         {**ADAM, "clip": {"kind": "rms", "max": 1.0}},

@@ -29,7 +29,7 @@ from tests.support.optcore.runs.grouped import grouped, image_network
         (
             {"kind": "lion", "dialect": "torch"},
             "dialect: dialect of lion must be one of article, mindspore, keras, optax, "
-            "timm, got 'torch'",
+            "timm, bitsandbytes, got 'torch'",
         ),
         (
             {"groups": [{"match": "*.bais", "lr": 0.1}]},

@@ -150,11 +150,68 @@ def test_the_parameters_of_a_full_training_are_in_the_models_precision() -> None
 
 
 @pytest.mark.parametrize(
+    ("name", "kind", "bits"),
+    [
+        ("adamw_bnb_8bit", "adamw", 8),
+        ("adamw_8bit", "adamw", 8),
+        ("paged_adamw_8bit", "adamw", 8),
+        ("paged_adamw_32bit", "adamw", 32),
+        ("lion_8bit", "lion", 8),
+        ("lion_32bit", "lion", 32),
+        ("paged_lion_8bit", "lion", 8),
+        ("paged_lion_32bit", "lion", 32),
+    ],
+)
+@pytest.mark.parametrize(
+    ("source", "config"),
+    [("transformers", TRAINER), ("axolotl", AXOLOTL), ("llamafactory", FACTORY)],
+)
+def test_an_optimizer_of_bitsandbytes_has_the_bits_of_its_name(
+    source: str, config: dict[str, Any], name: str, kind: str, bits: int
+) -> None:
+    key = "optimizer" if source == "axolotl" else "optim"
+    given = config | {key: name, "weight_decay": 0.1, "adam_beta2": 0.95, "adam_epsilon": 1e-7}
+
+    result = converted(source, given)
+
+    embeddings = {"embeddings_32bit": True} if bits == 8 else {}
+    eps = {"eps": 1e-7} if kind == "adamw" else {}
+    assert result.problems == []
+    assert result.job["optimizer"] == {
+        "kind": kind,
+        "dialect": "bitsandbytes",
+        "state_bits": bits,
+        **embeddings,
+        "lr": float(config["learning_rate"]),
+        "beta1": 0.9,  # Trainer gives Lion the betas of Adam, too
+        "beta2": 0.95,
+        **eps,
+        "weight_decay": 0.1,
+        "groups": [{"preset": "no_decay_norm_bias", "weight_decay": 0.0}],
+        "clip": {"kind": "global_norm", "max": 1.0},
+    }
+    assert fate_of(result, "adam_epsilon") == ("converted" if eps else "ignored")
+
+
+@pytest.mark.parametrize(
     ("source", "config", "problem"),
     [
-        ("transformers", TRAINER | {"optim": "adamw_8bit"}, "optim keeps its state in fewer bits"),
+        (
+            "transformers",
+            TRAINER | {"optim": "adamw_torch_8bit"},
+            "optim is an optimizer of torchao",
+        ),
+        (
+            "axolotl",
+            AXOLOTL | {"optimizer": "ao_adamw_8bit"},
+            "optimizer is an optimizer of torchao",
+        ),
+        (
+            "transformers",
+            TRAINER | {"optim": "ademamix_8bit"},
+            "optim keeps its state in fewer bits",
+        ),
         ("transformers", TRAINER | {"optim": "lomo"}, "optim has no exactly equivalent optimizer"),
-        ("transformers", TRAINER | {"optim": "paged_adamw_32bit"}, "optim decays after the step"),
         ("transformers", TRAINER | {"deepspeed": "ds.json"}, "deepspeed may replace optimizer"),
         ("transformers", TRAINER | {"lr_scheduler_type": "cosin"}, "lr_scheduler_type must be one"),
         ("transformers", TRAINER | {"learning_rat": 1}, "learning_rat is not known"),

@@ -36,6 +36,12 @@ def test_true_precisions_are_those_of_the_parameters(name: str, dtype: str) -> N
     assert {str(t.dtype) for t in run.model_tensors().values()} == {f"torch.{dtype}"}
 
 
+def test_bitsandbytes_updates_float16_parameters_in_float32() -> None:
+    optimizer = {"kind": "adamw", "dialect": "bitsandbytes", "state_bits": 8, "eps": 1e-8}
+
+    assert spec_of(precision="fp16_true", optimizer=optimizer).optimizer.in_float32
+
+
 @pytest.mark.parametrize("kind", ["momentum", "adam", "lamb"])
 def test_a_loss_scale_that_is_a_power_of_two_changes_no_bit(kind: str) -> None:
     optimizer = {"kind": kind, "lr": 0.01, "clip": {"kind": "global_norm", "max": 0.1}}

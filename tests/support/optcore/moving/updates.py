@@ -13,7 +13,9 @@ from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 STEPS = 8
 NAMES = ["weight", "bias", "kernel", "half"]
-MODULES = dict.fromkeys(NAMES, "linear")
+TABLE = (68, 61)
+"""Shape of an embedding, for optimizers that keep the state of large parameters in 8 bits."""
+MODULES = {**dict.fromkeys(NAMES, "linear"), "table": "Embedding"}
 
 
 def bases(kind: str, dialect: str) -> list[dict[str, Any]]:
@@ -32,6 +34,8 @@ def kinds() -> list[tuple[str, str]]:
 def effect(spec: OptimizerSpec) -> object:
     """Return all values of parameters on their way, the values evaluated, and the engine."""
     params = _params(double=spec.kind == "lbfgs")
+    if spec.dialect == "bitsandbytes":
+        params["table"] = torch.full(TABLE, 0.5, requires_grad=True)
     optimizer = optcore.make_optimizer(
         params.items(), spec, modules=MODULES, total_steps=STEPS, steps_per_epoch=2
     )

@@ -113,6 +113,11 @@ OTHERS = {
         **spec_of("adam", precision="bf16_true"),
         "optimizer": {"kind": "adam", "lr": 0.01, "multi_precision": True},
     },
+    "a state of 8 bits": {
+        **spec_of("adamw", precision="bf16_true", ema={"kind": "keras", "decay": 0.9}),
+        "model": {"kind": "mlp", "hidden": [128]},
+        "optimizer": {"kind": "adamw", "dialect": "bitsandbytes", "lr": 0.01, "state_bits": 8},
+    },
     "lookahead, and gradients clipped together": {
         **spec_of("momentum", lookahead={"every": 3}),
         "optimizer": {"kind": "momentum", "lr": 0.01, "clip": {"kind": "global_norm", "max": 0.5}},

@@ -1,0 +1,140 @@
+"""
+8-bit codes for the slots of an optimizer, one block of 256 elements at a time.
+
+A code is an index into a map of 256 numbers from -1 to 1 (0 to 1 for a slot that is never
+negative). A number is stored as the code nearest to the number divided by the largest absolute
+value of its block. The map is dense near 0, since most elements are far smaller than the largest.
+
+References:
+    Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022, section 2.
+    https://arxiv.org/abs/2110.02861
+    bitsandbytes 0.50.2, whose CUDA and CPU kernels choose codes differently.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+BLOCK = 256
+"""Number of elements that share a largest absolute value."""
+EXPONENTS = 7
+TAIL_BITS = 15
+HEADS = 1 << 32 - TAIL_BITS
+"""Number of values of the first 17 bits of a float32."""
+BINS = 65_536
+"""Entries of the table from which the CPU kernel takes codes."""
+
+
+def decoded(codes: Tensor, largest: Tensor, *, signed: bool) -> Tensor:
+    """
+    Return the numbers that *codes* stand for, in the dtype of *largest*.
+
+    Args:
+        codes: uint8, one dimension.
+        largest: the largest absolute value of each block of *codes*.
+        signed: whether the numbers may be negative.
+    """
+    numbers = code_map(signed, codes.device).to(largest.dtype).index_select(0, codes.int())
+    return numbers.mul_(largest.repeat_interleave(BLOCK)[: codes.numel()])
+
+
+def encode(
+    numbers: Tensor, codes: Tensor, largest: Tensor, *, signed: bool, by_table: bool
+) -> None:
+    """
+    Write to *codes* and *largest* what stands for *numbers*; NaN stays NaN in its whole block.
+
+    Args:
+        numbers: one dimension, any float dtype.
+        codes: uint8, with the length of *numbers*.
+        largest: with an element for each block of *numbers*.
+        signed: whether the numbers may be negative.
+        by_table: whether codes are those of the CPU kernel, not those of the CUDA kernels.
+    """
+    padding = -numbers.numel() % BLOCK
+    blocks = torch.nn.functional.pad(numbers, (0, padding)).view(-1, BLOCK)
+    torch.amax(blocks.abs(), dim=1, out=largest)
+    scale = largest.unsqueeze(1)
+    # All numbers of a block without a largest one are 0, whatever their codes.
+    scale = torch.where(scale == 0, 1.0, scale)
+    shares = blocks * (1 / scale) if by_table else blocks / scale
+    shares = shares.view(-1)[: numbers.numel()].float()
+    found = _from_table(shares, signed) if by_table else _nearest(shares, signed)
+    codes.copy_(found)
+
+
+@cache
+def code_map(signed: bool, device: torch.device) -> Tensor:
+    """Return the 256 numbers that codes stand for, in ascending order, as float32."""
+    parts = []
+    for exponent in range(EXPONENTS):
+        count = 2**exponent if signed else 2 ** (exponent + 1)
+        # In float32, as bitsandbytes computes it: a third of the numbers would differ in the last
+        # bit if computed in double.
+        edges = torch.linspace(0.1, 1, count + 1, dtype=torch.float32)
+        middles = (edges[:-1] + edges[1:]) / 2 * 10.0 ** (exponent - EXPONENTS + 1)
+        parts += [middles, -middles] if signed else [middles]
+    return torch.cat([*parts, torch.tensor([0.0, 1.0])]).sort().values.to(device)
+
+
+@cache
+def _middles(signed: bool, device: torch.device) -> Tensor:
+    """Return the 255 numbers half way between neighbours in the map."""
+    numbers = code_map(signed, device)
+    return (numbers[:-1] + numbers[1:]) * 0.5
+
+
+@cache
+def _upper_bounds(signed: bool, device: torch.device) -> Tensor:
+    """Return the largest number of each code: a number half way belongs to the even code."""
+    # The search of the CUDA kernels ends at an even code, which then keeps both of its middles.
+    bounds = _middles(signed, device).clone()
+    bounds[1::2] = torch.nextafter(bounds[1::2], bounds.new_tensor(-torch.inf))
+    return torch.cat([bounds, bounds.new_tensor([torch.inf])])
+
+
+@cache
+def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+    """
+    Return the code of the lowest float32 with each possible head, and the bounds of codes.
+
+    A head is the sign, the exponent and the first 8 bits of the fraction. All numbers with one head
+    have one code or two neighbouring ones, so this code and its bound decide.
+    """
+    heads = torch.arange(HEADS, dtype=torch.int64, device=device)
+    negative = heads >= HEADS // 2
+    # Among negative numbers, the lowest has the largest fraction.
+    bits = (heads << TAIL_BITS) + negative * ((1 << TAIL_BITS) - 1)
+    lowest = (bits - (negative.long() << 32)).int().view(torch.float32)
+    bounds = _upper_bounds(signed, device).clone()
+    codes = torch.bucketize(lowest, bounds[:-1], out_int32=True)
+    if signed:
+        # No number with a negative sign, not even -0, has the code of 0 or more.
+        zero = int((code_map(signed, device) == 0).nonzero())
+        bounds[zero - 1] = 0.0
+        codes = torch.where(negative, codes.clamp(max=zero - 1), codes.clamp(min=zero))
+    return codes, bounds
+
+
+def _nearest(shares: Tensor, signed: bool) -> Tensor:
+    """Return the codes nearest to *shares*; a negative share gets the code of a negative number."""
+    first, bounds = _first_codes(signed, shares.device)
+    heads = (shares.view(torch.int32) >> TAIL_BITS) & (HEADS - 1)
+    codes = first.index_select(0, heads)
+    # Three times as fast as a binary search (torch.bucketize) for every number.
+    return codes.add_(shares > bounds.index_select(0, codes))
+
+
+@cache
+def _table(signed: bool, device: torch.device) -> Tensor:
+    """Return the codes of `BINS` equally spaced numbers from -1 to 1."""
+    grid = -1 + 2 * torch.arange(BINS, dtype=torch.float32, device=device) / (BINS - 1)
+    return torch.bucketize(grid, _middles(signed, device), out_int32=True)
+
+
+def _from_table(shares: Tensor, signed: bool) -> Tensor:
+    bins = (shares.clamp(-1, 1) + 1) * 0.5 * (BINS - 1) + 0.5
+    return _table(signed, shares.device).index_select(0, bins.nan_to_num(0).int())

@@ -1,0 +1,179 @@
+"""
+The engine for slots in dialect bitsandbytes: 8-bit codes, or float32 beside narrower parameters.
+
+A parameter has one tensor for each slot of the rule; where the slot is stored as codes, the largest
+absolute values of its blocks follow, under the name of the slot with `LARGEST` behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.engine.codes import BLOCK, decoded, encode
+from optcore.optimizers.engine.engines import MAX_SLICE, Eager
+from optcore.optimizers.engine.flat import Spans
+from optcore.optimizers.engine.transforms.traced import AVERAGE
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.spec.optimizers.state_bits import SMALLEST, StateBitsSpec
+
+LARGEST = "_absmax"
+"""Suffix of the name of the largest absolute values of a slot."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """
+    How the slots of a group are stored.
+
+    Attributes:
+        bits: 8 for codes in parameters with `SMALLEST` elements or more, or 32.
+        by_table: whether codes are those of the CPU kernel of bitsandbytes.
+        decays: if the engine itself multiplies the parameter by 1 - lr * weight_decay: whether
+            before the rule or after it. None if a transform does.
+        rounds_lr: whether lr is rounded to the dtype of a parameter whose slots have codes.
+    """
+
+    bits: int
+    by_table: bool
+    decays: Literal["first", "last"] | None
+    rounds_lr: bool
+
+    @classmethod
+    def of(cls, spec: StateBitsSpec) -> Storage | None:
+        """Return how *spec* stores slots; None if it is as for any other optimizer."""
+        if not spec.of_bitsandbytes:
+            return None
+        decays: Literal["first", "last"] | None = None
+        if spec.as_cuda and spec.decoupled_weight_decay:
+            decays = "last" if spec.DECAYS_LAST else "first"
+        return cls(spec.state_bits, not spec.as_cuda, decays, spec.as_cuda and spec.ROUNDS_LR)
+
+    def slots(self, param: Tensor, first_values: Mapping[str, float]) -> dict[str, Tensor]:
+        """Return new slots for *param*: slot name -> first value says which."""
+        made = {}
+        for name, value in first_values.items():
+            wide = torch.full(param.shape, value, dtype=wide_dtype(param), device=param.device)
+            if name == AVERAGE:
+                made[name] = wide.copy_(param.detach())
+            elif self.bits == 32 or param.numel() < SMALLEST:  # noqa: PLR2004
+                made[name] = wide
+            else:
+                assert value == 0  # for which any codes stand, in blocks whose largest value is 0
+                made[name] = torch.zeros_like(wide, dtype=torch.uint8)
+                made[name + LARGEST] = wide.new_zeros(-(-param.numel() // BLOCK))
+        return made
+
+
+class _Slot(NamedTuple):
+    """One slot of one parameter, as one dimension; *largest* is None if it has no codes."""
+
+    stored: Tensor
+    largest: Tensor | None
+    signed: bool
+
+    def part(self, start: int, stop: int) -> _Slot:
+        """Return the elements from *start* to *stop*; *start* is the first element of a block."""
+        if self.largest is None:
+            return self._replace(stored=self.stored[start:stop])
+        largest = self.largest[start // BLOCK : -(-stop // BLOCK)]
+        return self._replace(stored=self.stored[start:stop], largest=largest)
+
+    def values(self) -> Tensor:
+        """Return the values of the slot: the slot itself unless it has codes."""
+        if self.largest is None:
+            return self.stored
+        return decoded(self.stored, self.largest, signed=self.signed)
+
+
+class Quantized:
+    """
+    Runs an elementwise rule on slices, with float32 copies of what is stored as something narrower.
+
+    Slots without codes, and parameters that are not narrower than float32, are updated in place.
+    """
+
+    name = "eager"
+
+    def __init__(self, rule: Rule, unaveraged: Rule, flags: Flags, storage: Storage) -> None:
+        """
+        Make an engine for *rule*.
+
+        Args:
+            rule: the rule with all transforms.
+            unaveraged: *rule* without the moving average of the parameter, which the engine itself
+                computes, since the average is of the parameter after a decay that comes last.
+            flags: the flags of the rule.
+            storage: how the slots are stored.
+        """
+        self._rule, self._flags, self._storage = rule, flags, storage
+        self._eager = Eager(unaveraged, flags)
+
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        param = spans.params[0]
+        # Blocks follow the order of the indices, whatever the order in memory: reshape copies what
+        # is not contiguous.
+        flat, grad = param.reshape(-1), spans.grads[0].reshape(-1)
+        slots = list(self._slots([slot[0] for slot in spans.slots], numbers))
+        for start in range(0, flat.numel(), MAX_SLICE):
+            stop = min(start + MAX_SLICE, flat.numel())
+            parts = [slot.part(start, stop) for slot in slots]
+            self._run(flat[start:stop], grad[start:stop], parts, t, numbers)
+        if flat.data_ptr() != param.data_ptr():
+            param.copy_(flat.view(param.shape))
+        if spans.stored is not None:
+            spans.stored[0].copy_(param)
+
+    def _slots(self, tensors: Sequence[Tensor], numbers: Numbers) -> Iterator[_Slot]:
+        left = iter(tensors)
+        for name in self._names(numbers):
+            stored = next(left).reshape(-1)
+            largest = next(left) if stored.dtype == torch.uint8 else None
+            yield _Slot(stored, largest, name not in self._rule.not_negative)
+
+    def _run(
+        self, param: Tensor, grad: Tensor, slots: Sequence[_Slot], t: int, numbers: Numbers
+    ) -> None:
+        """Apply update *t* to a slice."""
+        average = None
+        if AVERAGE in self._names(numbers):
+            *slots, average = slots
+        keep = 1 - numbers["lr"] * numbers["weight_decay"]
+        if self._storage.decays == "first":
+            param.mul_(keep)
+        if self._storage.rounds_lr and any(slot.largest is not None for slot in slots):
+            numbers = {**numbers, "lr": float(torch.tensor(numbers["lr"], dtype=param.dtype))}
+        wide = param.to(wide_dtype(param))
+        values = [slot.values() for slot in slots]
+        spans = Spans([wide], [grad.to(wide.dtype)], [[value] for value in values])
+        self._eager(spans, t, numbers)
+        if wide is not param:
+            param.copy_(wide)
+        # The CUDA kernels decay the rounded parameter, and round again.
+        if self._storage.decays == "last":
+            param.mul_(keep)
+        if average is not None:
+            self._average(param, average.stored, t, numbers)
+        for slot, value in zip(slots, values, strict=True):
+            if slot.largest is not None:
+                by_table = self._storage.by_table
+                encode(value, slot.stored, slot.largest, signed=slot.signed, by_table=by_table)
+
+    def _names(self, numbers: Numbers) -> list[str]:
+        return list(self._rule.slots(numbers, self._flags))
+
+    def _average(self, param: Tensor, average: Tensor, t: int, numbers: Numbers) -> None:
+        now = self._rule.scalars(t, numbers, self._flags)
+        average.copy_(torch.lerp(param.to(average.dtype), average, now["average_momentum"]))
+        if now["overwrite"]:
+            param.copy_(average)
+
+
+def wide_dtype(param: Tensor) -> torch.dtype:
+    """Return float64 for a float64 parameter, else float32, in which everything is computed."""
+    return torch.float64 if param.dtype == torch.float64 else torch.float32

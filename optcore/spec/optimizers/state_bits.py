@@ -1,0 +1,107 @@
+"""The base of optimizers that bitsandbytes has, whose state may be kept in 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from optcore.spec.base import per_dialect
+from optcore.spec.errors import reject
+from optcore.spec.optimizers.cautious import CautiousSpec
+
+SMALLEST = 4096
+"""A parameter with fewer elements keeps float32 slots (``min_8bit_size`` of bitsandbytes)."""
+EMBEDDINGS = frozenset({"Embedding", "embedding"})
+"""Types of modules whose parameters `embeddings_32bit` concerns."""
+
+
+class StateBitsSpec(CautiousSpec):
+    """
+    The base of the optimizers whose slots (means of gradients) bitsandbytes keeps in 8 bits.
+
+    With a state_bits of 8, a parameter with 4096 elements or more keeps of each slot an 8-bit code
+    per element and the largest absolute value of each block of 256 elements::
+
+        s = map[code] * largest              before the update, in float32
+        largest = max(abs(s)) of the block   after the update
+        code = the number of the value in map that is nearest to s / largest
+
+    map has 256 values: 0, 1, and for e = 0 to 6 the middles of 2 ** e (in a slot that is never
+    negative: 2 ** (e + 1)) equal parts of 0.1 to 1, times 10 ** (e - 6), with both signs.
+
+    References:
+        Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022, section 2.
+        https://arxiv.org/abs/2110.02861
+        bitsandbytes 0.50.2
+    """
+
+    DECAYS_LAST: ClassVar[bool] = False
+    """Whether the CUDA kernels of bitsandbytes apply the weight decay after the step."""
+    ROUNDS_LR: ClassVar[bool] = False
+    """Whether their kernel for 8 bits rounds lr to the dtype of the parameter."""
+
+    state_bits: Literal[8, 32] = per_dialect({"bitsandbytes": 32})
+    """Bits per element of the slots: 32, or 8 in parameters with 4096 elements or more. All slots
+    and all operations are float32, also for bfloat16 and float16 parameters."""
+    embeddings_32bit: bool = per_dialect({"bitsandbytes": False})
+    """Whether the parameters of embeddings keep 32-bit slots although state_bits is 8, as in
+    transformers' Trainer."""
+    backend: Literal["cuda", "cpu"] = per_dialect({"bitsandbytes": "cuda"})
+    """Which kernels of bitsandbytes are followed, on any device. cuda: hyperparameters are rounded
+    to float32; codes are nearest, and no negative value gets the code of 0; AdamW decays after the
+    step. cpu: numbers are double; codes come from a table of 65,536 equal parts of -1 to 1, which
+    merges all values below 1.5e-5 * largest; AdamW decays before the step."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the hyperparameters that are numbers, without the number of bits."""
+        numbers = super().hyperparameters()
+        numbers.pop("state_bits", None)
+        return numbers
+
+    def rounded(self, *, single_precision: bool) -> frozenset[str]:
+        """Return all hyperparameters where the CUDA kernels of bitsandbytes take float32."""
+        if self.of_bitsandbytes and self.backend == "cuda" and single_precision:
+            return frozenset(self.hyperparameters())
+        return super().rounded(single_precision=single_precision)
+
+    @property
+    def of_bitsandbytes(self) -> bool:
+        """Whether the dialect is bitsandbytes."""
+        return self.dialect == "bitsandbytes"
+
+    @property
+    def in_float32(self) -> bool:
+        """Whether 16-bit parameters are updated in float32: in dialect bitsandbytes, always."""
+        return self.multi_precision or self.of_bitsandbytes
+
+    @property
+    def as_cuda(self) -> bool:
+        """Whether the CUDA kernels of bitsandbytes are followed."""
+        return self.of_bitsandbytes and self.backend == "cuda"
+
+    def overridden(self, overrides: Mapping[str, Any]) -> Self:
+        """Return a copy without groups; 32 bits in *overrides* hold for embeddings as well."""
+        if overrides.get("state_bits") == 32:  # noqa: PLR2004
+            overrides = {"embeddings_32bit": False, **overrides}
+        return super().overridden(overrides)
+
+    @model_validator(mode="after")
+    def _as_bitsandbytes_has_it(self) -> Self:
+        if not self.of_bitsandbytes:
+            return self
+        if self.cautious:
+            reject(
+                ["cautious"],
+                "cautious must be false in dialect bitsandbytes, which has no such step, got true",
+                True,
+            )
+        if self.embeddings_32bit and self.state_bits != 8:  # noqa: PLR2004
+            reject(
+                ["embeddings_32bit"],
+                "embeddings_32bit must be false where state_bits is 32 for all parameters, "
+                "got true",
+                True,
+            )
+        return self
