@@ -39,6 +39,11 @@ LATER_FORMS = frozenset({("muon", "article")})
 FORMER_RISES = frozenset({"linear", "cosine", "exponential", "constant"})
 FORMER_FALLS = frozenset({"linear", "cosine", "one_minus_sqrt", "one_minus_square"})
 """Shapes of a warmup, and of the fall of wsd, that 0.2.0 has."""
+CARRIED_FROM = {
+    "nadam": frozenset({"beta1", "momentum_decay"}),
+    "schedule_free_adamw": frozenset({"lr", "r", "weight_lr_power"}),
+}
+"""Hyperparameters of which 0.2.0 takes the current value as that of all updates so far."""
 CONSTANT = Constant(kind="constant")
 
 
@@ -52,6 +57,13 @@ def is_former(run: RunSpec) -> bool:
         return False
     # The first step size of rprop is the lr of the first update; in 0.2.0 it is that of the spec.
     if run.optimizer.kind == "rprop" and run.schedule != CONSTANT:
+        return False
+    if any(
+        part.schedule != CONSTANT
+        and part.name in CARRIED_FROM.get(part.spec.kind, ())
+        and (part.spec.kind == "nadam" or part.spec.dialect != "keras")
+        for part in run.scheduled()
+    ):
         return False
     ema = run.training.ema
     if isinstance(ema, KerasEma) or (isinstance(ema, ShadowEma) and ema.ramp is not None):
