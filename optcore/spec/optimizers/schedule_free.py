@@ -18,8 +18,8 @@ class ScheduleFreeAdamW(AdamSpec):
 
     ::
 
-        w = 1/t                         keras
-        w = k / (sum of all k so far)   elsewhere: k = t ** r * (largest e so far) ** weight_lr_power
+        w = 1/t                        keras
+        w = k / (sum of all k so far)  elsewhere: k = t ** r * (largest e so far) ** weight_lr_power
         e = lr * min(1, t / warmup_steps)       optax: (t - 1) / warmup_steps; k has the next e
         v = beta2 * v + (1 - beta2) * g * g
         u = g / (sqrt(v / (1 - beta2 ** t)) + eps) + weight_decay * y

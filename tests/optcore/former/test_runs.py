@@ -55,6 +55,7 @@ OTHER: list[dict[str, Any]] = [
     {"kind": "multi_step", "milestones": [3, epochs(7.5)]},
     {"kind": "chain", "schedules": [WARM, {"kind": "constant"}], "boundaries": [20]},
     {"kind": "shift", "by": 3, "schedule": {"kind": "one_cycle"}},
+    {"kind": "product", "dialect": "torch", "schedules": [{"kind": "cosine", "dialect": "torch"}]},
 ]
 
 
