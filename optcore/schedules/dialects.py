@@ -71,6 +71,10 @@ class Dialectal(ScheduleSpec):
     HAS_LENGTH: ClassVar[bool] = False
     """Whether the schedule has a length that a warmup with ``compress`` shortens, in dialects
     `SHORTENING`."""
+    RECURSION: ClassVar[str] = "precision float32 in dialect torch"
+    """What makes lr `recursive`, for an error."""
+    NO_RECURSION: ClassVar[str] = "float64"
+    """What to use instead, for an error."""
     STARTS_AT_LR: ClassVar[bool] = True
     """Whether, in dialect timm without a warmup, the first update has the lr of the optimizer."""
 
@@ -206,8 +210,8 @@ class Dialectal(ScheduleSpec):
         if self.recursive and run.total_steps > MAX_RECURSION:
             yield RunProblem(
                 ("precision",),
-                f"precision float32 in dialect torch computes every step from the one before, for "
-                f"at most {MAX_RECURSION} steps, got {run.total_steps}; use float64",
+                f"{self.RECURSION} computes every step from the one before, for at most "
+                f"{MAX_RECURSION} steps, got {run.total_steps}; use {self.NO_RECURSION}",
                 self.precision,
             )
 

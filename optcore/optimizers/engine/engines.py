@@ -10,7 +10,6 @@ The engine is chosen once, before the first update: results of two engines diffe
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -140,26 +139,23 @@ class Fused:
 class Carrying:
     """Passes to an engine the numbers that the previous update computed (`Rule.carries`)."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        carries: Callable[[int, Numbers, Flags], dict[str, float]],
-        flags: Flags,
-    ) -> None:
+    def __init__(self, engine: Engine, rule: Rule, flags: Flags) -> None:
+        assert rule.carries is not None
         self.name = engine.name
-        self._engine, self._carries, self._flags = engine, carries, flags
+        self._engine, self._flags = engine, flags
+        self._carries, self._made_with = rule.carries, rule.carries_from
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place, and store the numbers for the next update."""
-        carried = self._carries(0, numbers, self._flags)
-        if t > 1:  # no update comes before the first
-            # One value for all parameters: where their values differ, `FlatState.updates` returns
-            # each parameter by itself.
-            carried = {name: float(values[0]) for name, values in spans.carried.items()}
-        self._engine(spans, t, {**numbers, **carried})
-        # The next update steps by the lr of this one, as in torch and MindSpore.
-        for name, value in self._carries(t, {**numbers, **carried}, self._flags).items():
-            spans.carried[name].fill_(value)
+        part = spans.carried
+        assert part is not None
+        part.numbers.note(tuple([numbers[name] for name in self._made_with]))
+        # No update comes before the first. One value for all parameters: where their values
+        # differ, `FlatState.updates` returns each parameter by itself.
+        carried = part.read() if t > 1 else self._carries(0, numbers, self._flags)
+        numbers = {**numbers, **carried}
+        self._engine(spans, t, numbers)
+        part.write(self._carries(t, numbers, self._flags))
 
 
 def slice_length(size: int, num_scratch: int) -> int:

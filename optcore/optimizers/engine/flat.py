@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from optcore.optimizers.engine.carried import CarriedNumbers, CarriedPart
+
 ALIGNMENT_BYTES = 128
 FLOAT32_BYTES = 4
 MASTER = "master_weight"
@@ -71,8 +73,7 @@ class Spans(NamedTuple):
         slots: one list for each slot of the rule.
         stored: the parameters themselves, if *params* are float32 copies; else None.
         segment: the parameter, if the ranges belong to a single one; else None.
-        carried: numbers that the previous update computed for this update: name -> a tensor with
-            one number per parameter.
+        carried: numbers that the previous update computed for this update, if the rule has any.
     """
 
     params: list[Tensor]
@@ -80,7 +81,7 @@ class Spans(NamedTuple):
     slots: list[list[Tensor]]
     stored: list[Tensor] | None = None
     segment: Segment | None = None
-    carried: Mapping[str, Tensor] = {}
+    carried: CarriedPart | None = None
 
 
 class FlatState:
@@ -92,6 +93,7 @@ class FlatState:
         params: the buffer that holds the parameters.
         slots: slot name -> the buffer that holds the slot of every parameter.
         t: for each parameter, the number of updates applied to it.
+        carried: the numbers that each update of a parameter computes for the next, if any.
     """
 
     def __init__(
@@ -101,8 +103,7 @@ class FlatState:
         *,
         takes_sparse: bool,
         whose: str = "this optimizer",
-        carried: Sequence[str] = (),
-        carried_in: torch.dtype = torch.float32,
+        carried: CarriedNumbers | None = None,
         separately: bool = False,
         multi_precision: bool = False,
         sparse_ahead: int = 0,
@@ -116,8 +117,7 @@ class FlatState:
             takes_sparse: whether `updates` makes row-sparse gradients dense; if false, `updates`
                 raises ValueError for a row-sparse gradient.
             whose: a description of the optimizer, for the message of this error.
-            carried: names of the numbers that each update of a parameter computes for the next.
-            carried_in: the dtype in which these numbers are kept.
+            carried: the numbers that each update of a parameter computes for the next, if any.
             separately: whether each parameter is updated by a separate call of the engine.
             multi_precision: whether parameters narrower than float32 get float32 slots and a
                 float32 copy. Updates then change the copy, which is rounded to the parameters.
@@ -136,10 +136,7 @@ class FlatState:
             slot: torch.full((size,), value, dtype=wide, device=device)
             for slot, value in first_values.items()
         }
-        # float32, as torch keeps asgd's eta; on the CPU, so that reading a number waits for no GPU.
-        self._carried = {
-            name: torch.zeros(len(self.segments), dtype=carried_in) for name in carried
-        }
+        self.carried = carried
         # Before the float32 copy joins the slots: the copy is saved as a slot, but no rule gets it.
         self._work, self._rule_slots = self.params, tuple(self.slots.values())
         if wide != dtype:
@@ -177,7 +174,7 @@ class FlatState:
     def slot_views(self, i: int) -> dict[str, Tensor]:
         """Return parameter *i*'s slots by name, in its shape, and its carried numbers."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
-        return views | {name: values[i] for name, values in self._carried.items()}
+        return views if self.carried is None else views | self.carried.views(i)
 
     def adopt(self) -> None:
         """Copy the parameters into the buffer, where necessary, and make them views of it."""
@@ -236,7 +233,7 @@ class FlatState:
             self._separately
             or len(present) < len(grads)
             or len(set(self.t)) > 1
-            or any(values.ne(values[0]).any() for values in self._carried.values())
+            or (self.carried is not None and not self.carried.are_even())
         ):
             return self._uneven_updates(grads)
         self.t = [self.t[0] + 1] * len(grads)
@@ -245,7 +242,8 @@ class FlatState:
             torch._foreach_copy_(self._small_views, present[self._num_large :])
             stretches.append(self._small_grads)
         params, slots, stored = self._of(self._all)
-        return [(self.t[0], Spans(params, stretches, slots, stored, None, self._carried))]
+        carried = None if self.carried is None else self.carried.of(0, len(grads))
+        return [(self.t[0], Spans(params, stretches, slots, stored, None, carried))]
 
     def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:
         """
@@ -275,7 +273,7 @@ class FlatState:
                 stretch = self._small_grads[segment.start - offset : segment.stop - offset]
             self.t[i] += 1
             params, slots, stored = self._of([[part] for part in self._single[i]])
-            carried = {name: values[i : i + 1] for name, values in self._carried.items()}
+            carried = None if self.carried is None else self.carried.of(i, i + 1)
             found.append((self.t[i], Spans(params, [stretch], slots, stored, segment, carried)))
         return found
 

@@ -228,9 +228,14 @@ def _wrapped_engine(
     if isinstance(spec.clip, ClipAdaptive):
         output_last = spec.dialect == "optax"
         engine = ClippedByUnit(engine, spec.clip.max, spec.clip.eps, output_last=output_last)
-    if rule.carries is not None:
-        engine = Carrying(engine, rule.carries, flags)
+    if carried_names(rule, spec.hyperparameters(), flags):
+        engine = Carrying(engine, rule, flags)
     return engine
+
+
+def carried_names(rule: Rule, numbers: Numbers, flags: Flags) -> list[str]:
+    """Return the names of the numbers that each update computes for the next."""
+    return [] if rule.carries is None else list(rule.carries(0, numbers, flags))
 
 
 def _storage(spec: OptimizerSpec) -> Storage | None:

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from optcore.optimizers.engine import state as group_state
-from optcore.optimizers.engine.flat import MASTER
 from optcore.optimizers.engine.group_update import GroupUpdate, check_loss_scale
 from optcore.optimizers.engine.state import GroupState
 from optcore.optimizers.engine.swapped import swapped
@@ -182,7 +181,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             update = self._group_updates[i]
             if any(state.is_elsewhere() for state in self._states[i]):
                 self._take_back(i)  # all states of the group at once
-            numbers = update.rounded_numbers(group)
+            numbers = self._numbers(i, group)
             numbers["grad_scale"] = scales[i]
             for state in self._states[i]:
                 for t, spans in state.updates():
@@ -278,7 +277,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """
         group_state.load_named(self.states(), slots, counts)
         self._updates = max(counts.values(), default=0) if updates is None else updates
-        self.follow_plans(back=1)
+        self._follow_the_loaded_state()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load *state*. Called by `load_state_dict`, and for a copied or unpickled optimizer."""
@@ -290,7 +289,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             for i, segment in enumerate(own.segments):
                 group_state.absorb(own, i, self.state.get(segment.param, {}), self.kind)
         self._updates = max((t for own in self.states() for t in own.t), default=0)
-        self.follow_plans(back=1)
+        self._follow_the_loaded_state()
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -311,20 +310,22 @@ class FlatOptimizer(torch.optim.Optimizer):
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (parameter, value to use in evaluation) wherever the two differ."""
         for i, group in enumerate(self.param_groups):
-            evaluated = self._group_updates[i].rule.evaluated
-            if evaluated is None:
-                continue
-            numbers = self._numbers(i, group)
-            for state in self._states[i]:
-                for j, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
-                    if t:  # before its first update, asgd's average is 0
-                        slots = state.slot_views(j)
-                        param = slots.pop(MASTER, segment.param)  # in the slots' dtype
-                        yield segment.param, evaluated(param, *slots.values(), **numbers)
+            rule, numbers = self._group_updates[i].rule, self._numbers(i, group)
+            yield from group_state.evaluated(rule, self._states[i], numbers)
 
     def _numbers(self, i: int, group: Mapping[str, Any]) -> dict[str, float]:
         """Return the numbers that the rule gets for *group*, which has index *i*."""
-        return self._group_updates[i].rounded_numbers(group)
+        update, plan = self._group_updates[i], self._plans[i].get("lr")
+        numbers = update.rounded_numbers(group)
+        if update.rule.takes_next_lr:
+            numbers["next_lr"] = numbers["lr"] if plan is None else plan(self._updates + 1)
+        return numbers
+
+    def _follow_the_loaded_state(self) -> None:
+        """Set the numbers of the last update, and carried numbers that the state did not have."""
+        self.follow_plans(back=1)
+        for i, group in enumerate(self.param_groups):
+            group_state.imply(self._group_updates[i], self._states[i], self._numbers(i, group))
 
     def _placed(self, i: int) -> list[GroupState]:
         group = self.param_groups[i]

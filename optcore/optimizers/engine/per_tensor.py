@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Size, Tensor
 
+from optcore.optimizers.engine.carried import CarriedNumbers
 from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, Segment, Spans, refused_sparse
 from optcore.optimizers.engine.quantized import Storage
 
@@ -19,7 +20,10 @@ class PerTensorState:
     Attributes:
         segments: the parameters.
         t: for each parameter, the number of updates applied to it.
+        carried: None: no rule that needs shapes or rows has such numbers.
     """
+
+    carried: CarriedNumbers | None = None
 
     def __init__(
         self,

@@ -7,20 +7,20 @@ state by name, for checkpoints, or in torch's format, for ``load_state_dict``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from optcore.optimizers.engine.carried import CarriedNumbers
 from optcore.optimizers.engine.flat import MASTER, FlatState, Segment, Spans
-from optcore.optimizers.engine.group_update import GroupUpdate
+from optcore.optimizers.engine.group_update import GroupUpdate, carried_names
 from optcore.optimizers.engine.per_tensor import PerTensorState
-from optcore.optimizers.rules.rule import Numbers
+from optcore.optimizers.rules.rule import Numbers, Rule
 
 NO_SLOTS = frozenset({"step", "mu_product", "mu"})
-"""Entries in torch's state that are not slots, unless the rule has a slot with that name. They are
-computed from the update count here."""
+"""Entries in torch's state that are not slots, unless the rule has a slot with that name."""
 RESERVED = frozenset({"step", MASTER})
 """Entries in the state of every optimizer; a rule's slots must have other names."""
 
@@ -32,10 +32,12 @@ class GroupState(Protocol):
     Attributes:
         segments: the parameters.
         t: for each parameter, the number of updates applied to it.
+        carried: the numbers that each update of a parameter computes for the next, if any.
     """
 
     segments: list[Segment]
     t: list[int]
+    carried: CarriedNumbers | None
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
         """Return slot name -> slot for parameter *i*, each slot in its own shape."""
@@ -89,13 +91,17 @@ def _new_state(
             sparse_ahead=update.sparse_ahead,
             storage=update.storage,
         )
+    carried = None
+    if names := carried_names(rule, numbers, update.flags):
+        carried = CarriedNumbers(
+            names, len(named), rule.carries_in, may_be_implied=rule.implied is not None
+        )
     return FlatState(
         named,
         first_values,
         takes_sparse=update.takes_sparse,
         whose=whose,
-        carried=list(rule.carries(0, numbers, update.flags)) if rule.carries else [],
-        carried_in=rule.carries_in,
+        carried=carried,
         separately=update.separately,
         multi_precision=update.multi_precision,
         sparse_ahead=update.sparse_ahead,
@@ -111,6 +117,9 @@ def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
         for i, segment in enumerate(state.segments)
     }
     for state in new:
+        for before in old:
+            if state.carried is not None and before.carried is not None:
+                state.carried.follow(before.carried)
         for i, segment in enumerate(state.segments):
             views, state.t[i] = known[segment.param]
             for slot, view in state.slot_views(i).items():
@@ -133,6 +142,13 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
         # torch's SGD keeps {"momentum_buffer": None} until its first step.
         state.t[i] = int(theirs.get("step", 0))
         return
+    carried = state.carried
+    if carried is not None and carried.may_be_implied:
+        lacks = carried.names[0] not in slots
+        carried.implied &= lacks
+        if lacks:
+            carried.missing.add(i)
+            views = {slot: view for slot, view in views.items() if slot not in carried.names}
     if slots.keys() != views.keys():
         raise ValueError(
             f"state of {segment.name} must have the slots of {kind} "
@@ -151,11 +167,52 @@ def named_slots(states: Sequence[GroupState]) -> dict[str, dict[str, Tensor]]:
     slots: dict[str, dict[str, Tensor]] = {}
     for state in states:
         for i, segment in enumerate(state.segments):
-            for slot, view in state.slot_views(i).items():
+            for slot, view in _saved(state, i).items():
                 # contiguous() copies only if the layout differs. Else this is the slot itself,
                 # which later updates change.
                 slots.setdefault(slot, {})[segment.name] = view.contiguous()
     return slots
+
+
+def _saved(state: GroupState, i: int) -> dict[str, Tensor]:
+    """Return the slots of parameter *i*, without carried numbers that its count implies."""
+    implied = state.carried is not None and state.carried.implied
+    return _without_carried(state, i) if implied else state.slot_views(i)
+
+
+def _without_carried(state: GroupState, i: int) -> dict[str, Tensor]:
+    names = () if state.carried is None else state.carried.names
+    return {slot: view for slot, view in state.slot_views(i).items() if slot not in names}
+
+
+def evaluated(
+    rule: Rule, states: Sequence[GroupState], numbers: Numbers
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (parameter, value to use in evaluation), if *rule* has such values."""
+    for state in states if rule.evaluated is not None else ():
+        assert rule.evaluated is not None
+        for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
+            if t:  # before its first update, asgd's average is 0
+                slots = state.slot_views(i)
+                param = slots.pop(MASTER, segment.param)  # in the slots' dtype
+                yield segment.param, rule.evaluated(param, *slots.values(), **numbers)
+
+
+def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -> None:
+    """
+    Compute the carried numbers that a loaded state did not have.
+
+    Releases up to 0.2.0 saved none, and none are saved while they follow from the counts. *numbers*
+    are those of the last update.
+    """
+    for state in states:
+        carried = state.carried
+        if carried is None or update.rule.implied is None:
+            continue
+        for i in carried.missing:
+            carried.write(i, i + 1, update.rule.implied(state.t[i], numbers, update.flags))
+        carried.missing.clear()
+        carried.note(tuple(numbers[name] for name in update.rule.carries_from))
 
 
 def named_counts(states: Sequence[GroupState]) -> dict[str, int]:
@@ -179,7 +236,12 @@ def load_named(
         ValueError: a slot or a parameter is missing or unknown, or has another shape.
     """
     # Everything is checked before anything is copied, so a refused state changes nothing.
-    expected = {(slot, name) for slot, by in named_slots(states).items() for name in by}
+    expected = {
+        (slot, segment.name)
+        for state in states
+        for i, segment in enumerate(state.segments)
+        for slot in _loaded(state, i, slots)
+    }
     given = {(slot, name) for slot, by in slots.items() for name in by}
     if expected != given or counts.keys() != named_counts(states).keys():
         missing = ", ".join(f"{s}.{n}" for s, n in sorted(expected - given)) or "none"
@@ -188,12 +250,33 @@ def load_named(
     for state in states:
         for i, segment in enumerate(state.segments):
             of_param = {slot: by[segment.name] for slot, by in slots.items() if segment.name in by}
-            _check_shapes(segment.name, state.slot_views(i), of_param)
+            _check_shapes(segment.name, _loaded(state, i, slots), of_param)
     for state in states:
         for i, segment in enumerate(state.segments):
             state.t[i] = counts[segment.name]
-            for slot, view in state.slot_views(i).items():
+            for slot, view in _loaded(state, i, slots).items():
                 view.copy_(slots[slot][segment.name])
+        carried = state.carried
+        if carried is not None and carried.may_be_implied:
+            carried.implied = _lacks_carried(state, slots)
+            carried.missing = set(range(len(state.t))) if carried.implied else set()
+
+
+def _lacks_carried(state: GroupState, slots: Mapping[str, Mapping[str, Tensor]]) -> bool:
+    """Return whether *slots* are without the carried numbers of *state*, which may be implied."""
+    carried, name = state.carried, state.segments[0].name
+    return (
+        carried is not None
+        and carried.may_be_implied
+        and name not in slots.get(carried.names[0], {})
+    )
+
+
+def _loaded(
+    state: GroupState, i: int, slots: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return the slots of parameter *i* that *slots* have to contain."""
+    return _without_carried(state, i) if _lacks_carried(state, slots) else state.slot_views(i)
 
 
 def _check_shapes(name: str, views: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:

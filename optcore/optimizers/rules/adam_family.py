@@ -189,15 +189,32 @@ LONG_ENOUGH = 5
 """RAdam divides by the mean square if its rho is above this: 5 in torch and Paddle, 4 in the paper.
 """
 
-_mu_product = Running(mu, product=True)
+_constant_mu_product = Running(mu, product=True)
+
+
+def _mu_product(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """Return the product of mu over the updates 1 to *t*, with the beta1 of each update."""
+    if flags["constant_mu"]:
+        return {}
+    if t == 0:
+        return {"mu_product": 1.0}
+    factor = mu(t, numbers["beta1"], numbers["momentum_decay"])
+    # torch keeps the product in a float32 tensor whatever the dtype of the parameters.
+    if not flags["float32_mu"]:
+        return {"mu_product": numbers["mu_product"] * factor}
+    return {"mu_product": float32(numbers["mu_product"] * float32(factor))}
+
+
+def _implied_mu_product(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    arguments = numbers["beta1"], numbers["momentum_decay"]
+    return {"mu_product": _constant_mu_product(t, *arguments, float32=flags["float32_mu"])}
 
 
 def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     if flags["constant_mu"]:
         return _constant_shares(t, numbers, flags)
     beta1, decay = numbers["beta1"], numbers["momentum_decay"]
-    # torch keeps the product in a float32 tensor whatever the dtype of the parameters.
-    product = _mu_product(t, beta1, decay, float32=flags["float32_mu"])
+    product = _mu_product(t, numbers, flags)["mu_product"]
     rounded = {}
     if flags["float32_constants"]:  # Keras: everywhere but in the product
         beta1 = rounded["beta1"] = float32(beta1)
@@ -221,11 +238,6 @@ def _constant_shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]
         "grad_share": (1 - beta1) / (1 - beta1**t),
         "avg_share": beta1 / (1 - beta1 ** (t + 1)),
     }
-
-
-def _mu_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    arguments = numbers["beta1"], numbers["momentum_decay"]
-    return {"mu_product": _mu_product(t, *arguments, float32=flags["float32_mu"])}
 
 
 def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -281,7 +293,10 @@ NADAM = Rule(
     nadam,
     slots=moments,
     scalars=_shares,
+    carries=_mu_product,
+    carries_in=torch.float64,
+    carries_from=("beta1", "momentum_decay"),
+    implied=_implied_mu_product,
     torch_hyperparameters=BETAS,
-    torch_state=_mu_state,
 )
 RADAM = Rule("radam", radam, slots=moments, scalars=_rectification, torch_hyperparameters=BETAS)

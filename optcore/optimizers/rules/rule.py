@@ -82,6 +82,10 @@ class Rule:
             *update* get in update t + 1. For t = 0 it returns the numbers for the first update.
             The numbers in update t include those carried from update t - 1.
         carries_in: the dtype in which the carried numbers are kept.
+        carries_from: the names of the hyperparameters that the carried numbers depend on.
+        implied: a function from t, numbers and flags to the numbers that update t carries if these
+            hyperparameters were the same in all updates; None if they do not follow from t.
+        takes_next_lr: whether the rule also gets ``next_lr``, the lr of the next update.
         norms: for a rule that scales whole tensors: an elementwise function like *update*, except
             that it gets every number and flag as an argument, and returns the tensors whose norms
             the rule needs, each in the shape of *param*.
@@ -127,6 +131,9 @@ class Rule:
     scalars: Callable[[int, Numbers, Flags], dict[str, float]] = _nothing
     carries: Callable[[int, Numbers, Flags], dict[str, float]] | None = None
     carries_in: torch.dtype = torch.float32
+    carries_from: tuple[str, ...] = ()
+    implied: Callable[[int, Numbers, Flags], dict[str, float]] | None = None
+    takes_next_lr: bool = False
     norms: Callable[..., tuple[Tensor, ...]] | None = None
     ratios: Callable[[list[float], Numbers, Flags], dict[str, float]] | None = None
     masks: Callable[..., Tensor] | None = None

@@ -134,8 +134,72 @@ def optax_weight(t: int, lr: float, warmup_steps: float, weight_lr_power: float)
     return float(optax_lr(t, lr, warmup_steps) ** weight_lr_power)
 
 
-_optax_weights = Running(optax_weight, product=False)
-_weights = Running(weight, product=False)
+_constant_optax_weights = Running(optax_weight, product=False)
+_constant_weights = Running(weight, product=False)
+
+
+def _weights(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """
+    Return the sum of the weights of all z up to update *t*, and what the next weight needs.
+
+    In the article the weight of an update is t ** r * (the highest lr so far) ** weight_lr_power.
+    Here lr is in units of weight_lr, the first lr that is not 0: then a constant lr has the weights
+    of `weight`, to the last bit.
+    """
+    if flags.get("late_z"):  # all weights are equal in Keras
+        return {}
+    if flags["late_lr"]:
+        return _optax_weights(t, numbers)
+    power = numbers["weight_lr_power"]
+    if t == 0:
+        return {"weight_sum": 0.0, "weight_max": 0.0, "weight_lr": 0.0, "weight_power": power}
+    lr, unit = numbers["lr"], numbers["weight_lr"] or numbers["lr"]
+    now = lr / unit * warmed(t, numbers["warmup_steps"]) if unit else 0.0
+    highest, total = max(numbers["weight_max"], now), numbers["weight_sum"]
+    if power != numbers["weight_power"] and unit:
+        total *= unit ** (numbers["weight_power"] - power)
+    return {
+        "weight_sum": total + float(t ** numbers["r"] * highest**power),
+        "weight_max": highest,
+        "weight_lr": unit,
+        "weight_power": power,
+    }
+
+
+def _optax_weights(t: int, numbers: Numbers) -> dict[str, float]:
+    if t == 0:
+        return {"weight_sum": 0.0, "max_lr": 0.0}
+    now = optax_lr(t, numbers["next_lr"], numbers["warmup_steps"])
+    highest = max(numbers["max_lr"], now)
+    weight = float(highest ** numbers["weight_lr_power"])
+    return {"weight_sum": numbers["weight_sum"] + weight, "max_lr": highest}
+
+
+def _implied_weights(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    warmup, power = numbers["warmup_steps"], numbers["weight_lr_power"]
+    if flags["late_lr"]:
+        total = _constant_optax_weights(t, numbers["lr"], warmup, power)
+        return {"weight_sum": total, "max_lr": optax_lr(t, numbers["lr"], warmup)}
+    return {
+        "weight_sum": _constant_weights(t, warmup, numbers["r"], power),
+        "weight_max": warmed(t, warmup),
+        "weight_lr": numbers["lr"],
+        "weight_power": power,
+    }
+
+
+def _share(t: int, numbers: Numbers, flags: Flags) -> float:
+    """Return the weight of the new z in the average: its share in the sum of all weights."""
+    if flags.get("late_z"):
+        return 1 / t
+    after = _weights(t, numbers, flags)
+    power = numbers["weight_lr_power"]
+    if flags["late_lr"]:
+        weight = float(after["max_lr"] ** power)
+    else:
+        weight = float(t ** numbers["r"] * after["weight_max"] ** power)
+    # While lr is 0, so are the weights, and z stays where it is.
+    return weight / after["weight_sum"] if after["weight_sum"] else 0.0
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -147,22 +211,10 @@ def _only_z(numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _steps(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    if flags["late_lr"]:
-        return _late_steps(t, numbers)
-    arguments = numbers["warmup_steps"], numbers["r"], numbers["weight_lr_power"]
-    return {
-        "step": numbers["lr"] * warmed(t, numbers["warmup_steps"]),
-        "share": weight(t, *arguments) / _weights(t, *arguments),
-    }
-
-
-def _late_steps(t: int, numbers: Numbers) -> dict[str, float]:
-    """Return step, from the lr of the previous update, and share, from the lr of *t* (optax)."""
-    arguments = numbers["lr"], numbers["warmup_steps"], numbers["weight_lr_power"]
-    return {
-        "step": optax_lr(t - 1, numbers["lr"], numbers["warmup_steps"]),
-        "share": optax_weight(t, *arguments) / _optax_weights(t, *arguments),
-    }
+    lr, warmup_steps = numbers["lr"], numbers["warmup_steps"]
+    # In optax z steps with the lr of the update before, and has the weight of the next lr.
+    step = optax_lr(t - 1, lr, warmup_steps) if flags["late_lr"] else lr * warmed(t, warmup_steps)
+    return {"step": step, "share": _share(t, numbers, flags)}
 
 
 def _scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -170,11 +222,19 @@ def _scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {**_steps(t, numbers, flags), "correction2": correction2}
 
 
+CARRIED_FROM = ("lr", "next_lr", "warmup_steps", "r", "weight_lr_power")
+"""What the weights of an average depend on."""
+
 SCHEDULE_FREE_ADAMW = Rule(
     "schedule_free_adamw",
     schedule_free_adamw,
     slots=_slots,
     scalars=_scalars,
+    carries=_weights,
+    carries_in=torch.float64,
+    carries_from=CARRIED_FROM,
+    implied=_implied_weights,
+    takes_next_lr=True,
     own_decay=True,
     evaluated=averaged,
 )
@@ -183,6 +243,11 @@ SCHEDULE_FREE_SGD = Rule(
     schedule_free_sgd,
     slots=_only_z,
     scalars=_steps,
+    carries=_weights,
+    carries_in=torch.float64,
+    carries_from=CARRIED_FROM,
+    implied=_implied_weights,
+    takes_next_lr=True,
     own_decay=True,
     evaluated=averaged,
 )

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from optcore.schedules.base import Example, RunProblem, ScheduleSpec, below
+from optcore.schedules.base import Example, RunProblem, ScheduleSpec, Variants, below
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.families.chained import chained, refusals
 from optcore.schedules.families.piecewise import unreached
 from optcore.schedules.numerics.numbers import Array, Curve
 from optcore.schedules.warmup import After
@@ -129,7 +131,7 @@ class Chain(ScheduleSpec):
         )
 
 
-class Product(ScheduleSpec):
+class Product(Dialectal):
     """
     The product of several schedules, each of which is taken as a factor for lr.
 
@@ -137,13 +139,31 @@ class Product(ScheduleSpec):
 
         f(t) = lr * (schedules[0](t) / lr) * (schedules[1](t) / lr) * ...
 
+    In dialect torch, each schedule computes lr from the lr before, which the others have changed,
+    as the schedulers in a ChainedScheduler do: at each step lr is passed from one schedule to the
+    next, in their order. All of them are in dialect torch, without a warmup of their own. That is
+    the product unless one is a cosine: a cosine with an end other than 0 also adds to lr, and so
+    does every cosine that rises again after its length.
+
     References:
-        torch 2.13 ChainedScheduler, with schedulers that multiply lr. A cosine with an eta_min
-        other than 0 does not: it computes lr from the lr before, which the other schedulers have
-        changed.
+        torch 2.13 ChainedScheduler.
     """
 
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch",)
+    ONLY_DOUBLE: ClassVar[bool] = True
+    RECURSION: ClassVar[str] = "dialect torch of a product"
+    NO_RECURSION: ClassVar[str] = "dialect plain"
+    LATER: ClassVar[frozenset[str]] = frozenset({"dialect", "precision"})
     EXAMPLE: ClassVar[Example] = {"schedules": [COSINE, {"kind": "cyclic", "base": 0.5, "up": 20}]}
+    VARIANTS: ClassVar[Variants] = {
+        "torch's cosine with end 0.2, exponential": {
+            "dialect": "torch",
+            "schedules": [
+                {"kind": "cosine", "dialect": "torch", "end": 0.2},
+                {"kind": "exponential", "dialect": "torch", "rate": 0.99, "every": 1},
+            ],
+        }
+    }
 
     kind: Literal["product"]
     schedules: list[Part] = Field(min_length=1, max_length=MAX_PARTS)
@@ -163,6 +183,19 @@ class Product(ScheduleSpec):
         longest = max(part.num_warmup_steps(run) for part in self.schedules)
         return min(run.total_steps, super().num_warmup_steps(run) + longest)
 
+    @property
+    def recursive(self) -> bool:
+        """Whether lr is computed from the lr before, as in dialect torch."""
+        return self.dialect == "torch"
+
+    @model_validator(mode="after")
+    def _torch_chains_its_own_schedulers(self) -> Self:
+        if self.dialect == "torch":
+            for i, part in enumerate(self.schedules):
+                for refusal in refusals(part):
+                    reject(["schedules", i], refusal, part.kind)
+        return self
+
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield the problems in the factors."""
         yield from super().problems_in(run)
@@ -177,6 +210,8 @@ class Product(ScheduleSpec):
                 yield text.replace("schedule", f"schedule.schedules[{i}]", 1)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
+        if self.recursive:
+            return chained(self.schedules, lr, run)
         return product([part.curve(lr, run) for part in self.schedules], lr=lr)
 
 

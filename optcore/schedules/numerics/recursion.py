@@ -1,5 +1,5 @@
 """
-Float32 curves in which every value is computed from the previous value.
+Curves in which every value is computed from the previous value.
 
 torch's schedulers multiply the current lr. In float64 the result equals the formula to 1e-14, so
 the formula is used. mindspore.experimental copies torch's schedulers but stores lr in float32,
@@ -9,7 +9,9 @@ curves here repeat the products one by one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +40,39 @@ def products(first: float, factors: Callable[[Single], Single]) -> Curve:
     return from_table(table)
 
 
-def from_table(table: Callable[[int], Single]) -> Curve:
+def running(first: float, factors: Array, terms: Array) -> Array:
+    """
+    Return the values v with v[0] = *first* and v[t] = factors[t - 1] * v[t - 1] + terms[t - 1].
+
+    In float64. A million values take 20 ms: all blocks of a thousand are computed at once, as if
+    each began at 0 and at 1, and then added up from the value that each really begins with.
+    """
+    if not terms.any():
+        with np.errstate(under="ignore"):
+            return np.asarray(np.multiply.accumulate(np.concatenate([[first], factors])))
+    size = len(factors)
+    rows = math.isqrt(size) + 1
+    blocks = -(-size // rows)
+    shape = (blocks, rows)
+    scale, value = (np.zeros(blocks * rows) for _ in range(2))
+    scale[:size], value[:size] = factors, terms
+    # Transposed: a row has one value of each block, next to each other in memory.
+    scale, value = (np.ascontiguousarray(x.reshape(shape).T) for x in (scale, value))
+    starts = np.empty(blocks)
+    with np.errstate(under="ignore"):
+        for row in range(1, rows):
+            value[row] += scale[row] * value[row - 1]
+            scale[row] *= scale[row - 1]
+        starts[0] = first
+        for block in range(1, blocks):
+            starts[block] = scale[-1, block - 1] * starts[block - 1] + value[-1, block - 1]
+        value += scale * starts
+    return np.concatenate([[first], value.T.ravel()[:size]])
+
+
+def from_table(table: Callable[[int], NDArray[Any]]) -> Curve:
     """Return the curve t -> table(size)[t]; a table too short for t is replaced by a longer one."""
-    known = np.empty(0, np.float32)
+    known: NDArray[Any] = np.empty(0, np.float32)
 
     def f(t: Array) -> Array:
         nonlocal known

@@ -42,6 +42,11 @@ LATER_PRECISIONS = frozenset({"mindspore_o1", "mindspore_o2", "mindspore_o3"})
 FORMER_RISES = frozenset({"linear", "cosine", "exponential", "constant"})
 FORMER_FALLS = frozenset({"linear", "cosine", "one_minus_sqrt", "one_minus_square"})
 """Shapes of a warmup, and of the fall of wsd, that 0.2.0 has."""
+CARRIED_FROM = {
+    "nadam": frozenset({"beta1", "momentum_decay"}),
+    "schedule_free_adamw": frozenset({"lr", "r", "weight_lr_power"}),
+}
+"""Hyperparameters of which 0.2.0 takes the current value as that of all updates so far."""
 CONSTANT = Constant(kind="constant")
 
 
@@ -60,6 +65,13 @@ def is_former(run: RunSpec) -> bool:
     if isinstance(scale, DynamicLossScale) and scale.start == 1:  # 0.2.0 refuses it
         return False
     if run.training.precision in LATER_PRECISIONS:
+        return False
+    if any(
+        part.schedule != CONSTANT
+        and part.name in CARRIED_FROM.get(part.spec.kind, ())
+        and (part.spec.kind == "nadam" or part.spec.dialect != "keras")
+        for part in run.scheduled()
+    ):
         return False
     ema = run.training.ema
     if isinstance(ema, KerasEma) or (isinstance(ema, ShadowEma) and ema.ramp is not None):

@@ -18,9 +18,9 @@ class ScheduleFreeAdamW(AdamSpec):
 
     ::
 
-        w = 1/t                          keras
-        w = k / (sum of all k so far)    elsewhere: k = t ** r * (warmup at t) ** weight_lr_power
-        e = lr * min(1, t / warmup_steps)           optax: (t - 1) / warmup_steps in e, not in k
+        w = 1/t                        keras
+        w = k / (sum of all k so far)  elsewhere: k = t ** r * (largest e so far) ** weight_lr_power
+        e = lr * min(1, t / warmup_steps)       optax: (t - 1) / warmup_steps; k has the next e
         v = beta2 * v + (1 - beta2) * g * g
         u = g / (sqrt(v / (1 - beta2 ** t)) + eps) + weight_decay * y
         y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
@@ -59,7 +59,7 @@ class ScheduleFreeAdamW(AdamSpec):
     r: float = per_dialect({"article": 0.0}, ge=0)
     """Exponent of t in the weight k of an update."""
     weight_lr_power: float = per_dialect({"article": 2.0, "optax": 2.0}, ge=0)
-    """Exponent of the warmup in the weight k of an update."""
+    """Exponent of the highest learning rate so far in the weight k of an update."""
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the hyperparameters by name; in Keras all updates have the same weight."""
@@ -81,9 +81,9 @@ class ScheduleFreeSgd(OptimizerSpec):
 
     ::
 
-        k = t ** r * (warmup at t) ** weight_lr_power
+        k = t ** r * (largest e so far) ** weight_lr_power
         w = k / (sum of all k so far)
-        e = lr * min(1, t / warmup_steps)           optax: (t - 1) / warmup_steps in e, not in k
+        e = lr * min(1, t / warmup_steps)       optax: (t - 1) / warmup_steps; k has the next e
         u = g + weight_decay * y
         y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
         z = z - e * u
@@ -114,7 +114,7 @@ class ScheduleFreeSgd(OptimizerSpec):
     r: float = per_dialect({"article": 0.0}, ge=0)
     """Exponent of t in the weight k of an update."""
     weight_lr_power: float = Field(2.0, ge=0)
-    """Exponent of the warmup in the weight k of an update."""
+    """Exponent of the highest learning rate so far in the weight k of an update."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flag for the warmup."""

@@ -55,6 +55,7 @@ OTHER: list[dict[str, Any]] = [
     {"kind": "multi_step", "milestones": [3, epochs(7.5)]},
     {"kind": "chain", "schedules": [WARM, {"kind": "constant"}], "boundaries": [20]},
     {"kind": "shift", "by": 3, "schedule": {"kind": "one_cycle"}},
+    {"kind": "product", "dialect": "torch", "schedules": [{"kind": "cosine", "dialect": "torch"}]},
 ]
 
 
@@ -94,6 +95,33 @@ def test_an_optimizer_that_0_2_0_does_not_have_is_found(optimizer: dict[str, Any
 def test_the_first_step_of_rprop_depends_on_the_schedule() -> None:
     assert former(optimizer={"kind": "rprop"})
     assert not former(optimizer={"kind": "rprop"}, schedule={"kind": "cosine"})
+
+
+MOVED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"kind": "nadam"}, {"schedules": {"beta1": {"kind": "cosine"}}}),
+    (
+        {"kind": "nadam"},
+        {"groups": [{"match": "*", "momentum_decay": {"kind": "cosine", "value": 1}}]},
+    ),
+    ({"kind": "schedule_free_adamw"}, {"schedules": {"r": {"kind": "cosine"}}, "r": 1.0}),
+    ({"kind": "schedule_free_adamw"}, {"groups": [{"match": "*", "schedule": {"kind": "cosine"}}]}),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "moved"), MOVED, ids=str)
+def test_a_number_that_0_2_0_takes_from_the_last_value_alone_is_found(
+    optimizer: dict[str, Any], moved: dict[str, Any]
+) -> None:
+    assert former(optimizer=optimizer)
+    assert not former(optimizer={**optimizer, **moved})
+
+
+def test_the_weights_of_an_average_depend_on_the_schedule_but_not_in_keras() -> None:
+    optimizer, cosine = {"kind": "schedule_free_adamw"}, {"kind": "cosine"}
+
+    assert not former(optimizer=optimizer, schedule=cosine)
+    assert former(optimizer={**optimizer, "dialect": "keras"}, schedule=cosine)
+    assert former(optimizer={"kind": "nadam"}, schedule=cosine)
 
 
 @pytest.mark.parametrize("ema", [{"kind": "keras"}, {"ramp": 200}], ids=str)
