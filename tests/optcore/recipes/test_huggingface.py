@@ -141,6 +141,14 @@ def test_axolotl_rounds_its_warmup_down_and_takes_2_steps_for_1() -> None:
     assert by_default.job["schedule"]["warmup"]["length"] == 100
 
 
+def test_keys_that_are_not_read_have_no_effect() -> None:
+    low_rank = converted("transformers", TRAINER | {"optim_target_modules": "all-linear"})
+    kernels = converted("axolotl", AXOLOTL | {"moe_kernels": True})
+
+    assert fate_of(low_rank, "optim_target_modules") == "ignored"
+    assert fate_of(kernels, "moe_kernels") == "ignored"
+
+
 def test_the_parameters_of_a_full_training_are_in_the_models_precision() -> None:
     assert converted("axolotl", AXOLOTL).job["training"]["precision"] == "bf16"
     full = AXOLOTL | {"adapter": None}
@@ -166,6 +174,11 @@ def test_the_parameters_of_a_full_training_are_in_the_models_precision() -> None
         ("transformers", {"num_train_epochs": 2.5}, "num_train_epochs must be whole"),
         ("llamafactory", FACTORY | {"use_badam": True}, "use_badam has an optimizer of its own"),
         ("llamafactory", FACTORY | {"loraplus_lr_ratio": 16.0}, "loraplus_lr_ratio gives"),
+        (
+            "llamafactory",
+            FACTORY | {"micro_batch_size": 1, "dist_config": {"name": "fsdp2"}},
+            "micro_batch_size is for the trainer v1",
+        ),
         ("axolotl", AXOLOTL | {"lr_quadratic_warmup": True}, "lr_quadratic_warmup rises"),
         ("axolotl", AXOLOTL | {"plugins": ["my.plugin"]}, "plugins may bring an optimizer"),
         ("axolotl", AXOLOTL | {"lr_scheduler": "rex"}, "lr_scheduler is a schedule of Axolotl's"),
