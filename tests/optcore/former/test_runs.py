@@ -93,7 +93,7 @@ def test_the_first_step_of_rprop_depends_on_the_schedule() -> None:
     assert not former(optimizer={"kind": "rprop"}, schedule={"kind": "cosine"})
 
 
-@pytest.mark.parametrize("ema", [{"kind": "keras"}, {"ramp": 200}], ids=str)
+@pytest.mark.parametrize("ema", [{"kind": "keras"}, {"ramp": 200}, {"begin": 1}], ids=str)
 def test_an_average_that_0_2_0_does_not_have_is_found(ema: dict[str, Any]) -> None:
     assert former(training={"ema": {"decay": 0.9}})
     assert not former(training={"ema": ema})
