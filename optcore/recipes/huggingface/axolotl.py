@@ -24,7 +24,7 @@ from optcore.recipes.huggingface.arguments import (
     share_of,
     steps_of,
 )
-from optcore.recipes.huggingface.axolotl_keys import OTHERS, UNREAD
+from optcore.recipes.huggingface.axolotl_keys import FUSED_LOSS, OTHERS, UNREAD
 from optcore.recipes.huggingface.optimizers import Names
 from optcore.recipes.huggingface.trainer import refuse_what_replaces
 from optcore.recipes.source import Source
@@ -168,9 +168,7 @@ def _refuse_mixed(file: Block) -> None:
     if is_on(file, "fp32_norms"):
         file.refused("fp32_norms", "holds norms in float32 beside the 16 bits of the others")
     plugins = str(file.get("plugins"))
-    fused = is_on(file, "cut_cross_entropy") or (
-        "cut_cross_entropy" in plugins and file.get("cut_cross_entropy") is not False
-    )
+    fused = is_on(file, FUSED_LOSS) or (FUSED_LOSS in plugins and file.get(FUSED_LOSS) is not False)
     needed = file.get("attn_implementation") not in (None, "eager", "sdpa")
     if not (fused or needed or any(is_on(file, name) for name in ATTENTION)):
         key = "attn_implementation"

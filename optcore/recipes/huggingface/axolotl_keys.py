@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from optcore.recipes.defaults import words
 
+FUSED_LOSS = "cut_cross_entropy"
+"""The key, and the plugin, of a loss that needs embeddings in the precision of the model."""
 UNREAD = words("""
     adam_eps context_parallel_degree context_parapllel_size dataset_mixing_strategy diff_attention
     diffusion_eps diffusion_generation_interval diffusion_importance_weighting
