@@ -2,9 +2,12 @@
 Compare the curves of benchmarks/recipes.py with what the frameworks' own classes compute.
 
 This needs no part of this project: run it with a Python that has torch, transformers and timm. The
-schedules of mindcv and mindocr are plain Python; --mindcv names a checkout of mindcv.
+schedules of mindcv and mindocr are plain Python; --mindcv names a checkout of mindcv. Those of
+PaddleClas and PaddleOCR need paddle, which may be in another environment; --paddleclas and
+--paddleocr name checkouts. What the Python does not have is left out.
 
-Usage: python -P benchmarks/recipes_against.py CURVES [--mindcv FOLDER]
+Usage: python -P benchmarks/recipes_against.py CURVES
+           [--mindcv FOLDER] [--paddleclas FOLDER] [--paddleocr FOLDER]
     -P        keeps modules in this folder, such as queue, from replacing Python's own
 """
 
@@ -84,6 +87,7 @@ def _scheduled(name: str, lr: float, warmup: int, config: Config, case: Case) ->
     get_scheduler = import_module("transformers").get_scheduler
     kwargs = config.get("lr_scheduler_kwargs") or {}
     kwargs = json.loads(kwargs) if isinstance(kwargs, str) else kwargs
+    kwargs = {key: _parsed(value) for key, value in kwargs.items()}
     return torch_lr(
         lambda optimizer: get_scheduler(name, optimizer, warmup, case["total"], kwargs),
         lr,
@@ -190,19 +194,68 @@ def mindcv_scheduler(folder: Path) -> Callable[..., Lrs]:
     return create
 
 
+def of_paddle(config: Config, case: Case, classes: Any, length: str) -> Lrs:  # noqa: ANN401
+    """Return the lr of the class in learning_rate.py that build_lr_scheduler creates."""
+    given = {name: _parsed(value) for name, value in config["Optimizer"]["lr"].items()}
+    name = given.pop("name", "Const" if length == "epoch_num" else None)
+    if name is None:
+        return [given["learning_rate"]] * case["total"]
+    per_epoch = case["steps_per_epoch"]
+    given |= {"epochs": config["Global"][length], "step_each_epoch": per_epoch}
+    scheduler = getattr(classes, name)(**given)()
+    if not hasattr(scheduler, "step"):  # a number
+        return [scheduler] * case["total"]
+    every = per_epoch if getattr(scheduler, "by_epoch", False) else 1
+    found = []
+    for step in range(1, case["total"] + 1):
+        found.append(scheduler())
+        if step % every == 0:
+            scheduler.step()
+    return found
+
+
+def _parsed(value: Any) -> Any:  # noqa: ANN401
+    # YAML 1.1 reads 1e-6 as text.
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def paddle_classes(folder: Path) -> Any:  # noqa: ANN401
+    """Return the module learning_rate in *folder*, without importing the rest of its package."""
+    for name in ("ppcls", "ppcls.utils"):
+        sys.modules.setdefault(name, types.ModuleType(name))
+    logging = import_module("logging").getLogger("ppcls")
+    sys.modules["ppcls.utils"].logger = logging  # type: ignore[attr-defined]
+    package = types.ModuleType(f"optimizer_of_{folder.parent.name}")
+    package.__path__ = [str(folder)]
+    sys.modules[package.__name__] = package
+    return import_module(f"{package.__name__}.learning_rate")
+
+
 def main() -> None:
     """Compare the curves; print how many are equal by framework, and each curve that differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("curves", type=Path)
     parser.add_argument("--mindcv", type=Path)
+    parser.add_argument("--paddleclas", type=Path)
+    parser.add_argument("--paddleocr", type=Path)
     given = parser.parse_args()
-    compute: dict[str, Callable[[Any, Case], Lrs]] = {
-        "transformers": of_transformers,
-        "llamafactory": of_transformers,
-        "axolotl": of_axolotl,
-        "timm": of_timm,
-        "torchvision": of_torchvision,
-    }
+    compute: dict[str, Callable[[Any, Case], Lrs]] = {}
+    if find_spec("transformers"):
+        kinds = ("transformers", "llamafactory", "trl")
+        compute |= dict.fromkeys(kinds, of_transformers) | {"axolotl": of_axolotl}
+    if find_spec("timm"):
+        compute["timm"] = of_timm
+    if find_spec("torch"):
+        compute["torchvision"] = of_torchvision
+    if given.paddleclas:
+        clas = paddle_classes(given.paddleclas / "ppcls" / "optimizer")
+        compute["paddleclas"] = lambda config, case: of_paddle(config, case, clas, "epochs")
+    if given.paddleocr:
+        ocr = paddle_classes(given.paddleocr / "ppocr" / "optimizer")
+        compute["paddleocr"] = lambda config, case: of_paddle(config, case, ocr, "epoch_num")
     if given.mindcv:
         create = mindcv_scheduler(given.mindcv)
         compute["mindcv"] = lambda config, case: of_mindspore(config, case, create, MINDCV)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from optcore.recipes.huggingface.axolotl import SOURCE as AXOLOTL
 from optcore.recipes.huggingface.llamafactory import SOURCE as LLAMAFACTORY
 from optcore.recipes.huggingface.trainer import SOURCE as TRANSFORMERS
+from optcore.recipes.huggingface.trl import SOURCE as TRL
 from optcore.recipes.mindspore.mindcv import SOURCE as MINDCV
 from optcore.recipes.mindspore.mindocr import SOURCE as MINDOCR
 from optcore.recipes.paddle.clas import SOURCE as PADDLECLAS
@@ -19,6 +20,7 @@ SOURCES: tuple[Source, ...] = (
     MINDCV,
     MINDOCR,
     TRANSFORMERS,
+    TRL,
     LLAMAFACTORY,
     AXOLOTL,
     TIMM,

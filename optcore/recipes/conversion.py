@@ -119,9 +119,15 @@ class Conversion:
         fields: tuple[tuple[str, object], ...] = (),
         tell: bool = False,
     ) -> None:
-        """Record what became of the key *path*; a refusal stays, and converted fields add up."""
+        """
+        Record what became of the key *path*.
+
+        A refusal stays. What is converted stays unless it is refused, and its fields add up.
+        """
         before = self._entries.get(path)
         if before is not None and before.fate == "refused":
+            return
+        if before is not None and before.fate == "converted" and fate in ("ignored", "other"):
             return
         if before is not None and fate == "converted":
             fields, reason = before.fields + fields, reason or before.reason

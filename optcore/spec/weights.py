@@ -26,11 +26,13 @@ class ShadowEma(Spec):
         d = decay                        without warmup
             min(decay, (1 + t) / (10 + t))    with warmup, after update t
             decay * (1 - exp(-t / ramp))      with ramp, after update t
+            0                                 after the first begin updates
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
         tf.train.ExponentialMovingAverage (warmup is its num_updates).
-        mindcv 0.5 and mindocr 0.4 (ramp is 2000 there); YOLOv5's ModelEMA (ramp is its tau).
+        mindcv 0.5 and mindocr 0.4 (ramp is 2000 there); YOLOv5's ModelEMA (ramp is its tau);
+        timm 1.0.31 ModelEmaV3 (begin is its update_after_step + 1).
     """
 
     # Not dumped: the previous release knows only this average, without a kind, and reads the same
@@ -51,6 +53,15 @@ class ShadowEma(Spec):
     )
     """Number of updates after which the decay has reached 63 % of its final value (ramp in the
     formula); null for no ramp. It cannot be combined with warmup."""
+    begin: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        exclude_if=lambda begin: begin is None,
+        json_schema_extra={"unit": "steps"},
+    )
+    """Number of updates after which the average begins: until then it equals w. null: it begins
+    with w before the first update."""
 
     @model_validator(mode="after")
     def _rises_in_one_way(self) -> Self:

@@ -39,6 +39,8 @@ class Ema:
             decay = min(decay, (1 + t) / (10 + t))
         if self._spec.ramp is not None:
             decay *= -math.expm1(-t / self._spec.ramp)
+        if self._spec.begin is not None and t <= self._spec.begin:
+            decay = 0.0
         with torch.no_grad():
             means = list(self.tensors.values())
             # torch's foreach_lerp takes tensors of one dtype.

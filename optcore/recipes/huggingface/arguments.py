@@ -9,7 +9,12 @@ from typing import Any
 from optcore.recipes.block import Block
 from optcore.recipes.defaults import set_value
 from optcore.recipes.huggingface.optimizers import Names, convert_optimizer
-from optcore.recipes.huggingface.schedules import NotConvertible, Warmup, schedule_of
+from optcore.recipes.huggingface.schedules import (
+    WITHOUT_ARGUMENTS,
+    NotConvertible,
+    Warmup,
+    schedule_of,
+)
 
 Length = int | dict[str, Any] | None
 BATCH = "times the number of devices, it is the job's dataset.batch_size"
@@ -96,11 +101,16 @@ def convert_schedule(block: Block, names: Names, length: Length, keys: tuple[str
         spec = schedule_of(name, kwargs, Warmup(length, lr_of(block, names)))
     except (NotConvertible, TypeError, ValueError) as error:
         block.refused(names.scheduler, str(error), required=True)
+        for key in ("lr_scheduler_kwargs", *keys):
+            block.other(key, f"it is read with {names.scheduler}, which is refused")
         return
     _set_schedule(block, names.scheduler, {k: v for k, v in spec.items() if k != "warmup"}, names)
-    if given:
+    if given and name in WITHOUT_ARGUMENTS:
+        block.ignored("lr_scheduler_kwargs", f"get_scheduler does not pass it to {name}")
+    elif given:
         block.converted("lr_scheduler_kwargs", "schedule.kind", spec["kind"])
-    block.other("lr_scheduler_kwargs", "it is empty")
+    else:
+        block.other("lr_scheduler_kwargs", "it is empty")
     _set_warmup(block, spec.get("warmup"), keys)
 
 

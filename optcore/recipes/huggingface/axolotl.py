@@ -2,7 +2,9 @@
 Convert a configuration of Axolotl 0.15: Trainer's arguments under Axolotl's own names.
 
 src/axolotl/core/builders/base.py shows which of them reach TrainingArguments. Without an adapter,
-parameters have the precision of the model; the parameters of an adapter are float32 (PEFT).
+parameters have the precision of the model, except norms and embeddings, which are float32 unless
+the attention needs another precision (`_configure_embedding_dtypes` in loaders/model.py). The
+parameters of an adapter are float32 (PEFT).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from optcore.recipes.huggingface.arguments import (
     share_of,
     steps_of,
 )
-from optcore.recipes.huggingface.axolotl_keys import OTHERS, UNREAD
+from optcore.recipes.huggingface.axolotl_keys import FUSED_LOSS, OTHERS, UNREAD
 from optcore.recipes.huggingface.optimizers import Names
 from optcore.recipes.huggingface.trainer import refuse_what_replaces
 from optcore.recipes.source import Source
@@ -50,6 +52,12 @@ REFUSED = {
     "trainer_cls": "is a trainer of its own",
 }
 ADAPTERS = {"lora", "qlora", "llama-adapter"}
+ATTENTION = (
+    *("xformers_attention", "sage_attention", "flex_attention", "flash_attention"),
+    "gemma4_hybrid_attn_impl",
+)
+"""Flags for attention that needs norms and embeddings in the precision of the model."""
+MIXED = "holds norms and embeddings in float32 beside the 16 bits of the other parameters"
 
 
 def convert(file: Block) -> None:
@@ -130,12 +138,43 @@ def _precision(file: Block) -> None:
         file.other(name, "it is off")
     if file.get("bf16") == "full":
         file.refused("bf16", "must be true, false or auto")
-    sharded = is_on(file, "fsdp") or is_on(file, "fsdp_config") or is_on(file, "deepspeed")
-    if is_on(file, "bf16") and file.get("adapter") not in ADAPTERS and not sharded:
-        file.converted("bf16", "training.precision", "bf16_true")
-        file.ignored("fp16", "bf16 is on")
-        return
-    convert_precision(file)
+    if not is_on(file, "bf16"):
+        convert_precision(file)
+    elif file.get("adapter") in ADAPTERS:
+        _adapter(file)
+    elif is_on(file, "fsdp") or is_on(file, "fsdp_config") or is_on(file, "deepspeed"):
+        convert_precision(file)
+    else:
+        _refuse_mixed(file)
+        _narrow(file)
+
+
+def _narrow(file: Block) -> None:
+    file.converted("bf16", "training.precision", "bf16_true")
+    file.ignored("fp16", "bf16 is on")
+
+
+def _adapter(file: Block) -> None:
+    if file.get("lora_modules_to_save"):
+        file.refused("lora_modules_to_save", "trains modules in 16 bits beside a float32 adapter")
+    if file.get("peft_autocast_adapter_dtype") is False:
+        _narrow(file)
+    else:
+        convert_precision(file)
+
+
+def _refuse_mixed(file: Block) -> None:
+    """Refuse a training of all parameters in which some are float32 and the others bfloat16."""
+    if is_on(file, "fp32_norms"):
+        file.refused("fp32_norms", "holds norms in float32 beside the 16 bits of the others")
+    plugins = str(file.get("plugins"))
+    fused = is_on(file, FUSED_LOSS) or (FUSED_LOSS in plugins and file.get(FUSED_LOSS) is not False)
+    needed = file.get("attn_implementation") not in (None, "eager", "sdpa")
+    if not (fused or needed or any(is_on(file, name) for name in ATTENTION)):
+        key = "attn_implementation"
+        file.refused(
+            key, f"must be given, as flash_attention_2: else Axolotl {MIXED}", required=True
+        )
 
 
 def _plugins(file: Block) -> None:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from optcore.recipes.defaults import words
 
-UNREAD = ("adam_eps", "eta_min", "context_parapllel_size", "torch_dtype")
+FUSED_LOSS = "cut_cross_entropy"
+"""The key, and the plugin, of a loss that needs embeddings in the precision of the model."""
+UNREAD = words("""
+    adam_eps context_parallel_degree context_parapllel_size dataset_mixing_strategy diff_attention
+    diffusion_eps diffusion_generation_interval diffusion_importance_weighting
+    diffusion_max_mask_ratio diffusion_min_mask_ratio diffusion_noise_schedule
+    diffusion_num_diffusion_steps dpo_disable_output_fp32 eta_min eval_dataset_mixing_strategy
+    eval_mixing_weights eval_streaming liger_swiglu_activation max_memory_MB mixing_weights
+    model_config_type moe_backend moe_group_size moe_kernels moe_kernels_enabled
+    moe_kernels_group_size_m moe_kernels_models moe_kernels_persistent_kernel
+    moe_kernels_use_symmetric_memory moe_kernels_use_triton moe_persistent_kernel pad_to_seq_len
+    random_init_weights report_to router_aux_loss_coef run_name saves_total_limit task_type
+    torch_dtype
+""")
 """Keys that occur in public files but in no schema of Axolotl, which ignores them."""
 
 # Models, data, adapters, kernels, reinforcement learning, logging, checkpoints.

@@ -53,6 +53,9 @@ MEGATRON = words("use_mca use_hyper_parallel use_megatron_bridge")
 
 def convert(file: Block) -> None:
     """Convert *file*, a whole LLaMA-Factory configuration."""
+    if "micro_batch_size" in file:
+        _refuse_v1(file)
+        return
     stage = file.get("stage", "sft")
     if stage == "ppo":
         file.refused("stage", "has a loop of its own for ppo")
@@ -69,6 +72,12 @@ def convert(file: Block) -> None:
     others(file, ("loraplus_lr_ratio", "loraplus_lr_embedding"), "it is off")
     trainer.refuse_what_replaces(file)
     others(file, (*trainer.OTHERS, *OTHERS))
+
+
+def _refuse_v1(file: Block) -> None:
+    """Refuse a file for the trainer of LLaMA-Factory's folder v1, which has other arguments."""
+    file.refused("micro_batch_size", "is for the trainer v1, whose precision is that of its FSDP")
+    others(file, file.left(), "read by the trainer v1")
 
 
 def _schedule(file: Block) -> None:

@@ -16,6 +16,8 @@ Kwargs = dict[str, Any]
 """lr_scheduler_kwargs; a builder removes what it reads."""
 OURS = {"dialect": "transformers"}
 DEFAULT_TIMESCALE = 10_000
+WITHOUT_ARGUMENTS = frozenset({"constant", "constant_with_warmup"})
+"""Schedules to which get_scheduler does not pass lr_scheduler_kwargs."""
 SHAPES = {
     "linear": "linear",
     "cosine": "cosine",
@@ -57,7 +59,7 @@ def schedule_of(name: str, kwargs: Mapping[str, Any], warmup: Warmup) -> Spec:
     build = _BUILDERS.get(name)
     if build is None:
         raise NotConvertible(f"must be one of {', '.join(_BUILDERS)}")
-    given = dict(kwargs)
+    given = {} if name in WITHOUT_ARGUMENTS else dict(kwargs)
     spec = build(given, warmup)
     if given:
         raise NotConvertible(f"has no arguments {', '.join(given)} for {name}")

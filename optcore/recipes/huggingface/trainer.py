@@ -29,6 +29,8 @@ NAMES = Names(
     default_epochs=3.0,
     default_lr=5e-5,
 )
+OWN = ("per_device_train_batch_size", "num_train_epochs", "lr_scheduler_type", "optim")
+"""Keys of TrainingArguments that other frameworks do not have."""
 # Arguments in releases 4 and 5 that do not change how gradients update parameters.
 OTHERS = words("""
     _n_gpu accelerator_config activation_checkpointing activation_checkpointing_kwargs
@@ -93,15 +95,12 @@ def refuse_what_replaces(file: Block) -> None:
     if file.given("deepspeed"):
         file.refused("deepspeed", "may replace optimizer and schedule, and is in another file")
     file.other("deepspeed", "it is off")
-    if file.given("optim_target_modules"):
-        file.refused("optim_target_modules", "has no exactly equivalent optimizer")
-    file.other("optim_target_modules", "it is off")
+    file.ignored("optim_target_modules", "Trainer reads it with GaLore and APOLLO alone")
 
 
 def fits(config: Mapping[str, Any]) -> bool:
     """Return whether *config* has keys of TrainingArguments, and is not for LLaMA-Factory."""
-    own = ("per_device_train_batch_size", "num_train_epochs", "lr_scheduler_type", "optim")
-    return any(key in config for key in own) and "model_name_or_path" not in config
+    return any(key in config for key in OWN) and "model_name_or_path" not in config
 
 
 SOURCE = Source(

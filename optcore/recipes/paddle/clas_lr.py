@@ -17,6 +17,8 @@ from optcore.recipes.table import ClassTable, Read, flag, ignored, number
 EVERY = 30
 """Epochs after which Piecewise divides lr by 10 if it is given a learning_rate."""
 OVERWRITTEN = "PaddleClas overwrites it with {}"
+CLOSED = frozenset({"ConstLR", "Step", "MultiStepDecay", "Piecewise"})
+"""Classes that compute lr from the number of the step alone."""
 SHORTER = frozenset({"Cosine", "Linear"})
 """Classes whose schedule is as long as the run without its warmup."""
 
@@ -38,7 +40,7 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
     if name not in NAMES:
         refuse_name(lr, NAMES, UNSAYABLE)
         return
-    within = _by_epoch(lr, name)
+    within = _begun(lr, name, _by_epoch(lr, name))
     table = _tables(within)[name]
     lr.converted("name", f"{within}.kind", table.kind)
     # Not paddle: both round a warmup to whole steps, before Paddle gets it.
@@ -75,6 +77,22 @@ def _by_epoch(lr: Block, name: str) -> str:
         )
     lr.converted("by_epoch", "schedule.kind", "per_epoch")
     return "schedule.schedule"
+
+
+def _begun(lr: Block, name: str, within: str) -> str:
+    """Convert last_epoch, with which a schedule begins later, and return the schedule's path."""
+    last = lr.whole("last_epoch", -1)
+    # The other classes, and a warmup, compute lr from the lr before.
+    if last < 0 or name not in CLOSED or lr.get("warmup_epoch"):
+        return within
+    lr.converted("last_epoch", f"{within}.kind", "shift")
+    lr.converted("last_epoch", f"{within}.by", last + 1)
+    return f"{within}.schedule"
+
+
+def _last_epoch(lr: Block, key: str) -> None:
+    if key in lr.left():
+        LAST_EPOCH(lr, key)
 
 
 def _warmup(lr: Block, name: str, within: str, epochs: float | None) -> None:
@@ -149,9 +167,8 @@ PEAKS: dict[str, Callable[[Block], float]] = {
 def _step_size(within: str) -> Read:
     def read(lr: Block, key: str) -> None:
         epochs = lr.number(key)
-        if epochs != int(epochs):
-            # int(step_size * step_each_epoch), which rounds down; a job rounds to the nearest.
-            lr.refused(key, "must be a whole number: PaddleClas rounds the steps down")
+        if epochs != int(epochs) and lr.get("by_epoch"):
+            lr.refused(key, "must be a whole number with by_epoch: Paddle raises TypeError")
             return
         lr.converted(key, f"{within}.every", of(epochs))
 
@@ -174,7 +191,7 @@ def _end(within: str) -> Read:
 
 def _tables(within: str) -> dict[str, ClassTable]:
     """Return class -> its keys, besides by_epoch and warmup; *within* is the schedule's path."""
-    lr, last = {"learning_rate": number("optimizer.lr")}, {"last_epoch": LAST_EPOCH}
+    lr, last = {"learning_rate": number("optimizer.lr")}, {"last_epoch": _last_epoch}
     verbose = {"verbose": ignored("it prints lr")}
     needs_lr = ("learning_rate",)
     gamma = {"gamma": number(f"{within}.gamma")}

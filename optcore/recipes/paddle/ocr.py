@@ -105,6 +105,7 @@ def convert(file: Block) -> None:
     else:
         file.refused("Optimizer", "is required", required=True)
     convert_amp(run, level="O2")
+    run.ignored("start_ema", "PaddleOCR does not read it")
     _loaders(file)
     tell_architecture(file, "Architecture")
     name_rest(file)

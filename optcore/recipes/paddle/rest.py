@@ -16,6 +16,7 @@ SUSPICIOUS = re.compile(
 FROM_ELSEWHERE = {
     "seed": "the random numbers of another framework differ for the same seed",
     "checkpoints": "it says where a run is continued, not how it trains",
+    "img_scale": "it is the size of the images",
     "pretrained_model": "it names the weights to begin with",
 }
 OUTSIDE = "not about the optimization"

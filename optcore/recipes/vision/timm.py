@@ -73,6 +73,7 @@ def _average(file: Block) -> None:
     decay = float(file.number("model_ema_decay", 0.9998))
     file.converted("model_ema", "training.ema.kind", "shadow")
     set_value(file, "model_ema_decay", "training.ema.decay", decay, BY)
+    file.result.default("training.ema.begin", 1, "ModelEmaV3 copies the weights at first")
     others(file, keys, "it is off")
 
 

@@ -28,10 +28,12 @@ class Step(Dialectal):
         f(t) = lr * gamma ** floor(t / every)
 
     Dialect timm computes t // every with Python's floats, as timm does, which may be one less than
-    floor(t / every): 13 // 2.6 is 4, although 13 / 2.6 is 5.
+    floor(t / every): 13 // 2.6 is 4, although 13 / 2.6 is 5. Dialect paddleocr rounds *every* down
+    to whole steps, as PaddleClas does; PaddleOCR takes whole epochs only.
 
     References:
-        torch 2.13 StepLR; Paddle 3.3.1 StepDecay; PaddleOCR Step; timm 1.0.31 StepLRScheduler.
+        torch 2.13 StepLR; Paddle 3.3.1 StepDecay; Step of PaddleOCR and PaddleClas; timm 1.0.31
+        StepLRScheduler.
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr", "timm")
@@ -55,7 +57,13 @@ class Step(Dialectal):
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning if the run ends on the first stair."""
         yield from super().warnings_in(run)
-        first = self.offset(run) + run.span(self.every)
+        every = self._every(run)
+        if self.dialect == "paddleocr" and every != run.span(self.every):
+            yield (
+                f"schedule.every: {run.in_words(self.every)} is rounded down to "
+                f"{counted(every, 'step')}"
+            )
+        first = self.offset(run) + every
         if first >= run.total_steps:
             yield (
                 f"schedule.every: lr never changes: its first stair ends after "
@@ -63,10 +71,15 @@ class Step(Dialectal):
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        every = self.moment(self.every, run)
+        every = self._every(run)
         if self.recursive:
             return recursive_step(lr=lr, every=every, gamma=self.gamma)
         return step(lr=lr, every=every, gamma=self.gamma, floor_divides=self.dialect == "timm")
+
+    def _every(self, run: RunLength) -> float:
+        """Return the length of a stair in steps, rounded as the dialect's framework rounds it."""
+        every = self.moment(self.every, run)
+        return max(1, int(every)) if self.dialect == "paddleocr" else every
 
 
 class MultiStep(Dialectal):

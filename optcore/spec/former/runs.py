@@ -74,7 +74,9 @@ def is_former(run: RunSpec) -> bool:
     ):
         return False
     ema = run.training.ema
-    if isinstance(ema, KerasEma) or (isinstance(ema, ShadowEma) and ema.ramp is not None):
+    if isinstance(ema, KerasEma):
+        return False
+    if isinstance(ema, ShadowEma) and (ema.ramp is not None or ema.begin is not None):
         return False
     return all(_is_former_itself(part, run.length) for part, _ in _parts(run))
 

@@ -72,6 +72,19 @@ def test_a_key_may_become_several_fields_and_a_refusal_stays() -> None:
     assert (lr.fate, lr.problem) == ("refused", "lr is too large, got 1")
 
 
+def test_a_converted_key_stays_converted_unless_it_is_refused() -> None:
+    block = block_of({"steps": 4, "lr": 1})
+    block.converted("steps", "training.accumulate", 4)
+    block.other("steps", "null is 1")
+    block.converted("lr", "optimizer.lr", 1)
+    block.refused("lr", "is too large")
+
+    steps, lr = block.result.entries
+
+    assert (steps.fate, steps.fields) == ("converted", (("training.accumulate", 4),))
+    assert lr.fate == "refused"
+
+
 def test_a_default_is_listed_unless_the_file_has_a_key_for_it() -> None:
     block = block_of({"lr": 1})
     block.result.default("optimizer.lr", 2, "the framework's")

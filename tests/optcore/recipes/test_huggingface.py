@@ -141,9 +141,39 @@ def test_axolotl_rounds_its_warmup_down_and_takes_2_steps_for_1() -> None:
     assert by_default.job["schedule"]["warmup"]["length"] == 100
 
 
+@pytest.mark.parametrize(
+    ("given", "precision"),
+    [
+        ({"adapter": None, "flash_attention": True}, "bf16_true"),
+        ({"adapter": None, "cut_cross_entropy": True}, "bf16_true"),
+        (
+            {
+                "adapter": None,
+                "plugins": ["axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin"],
+            },
+            "bf16_true",
+        ),
+        ({"adapter": None, "fsdp_config": {"fsdp_version": 2}}, "bf16"),
+        ({"peft_autocast_adapter_dtype": False}, "bf16_true"),
+    ],
+)
+def test_axolotl_trains_in_one_precision_or_is_refused(
+    given: dict[str, Any], precision: str
+) -> None:
+    assert converted("axolotl", AXOLOTL | given).job["training"]["precision"] == precision
+
+
+def test_keys_that_are_not_read_have_no_effect() -> None:
+    low_rank = converted("transformers", TRAINER | {"optim_target_modules": "all-linear"})
+    kernels = converted("axolotl", AXOLOTL | {"moe_kernels": True})
+
+    assert fate_of(low_rank, "optim_target_modules") == "ignored"
+    assert fate_of(kernels, "moe_kernels") == "ignored"
+
+
 def test_the_parameters_of_a_full_training_are_in_the_models_precision() -> None:
     assert converted("axolotl", AXOLOTL).job["training"]["precision"] == "bf16"
-    full = AXOLOTL | {"adapter": None}
+    full = AXOLOTL | {"adapter": None, "attn_implementation": "flash_attention_2"}
     assert converted("axolotl", full).job["training"]["precision"] == "bf16_true"
     pure = FACTORY | {"pure_bf16": True}
     assert converted("llamafactory", pure).job["training"]["precision"] == "bf16_true"
@@ -223,6 +253,27 @@ def test_an_optimizer_of_bitsandbytes_has_the_bits_of_its_name(
         ("transformers", {"num_train_epochs": 2.5}, "num_train_epochs must be whole"),
         ("llamafactory", FACTORY | {"use_badam": True}, "use_badam has an optimizer of its own"),
         ("llamafactory", FACTORY | {"loraplus_lr_ratio": 16.0}, "loraplus_lr_ratio gives"),
+        (
+            "llamafactory",
+            FACTORY | {"micro_batch_size": 1, "dist_config": {"name": "fsdp2"}},
+            "micro_batch_size is for the trainer v1",
+        ),
+        (
+            "axolotl",
+            AXOLOTL | {"adapter": None},
+            "attn_implementation must be given, as flash_attention_2: else Axolotl holds norms and "
+            "embeddings in float32 beside the 16 bits of the other parameters",
+        ),
+        (
+            "axolotl",
+            AXOLOTL | {"adapter": None, "flash_attention": True, "fp32_norms": True},
+            "fp32_norms holds norms in float32",
+        ),
+        (
+            "axolotl",
+            AXOLOTL | {"lora_modules_to_save": ["lm_head"]},
+            "lora_modules_to_save trains modules in 16 bits beside a float32 adapter",
+        ),
         ("axolotl", AXOLOTL | {"lr_quadratic_warmup": True}, "lr_quadratic_warmup rises"),
         ("axolotl", AXOLOTL | {"plugins": ["my.plugin"]}, "plugins may bring an optimizer"),
         ("axolotl", AXOLOTL | {"lr_scheduler": "rex"}, "lr_scheduler is a schedule of Axolotl's"),

@@ -9,8 +9,10 @@ from optcore.recipes.conversion import Conversion
 from optcore.recipes.convert import convert as convert_as
 from optcore.recipes.paddle.clas import SOURCE
 from optserve.contract.requests.job import JobSpec
+from tests.support.optcore.recipes import lrs_of
 
 COSINE = {"name": "Cosine", "learning_rate": 0.1}
+STEP = {"name": "Step", "learning_rate": 1, "gamma": 0.9}
 MOMENTUM = {"name": "Momentum", "momentum": 0.9, "lr": COSINE}
 BASE = {"Global": {"epochs": 9}, "Optimizer": MOMENTUM}
 
@@ -130,9 +132,9 @@ def test_decay_is_coeff_and_a_regularizer_wins(block: Any, decay: dict[str, floa
         (
             {
                 **MOMENTUM,
-                "lr": {"name": "Step", "learning_rate": 1, "step_size": 2.4, "gamma": 0.9},
+                "lr": {**STEP, "step_size": 2.4, "by_epoch": True},
             },
-            "Optimizer.lr.step_size must be a whole number: PaddleClas rounds the steps down",
+            "Optimizer.lr.step_size must be a whole number with by_epoch: Paddle raises TypeError",
         ),
         (
             {**MOMENTUM, "lr": {"name": "ReduceOnPlateau", "learning_rate": 1}},
@@ -166,3 +168,34 @@ def test_a_learning_rate_without_a_class_is_constant() -> None:
     assert converted.notes[0].startswith(
         "Optimizer.lr.warmup_epoch: PaddleClas takes learning_rate"
     )
+
+
+def lrs(lr: Mapping[str, Any], steps: int, steps_per_epoch: int) -> list[float]:
+    converted = convert({**BASE, "Optimizer": {**MOMENTUM, "lr": lr}})
+    assert converted.problems == []
+    return lrs_of(converted, steps, steps_per_epoch=steps_per_epoch).tolist()
+
+
+def test_a_step_of_part_of_an_epoch_is_rounded_down_to_whole_steps() -> None:
+    # PaddleClas: int(2.4 * 7) is 16.
+    found = lrs({**STEP, "step_size": 2.4}, 36, 7)
+
+    assert found == [1.0] * 16 + [0.9] * 16 + [0.9**2] * 4
+
+
+def test_last_epoch_begins_the_schedule_later() -> None:
+    values = {"name": "Piecewise", "decay_epochs": [3, 5], "values": [1.0, 0.1, 0.01]}
+
+    by_epoch = lrs({**values, "by_epoch": True, "last_epoch": 0}, 12, 2)
+    by_step = lrs({**values, "last_epoch": 1}, 12, 2)
+
+    # Paddle steps a scheduler once when it makes it, to last_epoch + 1.
+    assert by_epoch == [1.0] * 4 + [0.1] * 4 + [0.01] * 4
+    assert by_step == [1.0] * 4 + [0.1] * 4 + [0.01] * 4
+
+
+@pytest.mark.parametrize("lr", [{**COSINE}, {**STEP, "step_size": 2, "warmup_epoch": 1}])
+def test_last_epoch_is_refused_where_lr_follows_from_the_lr_before(lr: Mapping[str, Any]) -> None:
+    problems = convert({**BASE, "Optimizer": {**MOMENTUM, "lr": {**lr, "last_epoch": 0}}}).problems
+
+    assert problems == ["Optimizer.lr.last_epoch must be -1: a job begins at its first step, got 0"]

@@ -237,3 +237,12 @@ def test_recorded_schedules_are_converted_exactly(case: dict[str, Any]) -> None:
 
     steps = np.arange(len(case["lr"]))
     np.testing.assert_allclose(schedule(steps), case["lr"], rtol=1e-12, atol=1e-16)
+
+
+def test_an_average_that_paddleocr_does_not_read_refuses_no_file() -> None:
+    config = {**CLS, "Global": {"epoch_num": 100, "start_ema": True, "img_scale": [1024, 512]}}
+
+    converted = convert(config)
+
+    assert converted.problems == []
+    assert converted.notes == ["Global.start_ema: PaddleOCR does not read it"]

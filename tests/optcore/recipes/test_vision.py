@@ -90,7 +90,7 @@ def test_timms_arguments_become_a_job() -> None:
     assert result.job["training"] == {
         "epochs": 16.0,
         "precision": "fp16",
-        "ema": {"kind": "shadow", "decay": 0.9999},
+        "ema": {"kind": "shadow", "decay": 0.9999, "begin": 1},
         "accumulate": 1,
     }
 

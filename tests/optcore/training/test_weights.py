@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from optcore.spec.errors import SpecError
+from optcore.spec.weights import ShadowEma
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
+from optcore.training.weights import Ema
 from tests.support.optcore.runs.small import evaluations, spec_of, start, steps
 
 NORMALISED = {
@@ -39,6 +41,7 @@ def trace(run: Run) -> list[dict[str, Tensor]]:
         ({}, lambda t: 0.8),
         ({"warmup": True}, lambda t: min(0.8, (1 + t) / (10 + t))),
         ({"ramp": 7.0}, lambda t: 0.8 * (1 - math.exp(-t / 7))),
+        ({"begin": 3}, lambda t: 0.8 if t > 3 else 0.0),
     ],
 )
 def test_the_average_is_its_formula_statistics_included(
@@ -55,6 +58,20 @@ def test_the_average_is_its_formula_statistics_included(
     assert set(mean) - set(run.ema.tensors) == {"2.num_batches_tracked"}
     for name, tensor in run.ema.tensors.items():
         torch.testing.assert_close(tensor, mean[name], rtol=1e-12, atol=0)
+
+
+def test_an_average_that_begins_with_the_first_update_is_timms() -> None:
+    model = torch.nn.Linear(1, 1, bias=False).double()
+    average = Ema(model, ShadowEma(decay=0.9, begin=1))
+    found = []
+
+    for t, weight in enumerate([2.0, 3.0, 5.0, 4.0], 1):
+        torch.nn.init.constant_(model.weight, weight)
+        average.update(t)
+        found.append(average.tensors["weight"].item())
+
+    # timm 1.0.31 ModelEmaV3(model, decay=0.9).update(model, step=t).
+    assert found == pytest.approx([2.0, 2.1, 2.39, 2.551], rel=1e-15)
 
 
 def test_the_average_changes_nothing_of_the_training_and_is_evaluated_beside_it() -> None:
