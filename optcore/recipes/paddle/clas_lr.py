@@ -79,8 +79,6 @@ def _by_epoch(lr: Block, name: str) -> str:
 
 def _warmup(lr: Block, name: str, within: str, epochs: float | None) -> None:
     """Convert the warmup, which all classes in `NAMES` have."""
-    if name == "CosineFixmatch":
-        return
     length = lr.number("warmup_epoch", 0)
     start = lr.number("warmup_start_lr", 0.0)
     if length <= 0:
