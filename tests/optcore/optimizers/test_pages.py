@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
-from optcore.spec.optimizers.pages import pages
+from optcore.spec.optimizers.pages import ARTICLES, pages
 
 FOLDER = Path(__file__).parents[3] / "docs" / "optimizers"
 
@@ -20,3 +20,7 @@ def test_every_optimizer_has_formula_reference_and_meanings() -> None:
         assert "**References:**" in text, kind
         assert " = " in text.partition("**References:**")[0], kind
         assert all(field.description for n, field in cls.model_fields.items() if n != "kind"), kind
+
+
+def test_it_is_said_which_article_a_dialect_follows() -> None:
+    assert set(ARTICLES) == {kind for kind, cls in OPTIMIZERS.items() if "article" in cls.DIALECTS}
