@@ -152,7 +152,7 @@ def _steps(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     arguments = numbers["warmup_steps"], numbers["r"], numbers["weight_lr_power"]
     return {
         "step": numbers["lr"] * warmed(t, numbers["warmup_steps"]),
-        "share": weight(t, *arguments) / _weights(t, *arguments),
+        "share": _share(weight(t, *arguments), _weights(t, *arguments)),
     }
 
 
@@ -161,8 +161,14 @@ def _late_steps(t: int, numbers: Numbers) -> dict[str, float]:
     arguments = numbers["lr"], numbers["warmup_steps"], numbers["weight_lr_power"]
     return {
         "step": optax_lr(t - 1, numbers["lr"], numbers["warmup_steps"]),
-        "share": optax_weight(t, *arguments) / _optax_weights(t, *arguments),
+        "share": _share(optax_weight(t, *arguments), _optax_weights(t, *arguments)),
     }
+
+
+def _share(weight: float, total: float) -> float:
+    """Return *weight* / *total*; 0 if both are, as in optax and in the authors' code."""
+    # lr may be 0, and the power of a small lr may be too small for a float.
+    return weight / total if total else 0.0
 
 
 def _scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
