@@ -76,7 +76,7 @@ class Retention:
             max_bytes=settings.keep_bytes,
         )
         for member in send(self._client, call):
-            log.info("%s was removed: the ended jobs exceeded a retention limit", member)
+            log.info("%s was removed: it exceeded keep_days, keep_jobs or keep_bytes", member)
 
     def delete_files(self) -> None:
         """Delete the files of some jobs whose records were removed."""

@@ -7,6 +7,7 @@ from math import prod
 
 from optcore.plan.rounding import rounded_durations
 from optcore.plan.schedule import SchedulePlan, plan_schedule
+from optcore.plan.unused import unused_fields
 from optcore.spec.networks.summary import summarize
 from optserve.contract.answers.plans import GroupSummary, LayerSummary, Plan
 from optserve.contract.answers.schedules import LrSummary
@@ -58,5 +59,6 @@ def lr_brief(known: SchedulePlan) -> LrSummary:
 def _warnings(spec: JobSpec, known: SchedulePlan) -> Iterator[str]:
     yield from known.warnings
     yield from rounded_durations(spec)
+    yield from unused_fields(spec)
     if not spec.schedule.uses_lr and "lr" in spec.optimizer.model_fields_set:
         yield (f"optimizer.lr: is not used, {spec.schedule.kind} gives the learning rates itself")

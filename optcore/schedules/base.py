@@ -217,6 +217,9 @@ class ScheduleSpec(LaterSpec, ABC):
         """Yield a warning for each value that is valid in this run but probably a mistake."""
         # A warning begins with "schedule" and the path of a field. A schedule that contains this
         # one replaces that word with the path of the part.
+        for name, reason in self.unused():
+            if getattr(self, name) != self.default_of(name):
+                yield f"schedule.{name}: is not used, since {reason}"
         if self.warmup is None:
             return
         if self.rounds_warmup:
@@ -226,6 +229,10 @@ class ScheduleSpec(LaterSpec, ABC):
                 f"schedule.warmup.length: the rise of {run.in_words(self.warmup.length)} is over "
                 "before the second update"
             )
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Yield (name, reason) for each field that changes nothing beside the other fields."""
+        yield from ()
 
     @property
     def uses_lr(self) -> bool:

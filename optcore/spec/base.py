@@ -113,6 +113,11 @@ class Spec(BaseModel):
                 properties[key]["description"] = text
         return schema
 
+    def default_of(self, name: str) -> object:
+        """Return the default of the field *name* beside the other fields of this spec."""
+        field = type(self).model_fields[name]
+        return field.get_default(call_default_factory=True, validated_data=dict(self))
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401

@@ -14,6 +14,7 @@ from optcore.spec.networks.base import ShapeError
 from optcore.spec.networks.regularization import BatchNorm
 from optcore.spec.networks.summary import named, summarize
 from optcore.spec.optimizers.lbfgs import Lbfgs
+from optcore.spec.optimizers.rounded import float32
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec, Scheduled
@@ -231,8 +232,9 @@ def _eps_counts(run: RunSpec) -> None:
         return
     for group in run.groups():
         eps = group.spec.hyperparameters().get("eps", 1.0)
-        # Half of the smallest number, or less, is rounded to 0. An eps of 0 is intended.
-        if 0 < eps <= SMALLEST_HALF / 2:
+        # Kernels take eps as a float32. Half of the smallest number, a tie, is rounded to the even
+        # neighbour: 0. An eps of 0 is intended.
+        if eps > 0 and float32(eps) <= SMALLEST_HALF / 2:
             reject(
                 ["optimizer", "eps"],
                 f"eps must be at least {SMALLEST_HALF:.0e} for float16 parameters, unless "

@@ -25,8 +25,6 @@ class LaterSpec(Spec):
 
     def later_fields(self) -> frozenset[str]:
         """Return the fields in `LATER` that do not have their default."""
-        return frozenset(name for name in self.LATER if getattr(self, name) != self._default(name))
-
-    def _default(self, name: str) -> object:
-        field = type(self).model_fields[name]
-        return field.get_default(call_default_factory=True, validated_data=dict(self))
+        return frozenset(
+            name for name in self.LATER if getattr(self, name) != self.default_of(name)
+        )

@@ -61,11 +61,15 @@ def test_everything_is_kept_by_default(client: redis.Redis, storage: Storage) ->
     assert state_of(client, job_id) is State.SUCCEEDED
 
 
-def test_the_oldest_go_and_nothing_of_them_stays(client: redis.Redis, storage: Storage) -> None:
+def test_the_oldest_go_and_nothing_of_them_stays(
+    client: redis.Redis, storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
     old, new = [finished(client, storage, key=f"key {i}") for i in range(2)]
 
-    keeping(client, storage, keep_jobs=1).run()
+    with caplog.at_level("INFO"):
+        keeping(client, storage, keep_jobs=1).run()
 
+    assert f"local/{old} was removed: it exceeded keep_days, keep_jobs or keep_bytes" in caplog.text
     assert keys_of(client, old) == []
     assert client.keys("*idempotency*") != []  # that of the other
     assert client.zrange(keys.JOBS % "local", 0, -1) == [new.encode()]

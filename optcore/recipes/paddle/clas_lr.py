@@ -97,8 +97,6 @@ def _last_epoch(lr: Block, key: str) -> None:
 
 def _warmup(lr: Block, name: str, within: str, epochs: float | None) -> None:
     """Convert the warmup, which all classes in `NAMES` have."""
-    if name == "CosineFixmatch":
-        return
     length = lr.number("warmup_epoch", 0)
     start = lr.number("warmup_start_lr", 0.0)
     if length <= 0:

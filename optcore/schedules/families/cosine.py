@@ -153,6 +153,11 @@ class TwoStepCosine(Annealing, Dialectal):
     past_end: Literal["hold", "rise"] = by_dialect("hold", paddleocr="rise")
     """Whether lr stays at its end after length (hold) or rises again (rise)."""
 
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Yield the length of a second cosine that never begins."""
+        if self.after_first == "zero" and self.past_end == "hold":
+            yield "length", "lr stays at its end where after_first is zero and past_end is hold"
+
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *first* comes to 0 steps."""
         yield from super().problems_in(run)

@@ -82,6 +82,13 @@ class Cycle(Modifier, Dialectal):
     edges: Literal["exact", "logarithm"] = by_dialect("exact", timm="logarithm")
     """How the repetition to which a step belongs is computed, if t_mul is not 1."""
 
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Yield what a schedule that is not repeated, or always as long, does not use."""
+        if self.cycles == 1:
+            yield from ((name, "cycles is 1") for name in ("t_mul", "factor", "edges"))
+        elif self.t_mul == 1:
+            yield "edges", "t_mul is 1"
+
     def inner(self, run: RunLength) -> RunLength:
         """Return the length of one repetition."""
         return RunLength.of_part(run.span(self.length), run.steps_per_epoch)

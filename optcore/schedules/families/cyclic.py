@@ -75,6 +75,13 @@ class Cyclic(Dialectal):
             reject(["scales"], f"scales {rule} where mode is {self.mode}", self.scales)
         return self
 
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Yield gamma and scale_per in modes that do not use them."""
+        if self.mode != "exp_range":
+            yield "gamma", f"mode is {self.mode}, not exp_range"
+        if self.mode != "scales":
+            yield "scale_per", f"mode is {self.mode}, not scales"
+
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *up* or *down* comes to 0 steps, or if exp_range overflows."""
         yield from super().problems_in(run)

@@ -159,6 +159,11 @@ class NaturalExponential(Decay):
     rate: float = Field(ge=0)
     """The decay constant in the exponent."""
 
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Yield *every* where MindSpore does not use it."""
+        if self.dialect == "mindspore" and not self.staircase:
+            yield "every", "staircase is false: MindSpore computes exp(-rate * t) then"
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return natural_exponential(
             lr=lr,

@@ -129,6 +129,13 @@ class OneCycle(Dialectal):
             )
         return self
 
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Yield the ratios that *start* and *end* replace."""
+        if self.start is not None:
+            yield "div_factor", f"start is {self.start:g}"
+        if self.end is not None:
+            yield "final_div_factor", f"end is {self.end:g}"
+
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return the number of warmup steps, including the steps up to the peak."""
         before = super().num_warmup_steps(run)

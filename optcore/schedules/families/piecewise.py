@@ -64,6 +64,11 @@ class Constant(Dialectal):
     length: Duration | None = None
     """How long the factor applies; null for the whole run."""
 
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Yield the length of a factor of 1."""
+        if self.factor == 1:
+            yield "length", "factor is 1"
+
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *length* comes to 0 steps."""
         yield from super().problems_in(run)

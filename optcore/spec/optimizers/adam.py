@@ -183,6 +183,7 @@ class AdamW(StateBitsSpec, AdamSpec):
         "bitsandbytes",
     )
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "timm"})
+    FUSED_DECAY: ClassVar[bool] = True
     # Paddle's kernel takes its `coeff` as a C++ float, betas and eps as Scalars.
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"weight_decay"}),

@@ -61,6 +61,8 @@ class OptimizerSpec(Spec):
     """Maps a dialect without the optimizer to a hint for its users, at the end of the error."""
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which one of torch's fused kernels computes exactly this rule."""
+    FUSED_DECAY: ClassVar[bool] = False
+    """Whether that kernel computes a decoupled weight decay, and no other."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
     """Maps a dialect to the hyperparameters that it keeps in float32 even for float64 tensors."""
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()

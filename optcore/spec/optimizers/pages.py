@@ -15,6 +15,19 @@ LIMITS = (("gt", "> {}"), ("ge", ">= {}"), ("lt", "< {}"), ("le", "<= {}"))
 COMMON = [name for name in OptimizerSpec.model_fields if name not in ("kind", "weight_decay")]
 """Fields that every optimizer has; they are described on one page."""
 
+SIX = (
+    "a tutorial that writes six optimizers by hand, in NumPy: SGD, Momentum, Nesterov, AdaGrad, "
+    "RMSProp and Adam"
+)
+PAPER = "the paper, the first of the references"
+CODE = "the authors' code, which is among the references"
+ARTICLES = {
+    **dict.fromkeys(("adagrad", "adam", "momentum", "nesterov", "rmsprop", "sgd"), SIX),
+    **dict.fromkeys(("lamb", "lars", "lion", "proximal_sgd", "sag"), PAPER),
+    **dict.fromkeys(("muon", "schedule_free_adamw", "schedule_free_sgd"), CODE),
+}
+"""Optimizer -> what its dialect ``article`` is."""
+
 
 def pages() -> dict[str, str]:
     """Return the content of every page, by file name."""
@@ -77,6 +90,9 @@ def _page(kind: str, cls: type[OptimizerSpec]) -> Iterator[str]:
     yield ""
     yield f"Dialects: {', '.join(cls.DIALECTS)} (the first is the default)."
     yield ""
+    if "article" in cls.DIALECTS:
+        yield f"Dialect `article` is {ARTICLES[kind]}."
+        yield ""
     yield f"State of the optimizer, in bytes per float32 parameter: {cls.STATE_BYTES}."
     yield ""
     yield "## Hyperparameters"

@@ -173,7 +173,8 @@ def test_a_learning_rate_without_a_class_is_constant() -> None:
 def lrs(lr: Mapping[str, Any], steps: int, steps_per_epoch: int) -> list[float]:
     converted = convert({**BASE, "Optimizer": {**MOMENTUM, "lr": lr}})
     assert converted.problems == []
-    return lrs_of(converted, steps, steps_per_epoch=steps_per_epoch).tolist()
+    found: list[float] = lrs_of(converted, steps, steps_per_epoch=steps_per_epoch).tolist()
+    return found
 
 
 def test_a_step_of_part_of_an_epoch_is_rounded_down_to_whole_steps() -> None:

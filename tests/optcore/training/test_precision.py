@@ -326,3 +326,23 @@ def test_precisions_that_cannot_be_are_named(changes: dict[str, Any], text: str)
         spec_of(**changes)
 
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("eps", "rounds_to_zero"),
+    [(2.0**-25, True), (2.0**-25 * (1 + 2.0**-30), True), (2.0**-25 * (1 + 2.0**-23), False)],
+)
+def test_an_eps_is_refused_exactly_where_float16_rounds_it_to_0(
+    eps: float, rounds_to_zero: bool
+) -> None:
+    """2**-25 is as far from 0 as from the next number, 2**-24, and 0 is even."""
+    spec = {"precision": "fp16_true", "optimizer": {"kind": "adam", "eps": eps}}
+
+    added = torch.zeros(1, dtype=torch.float16).add_(eps).item()
+
+    assert (added == 0) == rounds_to_zero
+    if rounds_to_zero:
+        with pytest.raises(SpecError, match="eps must be at least 6e-08"):
+            spec_of(**spec)
+    else:
+        spec_of(**spec)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import optcore
+from optcore.plan.unused import departs, unused_in, unused_in_groups
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
@@ -15,7 +16,7 @@ STEPS = 8
 NAMES = ["weight", "bias", "kernel", "half"]
 TABLE = (68, 61)
 """Shape of an embedding, for optimizers that keep the state of large parameters in 8 bits."""
-MODULES = {**dict.fromkeys(NAMES, "linear"), "table": "Embedding"}
+MODULES = {**dict.fromkeys(NAMES, "linear"), "table": "Embedding", "kernel": "conv2d"}
 
 
 def bases(kind: str, dialect: str) -> list[dict[str, Any]]:
@@ -31,15 +32,21 @@ def kinds() -> list[tuple[str, str]]:
     return [(kind, dialect) for kind, cls in OPTIMIZERS.items() for dialect in cls.DIALECTS]
 
 
-def effect(spec: OptimizerSpec) -> object:
-    """Return all values of parameters on their way, the values evaluated, and the engine."""
+def effect(spec: OptimizerSpec) -> tuple[list[bytes], str | None, set[str]]:
+    """Return all values of parameters on their way, those evaluated, the engine and warnings."""
     params = _params(double=spec.kind == "lbfgs")
     if spec.dialect == "bitsandbytes":
         params["table"] = torch.full(TABLE, 0.5, requires_grad=True)
     optimizer = optcore.make_optimizer(
-        params.items(), spec, modules=MODULES, total_steps=STEPS, steps_per_epoch=2
+        params.items(),
+        spec,
+        modules=MODULES,
+        # What depends on the way that lr has gone, such as corrected_weight_decay.
+        schedule=None if spec.kind == "lbfgs" else {"kind": "linear", "end_fraction": 0.5},
+        total_steps=STEPS,
+        steps_per_epoch=2,
     )
-    seen = []
+    seen: list[bytes] = []
     for step in range(STEPS):
         grads = _grads(params, step)
 
@@ -56,7 +63,9 @@ def effect(spec: OptimizerSpec) -> object:
         seen += _bits(params)
     with optimizer.averaged():
         seen += _bits(params)
-    return seen, getattr(optimizer, "engine", None)
+    unused = {name for name, _ in unused_in(spec) if departs(spec, name)}
+    unused |= {name for name, _ in unused_in_groups(spec)}
+    return seen, getattr(optimizer, "engine", None), unused
 
 
 def _params(*, double: bool) -> dict[str, Tensor]:

@@ -85,9 +85,11 @@ def _pool() -> list[Any]:
     return [None, True, False, *INTS, *FLOATS, *TEXTS, *LISTS, *objects]
 
 
-def put(data: Any, path: Sequence[str], value: Any) -> Any:
+def put(data: Any, path: Sequence[str | int], value: Any) -> Any:
     """Return a copy of plain *data* with *value* at *path*."""
     if not path:
         return value
+    if isinstance(path[0], int):
+        return [*data[: path[0]], put(data[path[0]], path[1:], value), *data[path[0] + 1 :]]
     inner = data if isinstance(data, Mapping) else {}
     return {**inner, path[0]: put(inner.get(path[0]), path[1:], value)}

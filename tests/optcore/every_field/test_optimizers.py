@@ -12,7 +12,7 @@ from optcore.spec.errors import SpecError
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from tests.support.optcore.moving import updates
-from tests.support.optcore.moving.search import Found, Search
+from tests.support.optcore.moving.search import Search
 
 NOT_MOVED = frozenset({"groups", "schedules", "engine", "order_params"})
 """Those with tests of their own: here, or in test_groups.py."""
@@ -24,28 +24,48 @@ WITHOUT_EFFECT = {
     ("sag", "paddle", "dialect"),
 }
 """Fields that change nothing, with the reason."""
+SOMETIMES = {
+    # The decay is not 0, so that every step is scaled anyway.
+    *(("lamb", "always_adapt"), ("lars", "always_adapt")),
+    # Limits that the small steps of these do not reach, and copies that hold the same.
+    *((kind, "clip_update") for kind in ("adadelta", "adafactor", "lars")),
+    *((kind, "multi_precision") for kind in ("adadelta", "lars")),
+}
+"""Fields that change nothing in some of the specs here, for a reason that is no other field."""
 
 
 @cache
-def found(kind: str, dialect: str) -> list[Found]:
+def search(kind: str, dialect: str) -> Search[OptimizerSpec]:
     # Fields that all optimizers have need no other field to have an effect, and others need none
     # of them but the weight decay, with and without which there is a spec.
     alone = frozenset(OptimizerSpec.model_fields)
-    search = Search(parse, updates.effect, skip=NOT_MOVED, alone=alone)
-    return search.of(updates.bases(kind, dialect))
+    return Search(parse, updates.effect, skip=NOT_MOVED, alone=alone)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "dialect"), updates.kinds())
 def test_every_field_changes_the_run_or_is_refused(kind: str, dialect: str) -> None:
-    idle = {(kind, dialect, *each.path) for each in found(kind, dialect) if each.idle}
+    found = search(kind, dialect).of(updates.bases(kind, dialect))
 
+    idle = {(kind, dialect, *each.path) for each in found if each.idle}
     assert idle - WITHOUT_EFFECT == set()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "dialect"), updates.kinds())
+def test_a_field_that_another_field_makes_useless_is_warned_of(kind: str, dialect: str) -> None:
+    """The warnings are a part of the effect."""
+    idle = search(kind, dialect).idle_somewhere(updates.bases(kind, dialect))
+
+    # The dialect aside: in many specs two frameworks compute the same.
+    useless = {(kind, path[0]) for path in idle} - {(kind, "dialect")}
+    assert useless - SOMETIMES == set()
+
+
 def test_every_field_of_one_optimizer_changes_the_run_or_is_refused() -> None:
-    """What `make test` has of the test above."""
+    """What `make test` has of the tests above."""
     test_every_field_changes_the_run_or_is_refused("rmsprop", "torch")
+    test_a_field_that_another_field_makes_useless_is_warned_of("rmsprop", "torch")
 
 
 FALLS_BACK = {("sgd", "keras")}
@@ -72,7 +92,10 @@ def test_an_engine_is_chosen_or_refused(kind: str, dialect: str) -> None:
 def test_keras_falls_with_t_whatever_relative_step_says() -> None:
     spec = {"kind": "adafactor", "dialect": "keras", "lr": 0.05}
 
-    assert updates.effect(parse({**spec, "relative_step": False})) == updates.effect(parse(spec))
+    *ours, warned_of = updates.effect(parse({**spec, "relative_step": False}))
+
+    assert ours == [*updates.effect(parse(spec))[:2]]
+    assert warned_of == {"relative_step"}
 
 
 @pytest.mark.parametrize("kind", ["proximal_adagrad", "sag"])
@@ -88,9 +111,10 @@ def test_the_order_of_parameters_changes_nothing() -> None:
     """MindSpore's order_params: the names are checked, and the spec keeps them."""
     spec = {"kind": "adam", "dialect": "mindspore", "clip": {"kind": "global_norm", "max": 0.1}}
 
-    ordered = updates.effect(parse({**spec, "order_params": updates.NAMES[::-1]}))
+    *ordered, warned_of = updates.effect(parse({**spec, "order_params": updates.NAMES[::-1]}))
 
-    assert ordered == updates.effect(parse(spec))
+    assert ordered == [*updates.effect(parse(spec))[:2]]
+    assert warned_of == {"order_params"}
     with pytest.raises(SpecError, match="order_params must name every parameter"):
         updates.effect(parse({**spec, "order_params": ["weight"]}))
 

@@ -1,0 +1,151 @@
+"""
+Warnings about fields of an optimizer that change nothing beside the other fields of a run.
+
+Release 0.2.0 accepts such fields, so they are not refused. Fields of a schedule that change nothing
+are named in the warnings of the schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from optcore.schedules.families.piecewise import Constant
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.cautious import is_cautious
+from optcore.spec.optimizers.clip import ClipValue
+from optcore.spec.optimizers.layerwise import Lamb, Lars
+from optcore.spec.optimizers.matrices import Adafactor
+from optcore.spec.optimizers.muon import Muon
+from optcore.spec.optimizers.rprop import Rprop
+from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSgd
+from optcore.spec.optimizers.sign import SignSgd
+from optcore.spec.run import RunSpec
+
+Unused = Iterator[tuple[str, str]]
+"""Names of fields, each with the reason for which the field changes nothing."""
+
+OF_THE_DECAY = (
+    "decoupled_weight_decay",
+    "corrected_weight_decay",
+    "no_weight_decay_name",
+    "one_dim_param_no_weight_decay",
+    "proximal",
+)
+"""Fields that say how and where weights decay."""
+CONSTANT = Constant(kind="constant")
+
+
+def unused_fields(run: RunSpec) -> Iterator[str]:
+    """Yield a warning for each field of the optimizer and its groups that changes nothing."""
+    base = run.optimizer
+    specs = [group.spec for group in run.groups() if type(group.spec) is type(base)]
+    for name, reason in unused_in(base):
+        # A field counts if a group makes it count, such as a group that has a weight decay.
+        everywhere = all(name in dict(unused_in(spec)) for spec in specs)
+        if everywhere and departs(base, name):
+            yield f"optimizer.{name}: is not used, since {reason}"
+    for name, reason in _unused_in_run(run):
+        if departs(base, name):
+            yield f"optimizer.{name}: is not used, since {reason}"
+    for path, reason in unused_in_groups(base):
+        yield f"optimizer.{path}: is not used, since {reason}"
+
+
+def unused_in_groups(spec: OptimizerSpec) -> Unused:
+    """Yield the fields of the groups of *spec* that change nothing, by their paths."""
+    for i, group in enumerate(spec.groups):
+        if group.preset != "layer_decay" and group.factor != group.default_of("factor"):
+            yield f"groups[{i}].factor", "preset is not layer_decay"
+        own = spec.of_group(i, group)
+        for name, reason in unused_in(own):
+            if name in group.overrides and getattr(own, name) != getattr(spec, name):
+                yield f"groups[{i}].{name}", reason
+
+
+def departs(spec: OptimizerSpec, name: str) -> bool:
+    """Return whether the field *name* of *spec* has another value than its default."""
+    return bool(getattr(spec, name, None) != spec.default_of(name))
+
+
+def unused_in(spec: OptimizerSpec) -> Unused:
+    """Yield the fields of *spec* that change nothing beside its other fields, whatever the run."""
+    known = type(spec).model_fields
+    if spec.order_params is not None:
+        yield "order_params", "results do not depend on the order of parameters"
+    if not spec.weight_decay and "weight_decay" not in spec.schedules:
+        yield from ((name, "weight_decay is 0") for name in OF_THE_DECAY if name in known)
+        yield from _unused_without_decay(spec)
+    if spec.engine == "fused":
+        yield from (("engine", f"torch's fused kernel has no {what}") for what in _unfusible(spec))
+    yield from _own(spec)
+
+
+def _own(spec: OptimizerSpec) -> Unused:
+    match spec:
+        case Adafactor(dialect="keras"):
+            yield "relative_step", "Keras has the argument and does not read it"
+        case Adafactor(dialect="mindspore" | "transformers", relative_step=True):
+            yield "lr", "relative_step is true"
+        case Muon() if spec.adjust_lr != "match_rms_adamw":
+            yield "rms_rate", f"adjust_lr is {spec.adjust_lr}, not match_rms_adamw"
+        case ScheduleFreeAdamW() | ScheduleFreeSgd():
+            if spec.dialect == "article" and not spec.warmup_steps:
+                yield "weight_lr_power", "warmup_steps is 0"
+        case Lars(adapt=False):
+            yield from ((name, "adapt is false") for name in ("lars_coeff", "eps"))
+        case Rprop() | SignSgd() if spec.clip is not None and _keeps_signs(spec):
+            yield "clip", f"{spec.kind} uses nothing of a gradient but its signs"
+
+
+def _unused_without_decay(spec: OptimizerSpec) -> Unused:
+    """Yield what scales steps where Paddle and timm do not scale those without weight decay."""
+    match spec:
+        case Lars(dialect="paddle") | Lars(dialect="timm", always_adapt=False):
+            names = ["lars_coeff", "eps", "trust_clip"]
+        case Lamb(dialect="timm", always_adapt=False):
+            names = ["trust_clip"]
+        case _:
+            return
+    yield from ((name, "a step is scaled only where weight_decay is not 0") for name in names)
+
+
+def _keeps_signs(spec: OptimizerSpec) -> bool:
+    """Return whether the clip changes no sign, neither by itself nor beside a regularizer."""
+    added = ("l1", "l2", *(() if spec.decoupled_weight_decay else ("weight_decay",)))
+    if any(getattr(spec, name) or name in spec.schedules for name in added):
+        return False
+    return not isinstance(spec.clip, ClipValue) or spec.clip.lowest < 0 < spec.clip.max
+
+
+def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
+    """Yield what torch's kernels do not compute, so that the rule itself runs instead."""
+    for name in ("maximize", "multi_precision", "grad_centralization", "nesterov"):
+        if getattr(spec, name, False):
+            yield name
+    if is_cautious(spec):
+        yield "cautious"
+    if not getattr(spec, "update_slots", True):
+        yield "update_slots of false"
+    yield from (name for name in ("l1", "l2") if getattr(spec, name) or name in spec.schedules)
+    if isinstance(spec.clip, ClipValue):
+        yield "clip by value"
+    if spec.decoupled_weight_decay != spec.FUSED_DECAY:
+        yield "decoupled_weight_decay" if spec.decoupled_weight_decay else "coupled weight decay"
+
+
+def _unused_in_run(run: RunSpec) -> Unused:
+    """Yield the fields of the optimizer that change nothing beside the rest of *run*."""
+    optimizer, training = run.optimizer, run.training
+    if not training.precision.endswith("_true"):
+        yield "multi_precision", f"no parameter has 16 bits in precision {training.precision}"
+    moves = [run.schedule, *(group.schedule for group in run.groups() if group.schedule)]
+    scales = {group.lr_scale for group in run.groups()}
+    # A warmup or another factor makes a constant unequal to this one.
+    if scales == {1.0} and all(schedule == CONSTANT for schedule in moves):
+        yield "corrected_weight_decay", "lr does not change"
+    if optimizer.engine != "fused":
+        return
+    if training.keras_ema is not None:
+        yield "engine", "torch's fused kernel has no ema of kind keras"
+    if training.precision == "fp64" and (optimizer.clip is not None or run.loss_scale is not None):
+        yield "engine", "torch's fused kernel takes the factor for gradients in float32"

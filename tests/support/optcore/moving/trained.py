@@ -1,0 +1,132 @@
+"""What a short run does: the effect of the spec of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from api.jobs.plan import plan_of
+from optcore.data.examples import Dataset, Examples
+from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.losses import LOSSES
+from optcore.spec.networks.models import MODELS
+from optcore.spec.run import RunSpec
+from optcore.training.checkpoints.digest import digest
+from optcore.training.loop import train
+from optcore.training.reports import Diverged, Evaluation, StepReport
+from optcore.training.run import Run
+from optserve.contract.requests.job import JobSpec
+from store.jobs.record import new_fields
+
+LAYERS: list[dict[str, Any]] = [
+    {"kind": "conv2d", "out_channels": 3, "kernel_size": 3},
+    {"kind": "batch_norm"},
+    {"kind": "relu"},
+    {"kind": "max_pool2d", "kernel_size": 2},
+    {"kind": "flatten"},
+    {"kind": "dropout", "p": 0.25},
+    {"kind": "linear", "out_features": 6},
+    {"kind": "linear", "out_features": 10},
+    {"kind": "log_softmax"},
+]
+"""A network with every kind of layer."""
+COLUMNS: list[dict[str, Any]] = [
+    {"kind": "conv2d", "out_channels": 11, "kernel_size": 8},
+]
+"""A network whose outputs are sequences."""
+TRAINING = {"steps": 6, "seed": 3, "evaluate_every": 2, "checkpoint_every": 3}
+SCALED = {"precision": "fp16", "columns": ["loss_scale"]}
+
+PLANNED = ("total_steps", "steps_per_epoch", "num_parameters", "layers", "lr", "warnings")
+"""What of a plan follows from the spec, and is no copy of a part of it."""
+TRAIN_EXAMPLES, TEST_EXAMPLES = 150, 40
+RECORDED = ("device", "exact")
+"""Fields of a job's record by which a worker is chosen."""
+
+
+def job(optimizer: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return a short job; *changes* go into ``training``, or replace a part by its name."""
+    parts: dict[str, Any] = {
+        "model": {"kind": "mlp", "hidden": [8]},
+        "dataset": {"kind": "digits", "batch_size": 50},
+        "optimizer": optimizer,
+    }
+    parts |= {name: changes.pop(name) for name in parts.keys() & changes.keys()}
+    return {**parts, "training": {**TRAINING, **changes}}
+
+
+def trainings(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return jobs that have, all together, every part of ``training``."""
+    return [
+        job(optimizer),
+        job(optimizer, steps=None, epochs=0.2, evaluate_every={"epochs": 0.1}),
+        job(optimizer, ema={"decay": 0.5}),
+        job(optimizer, ema={"kind": "keras", "decay": 0.5}),
+        job(optimizer, lookahead={"every": 2}),
+        job(optimizer, keep_best="test_loss"),
+        job(optimizer, evaluate_every=1, early_stopping={"patience": 1}),
+        job(optimizer, evaluate_every=1, early_stopping={"patience": 1, "min_delta": 0.5}),
+        job(optimizer, **SCALED, loss_scale={"kind": "dynamic", "start": 2.0**10, "window": 2}),
+        job(optimizer, **SCALED, loss_scale={"kind": "dynamic", "start": 2.0**100, "window": 2}),
+        job(optimizer, **SCALED, loss_scale={"kind": "fixed", "scale": 2.0**100}),
+        job(optimizer, on_divergence="skip", loss_limit=2.3),
+    ]
+
+
+def losses(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a job for every loss."""
+    logarithms = {"kind": "sequential", "layers": LAYERS}
+    columns = {"kind": "sequential", "layers": COLUMNS}
+    models = {"nll": {"model": logarithms}, "ctc": {"model": columns}}
+    return [job(optimizer, loss={"kind": kind}, **models.get(kind, {})) for kind in LOSSES]
+
+
+def models(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a job for every model."""
+    more = {"sequential": {"layers": LAYERS}}
+    return [job(optimizer, model={"kind": kind, **more.get(kind, {})}) for kind in MODELS]
+
+
+def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a job for every dataset."""
+    return [job(optimizer, dataset={"kind": kind, "batch_size": 50}) for kind in DATASETS]
+
+
+def effect(spec: JobSpec) -> str:
+    """Return all that a job reports and leaves, its plan, and what chooses its worker."""
+    plan, record = plan_of(spec), new_fields(spec)
+    planned = [getattr(plan, name) for name in PLANNED]
+    where = [record[name] for name in RECORDED]
+    groups = [(group.match, group.parameters) for group in plan.groups]
+    return repr((planned, groups, where, spec.columns, *_trained(spec)))
+
+
+def _trained(spec: RunSpec) -> tuple[list[Any], str]:
+    run = Run.of(spec, _examples(spec))
+    seen: list[Any] = []
+    try:
+        for report in train(run):
+            if isinstance(report, StepReport):
+                # Observed columns are those of this machine, which differ from run to run.
+                values = report.values[: spec.num_computed - 2]
+                seen.append((report.lr, report.loss, report.lrs, values))
+            elif isinstance(report, Evaluation):
+                seen.append(report)
+            if run.settled and run.checkpoint_is_due:
+                seen.append(f"checkpoint at {run.row}")
+    except Diverged as error:
+        seen.append(str(error))
+    return seen, digest(run.tensors())
+
+
+def _examples(spec: RunSpec) -> Dataset:
+    """Return a few examples of the shape of those of the dataset, which may not be here."""
+    generator = torch.Generator().manual_seed(5)
+
+    def some(number: int) -> Examples:
+        pixels = torch.randint(0, 256, (number, *spec.dataset.shape), generator=generator)
+        labels = torch.randint(0, spec.dataset.num_classes, (number,), generator=generator)
+        return Examples(pixels.to(torch.uint8), labels)
+
+    return Dataset(some(TRAIN_EXAMPLES), some(TEST_EXAMPLES))
