@@ -168,7 +168,7 @@ def _type(described: Mapping[str, Any]) -> str:
     if "const" in described:
         return repr(described["const"])
     if "enum" in described:
-        return " | ".join(described["enum"])
+        return " | ".join(str(value) for value in described["enum"])
     if "anyOf" in described:
         return " | ".join(_type(choice) for choice in described["anyOf"])
     if "$ref" in described:

@@ -1,8 +1,8 @@
 """
 Warnings about fields of an optimizer that change nothing beside the other fields of a run.
 
-Release 0.2.0 accepts such fields, so they are not refused. Fields of a schedule that change nothing
-are named in the warnings of the schedule.
+They are not refused, since release 0.2.0 and the frameworks accept them. Fields of a schedule that
+change nothing are named in the warnings of the schedule.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
+from optcore.spec.optimizers.adabelief import AdaBelief
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import is_cautious
 from optcore.spec.optimizers.clip import ClipValue
@@ -86,8 +87,10 @@ def _own(spec: OptimizerSpec) -> Unused:
             yield "relative_step", "Keras has the argument and does not read it"
         case Adafactor(dialect="mindspore" | "transformers", relative_step=True):
             yield "lr", "relative_step is true"
-        case Muon() if spec.adjust_lr != "match_rms_adamw":
-            yield "rms_rate", f"adjust_lr is {spec.adjust_lr}, not match_rms_adamw"
+        case AdaBelief(dialect="timm", rectify=False):
+            yield "degenerated_to_sgd", "rectify is false"
+        case Muon():
+            yield from _unused_in_muon(spec)
         case ScheduleFreeAdamW() | ScheduleFreeSgd():
             if spec.dialect == "article" and not spec.warmup_steps:
                 yield "weight_lr_power", "warmup_steps is 0"
@@ -95,6 +98,18 @@ def _own(spec: OptimizerSpec) -> Unused:
             yield from ((name, "adapt is false") for name in ("lars_coeff", "eps"))
         case Rprop() | SignSgd() if spec.clip is not None and _keeps_signs(spec):
             yield "clip", f"{spec.kind} uses nothing of a gradient but its signs"
+
+
+def _unused_in_muon(spec: Muon) -> Unused:
+    if spec.adjust_lr != "match_rms_adamw":
+        yield "rms_rate", f"adjust_lr is {spec.adjust_lr}, not match_rms_adamw"
+    if spec.dialect != "timm":
+        return
+    if spec.ns_schedule != "constant":
+        reason = f"ns_schedule is {spec.ns_schedule}, not constant"
+        yield from ((name, reason) for name in ("ns_a", "ns_b", "ns_c"))
+    if spec.conv_mode != "batched":
+        yield "normalize_spatial", f"conv_mode is {spec.conv_mode}, not batched"
 
 
 def _unused_without_decay(spec: OptimizerSpec) -> Unused:

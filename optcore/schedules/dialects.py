@@ -236,8 +236,8 @@ class Dialectal(ScheduleSpec):
         return super().cost(run) * (10 if self.recursive else 1)
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return the number of steps in the run for a recursion, else 0."""
-        return run.total_steps if self.recursive else 0
+        """Return the steps in the run for a recursion, and those computed so in its parts."""
+        return super().num_repeated(run) + (run.total_steps if self.recursive else 0)
 
     @model_validator(mode="after")
     def _dialect_exists(self) -> Self:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.errors import reject
 from optcore.spec.optimizers.adam import AdamSpec
 
 
@@ -57,16 +56,6 @@ class AdaBelief(AdamSpec):
     decoupled_weight_decay: bool = per_dialect({"optax": False, "timm": True})
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the
     gradient as weight_decay * p."""
-
-    @model_validator(mode="after")
-    def _only_a_rectified_step_degenerates(self) -> Self:
-        if not self.degenerated_to_sgd and not self.rectify:
-            reject(
-                ["degenerated_to_sgd"],
-                "degenerated_to_sgd must be true unless rectify is true, got false",
-                False,
-            )
-        return self
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the hyperparameters by name; in timm eps_root is eps."""

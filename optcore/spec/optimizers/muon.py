@@ -252,20 +252,6 @@ class Muon(OptimizerSpec):
         return self
 
     @model_validator(mode="after")
-    def _fields_of_timm_count(self) -> Self:
-        if self.dialect != "timm":
-            return self
-        for name, needed, value in (
-            *((name, "ns_schedule", "constant") for name in ("ns_a", "ns_b", "ns_c")),
-            ("normalize_spatial", "conv_mode", "batched"),
-        ):
-            given, found = getattr(self, name), getattr(self, needed)
-            if found != value and given != self.default_of(name):
-                text = f"{name} needs {needed} to be {value}, got {given} with {needed} {found}"
-                reject([name], text, given)
-        return self
-
-    @model_validator(mode="after")
     def _keras_has_no_original(self) -> Self:
         # A job that an earlier release accepted with original is trained with original.
         if self.dialect == "keras" and self.adjust_lr == "original" and not are_lifted():
