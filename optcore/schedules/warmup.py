@@ -267,7 +267,9 @@ def _between(start: float | Array, peak: float | Array, x: Array, shape: str) ->
     if shape == "constant":
         return np.full_like(x, start)
     if shape == "exponential":
-        return np.asarray(start * DOUBLE.power(peak / start, x))
+        # A start of 0 is a fraction of a peak of 0, to which the rise stays equal.
+        ratio = np.divide(peak, start, out=np.ones(np.shape(start)), where=np.not_equal(start, 0))
+        return np.asarray(start * DOUBLE.power(ratio, x))
     return np.asarray(start + (peak - start) * RISES[shape](x))
 
 

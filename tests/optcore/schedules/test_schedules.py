@@ -133,6 +133,20 @@ def test_a_warmup_rises_from_start_to_the_first_value() -> None:
     assert lrs(spec)[:9] == [0.1, 0.3, 0.5, 0.5, 0.5, 0.5, 0.5, 0.1, 0.1]
 
 
+def test_an_exponential_rise_towards_a_curve_is_0_where_the_curve_is_0() -> None:
+    warmup = {
+        **{"length": 10, "shape": "exponential", "start_fraction": 0.1},
+        **{"toward": "curve", "after": "overlap"},
+    }
+    spec = {"kind": "linear", "end": 0.0, "length": 5, "warmup": warmup}
+
+    lrs = optcore.make_schedule(spec, lr=1.0, total_steps=20)(np.arange(12))
+
+    assert lrs[0] == pytest.approx(0.1)
+    assert (lrs[1:5] > 0).all()
+    assert (lrs[5:] == 0).all()
+
+
 def test_a_warmup_leaves_boundaries_in_place_unless_after_says_otherwise() -> None:
     spec: dict[str, Any] = {"kind": "piecewise", "boundaries": [10], "values": [1.0, 0.1]}
 
