@@ -78,7 +78,7 @@ def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationE
         rule: pydantic's type of the error, such as ``less_than``.
         name: the name of the query parameter.
         value: the value of the query parameter.
-        limit: the limit, under pydantic's name for the limit of *rule*, such as ``lt``.
+        limit: the limit as one keyword argument, with pydantic's name for it, such as ``lt=100``.
     """
     details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
     return RequestValidationError([details])

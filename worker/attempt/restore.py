@@ -117,8 +117,9 @@ class Restorer:
             )
         if bits_from is None:
             raise OtherBits(
-                f"the job's rows were computed with the fingerprint {self.record.fingerprint}, "
-                f"and this worker has {fingerprint(facts)}"
+                "this worker cannot continue the job bit for bit: the fingerprint of its hardware "
+                f"and libraries is {fingerprint(facts)}, that of the rows so far is "
+                f"{self.record.fingerprint}"
             )
         return bits_from
 
