@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel
 
 from optcore.files.durable import replace
-from optserve.client import following
+from optserve.client import streams
 from optserve.client.addresses import job_path
 from optserve.client.backoff import Backoff
 from optserve.client.connection import Connection, given
@@ -215,13 +215,13 @@ class Client(MetricCalls):
         Raises:
             Unreachable: the service was unavailable for longer than `retry_for_s`.
         """
-        return following.follow_job(
+        return streams.follow_job(
             self._connection, job_id, after=after, reconnection=self._reconnection()
         )
 
     def events(self, job_id: str) -> list[Event]:
         """Return the history of a job, oldest entry first."""
-        return list(following.read_history(self._connection, job_id, after=0))
+        return list(streams.read_history(self._connection, job_id, after=0))
 
     def follow_events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """
@@ -232,7 +232,7 @@ class Client(MetricCalls):
         Raises:
             Unreachable: the service was unavailable for longer than `retry_for_s`.
         """
-        return following.follow_history(
+        return streams.follow_history(
             self._connection, job_id, after=after, reconnection=self._reconnection()
         )
 
@@ -279,8 +279,8 @@ class Client(MetricCalls):
     def _act(self, job_id: str, action: Action) -> Job:
         return post_action(self._connection, job_path(job_id, action), Backoff(self._retry_for_s))
 
-    def _reconnection(self) -> following.Reconnection:
-        return following.Reconnection(Backoff(self._retry_for_s), stable_s=self._stable_after_s)
+    def _reconnection(self) -> streams.Reconnection:
+        return streams.Reconnection(Backoff(self._retry_for_s), stable_s=self._stable_after_s)
 
 
 class _Ready(BaseModel):

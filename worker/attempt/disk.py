@@ -13,7 +13,8 @@ from store.jobs.calls import Claim
 from store.storage.names import STORE
 from store.storage.storage import Storage
 from store.storage.usable import FULL, described, is_fault
-from worker.attempt.lease import Lease, Phase
+from worker.attempt.lease import Lease
+from worker.attempt.time_limits import Phase
 from worker.reporting.retry import RetryingSender
 
 log = logging.getLogger(__name__)

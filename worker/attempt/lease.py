@@ -5,15 +5,13 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import statistics
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import redis
 
@@ -21,17 +19,10 @@ from store.jobs import calls
 from store.jobs.calls import Claim
 from store.redis.functions import Fenced, send
 from store.settings import Settings
-from worker.reporting.retry import GIVE_UP_AFTER_S
+from worker.attempt.time_limits import Phase, TimeLimits
 
 log = logging.getLogger(__name__)
 
-Phase = Literal["setup", "step", "checkpoint", "store"]
-"""A phase of an attempt. Each has its own time limit; ``store`` means waiting for Redis."""
-
-STORE_LIMIT_S = GIVE_UP_AFTER_S + 60.0
-"""Time limit in seconds of the phase ``store``. Retried calls give up sooner, with an error."""
-STEP_FACTOR = 20
-"""A step may take this many times the median of the last steps, or the set limit if longer."""
 RENEWALS_PER_LEASE = 6
 SLACK_S = 0.5
 """Seconds after the time limit at which the timer ends the process, if the thread did not."""
@@ -83,18 +74,12 @@ class Lease:
         self.interrupt = threading.Event()
         self._leaving = leaving or threading.Event()
         self._claim, self._client, self._lease_s = claim, client, settings.lease_s
-        self._limits_s: dict[Phase, float] = {
-            "setup": settings.setup_limit_s,
-            "step": settings.step_limit_s,
-            "checkpoint": settings.checkpoint_limit_s,
-            "store": STORE_LIMIT_S,
-        }
+        self._limits = TimeLimits(settings)
         self._pause_s = min(1.0, self._lease_s / RENEWALS_PER_LEASE)
         self._clock = clock
         self._phase: Phase = "store"
         self._moved_at = self._beat_at = self._renewed_at = clock()
         self._beats, self._seen = 0, 0
-        self._steps: deque[float] = deque(maxlen=100)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
@@ -115,7 +100,7 @@ class Lease:
     def _enter(self, phase: Phase) -> None:
         self._phase, self._moved_at = phase, self._clock()
         self._beat_at = self._moved_at
-        self._set_timer(self._limit_s())
+        self._set_timer(self._limits.of(self._phase))
 
     def beat(self, *, steps: int, renewed_at: float) -> None:
         """
@@ -147,7 +132,7 @@ class Lease:
     def _keep(self) -> None:
         while not self._closing.wait(self._pause_s):
             still = self._still_s()
-            left = self._limit_s() - still
+            left = self._limits.of(self._phase) - still
             if left < 0:
                 self._give_up(still)
             self._set_timer(left)
@@ -165,7 +150,7 @@ class Lease:
         beats, beat_at = self._beats, self._beat_at
         if beats > self._seen:
             if beat_at > self._moved_at:  # otherwise a phase was entered since
-                self._steps.append((beat_at - self._moved_at) / (beats - self._seen))
+                self._limits.add_step((beat_at - self._moved_at) / (beats - self._seen))
                 self._moved_at = beat_at
             self._seen = beats
         return self._clock() - self._moved_at
@@ -193,13 +178,6 @@ class Lease:
             send(self._client, calls.release(self._claim, why=f"{why} while the run was set up"))
         log.info("%s: %s while the run was set up", self._claim.job_id, why)
         os._exit(LEFT)
-
-    def _limit_s(self) -> float:
-        limit = self._limits_s[self._phase]
-        # If all steps of a run take minutes, the run is slow and not hung.
-        if self._phase == "step" and self._steps:
-            return max(limit, STEP_FACTOR * statistics.median(self._steps))
-        return limit
 
     def _set_timer(self, left_s: float) -> None:
         """Set the timer to end the process a little later than the lease's thread would."""

@@ -14,7 +14,7 @@ import redis
 from pydantic import ValidationError
 
 from optserve.client import Client
-from optserve.client.following import SILENCE_S
+from optserve.client.streams import SILENCE_S
 from optserve.contract.answers.metrics import MetricRow, StreamEnd
 from optserve.local.stack import Stack
 from store.jobs import calls

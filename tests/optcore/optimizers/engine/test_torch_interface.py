@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -119,25 +117,3 @@ def test_a_step_leaves_the_gradient_mode_as_it_was(enabled: bool) -> None:
     with torch.set_grad_enabled(enabled):
         optimizer.step()
         assert torch.is_grad_enabled() == enabled
-
-
-@pytest.mark.parametrize("kind", ["adam", "asgd", "lazy_adam"])
-def test_a_state_in_the_form_of_torch_has_all_digits_of_float32_slots(kind: str) -> None:
-    """Torch casts states to the dtype of the parameters, which has fewer digits."""
-    spec = {"kind": kind, "multi_precision": True}
-    model = network(torch.bfloat16)
-    optimizer = optcore.make_optimizer(model.named_parameters(), spec)
-    train(model, optimizer, range(3))
-    again = optcore.make_optimizer(copy.deepcopy(model).named_parameters(), spec)
-    seen = list[Any]()
-    again.register_load_state_dict_pre_hook(lambda _, given: seen.append(given["state"]))
-
-    again.load_state_dict(optimizer.state_dict())
-
-    expected, found = optimizer.named_slots(), again.named_slots()
-    assert found.keys() == expected.keys()
-    for slot, by_name in expected.items():
-        for name, value in by_name.items():
-            assert found[slot][name].dtype == value.dtype == torch.float32
-            assert torch.equal(found[slot][name], value), (slot, name)
-    assert isinstance(seen[0][0], dict)  # what a hook of a user gets is what was given
