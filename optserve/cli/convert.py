@@ -11,7 +11,7 @@ from optserve.interrupts import importing
 
 SOURCES = (
     *("paddleocr", "paddleclas", "mindcv", "mindocr"),
-    *("transformers", "llamafactory", "axolotl", "timm", "torchvision"),
+    *("transformers", "trl", "llamafactory", "axolotl", "timm", "torchvision"),
 )
 """The names in `optcore.recipes.catalogue`, repeated here because that module imports slowly."""
 KINDS = ", ".join(SOURCES)
