@@ -27,11 +27,11 @@ from optcore.spec.loss_scale import DynamicLossScale, first_scale
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.fingerprint import run_facts
+from optcore.training.generators import seed_everything
 from optcore.training.levels import forward_of
 from optcore.training.losses import Loss, loss_of
 from optcore.training.precision import DTYPES, Scaler, all_finite, autocast
 from optcore.training.reports import Evaluation
-from optcore.training.seeds import seed_everything
 from optcore.training.weights import Ema, Slow
 
 

@@ -24,14 +24,14 @@ from optcore.training.best import Best
 from optcore.training.checkpoints.digest import digest
 from optcore.training.checkpoints.former import in_present_words
 from optcore.training.checkpoints.tensors import read
-from optcore.training.precision import Scaler
-from optcore.training.run import Run
-from optcore.training.seeds import (
+from optcore.training.generators import (
     generator_tensors,
     generator_words,
     restore_generator_tensors,
     restore_generator_words,
 )
+from optcore.training.precision import Scaler
+from optcore.training.run import Run
 
 COUNTERS = (
     *("row", "t", "micro", "partial_loss", "evaluated", "stopped"),

@@ -14,14 +14,14 @@ from typing import Any, cast
 from torch import Tensor
 
 from optcore.optimizers.lbfgs import LbfgsOptimizer
-from optcore.training.reports import Progress
-from optcore.training.run import Run
-from optcore.training.seeds import (
+from optcore.training.generators import (
     generator_tensors,
     generator_words,
     restore_generator_tensors,
     restore_generator_words,
 )
+from optcore.training.reports import Progress
+from optcore.training.run import Run
 from optcore.training.steps.columns import Columns
 from optcore.training.steps.passes import (
     acceptable,

@@ -17,10 +17,10 @@ from optcore.spec.errors import SpecError
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
+from optcore.training.generators import seed_everything
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation
 from optcore.training.run import Run
-from optcore.training.seeds import seed_everything
 from tests.support.optcore.runs.continuing import finish
 from tests.support.optcore.runs.resume_cases import (
     CASES,

@@ -1,4 +1,4 @@
-"""Seeds, saves and restores all random generators that a run draws from."""
+"""Seeds, saves and restores the random generators that a run draws from."""
 
 from __future__ import annotations
 
