@@ -180,9 +180,13 @@ def _implied_weights(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]
     if flags["late_lr"]:
         total = _constant_optax_weights(t, numbers["lr"], warmup, power)
         return {"weight_sum": total, "max_lr": optax_lr(t, numbers["lr"], warmup)}
+    if numbers["lr"]:
+        total = _constant_weights(t, warmup, numbers["r"], power)
+    else:  # as in the first update of a warmup: all weights are t ** r * 0 ** power
+        total = 0.0**power * _constant_weights(t, 0.0, numbers["r"], 0.0)
     return {
-        "weight_sum": _constant_weights(t, warmup, numbers["r"], power),
-        "weight_max": warmed(t, warmup),
+        "weight_sum": total,
+        "weight_max": warmed(t, warmup) if numbers["lr"] else 0.0,
         "weight_lr": numbers["lr"],
         "weight_power": power,
     }
