@@ -74,7 +74,8 @@ class GroupUpdate:
         """
         Return the numbers that the rule takes, for *group*, an entry of ``param_groups``.
 
-        They are the group's hyperparameters, rounded where `rounded` says so, and `constants`.
+        The numbers are the hyperparameters of the group and `constants`. The hyperparameters named
+        in `rounded` are rounded to float32.
         """
         # float: a user may put a tensor into a group. Rounded in each update: users and schedules
         # change the hyperparameters in a group.

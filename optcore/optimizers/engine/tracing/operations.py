@@ -93,5 +93,6 @@ def _check(node: fx.Node, tensors: set[fx.Node]) -> None:
     if not elementwise:
         name = getattr(node.target, "__name__", node.target)
         raise ValueError(
-            f"{name} cannot write its result into given memory, as each operation of a rule must"
+            "each operation of a rule must be able to write its result into given memory, "
+            f"got {name}"
         )
