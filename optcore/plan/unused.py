@@ -1,8 +1,8 @@
 """
 Warnings about fields of an optimizer that change nothing beside the other fields of a run.
 
-They are not refused, since release 0.2.0 and the frameworks accept them. Fields of a schedule that
-change nothing are named in the warnings of the schedule.
+Such fields are not refused, since release 0.2.0 and the frameworks accept them. Fields of a
+schedule that change nothing are named in the warnings of the schedule.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _unused_in_muon(spec: Muon) -> Unused:
 
 
 def _unused_without_decay(spec: OptimizerSpec) -> Unused:
-    """Yield what scales steps where Paddle and timm do not scale those without weight decay."""
+    """Yield the fields that scale steps, where a step without weight decay is not scaled."""
     match spec:
         case Lars(dialect="paddle") | Lars(dialect="timm", always_adapt=False):
             names = ["lars_coeff", "eps", "trust_clip"]
@@ -133,7 +133,7 @@ def _keeps_signs(spec: OptimizerSpec) -> bool:
 
 
 def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
-    """Yield what torch's kernels do not compute, so that the rule itself runs instead."""
+    """Yield the features of *spec* that torch's kernels lack, so that the rule itself runs."""
     for name in ("maximize", "multi_precision", "grad_centralization", "nesterov"):
         if getattr(spec, name, False):
             yield name

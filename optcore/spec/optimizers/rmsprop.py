@@ -172,11 +172,11 @@ class RmsProp(RmsSpec):
         return self
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel for Adam can compute this spec, with beta1 = 0."""
+        """Return whether torch's fused kernel for Adam computes this spec if its beta1 is 0."""
         return super().has_kernel() and not (self.centered or self.has_velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the places of eps and lr, the start of h, mean and velocity."""
+        """Return the flags for the places of eps and lr, the first h, centering and velocity."""
         outside = self.dialect in ("torch", "article", "timm")
         return {
             "eps_inside": self.eps_inside and not outside,
@@ -231,7 +231,7 @@ class RmsPropTf(RmsSpec):
     """Whether the velocity contains lr, so that a lower lr affects only new terms in it."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the place of lr, the start of h, mean and velocity."""
+        """Return the flags for the place of lr, the first h, centering and velocity."""
         return {
             "eps_inside": True,
             "lr_inside": self.lr_in_momentum,
