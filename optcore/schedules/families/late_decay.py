@@ -241,7 +241,7 @@ def warmup_stable_decay(
 
 
 def remaining(shape: Shape, num_cycles: float, power: float, ratio: float) -> Curve:
-    """Return the function from x, the completed part of the decay, to the remaining part of it."""
+    """Return the function from x, the completed part of the fall, to the remaining part."""
     match shape:
         case "cosine":
             wave = np.pi * (2 * num_cycles)
