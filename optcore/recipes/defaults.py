@@ -37,7 +37,7 @@ def ignore(block: Block, names: Iterable[str], reason: str) -> None:
 
 
 def only(block: Block, name: str, off: Collection[object], refused: str, otherwise: str) -> None:
-    """Refuse the key *name*, unless its value is one of *off*, with which it does nothing."""
+    """Refuse the key *name*, unless its value is one of *off*, which have no effect."""
     if any(_same(block.get(name), value) for value in off):
         block.other(name, otherwise)
     else:
