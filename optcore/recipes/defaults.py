@@ -10,7 +10,7 @@ NOT_OPTIMIZATION = "not about the optimization"
 
 
 def set_value(block: Block, name: str, field: str, value: object, by: str) -> None:
-    """Set *field* to *value*: from the key *name*, or without the key, as the default of *by*."""
+    """Set *field* to *value*, which is that of the key *name*, or else the default of *by*."""
     if name in block:
         block.converted(name, field, value)
     else:

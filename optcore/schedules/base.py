@@ -231,7 +231,7 @@ class ScheduleSpec(LaterSpec, ABC):
             )
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield (name, reason) for each field that changes nothing beside the other fields."""
+        """Yield (name, reason) for each field that has no effect, given the other fields."""
         yield from ()
 
     @property

@@ -155,7 +155,7 @@ def check_loss_scale(updates: Sequence[GroupUpdate], before: float, scale: float
     """
     if scale != before and not all(update.scaled for update in updates):
         raise ValueError(
-            f"loss_scale must stay {before:g} in an optimizer made without unscaling, "
+            f"loss_scale must stay {before:g} in an optimizer that does not unscale gradients, "
             f"got {scale:g}; make the optimizer with another loss_scale"
         )
 

@@ -91,8 +91,8 @@ def lamb(
         ratio: norm(param) / norm(u) over the whole tensor; 1 where either is 0.
         mask_scale: 1 / (share of the coordinates where the mask is 1).
         grad_averaging: whether the gradient is multiplied by 1 - beta1 in exp_avg.
-        cautious: whether Adam's step is multiplied by a mask: 1 where it has the sign of the
-            gradient, else 0.
+        cautious: whether Adam's step is multiplied by a mask. The mask is 1 where the step has the
+            sign of the gradient, else 0.
 
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.

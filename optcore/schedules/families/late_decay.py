@@ -173,7 +173,7 @@ class WarmupStableDecay(Annealing, Dialectal):
             )
 
     def peak(self, lr: float) -> float | None:
-        """Return the value that a warmup rises to in dialect transformers."""
+        """Return lr, to which a warmup rises in dialect transformers."""
         return lr
 
     def _formula(self, lr: float, run: RunLength) -> Curve:

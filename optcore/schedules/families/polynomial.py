@@ -106,7 +106,7 @@ class Polynomial(Fall):
             )
 
     def peak(self, lr: float) -> float | None:
-        """Return the value that a warmup rises to, in dialects transformers and optax."""
+        """Return lr, to which a warmup rises in dialects transformers and optax."""
         return lr
 
     def _formula(self, lr: float, run: RunLength) -> Curve:

@@ -291,7 +291,8 @@ class OptimizerSpec(Spec):
         if self.corrected_weight_decay and not self.decoupled_weight_decay:
             reject(
                 ["corrected_weight_decay"],
-                "corrected_weight_decay needs decoupled_weight_decay, got true without it",
+                "corrected_weight_decay must be false unless decoupled_weight_decay is true, "
+                "got true",
                 True,
             )
         return self

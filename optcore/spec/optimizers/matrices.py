@@ -95,7 +95,11 @@ class Adafactor(OptimizerSpec):
     @model_validator(mode="after")
     def _warmup_needs_relative_steps(self) -> Self:
         if self.warmup_init and not self.relative_step:
-            reject(["warmup_init"], "warmup_init needs relative_step, got true without it", True)
+            reject(
+                ["warmup_init"],
+                "warmup_init must be false unless relative_step is true, got true",
+                True,
+            )
         return self
 
     @property

@@ -27,7 +27,7 @@ class RmsSpec(CautiousSpec):
     @model_validator(mode="after")
     def _caution_needs_a_velocity(self) -> Self:
         if self.cautious and not self.has_velocity:
-            reject(["cautious"], "cautious needs a momentum above 0, got true without it", True)
+            reject(["cautious"], "cautious must be false where momentum is 0, got true", True)
         return self
 
 
@@ -168,7 +168,7 @@ class RmsProp(RmsSpec):
     @model_validator(mode="after")
     def _nesterov_needs_a_velocity(self) -> Self:
         if self.nesterov and not self.has_velocity:
-            reject(["nesterov"], "nesterov needs a momentum above 0, got true without it", True)
+            reject(["nesterov"], "nesterov must be false where momentum is 0, got true", True)
         return self
 
     def has_kernel(self) -> bool:

@@ -55,7 +55,7 @@ def use_torch_functions(graph: fx.Graph, states: Sequence[fx.Node]) -> set[fx.No
 
 
 def _use_torch_function(graph: fx.Graph, node: fx.Node, tensors: set[fx.Node]) -> set[fx.Node]:
-    """Turn *node* into a call that takes ``out=``; return *node* and operations inserted before."""
+    """Turn *node* into a call that takes ``out=``; return *node* and any node inserted for it."""
     made = {node}
     if node.op == "call_method":
         # A method takes no out=; torch's function of the same name does.
