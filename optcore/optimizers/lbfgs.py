@@ -43,7 +43,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
 
     @property
     def num_updates(self) -> int:
-        """Return 0: only schedules read this number, and lbfgs has no schedules."""
+        """Always 0: only schedules read this number, and lbfgs has no schedules."""
         return 0
 
     def follow_plans(self) -> None:

@@ -1,8 +1,8 @@
 """
-Warnings about fields of an optimizer that change nothing beside the other fields of a run.
+Warnings about fields of an optimizer that have no effect, given the other fields of a run.
 
-They are not refused, since release 0.2.0 and the frameworks accept them. Fields of a schedule that
-change nothing are named in the warnings of the schedule.
+Such fields are not refused, since release 0.2.0 and the frameworks accept them. The warnings of a
+schedule name the fields of the schedule that have no effect.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CONSTANT = Constant(kind="constant")
 
 
 def unused_fields(run: RunSpec) -> Iterator[str]:
-    """Yield a warning for each field of the optimizer and its groups that changes nothing."""
+    """Yield a warning for each field of the optimizer and its groups that has no effect."""
     base = run.optimizer
     specs = [group.spec for group in run.groups() if type(group.spec) is type(base)]
     for name, reason in unused_in(base):
@@ -53,7 +53,7 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
 
 
 def unused_in_groups(spec: OptimizerSpec) -> Unused:
-    """Yield the fields of the groups of *spec* that change nothing, by their paths."""
+    """Yield the paths of the fields in the groups of *spec* that have no effect, with reasons."""
     for i, group in enumerate(spec.groups):
         if group.preset != "layer_decay" and group.factor != group.default_of("factor"):
             yield f"groups[{i}].factor", "preset is not layer_decay"
@@ -69,7 +69,7 @@ def departs(spec: OptimizerSpec, name: str) -> bool:
 
 
 def unused_in(spec: OptimizerSpec) -> Unused:
-    """Yield the fields of *spec* that change nothing beside its other fields, whatever the run."""
+    """Yield the fields of *spec* that have no effect in any run, given the other fields."""
     known = type(spec).model_fields
     if spec.order_params is not None:
         yield "order_params", "results do not depend on the order of parameters"
@@ -113,7 +113,7 @@ def _unused_in_muon(spec: Muon) -> Unused:
 
 
 def _unused_without_decay(spec: OptimizerSpec) -> Unused:
-    """Yield what scales steps where Paddle and timm do not scale those without weight decay."""
+    """Yield the fields that scale steps, where a step without weight decay is not scaled."""
     match spec:
         case Lars(dialect="paddle") | Lars(dialect="timm", always_adapt=False):
             names = ["lars_coeff", "eps", "trust_clip"]
@@ -133,7 +133,7 @@ def _keeps_signs(spec: OptimizerSpec) -> bool:
 
 
 def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
-    """Yield what torch's kernels do not compute, so that the rule itself runs instead."""
+    """Yield the features of *spec* that torch's kernels lack, so that the rule itself runs."""
     for name in ("maximize", "multi_precision", "grad_centralization", "nesterov"):
         if getattr(spec, name, False):
             yield name
@@ -149,7 +149,7 @@ def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
 
 
 def _unused_in_run(run: RunSpec) -> Unused:
-    """Yield the fields of the optimizer that change nothing beside the rest of *run*."""
+    """Yield the fields of the optimizer that have no effect, given the rest of *run*."""
     optimizer, training = run.optimizer, run.training
     if not training.precision.endswith("_true"):
         yield "multi_precision", f"no parameter has 16 bits in precision {training.precision}"

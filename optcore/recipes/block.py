@@ -47,7 +47,7 @@ class Block:
     # Methods that read a key. They do not record what became of it.
 
     def block(self, name: str) -> Block:
-        """Return the mapping in the key *name*; it is empty if the file lacks it or has null."""
+        """Return the mapping in the key *name*; an empty one if the key is missing or null."""
         value = self._data.get(name)
         if value is not None and not isinstance(value, Mapping):
             self.refused(name, "must be a mapping")
@@ -57,7 +57,7 @@ class Block:
         return Block(self.result, value or {}, (*self.path, name))
 
     def number(self, name: str, default: object = MISSING, *, of: str = "") -> float:
-        """Return the value of *name* as a number, even from text: YAML 1.1 reads 1e-3 as text."""
+        """Return the value of *name* as a number, also from text: YAML 1.1 reads 1e-3 as text."""
         return self._read(name, default, of, parse=_number, rule="must be a number", instead=1.0)
 
     def whole(self, name: str, default: object = MISSING, *, of: str = "") -> int:
@@ -115,7 +115,7 @@ class Block:
     def converted(
         self, name: str, field: str, value: object, *, reason: str = "", tell: bool = False
     ) -> None:
-        """Set *field* of the job to *value*, from the key *name*; *tell* users the *reason*."""
+        """Set *field* of the job to *value*, from the key *name*; with *tell*, users see why."""
         if name in self._data:
             self.result.set(field, value)
             self._record(name, "converted", reason, ((field, value),), tell=tell)
@@ -131,12 +131,20 @@ class Block:
             self._record(name, "other", reason, tell=tell)
 
     def refused(self, name: str, reason: str, *, required: bool = False) -> None:
-        """Record that no job is equivalent to *name*; if *required*, even if the file lacks it."""
+        """
+        Record that no job is equivalent to the key *name*.
+
+        With *required*, also do so if the file lacks the key.
+        """
         if name in self._data or required:
             self._record(name, "refused", reason)
 
     def left(self) -> list[str]:
-        """Return the keys without a record; a mapping has one if all keys in it have records."""
+        """
+        Return the keys without a record.
+
+        A key whose value is a mapping has a record if every key in the mapping has one.
+        """
         return [name for name in self if not self._is_accounted(name)]
 
     def _is_accounted(self, name: str) -> bool:

@@ -21,10 +21,10 @@ class Entry:
 
     Attributes:
         path: the key, with the keys that contain it: ``Optimizer.lr.learning_rate``.
-        value: its value in the file; `MISSING` if the file lacks a key that is required.
+        value: the value of the key; `MISSING` if the file lacks a key that is required.
         fate: what became of the key.
         fields: the fields of the job that come from the key, each with its value.
-        reason: why this became of the key; empty if the fields explain it.
+        reason: the reason for *fate*; empty if the fields are explanation enough.
         tell: whether the user sees the reason even if the whole file is converted.
     """
 
@@ -122,7 +122,9 @@ class Conversion:
         """
         Record what became of the key *path*.
 
-        A refusal stays. What is converted stays unless it is refused, and its fields add up.
+        A new record of a key replaces the old one, with these exceptions. A refusal is never
+        replaced. A conversion is replaced by a refusal only; a second conversion adds its fields
+        to those of the first.
         """
         before = self._entries.get(path)
         if before is not None and before.fate == "refused":

@@ -79,7 +79,7 @@ def _read(
         return known[0][1] or {}, (known[0][0],)
     if known:
         names = " or ".join(source.name for source, _ in known)
-        raise UnclearFile(f"{path} may be {names}: give --from")
+        raise UnclearFile(f"{path} may be {names}: choose one with --from")
     raise UnclearFile(f"{path} must be a YAML or JSON file with a mapping: {why}")
 
 
@@ -101,6 +101,6 @@ def _chosen(config: Mapping[str, Any], among: tuple[Source, ...], path: Path) ->
         return fitting[0]
     if fitting:
         names = " or ".join(source.name for source in fitting)
-        raise UnclearFile(f"{path} may be {names}: give --from")
+        raise UnclearFile(f"{path} may be {names}: choose one with --from")
     signs = "".join(f"\n  {source.name}: {source.sign}" for source in among)
     raise UnclearFile(f"{path} is not a configuration that can be converted. Looked for:{signs}")

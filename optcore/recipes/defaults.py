@@ -10,7 +10,7 @@ NOT_OPTIMIZATION = "not about the optimization"
 
 
 def set_value(block: Block, name: str, field: str, value: object, by: str) -> None:
-    """Set *field* to *value*: from the key *name*, or without the key, as the default of *by*."""
+    """Set *field* to *value*, which is that of the key *name*, or else the default of *by*."""
     if name in block:
         block.converted(name, field, value)
     else:
@@ -37,7 +37,7 @@ def ignore(block: Block, names: Iterable[str], reason: str) -> None:
 
 
 def only(block: Block, name: str, off: Collection[object], refused: str, otherwise: str) -> None:
-    """Refuse the key *name*, unless its value is one of *off*, with which it does nothing."""
+    """Refuse the key *name*, unless its value is one of *off*, which have no effect."""
     if any(_same(block.get(name), value) for value in off):
         block.other(name, otherwise)
     else:

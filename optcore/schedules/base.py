@@ -141,17 +141,17 @@ class ScheduleSpec(LaterSpec, ABC):
         )
 
     def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
-        """Return the lr at the end of a warmup without `end`; None for *curve*'s first value."""
+        """Return the lr at the end of a warmup without `end`; None for the first of *curve*."""
         del lr, curve, run
         return None
 
     @property
     def rounds_warmup(self) -> bool:
-        """Whether a warmup that is not a whole number of steps is rounded to one."""
+        """Whether the length of the warmup is rounded to a whole number of steps."""
         return False
 
     def warmup_span(self, run: RunLength) -> float:
-        """Return the length of the warmup in steps; 0 if there is none."""
+        """Return the length of the warmup in steps; 0 without a warmup."""
         return 0 if self.warmup is None else self.warmup.span(run, rounded=self.rounds_warmup)
 
     @property
@@ -185,7 +185,7 @@ class ScheduleSpec(LaterSpec, ABC):
         return 0
 
     def walk(self) -> Iterator[ScheduleSpec]:
-        """Yield this schedule, its parts, the parts of those, and so on."""
+        """Yield this schedule, its parts, their parts, and so on."""
         yield self
         for part in self.parts:
             yield from part.walk()
@@ -231,7 +231,7 @@ class ScheduleSpec(LaterSpec, ABC):
             )
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield (name, reason) for each field that changes nothing beside the other fields."""
+        """Yield (name, reason) for each field that has no effect, given the other fields."""
         yield from ()
 
     @property
@@ -254,7 +254,7 @@ class ScheduleSpec(LaterSpec, ABC):
         return run.total_steps + sum(part.cost(length) for part, length in self.parts_in(run))
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return the number of steps computed from the previous step, including those in parts."""
+        """Return how many values, in this schedule and its parts, need the previous value."""
         # Such a step needs all the steps before it, so sampling the run saves nothing.
         return sum(part.num_repeated(length) for part, length in self.parts_in(run))
 

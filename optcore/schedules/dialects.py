@@ -72,9 +72,9 @@ class Dialectal(ScheduleSpec):
     """Whether the schedule has a length that a warmup with ``compress`` shortens, in dialects
     `SHORTENING`."""
     RECURSION: ClassVar[str] = "precision float32 in dialect torch"
-    """What makes lr `recursive`, for an error."""
+    """What makes lr `recursive`, as an error message names it."""
     NO_RECURSION: ClassVar[str] = "float64"
-    """What to use instead, for an error."""
+    """What an error message suggests instead of `RECURSION`."""
     STARTS_AT_LR: ClassVar[bool] = True
     """Whether, in dialect timm without a warmup, the first update has the lr of the optimizer."""
 
@@ -154,7 +154,7 @@ class Dialectal(ScheduleSpec):
         return self._formula(lr, run)
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return where the schedule starts, and the length that the warmup leaves to it."""
+        """Return the warmup's `after`, and the length of the schedule without the warmup."""
         # A division by 0 is a division by 1 in transformers.
         return "delay", max(1, self.own_length(run) - self.warmup_span(run))
 
@@ -183,7 +183,7 @@ class Dialectal(ScheduleSpec):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Whether, in dialect timm, a warmup with overlap rises to the curve at its end."""
+        """Whether, in dialect timm, a warmup with overlap ends at the curve, not at lr itself."""
         return False
 
     def moment(self, duration: int | Epochs, run: RunLength) -> float:
@@ -196,7 +196,11 @@ class Dialectal(ScheduleSpec):
         return self.dialect == "torch" and self.precision == "float32"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem for a recursion of more than `MAX_RECURSION` steps, or in optax."""
+        """
+        Also yield a problem for a recursion of more than `MAX_RECURSION` steps.
+
+        In dialect optax, also yield a problem for a warmup that is as long as the schedule.
+        """
         yield from super().problems_in(run)
         if self.dialect == "optax" and self._warmup_fills(run):
             assert self.warmup is not None
@@ -216,7 +220,7 @@ class Dialectal(ScheduleSpec):
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the warmup leaves nothing of the schedule, as in transformers."""
+        """Also yield a warning if the warmup takes the schedule's whole length (transformers)."""
         yield from super().warnings_in(run)
         if self._warmup_fills(run):
             yield (
@@ -236,7 +240,7 @@ class Dialectal(ScheduleSpec):
         return super().cost(run) * (10 if self.recursive else 1)
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return the steps in the run for a recursion, and those computed so in its parts."""
+        """Return how many values need the previous value: all steps of the run, if `recursive`."""
         return super().num_repeated(run) + (run.total_steps if self.recursive else 0)
 
     @model_validator(mode="after")

@@ -203,7 +203,7 @@ def warmup(
         length: the length of the rise in steps, which may be a fraction; 0 for no rise.
         start: the lr at t = 0.
         after: how *curve* continues after the rise.
-        total_steps: the length of the run in steps, with compress greater than *length*.
+        total_steps: the length of the run in steps. With compress, it must exceed *length*.
         shape: the shape of the rise.
         end: the lr at the end of the rise; None for the first value of *curve*.
         start_fraction: the lr at t = 0 as a fraction of *end*, in place of *start*.

@@ -1,1 +1,1 @@
-"""Specs: the fields of a run in JSON, declared once for all of optserve; without torch."""
+"""Specs declare the fields of a run in JSON, once for all of optserve. They do not import torch."""

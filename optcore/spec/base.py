@@ -74,7 +74,7 @@ class Spec(BaseModel):
     )
 
     FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {}
-    """Maps a field that has moved elsewhere to a function of its value: the error message."""
+    """Maps a field that has moved elsewhere to a function from its value to the error message."""
 
     @classmethod
     def parse(cls, data: object) -> Self:

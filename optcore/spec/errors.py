@@ -84,7 +84,7 @@ class SpecError(ValueError):
 
 
 def lines(told: Iterable[tuple[str, str]], more: int) -> list[str]:
-    """Return a line for each (param, message), and a last line with *more* unless it is 0."""
+    """Return a line for each (param, message) in *told*, and a line about *more* further ones."""
     found = [f"{param}: {message}" for param, message in told]
     return [*found, f"and {more} more"] if more else found
 

@@ -212,7 +212,7 @@ def _evaluations_fit_the_loss(run: RunSpec) -> None:
 
 
 def _lookahead_is_alone(run: RunSpec) -> None:
-    """Refuse lookahead with options that keep copies of the weights, which it would not set."""
+    """Refuse lookahead beside options that keep copies of weights: it would not set the copies."""
     if run.training.lookahead is None:
         return
     # Otherwise parameters are float32 or wider and have no copies.
@@ -291,8 +291,8 @@ def _schedules_fit(run: RunSpec) -> None:
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],
-            f"schedules may compute at most {MAX_REPEATED} values from the value of the step "
-            f"before, all together, got {repeated}; "
-            "precision float64 computes each value by itself",
+            f"schedules must compute at most {MAX_REPEATED} values from a previous value, all "
+            f"together, got {repeated}; a schedule in precision float64, or a product in dialect "
+            "plain, needs no previous values",
             run.schedule.kind,
         )

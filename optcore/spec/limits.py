@@ -66,7 +66,8 @@ def at_most(most: int, name: str) -> BeforeValidator:
     """
     Return a validator that refuses an object with more than *most* names in the field *name*.
 
-    It runs before the names are validated, whereas pydantic checks max_length after all of them.
+    The validator runs before any name is validated. pydantic would check max_length after it has
+    validated every name.
     """
 
     def check(value: object) -> object:

@@ -60,8 +60,8 @@ class ShadowEma(Spec):
         exclude_if=lambda begin: begin is None,
         json_schema_extra={"unit": "steps"},
     )
-    """Number of updates after which the average begins: until then it equals w. null: it begins
-    with w before the first update."""
+    """Number of updates after which the average begins; until then e equals w. null: the average
+    begins with w before the first update."""
 
     @model_validator(mode="after")
     def _rises_in_one_way(self) -> Self:

@@ -103,8 +103,9 @@ WIDE = {
                 },
             },
             "schedule",
-            "schedules may compute at most 2000000 values from the value of the step before, "
-            "all together, got 2700000; precision float64 computes each value by itself",
+            "schedules must compute at most 2000000 values from a previous value, all together, "
+            "got 2700000; a schedule in precision float64, or a product in dialect plain, needs no "
+            "previous values",
         ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

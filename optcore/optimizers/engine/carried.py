@@ -55,13 +55,17 @@ class CarriedNumbers:
             self._array[j, start:stop] = values[name]
 
     def note(self, made_with: tuple[float, ...]) -> None:
-        """Take note of the hyperparameters that the numbers are computed from in an update."""
+        """
+        Record the hyperparameters *made_with*, from which an update computed the numbers.
+
+        If they differ from those of the update before, `implied` becomes false.
+        """
         if self._made_with not in (None, made_with):
             self.implied = False
         self._made_with = made_with
 
     def follow(self, old: CarriedNumbers) -> None:
-        """Take over what *old*, whose numbers are copied to this one, knows of them."""
+        """Copy from *old* whether its numbers are implied, and from which hyperparameters."""
         self.implied, self._made_with = old.implied, old._made_with
 
 
@@ -73,7 +77,7 @@ class CarriedPart(NamedTuple):
     stop: int
 
     def read(self) -> dict[str, float]:
-        """Return the numbers by name; they are the same for all of the parameters."""
+        """Return the numbers by name. All of the parameters have the same numbers."""
         return self.numbers.read(self.start)
 
     def write(self, values: Mapping[str, float]) -> None:

@@ -45,14 +45,16 @@ def encode(
     numbers: Tensor, codes: Tensor, largest: Tensor, *, signed: bool, by_table: bool
 ) -> None:
     """
-    Write to *codes* and *largest* what stands for *numbers*; NaN stays NaN in its whole block.
+    Write *numbers* as codes to *codes*, and the largest absolute values to *largest*.
+
+    A block that contains a NaN is decoded as NaN in every element.
 
     Args:
         numbers: one dimension, any float dtype.
         codes: uint8, with the length of *numbers*.
-        largest: with an element for each block of *numbers*.
+        largest: the largest absolute value of each block of *numbers*.
         signed: whether the numbers may be negative.
-        by_table: whether codes are those of the CPU kernel, not those of the CUDA kernels.
+        by_table: whether to choose codes as the CPU kernel does, not as the CUDA kernels do.
     """
     padding = -numbers.numel() % BLOCK
     blocks = torch.nn.functional.pad(numbers, (0, padding)).view(-1, BLOCK)
@@ -82,14 +84,18 @@ def code_map(signed: bool, device: torch.device) -> Tensor:
 
 @cache
 def _middles(signed: bool, device: torch.device) -> Tensor:
-    """Return the 255 numbers half way between neighbours in the map."""
+    """Return the 255 numbers half way between neighbouring numbers of the map."""
     numbers = code_map(signed, device)
     return (numbers[:-1] + numbers[1:]) * 0.5
 
 
 @cache
 def _upper_bounds(signed: bool, device: torch.device) -> Tensor:
-    """Return the largest number of each code: a number half way belongs to the even code."""
+    """
+    Return, for each code, the largest number that is stored as this code.
+
+    A number half way between two numbers of the map is stored as the even one of the two codes.
+    """
     # The search of the CUDA kernels ends at an even code, which then keeps both of its middles.
     bounds = _middles(signed, device).clone()
     bounds[1::2] = torch.nextafter(bounds[1::2], bounds.new_tensor(-torch.inf))
@@ -102,7 +108,8 @@ def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
     Return the code of the lowest float32 with each possible head, and the bounds of codes.
 
     A head is the sign, the exponent and the first 8 bits of the fraction. All numbers with one head
-    have one code or two neighbouring ones, so this code and its bound decide.
+    have the same code or one of two neighbouring codes. So the code of the lowest number, and the
+    largest number stored as that code, decide the code of every other number with the head.
     """
     heads = torch.arange(HEADS, dtype=torch.int64, device=device)
     negative = heads >= HEADS // 2
@@ -120,7 +127,11 @@ def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(shares: Tensor, signed: bool) -> Tensor:
-    """Return the codes nearest to *shares*; a negative share gets the code of a negative number."""
+    """
+    Return the codes nearest to *shares*: numbers divided by the largest one of their block.
+
+    A negative share, even -0, gets the code of a negative number.
+    """
     first, bounds = _first_codes(signed, shares.device)
     heads = (shares.view(torch.int32) >> TAIL_BITS) & (HEADS - 1)
     codes = first.index_select(0, heads)

@@ -44,7 +44,12 @@ class Engine(Protocol):
 
 
 class Eager:
-    """Runs a rule slice by slice. The rule is traced once for each set of numbers that are 0."""
+    """
+    Runs a rule slice by slice.
+
+    A rule may leave out operations where a number is 0. So the rule is traced anew when other
+    numbers than before are 0.
+    """
 
     name = "eager"
 

@@ -74,7 +74,8 @@ class GroupUpdate:
         """
         Return the numbers that the rule takes, for *group*, an entry of ``param_groups``.
 
-        They are the group's hyperparameters, rounded where `rounded` says so, and `constants`.
+        The numbers are the hyperparameters of the group and `constants`. The hyperparameters named
+        in `rounded` are rounded to float32.
         """
         # float: a user may put a tensor into a group. Rounded in each update: users and schedules
         # change the hyperparameters in a group.
@@ -154,7 +155,7 @@ def check_loss_scale(updates: Sequence[GroupUpdate], before: float, scale: float
     """
     if scale != before and not all(update.scaled for update in updates):
         raise ValueError(
-            f"loss_scale must stay {before:g} in an optimizer made without unscaling, "
+            f"loss_scale must stay {before:g} in an optimizer that does not unscale gradients, "
             f"got {scale:g}; make the optimizer with another loss_scale"
         )
 

@@ -301,7 +301,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
-        """Set scheduled hyperparameters for the next update (*back* 0) or the last one (1)."""
+        """Set scheduled hyperparameters for the next update, or with *back* 1 for the last one."""
         updates = max(0, self._updates - back)
         for i, plan in enumerate(self._plans):
             for name, value in plan.items():
@@ -322,7 +322,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return numbers
 
     def _follow_the_loaded_state(self) -> None:
-        """Set the numbers of the last update, and carried numbers that the state did not have."""
+        """Set the last update's hyperparameters, and compute carried numbers the state lacks."""
         self.follow_plans(back=1)
         for i, group in enumerate(self.param_groups):
             group_state.imply(self._group_updates[i], self._states[i], self._numbers(i, group))

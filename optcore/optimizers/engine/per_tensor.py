@@ -1,4 +1,8 @@
-"""The state of parameters that keep their own memory: for rules with shapes or rows, and codes."""
+"""
+The state of parameters that keep their own memory, instead of becoming views of a flat buffer.
+
+Rules that need the shape or the rows of a parameter use it, and slots that are stored as codes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ class PerTensorState:
     Attributes:
         segments: the parameters.
         t: for each parameter, the number of updates applied to it.
-        carried: None: no rule that needs shapes or rows has such numbers.
+        carried: always None. No rule with this state computes numbers for the next update.
     """
 
     carried: CarriedNumbers | None = None
@@ -73,7 +77,7 @@ class PerTensorState:
         """Do nothing: the parameters already have memory of their own."""
 
     def is_elsewhere(self) -> bool:
-        """Return whether any parameter has another dtype or device than its slots were made for."""
+        """Return whether a parameter has left the dtype or device that its slots were made for."""
         return not self.fits()
 
     def fits(self) -> bool:

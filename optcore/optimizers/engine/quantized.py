@@ -33,8 +33,8 @@ class Storage:
     Attributes:
         bits: 8 for codes in parameters with `SMALLEST` elements or more, or 32.
         by_table: whether codes are those of the CPU kernel of bitsandbytes.
-        decays: if the engine itself multiplies the parameter by 1 - lr * weight_decay: whether
-            before the rule or after it. None if a transform does.
+        decays: when the engine multiplies the parameter by 1 - lr * weight_decay: ``first``,
+            before the rule, or ``last``, after the rule. None if the engine does not do so.
         rounds_lr: whether lr is rounded to the dtype of a parameter whose slots have codes.
     """
 
@@ -45,7 +45,7 @@ class Storage:
 
     @classmethod
     def of(cls, spec: StateBitsSpec) -> Storage | None:
-        """Return how *spec* stores slots; None if it is as for any other optimizer."""
+        """Return how *spec* stores slots; None if *spec* has another dialect than bitsandbytes."""
         if not spec.of_bitsandbytes:
             return None
         decays: Literal["first", "last"] | None = None
@@ -54,7 +54,12 @@ class Storage:
         return cls(spec.state_bits, not spec.as_cuda, decays, spec.as_cuda and spec.ROUNDS_LR)
 
     def slots(self, param: Tensor, first_values: Mapping[str, float]) -> dict[str, Tensor]:
-        """Return new slots for *param*: slot name -> first value says which."""
+        """
+        Return slot name -> new slot for *param*.
+
+        *first_values* has the first value of each slot. A slot with codes is followed by a second
+        tensor, with the largest absolute value of each block.
+        """
         made = {}
         for name, value in first_values.items():
             wide = torch.full(param.shape, value, dtype=wide_dtype(param), device=param.device)
@@ -70,7 +75,7 @@ class Storage:
 
 
 class _Slot(NamedTuple):
-    """One slot of one parameter, as one dimension; *largest* is None if it has no codes."""
+    """One slot of one parameter, 1-D. *largest* is None for a slot that has no codes."""
 
     stored: Tensor
     largest: Tensor | None
@@ -92,7 +97,7 @@ class _Slot(NamedTuple):
 
 class Quantized:
     """
-    Runs an elementwise rule on slices, with float32 copies of what is stored as something narrower.
+    Runs an elementwise rule on slices, with float32 copies of narrower parameters and of codes.
 
     Slots without codes, and parameters that are not narrower than float32, are updated in place.
     """
@@ -105,8 +110,8 @@ class Quantized:
 
         Args:
             rule: the rule with all transforms.
-            unaveraged: *rule* without the moving average of the parameter, which the engine itself
-                computes, since the average is of the parameter after a decay that comes last.
+            unaveraged: *rule* without the moving average of the parameter. The engine computes the
+                average itself, since a weight decay after the rule must come before the average.
             flags: the flags of the rule.
             storage: how the slots are stored.
         """
@@ -175,5 +180,5 @@ class Quantized:
 
 
 def wide_dtype(param: Tensor) -> torch.dtype:
-    """Return float64 for a float64 parameter, else float32, in which everything is computed."""
+    """Return the dtype to compute updates of *param* in: float64 for float64, else float32."""
     return torch.float64 if param.dtype == torch.float64 else torch.float32

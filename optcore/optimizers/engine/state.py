@@ -188,7 +188,7 @@ def _without_carried(state: GroupState, i: int) -> dict[str, Tensor]:
 def evaluated(
     rule: Rule, states: Sequence[GroupState], numbers: Numbers
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (parameter, value to use in evaluation), if *rule* has such values."""
+    """Yield (parameter, value to use in evaluation) if, by *rule*, the two differ."""
     for state in states if rule.evaluated is not None else ():
         assert rule.evaluated is not None
         for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
@@ -202,8 +202,13 @@ def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -
     """
     Compute the carried numbers that a loaded state did not have.
 
-    Releases up to 0.2.0 saved none, and none are saved while they follow from the counts. *numbers*
-    are those of the last update.
+    Releases up to 0.2.0 saved no carried numbers. Later releases save none while the numbers follow
+    from the counts of updates.
+
+    Args:
+        update: the update of the group.
+        states: the states of the group, already loaded.
+        numbers: the hyperparameters in the last update.
     """
     for state in states:
         carried = state.carried
@@ -263,7 +268,7 @@ def load_named(
 
 
 def _lacks_carried(state: GroupState, slots: Mapping[str, Mapping[str, Tensor]]) -> bool:
-    """Return whether *slots* are without the carried numbers of *state*, which may be implied."""
+    """Return whether *slots* have no carried numbers, and *state* can compute them from counts."""
     carried, name = state.carried, state.segments[0].name
     return (
         carried is not None
@@ -275,7 +280,7 @@ def _lacks_carried(state: GroupState, slots: Mapping[str, Mapping[str, Tensor]])
 def _loaded(
     state: GroupState, i: int, slots: Mapping[str, Mapping[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Return the slots of parameter *i* that *slots* have to contain."""
+    """Return the slots of parameter *i* that must be in *slots*, a saved state that is loaded."""
     return _without_carried(state, i) if _lacks_carried(state, slots) else state.slot_views(i)
 
 

@@ -212,7 +212,7 @@ class ClippedByUnit:
         return norms
 
     def _inputs(self, ndim: int) -> list[int]:
-        """Return the dimensions that belong to one unit, over which its norm is taken."""
+        """Return the dimensions over which the norm of a unit is taken."""
         if not self._output_last:
             return list(range(1, ndim))
         # optax treats a tensor of three dimensions as a stack of matrices.
@@ -223,8 +223,8 @@ class Centralized:
     """
     Subtracts from each row of a gradient the mean of the row, then runs the wrapped engine.
 
-    The gradient is unscaled and clipped first. MindSpore adds weight decay before it centralizes
-    the gradient, so in the dialect mindspore the decay is centralized too.
+    The gradient is unscaled and clipped first. MindSpore adds the weight decay to the gradient and
+    then centralizes the sum, so in dialect mindspore the decay is centralized too.
     """
 
     def __init__(

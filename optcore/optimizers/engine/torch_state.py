@@ -1,4 +1,4 @@
-"""Parameter groups and states in torch's format, with its names (``betas``, ``alpha``, ...)."""
+"""Parameter groups and states in torch's format, with torch's names such as ``betas``."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def adafactor(
                                                             by 1 if decay_without_lr
 
     Args:
-        param: any shape and float dtype; with more than two dimensions, the last two are factored.
-            In optax the two largest are, if each of them is at least factored_from.
+        param: any shape and float dtype. If it has more than two dimensions, the last two are
+            factored. In optax, the two largest are factored if both are at least factored_from.
         grad: same shape and dtype as *param*.
         slots: row_var and col_var, or variance for a vector; then exp_avg if *momentum*.
         lr: learning rate as configured.
@@ -71,7 +71,8 @@ def adafactor(
         scale_parameter: whether the step is multiplied by the root mean square of *param*.
         scaled_decay: whether the decay is multiplied by a instead of lr (MindSpore).
         decay_without_lr: whether the decay is multiplied by neither lr nor a (optax).
-        largest_dimensions: whether the two largest dimensions are factored, not the last (optax).
+        largest_dimensions: whether the two largest dimensions are factored (optax), instead of the
+            last two.
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
@@ -110,7 +111,7 @@ def rms(tensor: Tensor) -> float:
 
 
 def _by_size(shape: Size) -> tuple[int, int]:
-    """Return the largest and the second largest dimension; among equals the last comes first."""
+    """Return the two largest dimensions, the largest first; of two equal ones, the last first."""
     second, largest = sorted(range(len(shape)), key=lambda i: shape[i])[-2:]
     return largest, second
 

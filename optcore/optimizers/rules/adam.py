@@ -63,8 +63,8 @@ def adam(
         nesterov: whether the step uses exp_avg with the gradient mixed in once more (MindSpore,
             timm's nadamw).
         corrected_maximum: whether amsgrad takes the maximum of corrected exp_avg_sq (optax).
-        plain: whether the operations are those of the formula, in its order (bitsandbytes): where
-            slots are rounded to 8 bits, the last bit of a float32 may decide about a code.
+        plain: whether the step is computed as the formula is written (bitsandbytes). The last bit
+            of a float32 may decide which 8-bit code an element gets.
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.

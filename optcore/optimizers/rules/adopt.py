@@ -57,8 +57,8 @@ def adopt(
         mask_scale: 1 / (share of the coordinates where the mask is 1).
         use_clipping: whether u is limited.
         nesterov: whether the step uses exp_avg with u mixed in once more.
-        cautious: whether the step is multiplied by a mask: 1 where it has the sign of the gradient,
-            else 0.
+        cautious: whether the step is multiplied by a mask. The mask is 1 where the step has the
+            sign of the gradient, else 0.
 
     References:
         Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,

@@ -50,8 +50,8 @@ def laprop(
             a constant lr.
         correction2: 1 - beta2 ** t.
         mask_scale: 1 / (share of the coordinates where the mask is 1).
-        cautious: whether the step is multiplied by a mask: 1 where it has the sign of the gradient,
-            else 0.
+        cautious: whether the step is multiplied by a mask. The mask is 1 where the step has the
+            sign of the gradient, else 0.
 
     References:
         Ziyin, Wang and Ueda, LaProp: Separating Momentum and Adaptivity in Adam, 2020,

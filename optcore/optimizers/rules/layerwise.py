@@ -91,8 +91,8 @@ def lamb(
         ratio: norm(param) / norm(u) over the whole tensor; 1 where either is 0.
         mask_scale: 1 / (share of the coordinates where the mask is 1).
         grad_averaging: whether the gradient is multiplied by 1 - beta1 in exp_avg.
-        cautious: whether Adam's step is multiplied by a mask: 1 where it has the sign of the
-            gradient, else 0.
+        cautious: whether Adam's step is multiplied by a mask. The mask is 1 where the step has the
+            sign of the gradient, else 0.
 
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
@@ -151,7 +151,7 @@ def lars(
             the whole tensor; 1 where a norm is 0.
         gain: 1 - dampening, but 1 at the first step; not used with *lr_inside*.
         lr_inside: True for the left column, False for the right (timm).
-        nesterov: whether param moves by the step plus momentum * v, in place of v.
+        nesterov: whether param moves by lr * (u + momentum * v) instead of lr * v.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
@@ -222,7 +222,7 @@ def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str,
 
 
 def _scaled_norm(of_sum: float, of_step: float, scale: float, of_decay: float) -> float:
-    """Return the norm of scale * step + decay, from the norms of step + decay, step and decay."""
+    """Return the norm of scale * step + decay, given those of step + decay, step and decay."""
     # The share of unmasked coordinates is known only after the pass that computes the norms.
     twice_product = of_sum**2 - of_step**2 - of_decay**2
     square = (scale * of_step) ** 2 + scale * twice_product + of_decay**2

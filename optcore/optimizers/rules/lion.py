@@ -35,8 +35,8 @@ def lion(
         beta1: share of the old mean in the direction of the step, in [0, 1).
         beta2: share of the old mean that is kept, in [0, 1).
         as_lerp: whether the means are computed as grad + beta * (m - grad), as in timm.
-        as_products: whether both products of the means are rounded before they are added, as in
-            mindcv; elsewhere the second is not.
+        as_products: whether both products in a mean are rounded before they are added, as in
+            mindcv. Elsewhere the second product is not rounded.
 
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.

@@ -95,7 +95,7 @@ def muon(
         ns_c: coefficient of A A X.
         ns_steps: number of iterations.
         ns_eps: keeps the divisors away from 0.
-        ns_safety: factor that the norm by which n is divided is multiplied by.
+        ns_safety: factor of the norm: n is divided by ns_safety times its norm.
         rms_rate: root mean square of a step for lr 1, if by_size.
         avg_share: factor of v in n, if corrected.
         grad_share: factor of the gradient in n, if corrected; 0 without Nesterov's momentum.

@@ -66,10 +66,11 @@ def power(base: float, t: int, flags: object) -> float:
         base: a hyperparameter in [0, 1).
         t: number of the update.
         flags: flags of a rule, one of which may select how the power is computed.
-            ``float32_products``: a running float32 product, as in Paddle, MindSpore and TF1.
-            ``float32_powers``: one float32 power, as in Keras. ``float32_squares``: a float32
-            power by repeated squaring, as in optax. ``float32_bases``: in double, from the base
-            rounded to float32. Without any of them: in double.
+            ``float32_products``: as a running float32 product (Paddle, MindSpore, TF1).
+            ``float32_powers``: as one float32 power (Keras).
+            ``float32_squares``: as a float32 power by repeated squaring (optax).
+            ``float32_bases``: as a double power of the base rounded to float32.
+            Without any of these flags, the result is a double power of the base.
     """
     assert isinstance(flags, dict)
     # Compared with a power in double, a running float32 product moves Adam by 6e-4 in 20 updates.

@@ -130,8 +130,9 @@ def _as_adam(
     Make an RMSprop update with torch's Adam kernel, since torch has no kernel for RMSprop.
 
     With beta1 = 0 Adam's exp_avg is the gradient, and after infinitely many steps Adam's bias
-    corrections are exactly 1. The kernel writes exp_avg but must not write the gradient, so exp_avg
-    is a copy of it. (A reused buffer would carry a NaN from one parameter to the next.)
+    corrections are exactly 1. The kernel writes to exp_avg, and the gradient must not change, so
+    exp_avg is a copy of the gradient. (A buffer used for several parameters would carry a NaN from
+    one parameter to the next.)
     """
     scale = numbers.get("grad_scale", 1.0)
     decay = numbers["weight_decay"]

@@ -77,26 +77,28 @@ class Rule:
         slots: a function from numbers and flags to slot name (torch's) -> first value.
         scalars: a function from t, numbers and flags to further arguments of *update*, which
             change with t, such as bias corrections.
-        carries: for a rule whose update t computes numbers for update t + 1: a function from t,
-            and the numbers and flags in update t, to the carried numbers, which *scalars* and
-            *update* get in update t + 1. For t = 0 it returns the numbers for the first update.
-            The numbers in update t include those carried from update t - 1.
+        carries: a function from t, and the numbers and flags in update t, to the carried numbers:
+            further numbers that *scalars* and *update* get in update t + 1. For t = 0 the function
+            returns the numbers for the first update. Its argument includes the numbers carried
+            from update t - 1. None for a rule that carries no numbers.
         carries_in: the dtype in which the carried numbers are kept.
         carries_from: the names of the hyperparameters that the carried numbers depend on.
-        implied: a function from t, numbers and flags to the numbers that update t carries if these
-            hyperparameters were the same in all updates; None if they do not follow from t.
+        implied: a function from t, numbers and flags to the numbers that *carries* would return if
+            the hyperparameters in *carries_from* were the same in all updates. None if carried
+            numbers do not follow from t.
         takes_next_lr: whether the rule also gets ``next_lr``, the lr of the next update.
-        norms: for a rule that scales whole tensors: an elementwise function like *update*, except
-            that it gets every number and flag as an argument, and returns the tensors whose norms
+        norms: an elementwise function like *update*, for a rule that scales whole tensors. The
+            function gets every number and flag as an argument, and returns the tensors whose norms
             the rule needs, each in the shape of *param*.
-        ratios: a function from these norms, numbers and flags to further arguments of *update*.
-            Among the numbers is ``size``, the number of elements of the parameter.
-        masks: for a rule that masks its own step if it is cautious: a function like *norms*, which
-            also gets the *ratios*, and returns the mask (`agreement`). *update* then gets
+        ratios: a function from the norms of the tensors that *norms* returns, numbers and flags to
+            further arguments of *update*. Among the numbers is ``size``, the number of elements of
+            the parameter.
+        masks: a function like *norms*, for a rule that masks its own step if it is cautious. The
+            function also gets the *ratios*, and returns the mask (`agreement`). *update* then gets
             ``mask_scale``, the factor for the masked step, which is 1 without a mask.
         own_caution: whether *update* applies the flag ``cautious`` itself; if not, `Transforms` do.
-        shapes: for a rule that is not elementwise: a function from the shape of a parameter, and
-            the numbers, to slot name -> shape. *update* then gets the parameter in its own shape,
+        shapes: a function from the shape of a parameter, and the numbers, to slot name -> shape,
+            for a rule that is not elementwise. *update* then gets the parameter in its own shape,
             and may overwrite the parameter and the slots.
         own_decay: whether *update* applies ``weight_decay`` itself, unless the decay is decoupled.
         fused: torch's fused kernel for exactly this rule, or None.
@@ -107,7 +109,7 @@ class Rule:
         torch_hyperparameters: name of an entry in torch's groups -> the numbers in the entry,
             where the names differ (``{"betas": ("beta1", "beta2")}``).
         torch_constants: the entries of torch's groups for which this rule has no number.
-        torch_entries: a function from the flags to further entries of this kind.
+        torch_entries: a function from the flags to further *torch_constants*.
         torch_flags: the names of the flags that are entries of torch's groups.
         torch_state: a function from t, numbers and flags to the entries of torch's state that are
             neither slots nor ``step``.
@@ -118,7 +120,7 @@ class Rule:
             (For Adam it has not: torch's SparseAdam leaves the moments of other rows unchanged.)
         takes_sparse_in_paddle: whether in Paddle a row-sparse gradient has the effect of the
             equal dense gradient.
-        sparse_ahead_in_paddle: the number that Paddle adds to t for such a gradient.
+        sparse_ahead_in_paddle: the number that Paddle adds to t for a row-sparse gradient.
         by_rows: whether a row-sparse gradient updates its own rows and nothing else.
         evaluated: a function from the parameter, its slots and numbers to the value to use in
             evaluation; None if that is the parameter itself.

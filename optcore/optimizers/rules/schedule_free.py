@@ -40,7 +40,7 @@ def schedule_free_adamw(
     Args:
         param: any shape and float dtype; a point between z and the average.
         grad: same shape and dtype as *param*; the gradient at *param*.
-        z: same shape as *param*; a copy of it before the first step.
+        z: same shape as *param*; a copy of *param* before the first step.
         exp_avg_sq: same shape as *param*; zeros before the first step.
         beta1: position of param between z (0) and the average (1), in (0, 1].
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
@@ -90,7 +90,7 @@ def schedule_free_sgd(
     Args:
         param: any shape and float dtype; a point between z and the average.
         grad: same shape and dtype as *param*; the gradient at *param*.
-        z: same shape as *param*; a copy of it before the first step.
+        z: same shape as *param*; a copy of *param* before the first step.
         beta1: position of param between z (0) and the average (1), in (0, 1].
         weight_decay: coefficient of the L2 regularization of param.
         step: learning rate of this update: lr, or a fraction of lr during the warmup.
@@ -106,7 +106,7 @@ def schedule_free_sgd(
 
 
 def averaged(param: Tensor, z: Tensor, *slots: Tensor, **numbers: float) -> Tensor:
-    """Return x = (y - (1 - beta1) * z) / beta1, the parameters to use in evaluation."""
+    """Return x = (param - (1 - beta1) * z) / beta1, the value of *param* to use in evaluation."""
     return torch.lerp(z, param, 1 / numbers["beta1"])
 
 
@@ -140,11 +140,11 @@ _constant_weights = Running(weight, product=False)
 
 def _weights(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     """
-    Return the sum of the weights of all z up to update *t*, and what the next weight needs.
+    Return the sum of the weights of all z up to update *t*, and the numbers for the next weight.
 
     In the article the weight of an update is t ** r * (the highest lr so far) ** weight_lr_power.
-    Here lr is in units of weight_lr, the first lr that is not 0: then a constant lr has the weights
-    of `weight`, to the last bit.
+    Here lr is divided by weight_lr, the first lr that is not 0. So the weights of a constant lr
+    equal those of `weight` to the last bit.
     """
     if flags.get("late_z"):  # all weights are equal in Keras
         return {}

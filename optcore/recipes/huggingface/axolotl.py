@@ -1,7 +1,7 @@
 """
 Convert a configuration of Axolotl 0.15: Trainer's arguments under Axolotl's own names.
 
-src/axolotl/core/builders/base.py shows which of them reach TrainingArguments. Without an adapter,
+src/axolotl/core/builders/base.py shows which keys reach TrainingArguments. Without an adapter,
 parameters have the precision of the model, except norms and embeddings, which are float32 unless
 the attention needs another precision (`_configure_embedding_dtypes` in loaders/model.py). The
 parameters of an adapter are float32 (PEFT).
@@ -114,7 +114,7 @@ def _least(file: Block, ratio: float) -> None:
 
 
 def _warmup(file: Block) -> tuple[Length, str]:
-    """Return the length of the warmup, and the key that gives it; 1 step becomes 2 steps."""
+    """Return the length of the warmup, at least 2 steps, and the key that gives the length."""
     steps = steps_of(file)
     if file.given("warmup_steps"):
         given = float(file.number("warmup_steps"))
@@ -164,7 +164,7 @@ def _adapter(file: Block) -> None:
 
 
 def _refuse_mixed(file: Block) -> None:
-    """Refuse a training of all parameters in which some are float32 and the others bfloat16."""
+    """Refuse to train all parameters where some are float32 and the others bfloat16."""
     if is_on(file, "fp32_norms"):
         file.refused("fp32_norms", "holds norms in float32 beside the 16 bits of the others")
     plugins = str(file.get("plugins"))

@@ -1,4 +1,4 @@
-"""Convert the optimizers of transformers' Trainer. transformers 5.24 trainer_optimizer.py."""
+"""Convert the optimizers of transformers' Trainer (transformers 5.24, trainer_optimizer.py)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BITSANDBYTES = {
 """Optimizers of bitsandbytes: our kind, and the bits of their state. Paged ones may move their
 state to the memory of the host, which changes no number."""
 TORCHAO = {"adamw_torch_8bit", "adamw_torch_4bit", "ao_adamw_8bit", "ao_adamw_4bit", "ao_adamw_fp8"}
-"""Optimizers of torchao, whose codes, blocks and rounding are others."""
+"""Optimizers of torchao, whose codes, blocks and rounding differ from those of bitsandbytes."""
 PLAIN = {"sgd": "sgd", "adagrad": "adagrad", "rmsprop": "rmsprop"}
 NARROW = ("8bit", "4bit", "fp8")
 ADAM_ARGUMENTS: Mapping[str, tuple[str, float]] = {

@@ -62,7 +62,7 @@ def schedule_of(name: str, kwargs: Mapping[str, Any], warmup: Warmup) -> Spec:
     given = {} if name in WITHOUT_ARGUMENTS else dict(kwargs)
     spec = build(given, warmup)
     if given:
-        raise NotConvertible(f"has no arguments {', '.join(given)} for {name}")
+        raise NotConvertible(f"has arguments that {name} does not take: {', '.join(given)}")
     return spec
 
 
@@ -81,7 +81,7 @@ def _cycles(kwargs: Kwargs) -> Spec:
 
 def _half_a_wave(kwargs: Kwargs) -> None:
     if float(kwargs.pop("num_cycles", 0.5)) != 0.5:  # noqa: PLR2004  the default of transformers
-        raise NotConvertible("is converted with num_cycles 0.5 only, half a wave")
+        raise NotConvertible("can be converted only with num_cycles 0.5, which is half a wave")
 
 
 def _restarts(kwargs: Kwargs, warmup: Warmup) -> Spec:
@@ -108,7 +108,7 @@ def _inverse_sqrt(kwargs: Kwargs, warmup: Warmup) -> Spec:
     given = kwargs.pop("timescale", None)
     timescale = int(given) if given is not None else warmup.length or DEFAULT_TIMESCALE
     if not isinstance(timescale, int):
-        raise NotConvertible("needs timescale if the warmup is given as a share of the run")
+        raise NotConvertible("needs the argument timescale where the warmup is a share of the run")
     return {"kind": "inverse_sqrt", "timescale": timescale, **warmup.spec("delay")}
 
 
@@ -116,7 +116,7 @@ def _min_lr(kwargs: Kwargs, warmup: Warmup) -> Spec:
     cycles = _cycles(kwargs)
     given, rate = kwargs.pop("min_lr", None), kwargs.pop("min_lr_rate", None)
     if (given is None) == (rate is None):
-        raise NotConvertible("needs one of min_lr and min_lr_rate in lr_scheduler_kwargs")
+        raise NotConvertible("needs either min_lr or min_lr_rate in lr_scheduler_kwargs")
     end = {"end": float(given)} if given is not None else {"end_fraction": float(rate)}
     return {"kind": "cosine", **OURS, **cycles, **end, **warmup.spec("compress")}
 
@@ -125,17 +125,17 @@ def _stable(kwargs: Kwargs, warmup: Warmup) -> Spec:
     if "num_decay_steps" not in kwargs:
         raise NotConvertible("needs num_decay_steps in lr_scheduler_kwargs")
     if kwargs.pop("warmup_type", "linear") != "linear":
-        raise NotConvertible("is converted with warmup_type linear only")
+        raise NotConvertible("can be converted only with warmup_type linear")
     _half_a_wave(kwargs)
     shape = SHAPES.get(kwargs.pop("decay_type", "cosine"))
     if shape is None:
-        raise NotConvertible(f"must have a decay_type of {', '.join(SHAPES)}")
+        raise NotConvertible(f"must have one of the decay types {', '.join(SHAPES)}")
     decay, ratio = int(kwargs.pop("num_decay_steps")), float(kwargs.pop("min_lr_ratio", 0.0))
     spec = {"kind": "wsd", "decay": decay, "shape": shape, "end_fraction": ratio}
     stable = kwargs.pop("num_stable_steps", None)
     if stable is not None:
         if isinstance(warmup.length, dict):
-            raise NotConvertible("has num_stable_steps, which need a warmup in steps")
+            raise NotConvertible("needs a warmup in steps where num_stable_steps is given")
         spec["length"] = (warmup.length or 0) + int(stable) + decay
     return spec | warmup.spec("overlap", start=warmup.lr * ratio)
 

@@ -1,4 +1,4 @@
-"""Convert transformers' TrainingArguments, in JSON or YAML. transformers 5.24 training_args.py."""
+"""Convert transformers' TrainingArguments, in JSON or YAML (5.24, training_args.py)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
 Convert a configuration of the scripts of TRL 1.10 (trl/scripts), alignment-handbook or open-r1.
 
-These are the arguments of Trainer together with those of the model. The precision in which the
-model is loaded (dtype, formerly torch_dtype) is that of the trained parameters, except with an
-adapter: PEFT's adapters are float32, and TRL makes those of a quantized model bfloat16.
+Such a configuration has the arguments of Trainer and those of the model. The trained parameters
+have the precision in which the model is loaded (dtype, formerly torch_dtype), except with an
+adapter: PEFT's adapters are float32, and TRL makes the adapters of a quantized model bfloat16.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _precision(file: Block) -> None:
 
 
 def _parameters(file: Block) -> str:
-    """Return the precision of the trained parameters; refuse one that the file does not tell."""
+    """Return the precision of the trained parameters: float32 or bfloat16. Refuse any other."""
     key = "dtype" if "dtype" in file else "torch_dtype"
     # null of torch_dtype is for transformers 4, which has that key, and is float32 there.
     default = None if key in file and key == "dtype" else "float32"
@@ -94,7 +94,7 @@ def _head(file: Block, parameters: str) -> None:
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Return whether *config* has Trainer's keys, a model, and keys of TRL's own."""
+    """Return whether *config* has Trainer's keys, a model, and keys that only TRL has."""
     trained = any(key in config for key in trainer.OWN)
     model = "model_name_or_path" in config and "stage" not in config
     return trained and model and any(key in config for key in OWN)

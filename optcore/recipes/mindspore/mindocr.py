@@ -1,8 +1,8 @@
 """
 Convert a configuration of mindocr 0.4 (tools/train.py).
 
-The blocks scheduler, optimizer and loss_scaler are converted, and from train and system the keys
-about the training step.
+The blocks scheduler, optimizer and loss_scaler are converted, and those keys of the blocks train
+and system that are about the training step.
 """
 
 from __future__ import annotations
@@ -70,10 +70,11 @@ def convert(file: Block) -> None:
 
 def _groups(optimizer: Block) -> None:
     """
-    Convert the groups that mindocr makes so that norms and biases do not decay.
+    Convert the groups that mindocr makes in order to exempt norms and biases from weight decay.
 
-    They do decay: the group without decay has no ``weight_decay`` of its own, so `nn.Optimizer`
-    gives it that of the optimizer. Only without groups does MindSpore itself exempt norms.
+    In fact all parameters decay. mindocr's group of exempt parameters has no ``weight_decay`` of
+    its own, so `nn.Optimizer` gives the group the weight decay of the optimizer. MindSpore itself
+    exempts norms, but only if there are no groups.
     """
     strategy = optimizer.get("grouping_strategy")
     names = optimizer.get("no_weight_decay_params") or []
@@ -104,7 +105,7 @@ def _everything(optimizer: Block, name: str) -> None:
 
 
 def _filter(optimizer: Block) -> None:
-    """Convert filter_bias_and_bn, which is read where there are no other groups."""
+    """Convert filter_bias_and_bn, which mindocr reads only if no other key makes groups."""
     if not optimizer.number("weight_decay", 0.0):
         optimizer.ignored("filter_bias_and_bn", "weight_decay is 0")
     elif not optimizer.flag("filter_bias_and_bn", True):

@@ -224,7 +224,7 @@ def _accumulation(run: Block) -> None:
 
 
 def _data(file: Block) -> None:
-    """Tell the user about the batch size, which is the number of examples per card."""
+    """Tell the user that the batch size in the file is the number of examples per card."""
     place = file
     for key in ("DataLoader", "Train", "sampler"):
         if not isinstance(place.get(key), Mapping) or not place.get(key):

@@ -188,7 +188,7 @@ def _end(within: str) -> Read:
 
 
 def _tables(within: str) -> dict[str, ClassTable]:
-    """Return class -> its keys, besides by_epoch and warmup; *within* is the schedule's path."""
+    """Return class -> its own keys. *within* is the path of the schedule in the job."""
     lr, last = {"learning_rate": number("optimizer.lr")}, {"last_epoch": _last_epoch}
     verbose = {"verbose": ignored("it prints lr")}
     needs_lr = ("learning_rate",)

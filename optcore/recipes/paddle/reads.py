@@ -22,8 +22,8 @@ def rise(length: dict[str, Any] | int, *, start: float, end: float) -> dict[str,
     """
     Return the warmup of paddle.optimizer.lr.LinearWarmup: a line from *start* to *end*.
 
-    After the line, the schedule starts from its beginning. It is not shortened, so that it ends
-    after the run.
+    After the line, the schedule starts from its beginning. The schedule is not shortened, so a
+    schedule as long as the run would end after the run.
     """
     return {"length": length, "start": start, "end": end, "after": "delay"}
 

@@ -26,7 +26,7 @@ def refuse_name(
     block: Block, known: Iterable[str], unsayable: Mapping[str, str] | None = None
 ) -> None:
     """
-    Refuse the class that *block* names, and record that the other keys are for that class.
+    Refuse the class that *block* names, and record that the other keys belong to that class.
 
     Args:
         block: the name and the arguments of the class.
@@ -44,7 +44,7 @@ def refuse_name(
 
 
 def name_rest(file: Block) -> None:
-    """Record the remaining keys as not about the optimization; refuse those that may be."""
+    """Record the remaining keys: refused if they may be about the optimization, else other."""
     if isinstance(file.get("Global"), Mapping):
         _name(file.block("Global"))
     for key in file.left():
@@ -65,7 +65,7 @@ def _name(block: Block) -> None:
 
 
 def _outside(file: Block, key: str) -> None:
-    """Record the remaining keys in the block *key*, or *key*, as not about the optimization."""
+    """Record *key*, or the remaining keys in the block *key*, as not about the optimization."""
     if not isinstance(file.get(key), Mapping) or not file.get(key):
         file.other(key, OUTSIDE)
         return

@@ -85,7 +85,7 @@ class Annealing(ScheduleSpec):
 # Annealing first: pydantic takes fields from the last base class first, so that `dialect` comes
 # before `end`. In the other order, the default of `end` would be that of plain in all dialects.
 class Fall(Annealing, Dialectal):
-    """Base class for falls along a power of the time that is left, which may begin late."""
+    """Base class for falls along a power of the remaining time. A fall may begin in mid-run."""
 
     ONLY_SINGLE: ClassVar[bool] = True
     HAS_LENGTH: ClassVar[bool] = True
@@ -119,7 +119,7 @@ class Fall(Annealing, Dialectal):
         return run.span(self.length) or 1
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return where the fall starts, and the length that the warmup leaves to it."""
+        """Return the warmup's `after`, and the length of the fall without the warmup."""
         # If the warmup leaves no steps, the fall is over, and no step has the peak in transformers.
         if self._warmup_fills(run):
             return "overlap", self.own_length(run)
@@ -153,12 +153,12 @@ def delayed(curve: Curve, *, begin: float) -> Curve:
 
 
 def no_k_decay(spec: Dialectal, k_decay: float) -> None:
-    """Raise an error if *k_decay* is not 1 in a dialect whose framework has no k-decay."""
+    """Raise an error if *k_decay* is not 1 in a dialect whose framework has no k_decay."""
     if k_decay != 1 and spec.dialect not in ("plain", "timm"):
         reject(
             ["k_decay"],
-            f"k_decay must be 1 in dialect {spec.dialect}, which has none; use plain or timm, "
-            f"got {k_decay}",
+            f"k_decay must be 1 in dialect {spec.dialect}, which has no k_decay; use plain or "
+            f"timm, got {k_decay}",
             k_decay,
         )
 

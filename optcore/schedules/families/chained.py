@@ -1,4 +1,4 @@
-"""torch's schedulers as they step: each computes lr from the lr before, and may be chained."""
+"""torch's schedulers as they step: each computes lr from the previous lr. They may be chained."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from optcore.schedules.numerics.recursion import from_table, running
 from optcore.spec.duration import RunLength
 
 STEPS = (Constant, Cosine, Exponential, Linear, MultiStep, Multiplicative, Polynomial, Step)
-"""Schedules that are a scheduler of torch which computes lr from the lr before."""
+"""Schedules for which torch has a scheduler that computes lr from the previous lr."""
 KINDS = "constant, cosine, exponential, linear, multi_step, multiplicative, polynomial, step"
 FEW = 65_536
-"""Up to this number of steps only as many are computed as are needed, else those of the run."""
+"""Up to this number of steps, only the steps needed are computed; above, all steps of the run."""
 
 
 class Steps(NamedTuple):
     """
-    A scheduler's steps: lr becomes factor * lr + term at each t >= 1.
+    The steps of one scheduler: at each t >= 1, lr becomes factor * lr + term.
 
     Attributes:
         first: the factor for lr at t = 0, which the scheduler's constructor applies.
         factors: a function from t = 1, 2, 3, ... to the factor at each t.
-        terms: a function from this t and the factors to the terms; None if all are 0.
+        terms: a function from t = 1, 2, 3, ... and the factors to the terms; None if all terms
+            are 0.
     """
 
     first: float
@@ -44,7 +45,7 @@ class Steps(NamedTuple):
 
 
 def refusals(part: ScheduleSpec) -> Iterator[str]:
-    """Yield why *part* is not a scheduler of torch that computes lr from the lr before."""
+    """Yield each reason why *part* cannot be computed as torch's scheduler, step by step."""
     if not isinstance(part, STEPS):
         yield f"kind must be one of {KINDS} in a product of dialect torch, got {part.kind!r}"
         return
@@ -88,7 +89,7 @@ def chained(parts: Sequence[ScheduleSpec], lr: float, run: RunLength) -> Curve:
 
 
 def steps_of(part: ScheduleSpec, lr: float, run: RunLength) -> Steps:
-    """Return the steps of *part*, for which `refusals` has none."""
+    """Return the steps of *part*, for which `refusals` yields nothing."""
     match part:
         case Constant():
             at = np.inf if part.length is None else np.ceil(run.span(part.length))
@@ -118,7 +119,7 @@ def steps_of(part: ScheduleSpec, lr: float, run: RunLength) -> Steps:
 
 
 def _torch_has_not(part: Dialectal) -> Iterator[tuple[str, object]]:
-    """Yield the fields of *part* that torch's scheduler does not have, with their only value."""
+    """Yield each field that torch's scheduler lacks, with the only value that it may have."""
     match part:
         case Cosine():
             yield from (("past_end", "rise"), ("num_cycles", 0.5), ("exponent", 1.0))

@@ -139,11 +139,10 @@ class Product(Dialectal):
 
         f(t) = lr * (schedules[0](t) / lr) * (schedules[1](t) / lr) * ...
 
-    In dialect torch, each schedule computes lr from the lr before, which the others have changed,
-    as the schedulers in a ChainedScheduler do: at each step lr is passed from one schedule to the
-    next, in their order. All of them are in dialect torch, without a warmup of their own. That is
-    the product unless one is a cosine: a cosine with an end other than 0 also adds to lr, and so
-    does every cosine that rises again after its length.
+    Dialect torch computes lr as torch's ChainedScheduler does: at each step, every schedule in turn
+    changes the lr that the schedule before it has left. All schedules must be in dialect torch,
+    without a warmup. The result is the product, unless a schedule is a cosine with an end other
+    than 0, or a cosine that rises again after its length: such a cosine also adds to lr.
 
     References:
         torch 2.13 ChainedScheduler.
@@ -185,7 +184,7 @@ class Product(Dialectal):
 
     @property
     def recursive(self) -> bool:
-        """Whether lr is computed from the lr before, as in dialect torch."""
+        """Whether lr is computed from the previous lr, as in dialect torch."""
         return self.dialect == "torch"
 
     @model_validator(mode="after")

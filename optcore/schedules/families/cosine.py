@@ -154,7 +154,7 @@ class TwoStepCosine(Annealing, Dialectal):
     """Whether lr stays at its end after length (hold) or rises again (rise)."""
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield the length of a second cosine that never begins."""
+        """Yield *length* if the second cosine never begins, since *length* then has no effect."""
         if self.after_first == "zero" and self.past_end == "hold":
             yield "length", "lr stays at its end where after_first is zero and past_end is hold"
 
@@ -199,7 +199,7 @@ def cosine(
     """
     Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2.
 
-    With *k_decay*, t and length are raised to that power first.
+    With *k_decay*, t and length are first raised to the power k_decay.
     """
     lr_at = between(lr, end, end_fraction, numbers)
     # Twice 0.5 is exactly 1, so that one fall is computed with pi itself.

@@ -83,7 +83,7 @@ class Cycle(Modifier, Dialectal):
     """How the repetition to which a step belongs is computed, if t_mul is not 1."""
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield what a schedule that is not repeated, or always as long, does not use."""
+        """Yield the fields without effect if *cycles* is 1, or if *t_mul* is 1."""
         if self.cycles == 1:
             yield from ((name, "cycles is 1") for name in ("t_mul", "factor", "edges"))
         elif self.t_mul == 1:

@@ -100,7 +100,7 @@ class Exponential(Decay):
         yield from finite_power("rate", self.rate, times)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if lr never changes, or only after the run."""
+        """Also yield a warning if lr never changes during the run."""
         yield from super().warnings_in(run)
         yield from late("begin", self.begin, self.offset(run), run)
         yield from never("every", self.every)

@@ -173,7 +173,7 @@ class WarmupStableDecay(Annealing, Dialectal):
             )
 
     def peak(self, lr: float) -> float | None:
-        """Return the value that a warmup rises to in dialect transformers."""
+        """Return lr, to which a warmup rises in dialect transformers."""
         return lr
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -241,7 +241,7 @@ def warmup_stable_decay(
 
 
 def remaining(shape: Shape, num_cycles: float, power: float, ratio: float) -> Curve:
-    """Return the function from x, the completed part of the decay, to the remaining part of it."""
+    """Return the function from x, the completed part of the fall, to the remaining part."""
     match shape:
         case "cosine":
             wave = np.pi * (2 * num_cycles)

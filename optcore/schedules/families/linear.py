@@ -71,7 +71,7 @@ class Linear(Fall):
         return min(run.total_steps, before + math.ceil(run.span(self.length)))
 
     def peak(self, lr: float) -> float | None:
-        """Return the value that a warmup rises to, in dialects transformers and optax."""
+        """Return the value that a warmup rises to: the first value of the line."""
         return lr * self.start_fraction
 
     def _formula(self, lr: float, run: RunLength) -> Curve:

@@ -128,7 +128,7 @@ class Noise(Modifier, Dialectal):
 
 class PlateauNoise(Spec):
     """
-    The noise in timm's PlateauLRScheduler: as `Noise` in dialect timm, with t in epochs.
+    The noise in timm's PlateauLRScheduler: that of `Noise` in dialect timm, with t in epochs.
 
     References:
         timm 1.0.31 noise_range_t (begin and end), noise_std, noise_pct (limit), noise_seed.
@@ -169,7 +169,7 @@ class PlateauNoise(Spec):
 def noise(
     curve: Curve, *, std: float, limit: float, seed: int, begin: float, end: float = math.inf
 ) -> Curve:
-    """Return curve(t), multiplied by 1 + n from *begin* to *end*; n is the noise in `Noise`."""
+    """Return curve(t), multiplied by 1 + n from *begin* to *end*; `Noise` defines n."""
 
     def f(t: Array) -> Array:
         quiet = (t < begin) | (t >= end)
@@ -211,7 +211,7 @@ def timm_noise(
 
 
 def _distinct(steps: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp] | slice]:
-    """Return the distinct *steps*, and where in them each of *steps* is."""
+    """Return the distinct *steps*, and for each of *steps* its index among the distinct steps."""
     if (steps[1:] > steps[:-1]).all():
         return steps, slice(None)
     return np.unique(steps, return_inverse=True)

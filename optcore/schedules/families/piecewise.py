@@ -65,7 +65,7 @@ class Constant(Dialectal):
     """How long the factor applies; null for the whole run."""
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield the length of a factor of 1."""
+        """Yield *length* if *factor* is 1, since *length* then has no effect."""
         if self.factor == 1:
             yield "length", "factor is 1"
 

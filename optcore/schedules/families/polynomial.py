@@ -106,7 +106,7 @@ class Polynomial(Fall):
             )
 
     def peak(self, lr: float) -> float | None:
-        """Return the value that a warmup rises to, in dialects transformers and optax."""
+        """Return lr, to which a warmup rises in dialects transformers and optax."""
         return lr
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -141,7 +141,7 @@ def polynomial(
     """
     Return f(t) = end + (lr - end) * (1 - min(t, length) / length) ** power.
 
-    With *k_decay*, t and length are raised to that power first.
+    With *k_decay*, t and length are first raised to the power k_decay.
     """
     lr_at = between(lr, end, end_fraction, numbers)
     n, one, exponent = numbers(length), numbers(1), numbers(power)

@@ -89,7 +89,7 @@ class MetricDrivenLr(ABC):
 
     @property
     def numbers(self) -> Numbers:
-        """The arithmetic in which observations are compared: float64, but in optax that of lr."""
+        """The arithmetic in which observations are compared: float64; in optax, that of lr."""
         return self.spec.numbers if getattr(self.spec, "dialect", "") == "optax" else DOUBLE
 
     @abstractmethod

@@ -72,7 +72,11 @@ def uniform(seeds: Seeds) -> NDArray[np.float64]:
 
 
 def _pairs_needed(num_seeds: int, std: float, limit: float) -> int:
-    """Return the number of pairs, up to `EARLY`, after which no seed or hardly a seed is left."""
+    """
+    Return the number of pairs of normal numbers to draw for every seed, at most `EARLY`.
+
+    Unless this is `EARLY`, about one seed at most is then left without a number within *limit*.
+    """
     missed = math.erfc(limit / (std * math.sqrt(2))) if std else 0.0
     if missed * num_seeds < 1:
         return 1
@@ -127,7 +131,7 @@ def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _late(seed: int, std: float, limit: float) -> float:
-    """Return the number for a *seed* whose first 2 * MOST_PAIRS numbers are all too large."""
+    """Return the first number within *limit* for a *seed* whose first 2 * MOST_PAIRS are not."""
     # RandomState seeds the same generator in the same way, and numpy keeps its stream (NEP 19).
     words = np.random.RandomState(seed % 2**32)
     while True:

@@ -2,9 +2,9 @@
 The precision and rounding with which a schedule is computed.
 
 Most frameworks compute lr in Python's floats. TF, Keras and MindSpore's cells compute lr in
-float32 and round after each operation. Their difference from the formula grows during the run:
-after a few decays it is in the sixth digit. A dialect equals its framework only if it rounds at the
-same places.
+float32 and round after each operation. The difference from the formula grows during the run, and
+after a few decays it reaches the sixth digit. A dialect equals its framework only if the dialect
+rounds at the same places.
 """
 
 from __future__ import annotations

@@ -44,8 +44,9 @@ def running(first: float, factors: Array, terms: Array) -> Array:
     """
     Return the values v with v[0] = *first* and v[t] = factors[t - 1] * v[t - 1] + terms[t - 1].
 
-    In float64. A million values take 20 ms: all blocks of a thousand are computed at once, as if
-    each began at 0 and at 1, and then added up from the value that each really begins with.
+    The values are float64. A million values take 20 ms: blocks of a thousand are computed at once,
+    each as if it began with 0 and with 1. Then each block is corrected for the value with which it
+    really begins.
     """
     if not terms.any():
         with np.errstate(under="ignore"):

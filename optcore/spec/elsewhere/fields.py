@@ -1,9 +1,10 @@
 """
-Arguments from other libraries, and our fields.
+Arguments from other libraries, and the fields of a job that have the same meaning.
 
 An argument may stand for several fields: ``alpha`` is a share of the mean in torch's RMSprop, and
-the end of the curve in Keras's cosine. An error message suggests the first of them that the spec
-has, or else the first that is a path. So the order of the lines matters.
+the end of the curve in Keras's cosine. An error message suggests the first of the fields that the
+spec has. If the spec has none of them, the message suggests the first field that is in another part
+of the job (``training.clip``). So the order of the lines matters.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def our_word(
 
     Args:
         given: the name that a client used: ``T_max``, ``torch.optim.AdamW``.
-        known: the names that are valid in its place.
+        known: the names that are valid instead of *given*.
         of: the kind of the spec that contains the name, or the spec's class if it has no kind.
         paths: whether the result may be the path of a field in another part of a run's spec.
     """

@@ -54,7 +54,7 @@ def is_former(run: RunSpec) -> bool:
     """
     Return whether release 0.2.0 accepts *run*, and computes it in the same way.
 
-    False where that is not certain: it costs only that workers of 0.2.0 leave the job alone.
+    False if that is not certain. Workers of 0.2.0 then leave the job to workers of this release.
     """
     if has_fractions(run):
         return False
@@ -82,7 +82,7 @@ def is_former(run: RunSpec) -> bool:
 
 
 def has_fractions(run: RunSpec) -> bool:
-    """Return whether a duration in a schedule is neither a whole number of steps nor rounded."""
+    """Return whether any duration in a schedule is a fraction of steps that is not rounded."""
     return any(
         isinstance(part, Epochs) and not part.is_rounded and part.epochs * epoch % 1 != 0
         for part, epoch in _parts(run)
@@ -90,7 +90,12 @@ def has_fractions(run: RunSpec) -> bool:
 
 
 def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
-    """Return whether 0.2.0 has *part*, whatever is nested in it, and computes the same."""
+    """
+    Return whether 0.2.0 accepts *part*, and computes the same from it.
+
+    Specs nested in *part* are not checked, except that a schedule must not contain schedules which
+    `_is_former_inside` refuses.
+    """
     kind, dialect = getattr(part, "kind", ""), getattr(part, "dialect", "")
     if dialect in LATER_DIALECTS or (kind, dialect) in LATER_FORMS:
         return False
@@ -122,7 +127,11 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
 
 
 def _is_former_inside(inner: ScheduleSpec) -> bool:
-    """Return whether no rule of 0.2.0 for *inner* depends on the length of the part it fills."""
+    """
+    Return whether 0.2.0 has no check of *inner*, inside another schedule, that uses its length.
+
+    In 0.2.0 a warmup, a one_cycle and a piecewise schedule must fit the part that they fill.
+    """
     return inner.warmup is None and not isinstance(inner, (OneCycle, Piecewise))
 
 

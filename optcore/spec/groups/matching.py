@@ -136,7 +136,7 @@ def _several(value: str | list[str] | None) -> list[str] | None:
 
 
 def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield *group*, or the groups its preset expands to, each with the function that matches."""
+    """Yield *group*, or the groups its preset expands to, each with a check of a parameter."""
     if group.preset == "layer_decay":
         yield from _layers(group, parameters)
         return
@@ -154,7 +154,11 @@ def _without_decay(group: Group, match: Match) -> Group:
 
 
 def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield a group per layer, the last layer first; names up to the last dot name the layers."""
+    """
+    Yield a group per layer, the last layer first.
+
+    The part of a parameter's name before the last dot is the name of its layer.
+    """
     layers: dict[str, list[str]] = {}
     for parameter in parameters:
         layers.setdefault(parameter.name.rpartition(".")[0], []).append(parameter.name)

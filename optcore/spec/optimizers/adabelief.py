@@ -24,7 +24,7 @@ class AdaBelief(AdamSpec):
         p = p - lr * n / (sqrt(s / (1 - beta2 ** t)) + eps)
 
     In timm eps is also used as eps_root. With rectify (timm), the step is that of radam, with s in
-    place of v: while s is not yet reliable, p = p - lr * n, or p does not change if
+    place of v. While s is not yet reliable, p = p - lr * n, or p does not change if
     degenerated_to_sgd is false.
 
     References:
@@ -43,7 +43,7 @@ class AdaBelief(AdamSpec):
     eps: float = Field(1e-16, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 1e-16}, ge=0)
-    """Added to s in every update, so that it accumulates in s."""
+    """Added to s in every update, so that s accumulates eps_root."""
     nesterov: bool = per_dialect({"optax": False})
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
     amsgrad: bool = per_dialect({"timm": False})
@@ -58,7 +58,7 @@ class AdaBelief(AdamSpec):
     gradient as weight_decay * p."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters by name; in timm eps_root is eps."""
+        """Return the hyperparameters by name. In timm, eps_root has the value of eps."""
         numbers = super().hyperparameters()
         return {**numbers, "eps_root": self.eps} if self.dialect == "timm" else numbers
 
@@ -100,10 +100,10 @@ class AcProp(AdamSpec):
     eps: float = Field(1e-16, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = Field(1e-16, ge=0)
-    """Added to s in every update, so that it accumulates in s."""
+    """Added to s in every update, so that s accumulates eps_root."""
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: optax rounds no powers."""
+        """Return no flags: acprop is in optax alone, which rounds no powers of the betas."""
         return {}

@@ -27,8 +27,8 @@ class Adagrad(OptimizerSpec):
         https://jmlr.org/papers/v12/duchi11a.html
         torch.optim.Adagrad, paddle.optimizer.Adagrad, mindspore.nn.Adagrad,
         keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer, optax.adagrad. The kernels of
-        MindSpore and TF1 have no eps: it is 0 there. timm's adagrad is torch's, with another
-        default eps.
+        MindSpore and TF1 have no eps; in their dialects eps is 0. timm's adagrad is torch's, with
+        another default eps.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -97,7 +97,7 @@ class Adagrad(OptimizerSpec):
     """Whether h grows; false keeps h at initial_accumulator_value."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters by name; eps is 0 in a dialect without eps."""
+        """Return the hyperparameters by name. In a dialect without the field eps, eps is 0."""
         numbers = super().hyperparameters()
         # In such a dialect the field holds torch's 1e-10, the first default (`per_dialect`).
         return numbers if self._exists("eps") else {**numbers, "eps": 0.0}

@@ -113,7 +113,7 @@ class Adam(CautiousSpec, AdamSpec):
     )
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 0.0}, ge=0)
-    """Keeps the mean square away from 0; it is added under the root."""
+    """Added under the root, to keep the mean square away from 0."""
     # TF1's Adam has no amsgrad, and PaddleOCR's does not pass it on to Paddle's.
     amsgrad: bool = per_dialect(
         {"torch": False, "paddle": False, "mindspore": False, "keras": False, "optax": False}
@@ -211,7 +211,7 @@ class AdamW(StateBitsSpec, AdamSpec):
     )
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 0.0}, ge=0)
-    """Keeps the mean square away from 0; it is added under the root."""
+    """Added under the root, to keep the mean square away from 0."""
     # PaddleOCR replaces null by 0.01 itself.
     weight_decay: float = per_dialect(
         {

@@ -103,7 +103,7 @@ class NAdam(CautiousSpec, AdamSpec):
     eps: float = per_dialect({"torch": 1e-8, "paddle": 1e-8, "keras": 1e-7, "optax": 1e-8}, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 0.0}, ge=0)
-    """Keeps the mean square away from 0; it is added under the root."""
+    """Added under the root, to keep the mean square away from 0."""
     momentum_decay: float = per_dialect({"torch": 4e-3, "paddle": 4e-3}, ge=0)
     """Rate at which mu rises."""
 
@@ -164,7 +164,7 @@ class RAdam(CautiousSpec, AdamSpec):
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 0.0}, ge=0)
-    """Keeps the mean square away from 0; it is added under the root."""
+    """Added under the root, to keep the mean square away from 0."""
     threshold: float = per_dialect({"optax": 5.0}, ge=4)
     """Smallest r at which the step is divided by the root mean square."""
 

@@ -53,7 +53,7 @@ class Adan(CautiousSpec, AdamSpec):
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 1e-8}, ge=0)
-    """Keeps the mean square away from 0; it is added under the root."""
+    """Added under the root, to keep the mean square away from 0."""
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
     proximal: bool = per_dialect({"timm": True})
@@ -76,7 +76,7 @@ class Adan(CautiousSpec, AdamSpec):
         return self.dialect == "timm" and self.proximal
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters by name; in timm nothing is added under the root."""
+        """Return the hyperparameters by name. In timm, eps_root is 0."""
         numbers = super().hyperparameters()
         return {**numbers, "eps_root": 0.0} if self.dialect == "timm" else numbers
 

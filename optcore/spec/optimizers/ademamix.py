@@ -23,7 +23,7 @@ class AdEmaMix(AdamSpec):
         u = (m / (1 - beta1 ** t) + alpha * s) / (sqrt(v / (1 - beta2 ** t) + eps_root) + eps)
         p = p - lr * u
 
-    The paper raises alpha and beta3 over the first updates: give them schedules.
+    The paper raises alpha and beta3 over the first updates. Schedules of alpha and beta3 can do so.
 
     References:
         Pagliardini, Ablin and Grangier, The AdEMAMix Optimizer: Better, Faster, Older, 2024,
@@ -46,7 +46,7 @@ class AdEmaMix(AdamSpec):
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = Field(0.0, ge=0)
-    """Keeps the mean square away from 0; it is added under the root."""
+    """Added under the root, to keep the mean square away from 0."""
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
@@ -91,7 +91,7 @@ class SimplifiedAdEmaMix(AdamSpec):
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = Field(0.0, ge=0)
-    """Keeps the mean square away from 0; it is added under the root."""
+    """Added under the root, to keep the mean square away from 0."""
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 

@@ -62,7 +62,7 @@ class OptimizerSpec(Spec):
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which one of torch's fused kernels computes exactly this rule."""
     FUSED_DECAY: ClassVar[bool] = False
-    """Whether that kernel computes a decoupled weight decay, and no other."""
+    """Whether torch's fused kernel computes a decoupled weight decay, and no other."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
     """Maps a dialect to the hyperparameters that it keeps in float32 even for float64 tensors."""
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
@@ -291,7 +291,8 @@ class OptimizerSpec(Spec):
         if self.corrected_weight_decay and not self.decoupled_weight_decay:
             reject(
                 ["corrected_weight_decay"],
-                "corrected_weight_decay needs decoupled_weight_decay, got true without it",
+                "corrected_weight_decay must be false unless decoupled_weight_decay is true, "
+                "got true",
                 True,
             )
         return self
@@ -301,8 +302,8 @@ class OptimizerSpec(Spec):
         if self.clip_update is not None and self.multi_precision:
             reject(
                 ["clip_update"],
-                "clip_update must be null with multi_precision, whose float32 copies it does not "
-                f"reach, got {self.clip_update.model_dump()}",
+                "clip_update must be null with multi_precision, since it would not limit the "
+                f"float32 copies, got {self.clip_update.model_dump()}",
                 self.clip_update.model_dump(),
             )
         return self
@@ -327,7 +328,7 @@ class OptimizerSpec(Spec):
         return self
 
     def _movable(self) -> list[str]:
-        """Return the hyperparameters that can change in a run: no counts and no initial values."""
+        """Return the hyperparameters that may change in a run: all but counts and first values."""
         fields = type(self).model_fields
         return [
             name

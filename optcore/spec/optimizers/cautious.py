@@ -1,4 +1,4 @@
-"""The base of optimizers that may limit a step to coordinates where the gradient agrees."""
+"""The base of optimizers that may skip coordinates where step and gradient differ in sign."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class CautiousSpec(OptimizerSpec):
     """
-    The base of the optimizers whose step may be masked where it disagrees with the gradient.
+    The base of the optimizers whose step may be masked where its sign is not that of the gradient.
 
     Writing u for the step without the decay::
 

@@ -98,15 +98,15 @@ class ClipRms(Spec):
 
 class ClipAdaptive(Spec):
     """
-    Limit the norm of each unit's gradient to a share of the norm of its weights.
+    Limit the norm of each unit's gradient to a share of the norm of the unit's weights.
 
     ::
 
         g = g * min(1, max * max(norm(p), eps) / max(norm(g), 1e-6))     for each unit
 
-    A unit is all weights that compute one output: the norms are taken over all dimensions but the
-    first (torch's layout). In dialect optax, which has flax's layout, they are taken over all but
-    the last. A vector is one unit.
+    A unit is all weights that compute one output. So the norms are taken over all dimensions but
+    the first (torch's layout). In dialect optax, which has flax's layout, the norms are taken over
+    all dimensions but the last. A vector is one unit.
 
     References:
         Brock et al., High-Performance Large-Scale Image Recognition Without Normalization, 2021,

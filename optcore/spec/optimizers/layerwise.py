@@ -64,7 +64,7 @@ class Lamb(CautiousSpec, AdamSpec):
     )
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 0.0}, ge=0)
-    """Keeps the mean square away from 0; it is added under the root."""
+    """Added under the root, to keep the mean square away from 0."""
     weight_decay: float = per_dialect(
         {"article": 0.01, "paddle": 0.01, "keras": 0.0, "optax": 0.0, "timm": 0.0}, ge=0
     )

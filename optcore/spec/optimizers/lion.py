@@ -24,8 +24,8 @@ class Lion(StateBitsSpec):
     than for AdamW, and weight_decay 3 to 10 times larger.
 
     In dialect bitsandbytes with a state_bits of 8, m is stored in 8 bits per element, like the m of
-    adamw. bfloat16 parameters then move by lr rounded to bfloat16, as in the CUDA kernel. (Releases
-    before July 2026 add the decay to the gradient where the state has 32 bits.)
+    adamw. bfloat16 parameters then move by lr rounded to bfloat16, as in the CUDA kernel.
+    (bitsandbytes before July 2026 adds the decay to the gradient where the state has 32 bits.)
 
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.

@@ -42,7 +42,7 @@ class MadGrad(OptimizerSpec):
     momentum: float = Field(0.9, ge=0, lt=1)
     """Share of the old parameter that is kept."""
     eps: float = Field(1e-6, ge=0)
-    """Keeps the denominator away from 0; it is added to lr as well."""
+    """Keeps the denominator away from 0. It is also added to lr."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flag for computing a in float32: optax takes the root of t in float32."""

@@ -95,16 +95,24 @@ class Adafactor(OptimizerSpec):
     @model_validator(mode="after")
     def _warmup_needs_relative_steps(self) -> Self:
         if self.warmup_init and not self.relative_step:
-            reject(["warmup_init"], "warmup_init needs relative_step, got true without it", True)
+            reject(
+                ["warmup_init"],
+                "warmup_init must be false unless relative_step is true, got true",
+                True,
+            )
         return self
 
     @property
     def own_decay(self) -> bool:
-        """Whether the update rule applies the weight decay itself; in Keras it comes before."""
+        """
+        Whether the update rule applies the weight decay itself.
+
+        False in Keras, where the weight decay comes before the update rule.
+        """
         return self.dialect != "keras"
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters by name; beta1 is 0 in a dialect without it."""
+        """Return the hyperparameters by name. In a dialect without the field beta1, beta1 is 0."""
         numbers = super().hyperparameters()
         # In such a dialect the field holds MindSpore's 0.9, the first default (`per_dialect`).
         return numbers if self._exists("beta1") else {**numbers, "beta1": 0.0}

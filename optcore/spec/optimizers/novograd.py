@@ -42,7 +42,7 @@ class NovoGrad(AdamSpec):
     eps: float = per_dialect({"optax": 1e-6, "timm": 1e-8}, ge=0)
     """Keeps the denominator away from 0."""
     eps_root: float = per_dialect({"optax": 0.0}, ge=0)
-    """Keeps the squared norm away from 0; it is added under the root."""
+    """Added under the root, to keep the squared norm away from 0."""
 
     grad_averaging: bool = per_dialect({"timm": False})
     """Whether the terms that are added to the momentum are multiplied by 1 - beta1."""

@@ -27,7 +27,7 @@ class RmsSpec(CautiousSpec):
     @model_validator(mode="after")
     def _caution_needs_a_velocity(self) -> Self:
         if self.cautious and not self.has_velocity:
-            reject(["cautious"], "cautious needs a momentum above 0, got true without it", True)
+            reject(["cautious"], "cautious must be false where momentum is 0, got true", True)
         return self
 
 
@@ -168,15 +168,15 @@ class RmsProp(RmsSpec):
     @model_validator(mode="after")
     def _nesterov_needs_a_velocity(self) -> Self:
         if self.nesterov and not self.has_velocity:
-            reject(["nesterov"], "nesterov needs a momentum above 0, got true without it", True)
+            reject(["nesterov"], "nesterov must be false where momentum is 0, got true", True)
         return self
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel for Adam can compute this spec, with beta1 = 0."""
+        """Return whether torch's fused kernel for Adam computes this spec if its beta1 is 0."""
         return super().has_kernel() and not (self.centered or self.has_velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the places of eps and lr, the start of h, mean and velocity."""
+        """Return the flags for the places of eps and lr, the first h, centering and velocity."""
         outside = self.dialect in ("torch", "article", "timm")
         return {
             "eps_inside": self.eps_inside and not outside,
@@ -231,7 +231,7 @@ class RmsPropTf(RmsSpec):
     """Whether the velocity contains lr, so that a lower lr affects only new terms in it."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the place of lr, the start of h, mean and velocity."""
+        """Return the flags for the place of lr, the first h, centering and velocity."""
         return {
             "eps_inside": True,
             "lr_inside": self.lr_in_momentum,

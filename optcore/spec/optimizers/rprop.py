@@ -28,8 +28,8 @@ class Rprop(OptimizerSpec):
     References:
         Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
         RPROP Algorithm, 1993. torch.optim.Rprop, paddle.optimizer.Rprop, mindspore.nn.Rprop,
-        optax.rprop (which takes each step one update late: the first update is 0; this optimizer
-        follows the paper that its documentation names).
+        optax.rprop. (optax takes each step one update late, and no step in the first update. This
+        optimizer follows the paper that optax's documentation names.)
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "optax")

@@ -27,8 +27,8 @@ class ScheduleFreeAdamW(AdamSpec):
         z = z - e * u
         x = (y - (1 - beta1) * z) / beta1
 
-    Keras recovers x from y with the z that has already moved, so its y is (1 - w) * y + w * z with
-    the new z: gradients are taken close to x.
+    Keras recovers x from y with the z that has already moved. So in Keras y is (1 - w) * y + w * z
+    with the new z, and gradients are taken close to x.
 
     The parameters are y; evaluations and the final model use x. If the weight decay is decoupled
     (as in keras), it shrinks y before the update instead of being part of u.

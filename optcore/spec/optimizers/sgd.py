@@ -131,7 +131,7 @@ class Momentum(CautiousSpec):
     """Share of the gradient that is left out of the velocity."""
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel computes this spec: momentum must stay above 0."""
+        """Return whether torch's kernel computes this spec. It cannot if momentum may be 0."""
         # As a float32: dialects that round turn 5e-324 into 0.
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
@@ -200,7 +200,7 @@ class Nesterov(CautiousSpec):
     """Share of the old velocity that is kept."""
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel computes this spec: momentum must stay above 0."""
+        """Return whether torch's kernel computes this spec. It cannot if momentum may be 0."""
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
 

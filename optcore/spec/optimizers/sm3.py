@@ -42,4 +42,4 @@ class Sm3(OptimizerSpec):
     momentum: float = Field(0.9, ge=0, lt=1)
     """Share of the old mean step that is kept."""
     eps: float = Field(1e-8, ge=0)
-    """Keeps s away from 0; it is added under the root."""
+    """Added under the root, to keep s away from 0."""

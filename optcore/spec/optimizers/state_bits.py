@@ -40,11 +40,11 @@ class StateBitsSpec(CautiousSpec):
     DECAYS_LAST: ClassVar[bool] = False
     """Whether the CUDA kernels of bitsandbytes apply the weight decay after the step."""
     ROUNDS_LR: ClassVar[bool] = False
-    """Whether their kernel for 8 bits rounds lr to the dtype of the parameter."""
+    """Whether the CUDA kernel for 8 bits rounds lr to the dtype of the parameter."""
 
     state_bits: Literal[8, 32] = per_dialect({"bitsandbytes": 32})
-    """Bits per element of the slots: 32, or 8 in parameters with 4096 elements or more. All slots
-    and all operations are float32, also for bfloat16 and float16 parameters."""
+    """Bits per element of the slots: 32, or 8 in parameters with 4096 elements or more. Slots of 32
+    bits and all operations are float32, also for bfloat16 and float16 parameters."""
     embeddings_32bit: bool = per_dialect({"bitsandbytes": False})
     """Whether the parameters of embeddings keep 32-bit slots although state_bits is 8, as in
     transformers' Trainer."""

@@ -42,5 +42,5 @@ class Yogi(AdamSpec):
     """Value of m and v before the first update."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: optax rounds no powers."""
+        """Return no flags: yogi is in optax alone, which rounds no powers of the betas."""
         return {}

@@ -142,5 +142,5 @@ def test_a_file_that_may_be_of_two_kinds_is_unclear(tmp_path: Path) -> None:
     path = tmp_path / "both.yml"
     path.write_text("Global: {epoch_num: 3, epochs: 3}\nOptimizer: {name: Adam}\n")
 
-    with pytest.raises(UnclearFile, match="may be paddleocr or paddleclas: give --from"):
+    with pytest.raises(UnclearFile, match="may be paddleocr or paddleclas: choose one with --from"):
         convert_file(path)

@@ -150,7 +150,7 @@ def test_options_that_two_scripts_have_do_not_tell_which_it_is(tmp_path: Any) ->
     path = tmp_path / "train.sh"
     path.write_text("torchrun train.py --model resnet50 --lr 0.1\n")
 
-    with pytest.raises(UnclearFile, match="may be timm or torchvision: give --from"):
+    with pytest.raises(UnclearFile, match="may be timm or torchvision: choose one with --from"):
         convert_file(path)
     assert convert_file(path, "torchvision").job["optimizer"]["kind"] == "momentum"
 

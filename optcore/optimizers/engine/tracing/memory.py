@@ -77,8 +77,8 @@ class Allocator:
         """
         Return a parameter or slot whose memory can hold the result of *node*; None if none can.
 
-        *node* must be the last operation that uses its old value, and the new value must be written
-        no earlier than the last use of the result.
+        The parameter or slot must meet two conditions. *node* is the last operation that uses its
+        old value. Its new value is written no earlier than the last use of the result.
         """
         for operand in node.all_input_nodes:
             # The memory of a lent state is lent again at the last use of the result that it holds.

@@ -55,7 +55,7 @@ def use_torch_functions(graph: fx.Graph, states: Sequence[fx.Node]) -> set[fx.No
 
 
 def _use_torch_function(graph: fx.Graph, node: fx.Node, tensors: set[fx.Node]) -> set[fx.Node]:
-    """Turn *node* into a call that takes ``out=``; return *node* and operations inserted before."""
+    """Turn *node* into a call that takes ``out=``; return *node* and any node inserted for it."""
     made = {node}
     if node.op == "call_method":
         # A method takes no out=; torch's function of the same name does.
@@ -93,5 +93,6 @@ def _check(node: fx.Node, tensors: set[fx.Node]) -> None:
     if not elementwise:
         name = getattr(node.target, "__name__", node.target)
         raise ValueError(
-            f"{name} cannot write its result into given memory, as each operation of a rule must"
+            "each operation of a rule must be able to write its result into given memory, "
+            f"got {name}"
         )

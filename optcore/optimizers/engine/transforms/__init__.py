@@ -1,1 +1,1 @@
-"""What is done to gradients before a rule, and to the change that it makes after it."""
+"""Transforms of gradients before an update rule, and of the change that the rule makes."""
