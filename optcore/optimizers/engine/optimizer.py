@@ -313,19 +313,19 @@ class FlatOptimizer(torch.optim.Optimizer):
             rule, numbers = self._group_updates[i].rule, self._numbers(i, group)
             yield from group_state.evaluated(rule, self._states[i], numbers)
 
-    def _numbers(self, i: int, group: Mapping[str, Any]) -> dict[str, float]:
-        """Return the numbers that the rule gets for *group*, which has index *i*."""
+    def _numbers(self, i: int, group: Mapping[str, Any], back: int = 0) -> dict[str, float]:
+        """Return the numbers for group *i* in the next update, or with *back* 1 in the last one."""
         update, plan = self._group_updates[i], self._plans[i].get("lr")
         numbers = update.rounded_numbers(group)
         if update.rule.takes_next_lr:
-            numbers["next_lr"] = numbers["lr"] if plan is None else plan(self._updates + 1)
+            numbers["next_lr"] = numbers["lr"] if plan is None else plan(self._updates + 1 - back)
         return numbers
 
     def _follow_the_loaded_state(self) -> None:
         """Set the last update's hyperparameters, and compute carried numbers the state lacks."""
         self.follow_plans(back=1)
         for i, group in enumerate(self.param_groups):
-            group_state.imply(self._group_updates[i], self._states[i], self._numbers(i, group))
+            group_state.imply(self._group_updates[i], self._states[i], self._numbers(i, group, 1))
 
     def _placed(self, i: int) -> list[GroupState]:
         group = self.param_groups[i]

@@ -178,8 +178,9 @@ def _optax_weights(t: int, numbers: Numbers) -> dict[str, float]:
 def _implied_weights(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     warmup, power = numbers["warmup_steps"], numbers["weight_lr_power"]
     if flags["late_lr"]:
-        total = _constant_optax_weights(t, numbers["lr"], warmup, power)
-        return {"weight_sum": total, "max_lr": optax_lr(t, numbers["lr"], warmup)}
+        lr = numbers["next_lr"]  # lr too, unless the only update is before a change of lr
+        total = _constant_optax_weights(t, lr, warmup, power)
+        return {"weight_sum": total, "max_lr": optax_lr(t, lr, warmup)}
     if numbers["lr"]:
         total = _constant_weights(t, warmup, numbers["r"], power)
     else:  # as in the first update of a warmup: all weights are t ** r * 0 ** power
