@@ -154,7 +154,7 @@ class OneCycle(Dialectal):
         if self.dialect != "optax" and self.pct_start * length == 1:
             yield RunProblem(
                 ("pct_start",),
-                f"pct_start must leave more than 1 step of {length:.12g} to the rise, or less, "
+                f"pct_start must not give exactly 1 of the {length:.12g} steps to the rise, "
                 f"got {self.pct_start}",
                 self.pct_start,
             )
