@@ -214,7 +214,7 @@ class Dialectal(ScheduleSpec):
         if self.recursive and run.total_steps > MAX_RECURSION:
             yield RunProblem(
                 ("precision",),
-                f"{self.RECURSION} computes every step from the one before, for at most "
+                f"{self.RECURSION} computes each lr from the previous lr, in a run of at most "
                 f"{MAX_RECURSION} steps, got {run.total_steps}; use {self.NO_RECURSION}",
                 self.precision,
             )

@@ -107,8 +107,8 @@ class Warmup(LaterSpec):
         if self.toward == "curve" and self.after not in ("overlap", None):
             reject(
                 ["toward"],
-                f"toward curve needs after to be overlap, since the schedule must have a value "
-                f"during the warmup, got {self.after}",
+                f"toward must be peak where after is {self.after}, since the schedule has no value "
+                f"during the warmup, got curve",
                 self.toward,
             )
         if self.toward == "curve" and self.end is not None:

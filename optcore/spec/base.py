@@ -251,7 +251,7 @@ def _unknown(cls: type[Spec], name: str, value: object) -> str:
 
 
 def _name_of(cls: type[Spec]) -> str:
-    """Return the kind of *cls*, or its name if it has no kind or several."""
+    """Return the kind of *cls*, or the name of the class if it has no kind or several kinds."""
     kinds = get_args(cls.model_fields["kind"].annotation) if "kind" in cls.model_fields else ()
     return str(kinds[0]) if len(kinds) == 1 else cls.__name__
 

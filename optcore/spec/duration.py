@@ -174,7 +174,7 @@ class RunLength(NamedTuple):
         """
         Return *duration* rounded to steps, half to even; a duration of None is the whole run.
 
-        Less than half a step gives 0. A share is rounded in its own direction.
+        Less than half a step gives 0. A share is rounded up or down, as its field says.
         """
         if isinstance(duration, Share):
             return duration.steps(self.total_steps)

@@ -175,7 +175,7 @@ def only_problem(data: object) -> tuple[str, str]:
                 ],
             },
             "model.layers[0].name",
-            "name must be used once, got 'a'",
+            "name must be used once, got 'a' twice",
         ),
         (
             "model",

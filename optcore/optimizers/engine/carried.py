@@ -65,7 +65,7 @@ class CarriedNumbers:
         self._made_with = made_with
 
     def follow(self, old: CarriedNumbers) -> None:
-        """Copy from *old* whether its numbers are implied, and from which hyperparameters."""
+        """Copy from *old* whether its numbers are implied, and the hyperparameters behind them."""
         self.implied, self._made_with = old.implied, old._made_with
 
 

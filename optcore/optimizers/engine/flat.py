@@ -177,7 +177,7 @@ class FlatState:
         return views if self.carried is None else views | self.carried.views(i)
 
     def adopt(self) -> None:
-        """Copy the parameters into the buffer, where necessary, and make them views of it."""
+        """Copy parameters into the buffer, where necessary, and make them views of the buffer."""
         with torch.no_grad():
             for segment in self.segments:
                 view = segment.view(self.params)

@@ -1,7 +1,8 @@
 """
 The state of parameters that keep their own memory, instead of becoming views of a flat buffer.
 
-Rules that need the shape or the rows of a parameter use it, and slots that are stored as codes.
+This state is for rules that need the shape or the rows of a parameter, and for slots that are
+stored as codes.
 """
 
 from __future__ import annotations

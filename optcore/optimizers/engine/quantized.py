@@ -1,8 +1,8 @@
 """
 The engine for slots in dialect bitsandbytes: 8-bit codes, or float32 beside narrower parameters.
 
-A parameter has one tensor for each slot of the rule; where the slot is stored as codes, the largest
-absolute values of its blocks follow, under the name of the slot with `LARGEST` behind it.
+A parameter has one tensor for each slot of the rule. After a slot that is stored as codes comes a
+tensor with the largest absolute value of each block. Its name is that of the slot and `LARGEST`.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ class ClippedByUnit:
         segment, grad = spans.segment, spans.grads[0]
         assert segment is not None
         if grad.is_sparse:
-            raise refused_sparse(segment.name, "a clip of the kind adaptive")
+            raise refused_sparse(segment.name, "an adaptive clip")
         limited = torch.empty_like(grad)
         param, view, result = (_as_param(x, segment) for x in (spans.params[0], grad, limited))
         norms = self._unit_norms(view) * numbers["grad_scale"]

@@ -117,7 +117,7 @@ class Rule:
         whole_steps: whether ``step`` is a Python number, not a tensor (from a tensor, torch would
             compute its bias corrections in float32).
         takes_sparse: whether a row-sparse gradient has the effect of the equal dense gradient.
-            (For Adam it has not: torch's SparseAdam leaves the moments of other rows unchanged.)
+            (False for Adam: torch's SparseAdam leaves the moments of other rows unchanged.)
         takes_sparse_in_paddle: whether in Paddle a row-sparse gradient has the effect of the
             equal dense gradient.
         sparse_ahead_in_paddle: the number that Paddle adds to t for a row-sparse gradient.

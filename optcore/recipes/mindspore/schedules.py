@@ -131,7 +131,7 @@ def _cosine(reading: _Reading) -> None:
         return
     decay = float(block.number("cycle_decay", 1.0))
     if decay != 1 and end != 0:
-        block.refused("cycle_decay", "must be 1 where min_lr is not 0: it scales the peak alone")
+        block.refused("cycle_decay", "must be 1 where min_lr is not 0, since it scales only peaks")
     reading.set("cycle_decay", "m_mul", decay)
     block.converted("num_cycles", f"{reading.at}.kind", "cosine_restarts")
     if cycles * length < reading.left:

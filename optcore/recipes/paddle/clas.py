@@ -91,7 +91,7 @@ def convert(file: Block) -> None:
         _optimizer(file.block("Optimizer"), epochs)
     else:
         file.refused(
-            "Optimizer", "must be one optimizer, with its name: a job has one", required=True
+            "Optimizer", "must be one optimizer with a name: a job has only one", required=True
         )
     _amp(file)
     _ema(file)

@@ -70,7 +70,10 @@ def _by_epoch(lr: Block, name: str) -> str:
         return "schedule"
     if name == "Linear" and lr.get("warmup_epoch"):
         # PaddleClas multiplies the warmup by the steps of an epoch, and then counts epochs.
-        lr.refused("by_epoch", "must be false for Linear with a warmup, whose length it gets wrong")
+        lr.refused(
+            "by_epoch",
+            "must be false for Linear with a warmup, whose steps PaddleClas counts as epochs",
+        )
     if name == "OneCycleLR":
         lr.refused(
             "by_epoch", "must be false for OneCycleLR, whose cycle has a step for each update"

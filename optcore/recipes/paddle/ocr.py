@@ -153,7 +153,7 @@ def _regularizer(block: Block, optimizer: str) -> None:
         return
     # Paddle's AdamW accepts only a number as its weight_decay, no regularizer.
     if name == "L1Decay" and optimizer == "AdamW":
-        block.refused("name", "must be L2 for AdamW: Paddle's AdamW takes a number alone")
+        block.refused("name", "must be L2 for AdamW: Paddle's AdamW takes only a number")
         return
     table = REGULARIZERS[name]
     field = "optimizer.l1" if table.kind == "l1" else "optimizer.weight_decay"

@@ -97,7 +97,7 @@ def _arguments(file: Block, found: Optimizer) -> None:
 def _betas(file: Block, found: Optimizer) -> None:
     betas = file.numbers("opt_betas")
     if not found.betas or len(betas) != 2:  # noqa: PLR2004  beta1 and beta2
-        file.refused("opt_betas", "must be two betas, of an optimizer that has them")
+        file.refused("opt_betas", "must be two betas, for an optimizer that has betas")
         return
     for field, value in zip(("beta1", "beta2"), betas, strict=True):
         file.converted("opt_betas", f"optimizer.{field}", float(value))

@@ -86,7 +86,7 @@ class Noise(Modifier, Dialectal):
             reject(
                 ["limit"],
                 f"limit must be positive and at least a hundredth of std in dialect timm, which "
-                f"draws until the noise is below it, got {self.limit} for std {self.std}",
+                f"draws until the noise is below limit, got {self.limit} for std {self.std}",
                 self.limit,
             )
         return self
@@ -211,7 +211,7 @@ def timm_noise(
 
 
 def _distinct(steps: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp] | slice]:
-    """Return the distinct *steps*, and for each of *steps* its index among the distinct steps."""
+    """Return the distinct *steps*, and the index of each of *steps* among the distinct ones."""
     if (steps[1:] > steps[:-1]).all():
         return steps, slice(None)
     return np.unique(steps, return_inverse=True)

@@ -103,13 +103,14 @@ class OneCycle(Dialectal):
         if not optax and self.pct_final is not None:
             reject(
                 ["pct_final"],
-                f"pct_final exists in dialect optax alone, got {self.pct_final} in {self.dialect}",
+                f"pct_final exists only in dialect optax, got {self.pct_final} in {self.dialect}",
                 self.pct_final,
             )
         if optax and not self.three_phase and self.pct_final != 0.85:  # noqa: PLR2004
             reject(
                 ["pct_final"],
-                f"pct_final needs three_phase to be true, got {self.pct_final}",
+                f"pct_final must be 0.85, its default, unless three_phase is true, "
+                f"got {self.pct_final}",
                 self.pct_final,
             )
         return self
@@ -154,7 +155,7 @@ class OneCycle(Dialectal):
         if self.dialect != "optax" and self.pct_start * length == 1:
             yield RunProblem(
                 ("pct_start",),
-                f"pct_start must leave more than 1 step of {length:.12g} to the rise, or less, "
+                f"pct_start must not give exactly 1 of the {length:.12g} steps to the rise, "
                 f"got {self.pct_start}",
                 self.pct_start,
             )

@@ -79,7 +79,11 @@ class Plateau(MetricDriven, Dialectal):
     @model_validator(mode="after")
     def _noise_is_of_timm(self) -> Self:
         if self.noise is not None and self.dialect != "timm":
-            reject(["noise"], f"noise must be null in dialect {self.dialect}", None)
+            reject(
+                ["noise"],
+                f"noise must be null in dialect {self.dialect}, since only timm has noise",
+                None,
+            )
         return self
 
     @model_validator(mode="after")

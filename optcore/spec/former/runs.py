@@ -128,7 +128,7 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
 
 def _is_former_inside(inner: ScheduleSpec) -> bool:
     """
-    Return whether 0.2.0 has no check of *inner*, inside another schedule, that uses its length.
+    Return whether 0.2.0 checks *inner*, a schedule inside another one, without using its length.
 
     In 0.2.0 a warmup, a one_cycle and a piecewise schedule must fit the part that they fill.
     """

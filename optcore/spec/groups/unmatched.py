@@ -105,5 +105,5 @@ def _why_not_ordered(name: str, trainable: Mapping[str, bool]) -> str:
         near = did_you_mean(name, [known for known, takes_part in trainable.items() if takes_part])
         return f"order_params must name parameters, got {short_repr(name)}{near}"
     if not trainable[name]:
-        return f"order_params must name trainable parameters, got {short_repr(name)}: frozen"
+        return f"order_params must name trainable parameters, got {short_repr(name)}, a frozen one"
     return f"order_params must name {short_repr(name)} once, got it twice"

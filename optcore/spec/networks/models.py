@@ -93,7 +93,9 @@ class Sequential(ModelSpec):
         names = Counter(name for name, _ in named(self.layers))
         for i, (name, layer) in enumerate(named(self.layers)):
             if names[name] > 1:
-                reject(["layers", i, "name"], f"name must be used once, got {name!r}", layer.name)
+                reject(
+                    ["layers", i, "name"], f"name must be used once, got {name!r} twice", layer.name
+                )
         return self
 
     def network(self, num_classes: int) -> list[AnyLayer]:

@@ -23,8 +23,8 @@ class Adopt(CautiousSpec, AdamSpec):
         p = p - lr * m                                 nesterov: beta1 * m + (1 - beta1) * u
         v = beta2 * v + (1 - beta2) * g * g
 
-    The first update only sets v to g * g; in timm it does not decay p either. ADOPT converges with
-    any beta2.
+    The first update only sets v to g * g. In timm, the first update does not decay p either. ADOPT
+    converges with any beta2.
 
     References:
         Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,

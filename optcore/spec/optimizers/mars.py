@@ -97,7 +97,7 @@ class Mars(CautiousSpec):
         """
         Return the data of the AdamW spec for the parameters with one dimension.
 
-        The caller must multiply the lr in it by lr_1d_scale, at every step of a schedule.
+        The caller must multiply the lr in the data by lr_1d_scale, at every step of a schedule.
         """
         return {
             "kind": "adamw",

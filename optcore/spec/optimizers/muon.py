@@ -208,7 +208,7 @@ class Muon(OptimizerSpec):
         """
         Return the data of the spec for the parameters that are not matrices: AdamW (optax: NAdam).
 
-        The caller must multiply the lr in it by adamw_lr_scale, at every step of a schedule.
+        The caller must multiply the lr in the data by adamw_lr_scale, at every step of a schedule.
         """
         # In Keras the decay uses lr before it is scaled.
         scale = self.adamw_lr_scale if self.dialect == "keras" else 1.0

@@ -127,7 +127,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "one_cycle", "pct_start": 0.01},
         "pct_start",
-        "pct_start must leave more than 1 step of 100 to the rise, or less, got 0.01",
+        "pct_start must not give exactly 1 of the 100 steps to the rise, got 0.01",
     ),
     (
         {"kind": "one_cycle", "dialect": "torch", "length": 50},
