@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import redis.asyncio
 
@@ -20,6 +20,7 @@ from store.jobs import calls
 from store.jobs.calls import Monitored, Unreadable
 from store.jobs.history import History
 from store.jobs.pointers import stored_files
+from store.jobs.progress import PROGRESS, Progress
 from store.jobs.queue import read_queue, read_workers
 from store.jobs.record import SUMMARY, Record
 from store.jobs.series import Row
@@ -39,31 +40,10 @@ LISTED_AT_ONCE = 128
 """Maximum number of records that one call reads: Redis serves no other client during a call."""
 TRIES = 5
 """Maximum number of times that rows are read, if they are truncated meanwhile."""
-PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
-"""Fields of a record that a `Progress` is made from."""
 
 
 class TruncatedMeanwhile(Exception):
     """Rows of a job were truncated since its record was read: read the record again."""
-
-
-class Progress(NamedTuple):
-    """
-    How far a job has progressed.
-
-    Attributes:
-        state: the job's state.
-        rows: the number of rows (steps) that are stored.
-        attempt: the number of times that a worker has claimed the job.
-        truncations: for each time that rows were truncated, the number of the first row removed.
-        events: the number of entries in the job's history.
-    """
-
-    state: State
-    rows: int
-    attempt: int
-    truncations: list[int]
-    events: int
 
 
 class Store:

@@ -11,9 +11,9 @@ from api.metrics.streams import events
 from api.metrics.streams.cursor import Cursor
 from api.metrics.streams.subscriber import Subscriber, Waker
 from optserve.contract.states import State
+from store.jobs.progress import Progress
 from store.jobs.record import Record
 from store.jobs.series import Row
-from store.jobs.views import Progress
 
 RETAINED_FRAMES = 64
 RETAINED_BYTES = 256 * 1024

@@ -12,8 +12,9 @@ from api.metrics.streams.feed import Feed
 from api.metrics.streams.subscriber import Subscriber, Waker
 from optserve.contract.states import State
 from store.errors import JobError
+from store.jobs.progress import Progress
 from store.jobs.record import Record
-from store.jobs.views import Progress, Store, TruncatedMeanwhile
+from store.jobs.views import Store, TruncatedMeanwhile
 from store.redis.unreachable import UNREACHABLE
 
 log = logging.getLogger(__name__)

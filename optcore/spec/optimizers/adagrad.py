@@ -100,7 +100,7 @@ class Adagrad(OptimizerSpec):
         """Return the hyperparameters by name. In a dialect without the field eps, eps is 0."""
         numbers = super().hyperparameters()
         # In such a dialect the field holds torch's 1e-10, the first default (`per_dialect`).
-        return numbers if self._exists("eps") else {**numbers, "eps": 0.0}
+        return numbers if self.has_field("eps") else {**numbers, "eps": 0.0}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the place of eps and for whether h grows."""

@@ -30,8 +30,8 @@ from optcore.spec.limits import (
     MAX_ORDERED,
     at_most,
 )
+from optcore.spec.optimizers.checked import check_dialect
 from optcore.spec.optimizers.clip import AnyClip, UpdateClip
-from optcore.spec.optimizers.rounded import check_rounded
 from optcore.spec.optimizers.scheduled import take_schedules
 
 Engine = Literal["auto", "eager", "fused"]
@@ -157,7 +157,7 @@ class OptimizerSpec(Spec):
             for name in type(self).model_fields
             # The exact type: a bool is an int, but flags are not numbers.
             if type(getattr(self, name)) in (int, float)
-            and (name not in self.LEFT_OUT or self._exists(name))
+            and (name not in self.LEFT_OUT or self.has_field(name))
         }
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:
@@ -236,7 +236,8 @@ class OptimizerSpec(Spec):
     def _of_groups(self) -> dict[tuple[int, bool], Self]:
         return {}
 
-    def _exists(self, name: str) -> bool:
+    def has_field(self, name: str) -> bool:
+        """Return whether the dialect of this optimizer has the field *name*."""
         defaults = dialects_of(type(self), name)
         return defaults is None or self.dialect in defaults
 
@@ -250,33 +251,7 @@ class OptimizerSpec(Spec):
 
     @model_validator(mode="after")
     def _fit_the_dialect(self) -> Self:
-        if self.dialect not in self.DIALECTS:
-            reject(
-                ["dialect"],
-                f"dialect of {self.kind} must be one of {', '.join(self.DIALECTS)}, "
-                f"got {self.dialect!r}{self.ELSEWHERE.get(self.dialect, '')}",
-                self.dialect,
-            )
-        for name in self.model_fields_set:
-            if not self._exists(name):
-                reject(
-                    [name],
-                    f"{name} does not exist for {self.kind} in dialect {self.dialect}, "
-                    f"only in {', '.join(dialects_of(type(self), name) or ())}",
-                    getattr(self, name),
-                )
-        for name in type(self).model_fields:
-            # A default of None means required: pydantic does not validate defaults.
-            if getattr(self, name) is None and dialects_of(type(self), name) is not None:
-                reject(
-                    [name],
-                    f"{name} is required: {self.kind} has no default in dialect {self.dialect}",
-                    None,
-                )
-        # For runs in float64 too: the optimizer's spec does not know the precision of its run.
-        # muon's beta2 is not a field of muon: the spec of its AdamW checks it.
-        for name in self.rounded(single_precision=True) & type(self).model_fields.keys():
-            check_rounded(self, name)
+        check_dialect(self)
         if self.engine == "fused" and not self.has_kernel():
             reject(
                 ["engine"],
@@ -338,7 +313,7 @@ class OptimizerSpec(Spec):
             and name != "lr"
             and fields[name].annotation is not int
             and not name.startswith("initial_")
-            and self._exists(name)
+            and self.has_field(name)
         ]
 
     @model_serializer(mode="wrap")
@@ -349,7 +324,7 @@ class OptimizerSpec(Spec):
         fields = {
             name: value
             for name, value in handler(self).items()
-            if self._exists(name) and not (name in NEWER and value in (False, None))
+            if self.has_field(name) and not (name in NEWER and value in (False, None))
         }
         # Ordered for readers: kind, dialect and engine, then the optimizer's own fields, then the
         # fields that all optimizers have.

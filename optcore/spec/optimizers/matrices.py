@@ -115,7 +115,7 @@ class Adafactor(OptimizerSpec):
         """Return the hyperparameters by name. In a dialect without the field beta1, beta1 is 0."""
         numbers = super().hyperparameters()
         # In such a dialect the field holds MindSpore's 0.9, the first default (`per_dialect`).
-        return numbers if self._exists("beta1") else {**numbers, "beta1": 0.0}
+        return numbers if self.has_field("beta1") else {**numbers, "beta1": 0.0}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the fall of lr, the place of eps1, the scaling and the momentum."""

@@ -19,7 +19,8 @@ from api.metrics.streams.subscription import follow
 from optserve.contract.requests.exports import ExportForm
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.views import Progress, Store
+from store.jobs.progress import Progress
+from store.jobs.views import Store
 from store.redis import keys
 from store.redis.functions import send
 from tests.support.store.protocol import append, begin, hello, release, some_rows, submit
