@@ -1,1 +1,1 @@
-"""Protection against requests from other sites' pages, and the documentation page."""
+"""What the API does for browsers: it serves the documentation and refuses foreign requests."""

@@ -274,7 +274,8 @@ class Dialectal(ScheduleSpec):
             reject(
                 ["precision"],
                 f"precision must be float32 for {self.kind} in dialect optax, which divides the "
-                f"step in float32 even with jax_enable_x64, got {self.precision!r}",
+                f"number of the step by the length in float32, even with jax_enable_x64, got "
+                f"{self.precision!r}",
                 self.precision,
             )
         return self

@@ -114,7 +114,7 @@ class Warmup(LaterSpec):
         if self.toward == "curve" and self.end is not None:
             reject(
                 ["end"],
-                f"end must not be given where toward is curve, got {self.end}",
+                f"end must not be given if toward is 'curve', got {self.end}",
                 self.end,
             )
         if self.toward == "curve" and self.shape == "constant":

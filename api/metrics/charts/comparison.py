@@ -33,7 +33,7 @@ class Side(NamedTuple):
 
 
 async def side(store: Store, record: Record, along: XAxis) -> Side:
-    """Return a job with the axis that *along* names: steps, examples or seconds."""
+    """Return one side of a comparison: a job's record, and its axis of the kind *along*."""
     if along is XAxis.STEP:
         return Side(record, axes.steps)
     if along is XAxis.EXAMPLES:
