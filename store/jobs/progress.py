@@ -1,4 +1,4 @@
-"""How far a job has progressed, for those who follow it."""
+"""How far a job has progressed."""
 
 from __future__ import annotations
 
