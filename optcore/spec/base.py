@@ -178,7 +178,10 @@ def field_docs(cls: type[Spec]) -> Mapping[str, str]:
 @cache
 def _texts(module: str) -> Mapping[str, Mapping[str, str | None]]:
     """Return class -> annotated name -> the text below it, or None, for a module's classes."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError, KeyError, SyntaxError):  # no source, as in an interactive session
+        return {}
     classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     return {node.name: dict(_texts_in(node)) for node in classes}
 

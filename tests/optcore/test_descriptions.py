@@ -1,5 +1,8 @@
 """The texts below the fields of specs, and specs whose schema is built when it is needed."""
 
+import subprocess
+import sys
+
 import pytest
 from pydantic import ConfigDict, Field
 
@@ -86,3 +89,19 @@ def test_an_optimizer_that_nobody_has_used_is_parsed_without_limits() -> None:
         parsed = Unused.parse({"kind": "adam", "groups": groups})
 
     assert len(parsed.groups) == len(groups)
+
+
+def test_a_spec_whose_source_cannot_be_read_has_no_descriptions() -> None:
+    code = (
+        "from optcore.spec.base import Spec\n"
+        "class Own(Spec):\n"
+        "    size: int = 1\n"
+        "    'Number of things.'\n"
+        "print(Own.model_json_schema()['properties']['size']['type'])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("integer\n", "")

@@ -64,6 +64,11 @@ class CarriedNumbers:
             self.implied = False
         self._made_with = made_with
 
+    def note_last(self, made_with: tuple[float, ...]) -> None:
+        """Take note of the hyperparameters that a load would take for those of the last update."""
+        if self._made_with not in (None, made_with):
+            self.implied = False
+
     def follow(self, old: CarriedNumbers) -> None:
         """Copy from *old* whether its numbers are implied, and the hyperparameters behind them."""
         self.implied, self._made_with = old.implied, old._made_with

@@ -18,8 +18,8 @@ from optcore.optimizers.engine.state import GroupState
 from optcore.optimizers.engine.swapped import swapped
 from optcore.optimizers.engine.torch_state import (
     as_given,
-    group_from_torch,
-    group_to_torch,
+    groups_from_torch,
+    groups_to_torch,
     states_to_torch,
     uncast,
 )
@@ -227,29 +227,23 @@ class FlatOptimizer(torch.optim.Optimizer):
             numbers = self._numbers(i, group)
             self.state.update(states_to_torch(self._group_updates[i], self._states[i], numbers))
         packed = super().state_dict()
-        packed["param_groups"] = [
-            group_to_torch(group, update.rule, update.flags)
-            for group, update in zip(packed["param_groups"], self._group_updates, strict=True)
-        ]
+        packed["param_groups"] = groups_to_torch(packed["param_groups"], self._group_updates)
         self._show_slots()
         return packed
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a state that ``state_dict`` of this class or of torch's own optimizer returned."""
-        groups = [
-            group_from_torch(theirs, ours, update.rule, update.flags)
-            for theirs, ours, update in zip(
-                state_dict["param_groups"], self.param_groups, self._group_updates, strict=False
-            )
-        ]
+        theirs = state_dict["param_groups"]
+        groups = groups_from_torch(theirs, self.param_groups, self._group_updates)
         # With a wrong number of groups, torch's own error is the clearer one.
-        if len(groups) == len(state_dict["param_groups"]):
+        if len(groups) == len(theirs):
             state_dict = {**state_dict, "param_groups": groups}
         with uncast(self):
             super().load_state_dict(dict(state_dict))
 
     def named_slots(self) -> dict[str, dict[str, Tensor]]:
         """Return slot -> parameter name -> contiguous tensor, as checkpoints store the state."""
+        self._each_with_its_last_numbers(group_state.note_last)
         return group_state.named_slots(self.states())
 
     def named_counts(self) -> dict[str, int]:
@@ -302,10 +296,12 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def follow_plans(self, back: int = 0) -> None:
         """Set scheduled hyperparameters for the next update, or with *back* 1 for the last one."""
+        for i, group in enumerate(self.param_groups):
+            group.update(self._planned(i, back))
+
+    def _planned(self, i: int, back: int) -> dict[str, Any]:
         updates = max(0, self._updates - back)
-        for i, plan in enumerate(self._plans):
-            for name, value in plan.items():
-                self.param_groups[i][name] = value(updates)
+        return {name: value(updates) for name, value in self._plans[i].items()}
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (parameter, value to use in evaluation) wherever the two differ."""
@@ -324,8 +320,12 @@ class FlatOptimizer(torch.optim.Optimizer):
     def _follow_the_loaded_state(self) -> None:
         """Set the last update's hyperparameters, and compute carried numbers the state lacks."""
         self.follow_plans(back=1)
+        self._each_with_its_last_numbers(group_state.imply)
+
+    def _each_with_its_last_numbers(self, use: Callable[..., None]) -> None:
         for i, group in enumerate(self.param_groups):
-            group_state.imply(self._group_updates[i], self._states[i], self._numbers(i, group, 1))
+            last = self._numbers(i, {**group, **self._planned(i, 1)}, back=1)
+            use(self._group_updates[i], self._states[i], last)
 
     def _placed(self, i: int) -> list[GroupState]:
         group = self.param_groups[i]

@@ -220,6 +220,23 @@ def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -
         carried.note(tuple(numbers[name] for name in update.rule.carries_from))
 
 
+def note_last(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -> None:
+    """
+    Save carried numbers if `imply` would not compute them from *numbers*.
+
+    That is so if a hyperparameter has changed since the last update: a schedule that depends on a
+    metric knows only the next value, and users set the lr of a group.
+
+    Args:
+        update: the update of the group.
+        states: the states of the group.
+        numbers: the hyperparameters that `imply` would take for those of the last update.
+    """
+    for state in states:
+        if state.carried is not None:
+            state.carried.note_last(tuple(numbers[name] for name in update.rule.carries_from))
+
+
 def named_counts(states: Sequence[GroupState]) -> dict[str, int]:
     """Return parameter name -> number of updates applied to it."""
     return {

@@ -51,8 +51,34 @@ def as_given(state: Any) -> Any:  # noqa: ANN401
     return state.state if isinstance(state, _Uncast) else state
 
 
-def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[str, Any]:
-    """Return *group* in the format of torch's optimizer for the same rule."""
+Group = Mapping[str, Any]
+"""A parameter group: the name of each hyperparameter or option, and its value."""
+
+
+def groups_to_torch(
+    groups: Sequence[Group], updates: Sequence[GroupUpdate]
+) -> list[dict[str, Any]]:
+    """Return each of *groups* in the format of torch's optimizer for the same rule."""
+    pairs = zip(groups, updates, strict=True)
+    return [_to_torch(group, update.rule, update.flags) for group, update in pairs]
+
+
+def groups_from_torch(
+    theirs: Sequence[Group], ours: Sequence[Group], updates: Sequence[GroupUpdate]
+) -> list[dict[str, Any]]:
+    """
+    Return each group of *ours* with the hyperparameters of a group of *theirs*, in torch's format.
+
+    The shorter of *theirs* and *ours* ends the list.
+
+    Raises:
+        ValueError: a group of *theirs* has an option that the rule does not support.
+    """
+    found = zip(theirs, ours, updates, strict=False)
+    return [_from_torch(group, own, update.rule, update.flags) for group, own, update in found]
+
+
+def _to_torch(group: Group, rule: Rule, flags: Flags) -> dict[str, Any]:
     theirs = dict(group)
     for name, ours in rule.torch_hyperparameters.items():
         values = tuple(theirs.pop(our) for our in ours)
@@ -62,15 +88,7 @@ def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[s
     return {**theirs, **_fixed(rule, flags)}
 
 
-def group_from_torch(
-    theirs: Mapping[str, Any], ours: Mapping[str, Any], rule: Rule, flags: Flags
-) -> dict[str, Any]:
-    """
-    Return the group *ours* with the hyperparameters of *theirs*, a group in torch's format.
-
-    Raises:
-        ValueError: *theirs* has an option that *rule* does not support.
-    """
+def _from_torch(theirs: Group, ours: Group, rule: Rule, flags: Flags) -> dict[str, Any]:
     group = {name: value for name, value in theirs.items() if name not in IMPLEMENTATION}
     fixed = _fixed(rule, flags)
     for name in (fixed.keys() | SWITCHES) & group.keys():

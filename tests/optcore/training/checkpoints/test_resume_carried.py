@@ -13,7 +13,7 @@ import torch
 from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
 from tests.support.optcore.runs.continuing import finish
-from tests.support.optcore.runs.resume_cases import after, started
+from tests.support.optcore.runs.resume_cases import started, stopped
 
 STEPS = 10
 OPTIMIZERS: list[dict[str, Any]] = [
@@ -37,6 +37,7 @@ SCHEDULES: list[dict[str, Any]] = [
     {"kind": "multi_step", "milestones": [5], "gamma": 0.5},
     {"kind": "piecewise", "boundaries": [4, 7], "values": [0.01, 0.0, 0.02]},
     {"kind": "linear", "end": 0.0, "length": 5},
+    {"kind": "greedy", "factor": 0.5, "patience": 0},
 ]
 """lr that is 0 at first, in between or at the end, or that changes once, late."""
 
@@ -50,25 +51,25 @@ def deterministic() -> Iterator[None]:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("optimizer", "schedule"), list(product(OPTIMIZERS, SCHEDULES)))
-def test_a_run_saved_after_any_update_is_resumed_with_the_same_bits(
+def test_a_run_saved_after_any_report_is_resumed_with_the_same_bits(
     optimizer: dict[str, Any], schedule: dict[str, Any], tmp_path: Path
 ) -> None:
     spec = {
         "model": {"kind": "mlp", "hidden": [4]},
-        "dataset": {"kind": "digits", "batch_size": 95},
+        "dataset": {"kind": "digits", "batch_size": 700},
         "optimizer": {"lr": 0.01, **optimizer},
         "schedule": schedule,
-        "training": {"steps": STEPS, "seed": 5},
+        "training": {"steps": STEPS, "seed": 5, "evaluate_every": 2},
     }
     undisturbed = finish(started(spec))
 
-    for step in range(1, STEPS):
-        run, rows = after(spec, step)
-        files = Files(tmp_path / str(step))
+    for reports in range(1, STEPS + STEPS // 2):  # evaluations among them
+        run, rows = stopped(spec, reports)
+        files = Files(tmp_path / str(reports))
         saved = checkpoint.save(run, files)
         again = started(spec)
         checkpoint.restore(again, files, saved.path, sha256=saved.sha256)
         resumed = finish(again)
 
-        assert rows + resumed["rows"] == undisturbed["rows"], step
-        assert resumed["digest"] == undisturbed["digest"], step
+        assert rows + resumed["rows"] == undisturbed["rows"], reports
+        assert resumed["digest"] == undisturbed["digest"], reports
