@@ -34,7 +34,7 @@ def tried(spec: dict[str, Any]) -> object:
 
 def moved(kind: str, dialect: str, name: str) -> Iterator[tuple[object, object]]:
     """Yield the effect of a group, and of the same group with another value of the field *name*."""
-    match: dict[str, Any] = {"match": {"name": ["weight", "kernel"]}}
+    match: dict[str, Any] = {"match": "*"}
     for base in updates.bases(kind, dialect):
         now = getattr(parse(base), name)
         for group in (match, {**match, **TOGETHER.get((kind, name), {})}):

@@ -69,7 +69,7 @@ def effect(spec: OptimizerSpec) -> tuple[list[bytes], str | None, set[str]]:
 
 
 def _params(*, double: bool) -> dict[str, Tensor]:
-    shapes = {"weight": (3, 16), "bias": (3,), "kernel": (2, 16, 2, 1), "half": (2, 16)}
+    shapes = {"weight": (5, 16), "bias": (5,), "kernel": (4, 16, 2, 1), "half": (4, 16)}
     generator = torch.Generator().manual_seed(1)
     params = {}
     for name, shape in shapes.items():
