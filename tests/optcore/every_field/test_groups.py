@@ -20,6 +20,7 @@ from tests.support.optcore.moving.values import others
 TOGETHER = {
     ("adabelief", "degenerated_to_sgd"): {"rectify": True},
     ("adafactor", "lr"): {"relative_step": False},
+    ("muon", "scale_eps"): {"ns_eps": 0.5},
 }
 """Field of an optimizer -> what a group may have to say as well, so that it has an effect."""
 
