@@ -17,7 +17,7 @@ from tests.support.optcore.moving import updates
 from tests.support.optcore.moving.search import Search
 from tests.support.optcore.moving.values import others
 
-TOGETHER = {
+TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("adabelief", "degenerated_to_sgd"): {"rectify": True},
     ("adafactor", "lr"): {"relative_step": False},
     ("muon", "scale_eps"): {"ns_eps": 0.5},

@@ -30,6 +30,8 @@ SOMETIMES = {
     # Limits that the small steps of these do not reach, and copies that hold the same.
     *((kind, "clip_update") for kind in ("adadelta", "adafactor", "lars")),
     *((kind, "multi_precision") for kind in ("adadelta", "lars")),
+    # With slots of 32 bits, float32 hyperparameters move a step by signs by no bit here.
+    ("lion", "backend"),
 }
 """Fields that change nothing in some of the specs here, for a reason that is no other field."""
 
@@ -55,10 +57,13 @@ def test_every_field_changes_the_run_or_is_refused(kind: str, dialect: str) -> N
 @pytest.mark.parametrize(("kind", "dialect"), updates.kinds())
 def test_a_field_that_another_field_makes_useless_is_warned_of(kind: str, dialect: str) -> None:
     """The warnings are a part of the effect."""
-    idle = search(kind, dialect).idle_somewhere(updates.bases(kind, dialect))
+    bases = updates.bases(kind, dialect)
+    idle = search(kind, dialect).idle_somewhere(bases)
 
+    # A base itself may set a field that is useless there, such as lr beside relative_step.
+    warned = {name for base in bases for name in updates.effect(parse(base))[2]}
     # The dialect aside: in many specs two frameworks compute the same.
-    useless = {(kind, path[0]) for path in idle} - {(kind, "dialect")}
+    useless = {(kind, path[0]) for path in idle if path[0] not in {*warned, "dialect"}}
     assert useless - SOMETIMES == set()
 
 
