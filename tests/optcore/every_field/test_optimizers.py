@@ -32,6 +32,8 @@ SOMETIMES = {
     *((kind, "multi_precision") for kind in ("adadelta", "lars")),
     # With slots of 32 bits, float32 hyperparameters move a step by signs by no bit here.
     ("lion", "backend"),
+    # It scales an eps of 1e-7, which is far below the norms here.
+    ("muon", "scale_eps"),
 }
 """Fields that change nothing in some of the specs here, for a reason that is no other field."""
 
