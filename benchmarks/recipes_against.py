@@ -194,7 +194,7 @@ def mindcv_scheduler(folder: Path) -> Callable[..., Lrs]:
     return create
 
 
-def of_paddle(config: Config, case: Case, classes: Any, length: str) -> Lrs:  # noqa: ANN401
+def of_paddle(config: Config, case: Case, classes: Any, length: str) -> Lrs:  # noqa: ANN401  a module
     """Return the lr of the class in learning_rate.py that build_lr_scheduler creates."""
     given = {name: _parsed(value) for name, value in config["Optimizer"]["lr"].items()}
     name = given.pop("name", "Const" if length == "epoch_num" else None)
@@ -214,7 +214,7 @@ def of_paddle(config: Config, case: Case, classes: Any, length: str) -> Lrs:  # 
     return found
 
 
-def _parsed(value: Any) -> Any:  # noqa: ANN401
+def _parsed(value: Any) -> Any:  # noqa: ANN401  any YAML
     # YAML 1.1 reads 1e-6 as text.
     try:
         return float(value) if isinstance(value, str) else value
@@ -222,12 +222,12 @@ def _parsed(value: Any) -> Any:  # noqa: ANN401
         return value
 
 
-def paddle_classes(folder: Path) -> Any:  # noqa: ANN401
+def paddle_classes(folder: Path) -> Any:  # noqa: ANN401  a module of a checkout
     """Return the module learning_rate in *folder*, without importing the rest of its package."""
     for name in ("ppcls", "ppcls.utils"):
         sys.modules.setdefault(name, types.ModuleType(name))
     logging = import_module("logging").getLogger("ppcls")
-    sys.modules["ppcls.utils"].logger = logging  # type: ignore[attr-defined]
+    sys.modules["ppcls.utils"].logger = logging  # type: ignore[attr-defined]  # made here
     package = types.ModuleType(f"optimizer_of_{folder.parent.name}")
     package.__path__ = [str(folder)]
     sys.modules[package.__name__] = package

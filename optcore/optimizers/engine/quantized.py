@@ -19,7 +19,7 @@ from optcore.optimizers.engine.engines import MAX_SLICE, Eager
 from optcore.optimizers.engine.flat import Spans
 from optcore.optimizers.engine.transforms.traced import AVERAGE
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
-from optcore.spec.optimizers.state_bits import SMALLEST, StateBitsSpec
+from optcore.spec.optimizers.state_bits import CODE_BITS, SMALLEST, StateBitsSpec
 
 LARGEST = "_absmax"
 """Suffix of the name of the largest absolute values of a slot."""
@@ -65,7 +65,7 @@ class Storage:
             wide = torch.full(param.shape, value, dtype=wide_dtype(param), device=param.device)
             if name == AVERAGE:
                 made[name] = wide.copy_(param.detach())
-            elif self.bits == 32 or param.numel() < SMALLEST:  # noqa: PLR2004
+            elif self.bits != CODE_BITS or param.numel() < SMALLEST:
                 made[name] = wide
             else:
                 assert value == 0  # for which any codes stand, in blocks whose largest value is 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from optcore.recipes.block import Block
 from optcore.recipes.defaults import set_number, set_value
+from optcore.spec.optimizers.state_bits import CODE_BITS
 
 NO_DECAY = {"preset": "no_decay_norm_bias", "weight_decay": 0.0}
 """Trainer exempts biases and the parameters of norms from weight decay."""
@@ -113,7 +114,7 @@ def _adam(block: Block, names: Names, *, without: str = "") -> None:
 def _bitsandbytes(block: Block, names: Names, kind: str, bits: int) -> None:
     set_value(block, names.optimizer, "optimizer.kind", kind, names.by)
     set_value(block, names.optimizer, "optimizer.state_bits", bits, names.by)
-    if bits == 8:  # noqa: PLR2004
+    if bits == CODE_BITS:
         why = "Trainer keeps the state of embeddings in 32 bits"
         block.result.default("optimizer.embeddings_32bit", True, why)
     # Trainer gives Lion the betas of Adam, too.

@@ -11,6 +11,8 @@ from optcore.spec.base import per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.optimizers.cautious import CautiousSpec
 
+CODE_BITS = 8
+"""Value of ``state_bits`` for a code in place of each float32 number of a slot."""
 SMALLEST = 4096
 """A parameter with fewer elements keeps float32 slots (``min_8bit_size`` of bitsandbytes)."""
 EMBEDDINGS = frozenset({"Embedding", "embedding"})
@@ -83,7 +85,7 @@ class StateBitsSpec(CautiousSpec):
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """Return a copy without groups; 32 bits in *overrides* hold for embeddings as well."""
-        if overrides.get("state_bits") == 32:  # noqa: PLR2004
+        if overrides.get("state_bits", CODE_BITS) != CODE_BITS:
             overrides = {"embeddings_32bit": False, **overrides}
         return super().overridden(overrides)
 
@@ -97,7 +99,7 @@ class StateBitsSpec(CautiousSpec):
                 "cautious must be false in dialect bitsandbytes, which has no such step, got true",
                 True,
             )
-        if self.embeddings_32bit and self.state_bits != 8:  # noqa: PLR2004
+        if self.embeddings_32bit and self.state_bits != CODE_BITS:
             reject(
                 ["embeddings_32bit"],
                 "embeddings_32bit must be false where state_bits is 32 for all parameters, "
