@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.optimizers.adabelief import AdaBelief
+from optcore.spec.optimizers.adafactor import Adafactor
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import is_cautious
 from optcore.spec.optimizers.clip import ClipValue
 from optcore.spec.optimizers.layerwise import Lamb, Lars
-from optcore.spec.optimizers.matrices import Adafactor
 from optcore.spec.optimizers.muon import Muon
 from optcore.spec.optimizers.rprop import Rprop
 from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSgd

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from optcore.spec.base import by_kind
 from optcore.spec.optimizers.adabelief import AcProp, AdaBelief
+from optcore.spec.optimizers.adafactor import Adafactor
 from optcore.spec.optimizers.adagrad import Adagrad
 from optcore.spec.optimizers.adam import Adam, AdamW, AdamWeightDecay, LazyAdam
 from optcore.spec.optimizers.adam_family import Adamax, NAdam, RAdam
@@ -25,7 +26,6 @@ from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.lion import Lion
 from optcore.spec.optimizers.madgrad import MadGrad
 from optcore.spec.optimizers.mars import Mars
-from optcore.spec.optimizers.matrices import Adafactor
 from optcore.spec.optimizers.muon import Muon
 from optcore.spec.optimizers.novograd import NovoGrad
 from optcore.spec.optimizers.optimistic import OptimisticGradientDescent
