@@ -142,16 +142,20 @@ def copy(
     return target
 
 
-def prune(files: Files, folder: str, *, most: int) -> None:
+def prune(files: Files, folder: str, *, most: int) -> list[str]:
     """
     Delete checkpoints that crashes left incomplete, and all but the last *most* complete ones.
 
     Only the process that writes the checkpoints of a run may call this function.
+
+    Returns:
+        The names of the checkpoints that are left, in the order of their steps.
     """
     # Release 0.2.0 wrote a checkpoint as ``.draft-step-...`` and renamed it.
     names = [name for name in files.entries(folder) if PREFIX in name.rpartition("/")[2]]
-    complete = [name for name in names if files.is_file(f"{name}/{FACTS}")]
-    delete(files, [name for name in names if name not in complete[-most:]])
+    left = [name for name in names if files.is_file(f"{name}/{FACTS}")][-most:]
+    delete(files, [name for name in names if name not in left])
+    return left
 
 
 def delete(files: Files, names: Sequence[str]) -> None:

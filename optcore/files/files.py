@@ -105,6 +105,7 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._real_root = os.path.realpath(root)
         # Folders whose names, like those of the folders above them, this process has seen on disk.
         # No other process deletes and makes such a folder again: names are used once.
         self._synced: set[Path] = set()
@@ -254,10 +255,13 @@ class Files:
             path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        path = (self.root / name).resolve()
-        if not path.is_relative_to(self.root.resolve()):
-            raise ValueError(f"a path must lie below the storage root, got {name!r}")
-        return path
+        # realpath looks at every folder above a file, and a checkpoint takes ten of these calls.
+        path = os.path.realpath(os.path.join(self.root, name))
+        if not _is_below(path, self._real_root):
+            self._real_root = os.path.realpath(self.root)  # it may be a link that was changed
+            if not _is_below(path, self._real_root):
+                raise ValueError(f"a path must lie below the storage root, got {name!r}")
+        return Path(path)
 
     def _make(self, folder: Path) -> None:
         """Make *folder* and the folders above it, unless they exist."""
@@ -269,7 +273,7 @@ class Files:
 
     def _sync(self, folder: Path) -> None:
         """Sync the entries of *folder* to disk, and the names of the folders up to the root."""
-        root = self.root.resolve()
+        root = Path(self._real_root)
         for each in (folder, *folder.parents):
             sync_folder(each)
             # Each process syncs even a folder that existed already, once: the process that made the
@@ -293,6 +297,10 @@ def _created(path: Path, name: str) -> Iterator[NewFile]:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _require(name: str, sha256: str, found: str) -> None:

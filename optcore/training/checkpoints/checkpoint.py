@@ -73,7 +73,7 @@ def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
         OSError: the checkpoint could not be written. No part of it is left.
     """
     # Before writing: incomplete checkpoints left by a crash take space.
-    layout.prune(files, folder, most=MAX_CHECKPOINTS)
+    left = layout.prune(files, folder, most=MAX_CHECKPOINTS)
     facts = _facts(run)
     path, sha256 = layout.write(
         files,
@@ -83,7 +83,7 @@ def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
         model=tensors_to_bytes(run.model_tensors()),
         state=tensors_to_bytes(_state_tensors(run)),
     )
-    layout.prune(files, folder, most=MAX_CHECKPOINTS)
+    layout.delete(files, [*left, path][:-MAX_CHECKPOINTS])
     return Checkpoint(path, run.row, sha256, facts["digest"])
 
 

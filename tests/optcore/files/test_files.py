@@ -179,6 +179,22 @@ def test_a_name_never_leads_out_of_the_root(tmp_path: Path, name: str) -> None:
             use(name)
 
 
+def test_the_root_may_be_a_link_that_is_changed_while_it_is_used(tmp_path: Path) -> None:
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+    root = tmp_path / "root"
+    root.symlink_to("old")
+    files = Files(root)
+    files.put("a", CONTENT)
+
+    root.unlink()
+    root.symlink_to("new")
+    files.put("b", CONTENT)
+
+    assert (tmp_path / "new" / "b").read_bytes() == CONTENT
+    assert files.entries("") == ["b"]
+
+
 def test_what_is_not_there_has_no_entries_and_no_size_and_can_be_deleted(files: Files) -> None:
     assert (files.entries("a"), files.size("a"), files.measure("a")) == ([], None, 0)
     assert not files.is_file("a")

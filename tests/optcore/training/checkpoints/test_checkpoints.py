@@ -73,6 +73,20 @@ def test_the_last_three_checkpoints_are_kept(tmp_path: Path) -> None:
     assert names == ["step-00000020", "step-00000030", "step-00000040"]
 
 
+def test_a_checkpoint_of_an_earlier_step_than_the_others_is_kept(tmp_path: Path) -> None:
+    files, run, again = Files(tmp_path), start(spec()), start(spec())
+    for report in train(run):
+        if isinstance(report, StepReport) and run.t % 10 == 0:
+            checkpoint.save(run, files)
+    steps(again, 5)
+
+    saved = checkpoint.save(again, files)
+
+    names = [name.rpartition("-")[0] for name in files.entries("")]
+    assert names == ["step-00000005", "step-00000030", "step-00000040"]
+    checkpoint.restore(start(spec()), files, saved.path, sha256=saved.sha256)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut"])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str) -> None:
