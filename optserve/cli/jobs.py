@@ -10,10 +10,14 @@ import typer
 from optserve.cli.files import read_object
 from optserve.cli.options import DEFAULT_HOME, FAILED, BadOption, Home, JobId, Url, service
 from optserve.cli.output import reports
+from optserve.cli.output.tables import print_table
 from optserve.cli.output.terminal import err, out, visible
+from optserve.contract.answers.jobs import ListedJob
 from optserve.contract.states import State
 
 MAX_LIMIT = 1000
+COLUMNS = ["job", "state", "step", "accuracy", "name"]
+"""Columns of a list of jobs; in a narrow terminal only the last one is truncated."""
 
 
 def submit(
@@ -56,7 +60,7 @@ def jobs(
             left = limit - len(found)
             page = client.jobs(state=state, labels=labels, after=str(page.next), limit=left)
             found, unreadable = [*found, *page.data], [*unreadable, *page.unreadable]
-    reports.print_jobs(found, out)
+    print_table(out, COLUMNS, [_cells(job) for job in found])
     for job in unreadable:
         err.say(f"{visible(job.id)} cannot be read: {visible(job.detail)}")
     if page.has_more:
@@ -66,7 +70,17 @@ def jobs(
 def checkpoints(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     """List the stored checkpoints of a job."""
     with service(url, home) as client:
-        reports.print_checkpoints(client.checkpoints(job_id), out)
+        found = client.checkpoints(job_id)
+    rows = [
+        [
+            str(checkpoint.step),
+            "missing" if checkpoint.size is None else str(checkpoint.size),
+            "best" if checkpoint.best else "",
+            checkpoint.sha256,
+        ]
+        for checkpoint in found
+    ]
+    print_table(out, ["step", "bytes", "best", "sha256"], rows)
 
 
 def show(
@@ -83,6 +97,17 @@ def show(
         reports.print_chart(client, job_id, out)
         entries = client.follow_events(job_id) if follow else client.events(job_id)
         reports.print_history(entries, out)
+
+
+def _cells(job: ListedJob) -> list[str]:
+    """Return what *job* has in each of `COLUMNS`."""
+    return [
+        job.id,
+        f"{job.state}: {job.reason}" if job.reason else str(job.state),
+        f"{job.step}/{job.total_steps}",
+        f"{job.result.test_accuracy:.2%}" if job.result else "",
+        job.name,
+    ]
 
 
 def _pair(text: str) -> tuple[str, str]:

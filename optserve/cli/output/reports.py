@@ -1,34 +1,16 @@
-"""Reports on jobs: a list of jobs, and the facts, chart, history and checkpoints of one job."""
+"""Reports on one job: its facts, its chart and its history."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import assert_never
 
 from optserve.cli.output import live, pictures
-from optserve.cli.output.tables import print_table
 from optserve.cli.output.terminal import Terminal, visible
 from optserve.client import Client
-from optserve.contract.answers.checkpoints import Checkpoint
 from optserve.contract.answers.history import Event
-from optserve.contract.answers.jobs import Job, ListedJob
+from optserve.contract.answers.jobs import Job
 from optserve.contract.states import State
-
-
-def print_jobs(found: Sequence[ListedJob], terminal: Terminal) -> None:
-    """Print a line per job; in a narrow terminal only the names are truncated."""
-    header = ["job", "state", "step", "accuracy", "name"]
-    rows = [
-        [
-            job.id,
-            f"{job.state}: {job.reason}" if job.reason else str(job.state),
-            f"{job.step}/{job.total_steps}",
-            f"{job.result.test_accuracy:.2%}" if job.result else "",
-            job.name,
-        ]
-        for job in found
-    ]
-    print_table(terminal, header, rows)
 
 
 def print_facts(job: Job, terminal: Terminal) -> None:
@@ -53,21 +35,6 @@ def print_history(events: Iterable[Event], terminal: Terminal) -> None:
             terminal.print(line, overflow="ellipsis", no_wrap=True)
         else:
             terminal.say(line)
-
-
-def print_checkpoints(found: Sequence[Checkpoint], terminal: Terminal) -> None:
-    """Print a line per checkpoint."""
-    header = ["step", "bytes", "best", "sha256"]
-    rows = [
-        [
-            str(checkpoint.step),
-            "missing" if checkpoint.size is None else str(checkpoint.size),
-            "best" if checkpoint.best else "",
-            checkpoint.sha256,
-        ]
-        for checkpoint in found
-    ]
-    print_table(terminal, header, rows)
 
 
 def follow_and_report(client: Client, job: Job, terminal: Terminal) -> bool:
