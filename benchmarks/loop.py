@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.harness import Comparison, compare, median_interval, show
-from optcore.data.examples import Dataset, DatasetMissing, Examples, pixels
+from optcore.data.examples import Dataset, DatasetMissing, Examples, served
 from optcore.data.load import load
 from optcore.spec.run import RunSpec
 from optcore.training import loop
@@ -90,7 +90,7 @@ def plain_script(dataset: Dataset, steps: int) -> Callable[[], float]:
     ).to(DEVICE)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     examples = dataset.train.to(torch.device(DEVICE))
-    images, labels = pixels(examples.images, torch.float32), examples.labels
+    images, labels = served(examples.inputs, torch.float32), examples.targets
     batches = endless_batches(images, labels)
 
     def measure() -> float:

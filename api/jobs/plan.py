@@ -22,7 +22,7 @@ def plan_of(spec: JobSpec) -> Plan:
         total_steps=spec.total_steps,
         steps_per_epoch=spec.steps_per_epoch,
     )
-    layers = summarize(spec.model.network(spec.dataset.num_classes), spec.dataset.shape)
+    layers = summarize(spec.model.network(spec.dataset.target.size), spec.dataset.shape)
     return Plan(
         spec=spec.model_dump(mode="json"),
         total_steps=spec.total_steps,

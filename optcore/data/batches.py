@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optcore.data.examples import Examples, pixels
+from optcore.data.examples import Examples, served
 
 
 class Batches:
@@ -35,28 +35,28 @@ class Batches:
         return self.position >= len(self._examples)
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Return the images and labels of the next batch; a pass may end with a smaller batch."""
+        """Return the inputs and targets of the next batch; a pass may end with a smaller batch."""
         # A pass begins only now, so that `at_end` is true from the last batch of a pass until the
         # next batch: an accumulation ends there, and a checkpoint records the completed pass.
         if self.position >= len(self._examples):
             self.epoch, self.position = self.epoch + 1, 0
             self._begin_epoch()
         stop = min(self.position + self._batch_size, len(self._examples))
-        images, labels = self._examples.images, self._examples.labels
+        inputs, targets = self._examples.inputs, self._examples.targets
         if self.order is None:
-            images, labels = images[self.position : stop], labels[self.position : stop]
+            inputs, targets = inputs[self.position : stop], targets[self.position : stop]
         else:
             chosen = self.order[self.position : stop]
-            # Takes 3 us; images[chosen] copies byte by byte, with a team of threads: 38 us.
-            images, labels = images.index_select(0, chosen), labels.index_select(0, chosen)
+            # Takes 3 us; inputs[chosen] copies byte by byte, with a team of threads: 38 us.
+            inputs, targets = inputs.index_select(0, chosen), targets.index_select(0, chosen)
         self.served += stop - self.position
         self.position = stop
-        return pixels(images, self._dtype), labels
+        return served(inputs, self._dtype), targets
 
     def _begin_epoch(self) -> None:
         if self._shuffle:
             order = permutation(len(self._examples), seed=self._seed, epoch=self.epoch)
-            self.order = torch.from_numpy(order).to(self._examples.labels.device)
+            self.order = torch.from_numpy(order).to(self._examples.targets.device)
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

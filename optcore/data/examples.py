@@ -15,24 +15,31 @@ class DatasetMissing(Exception):
 @dataclass(frozen=True)
 class Examples:
     """
-    Images and their labels.
+    Examples of a dataset.
 
     Attributes:
-        images: tensor of shape (examples, channels, height, width). Pixels are floats, or uint8
-            numbers x that stand for x/255.
-        labels: tensor of shape (examples,) and dtype int64.
+        inputs: tensor of shape (examples, ...): images (channels, height, width), vectors or
+            tokens. Images and vectors are floats, or uint8 numbers x that stand for x/255; tokens
+            are int64.
+        targets: what is known about each example; see `optcore.spec.tasks.Target`.
     """
 
     # uint8 takes a quarter of the memory of float32; a batch is converted when it is served.
-    images: Tensor
-    labels: Tensor
+    inputs: Tensor
+    targets: Tensor
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
+
+    def at(self, positions: Tensor) -> Examples:
+        """Return the examples at *positions*, in that order."""
+        return Examples(
+            self.inputs.index_select(0, positions), self.targets.index_select(0, positions)
+        )
 
     def to(self, device: torch.device) -> Examples:
         """Return the same examples on *device*."""
-        return Examples(self.images.to(device), self.labels.to(device))
+        return Examples(self.inputs.to(device), self.targets.to(device))
 
 
 @dataclass(frozen=True)
@@ -42,21 +49,26 @@ class Dataset:
 
     Attributes:
         train: examples to train on.
-        test: held-out examples.
+        test: examples that are evaluated once, at the end.
+        validation: examples by which a run chooses; None if there is no such split.
     """
 
     train: Examples
     test: Examples
+    validation: Examples | None = None
 
     def to(self, device: torch.device) -> Dataset:
         """Return the same dataset on *device*."""
-        return Dataset(self.train.to(device), self.test.to(device))
+        held_out = None if self.validation is None else self.validation.to(device)
+        return Dataset(self.train.to(device), self.test.to(device), held_out)
 
 
-def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return *images* in *dtype*; a uint8 pixel x becomes x/255, a float keeps its value."""
-    if images.dtype == torch.uint8:
+def served(inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return *inputs* in *dtype*; uint8 x becomes x/255, a float keeps its value, tokens stay."""
+    if inputs.dtype == torch.int64:
+        return inputs
+    if inputs.dtype == torch.uint8:
         # In place only here, where the conversion has made a copy: floats of the same dtype are
         # returned without a copy, and share the memory of the dataset.
-        return images.to(dtype).div_(255)
-    return images.to(dtype)
+        return inputs.to(dtype).div_(255)
+    return inputs.to(dtype)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+import torch
+
 from optcore.data.examples import Dataset, DatasetMissing
 from optcore.spec.datasets.catalogue import DATASETS, AnyDataset
+from optcore.spec.datasets.split import Validation, held_out
 
 # All are imported here, not when a run needs one: trainers are forked after all imports.
 SOURCES = {kind: import_module(f"optcore.data.sources.{kind}") for kind in DATASETS}
@@ -28,10 +31,19 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     dataset: Dataset = SOURCES[spec.kind].read(spec, data_dir / spec.kind)
     # The steps, schedules and plan were computed from the declared sizes, before any file was read.
     found = (len(dataset.train), len(dataset.test))
-    declared = (spec.train_examples, spec.test_examples)
+    declared = (spec.all_train_examples, spec.test_examples)
     if found != declared:
         raise DatasetMissing(
             f"{spec.kind} must have {declared[0]} training and {declared[1]} test examples, "
             f"got {found[0]} and {found[1]}"
         )
-    return dataset
+    return dataset if spec.validation is None else _split(dataset, spec.validation)
+
+
+def _split(dataset: Dataset, validation: Validation) -> Dataset:
+    """Return *dataset* with a part of its training examples held out as validation examples."""
+    held = torch.from_numpy(held_out(len(dataset.train), validation).copy())
+    rest = torch.ones(len(dataset.train), dtype=torch.bool)
+    rest[held] = False
+    train = dataset.train.at(rest.nonzero().squeeze(1))
+    return Dataset(train, dataset.test, dataset.train.at(held))

@@ -1,27 +1,120 @@
-"""Evaluation: which metric chooses the best checkpoint or ends a run early."""
+"""Evaluation: which metric chooses the best checkpoint, ends a run early or changes lr."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 
+from optcore.metrics.catalogue import metrics
 from optcore.spec.base import Spec
+from optcore.spec.errors import RULE, did_you_mean
 from optcore.spec.limits import MAX_COUNT
 
-Metric = Literal["test_loss", "test_accuracy", "ema_loss", "ema_accuracy"]
+FORMER_METRICS = ("test_loss", "test_accuracy", "ema_loss", "ema_accuracy")
+"""Metrics by which runs of releases up to 0.2.0 chose: they had no validation split."""
+TRAIN_LOSS = "train_loss"
+"""A metric that a schedule may observe without validation examples."""
+FORM = re.compile(r"(?P<ema>ema_)?(?P<split>val|test)_(?P<name>.+)")
+
+# Per context, not per process: the API parses specs in several threads at a time.
+_choosing_by_test: ContextVar[bool] = ContextVar("choosing_by_test", default=False)
+
+
+@contextmanager
+def choosing_by_test() -> Iterator[None]:
+    """
+    Let runs that are parsed inside a ``with`` block evaluate, and choose by, the test split.
+
+    Releases up to 0.2.0 did so, and a job that they accepted keeps its evaluations.
+    """
+    before = _choosing_by_test.set(True)
+    try:
+        yield
+    finally:
+        _choosing_by_test.reset(before)
+
+
+def chooses_by_test() -> bool:
+    """Return whether a run that is parsed now is one of a release up to 0.2.0."""
+    return _choosing_by_test.get()
+
+
+class MetricName(NamedTuple):
+    """
+    The parts of the name of a measured quantity, such as ``ema_val_loss``.
+
+    Attributes:
+        ema: whether it is measured with the averaged weights.
+        split: the split that it is measured on, ``val`` or ``test``.
+        name: the name of the metric.
+    """
+
+    ema: bool
+    split: str
+    name: str
+
+    @classmethod
+    def of(cls, text: str) -> MetricName:
+        """Return the parts of *text*, which `_chooses` has accepted."""
+        if text in FORMER_METRICS:
+            return cls(text.startswith("ema_"), "test", text.rpartition("_")[2])
+        found = FORM.fullmatch(text)
+        assert found is not None, text
+        return cls(bool(found["ema"]), found["split"], found["name"])
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher value is better."""
+        return metrics()[self.name].HIGHER_IS_BETTER
+
+
+def _chooses(text: str, info: ValidationInfo) -> str:
+    """Return *text* if it names a number that is measured on the validation split."""
+    if chooses_by_test() and text in FORMER_METRICS:
+        return text
+    numbers = [name for name, metric in metrics().items() if metric.IS_NUMBER]
+    found = FORM.fullmatch(text)
+    if found is not None and found["name"] in numbers and found["split"] == "val":
+        return text
+    names = [f"{ema}val_{name}" for ema in ("", "ema_") for name in numbers]
+    if found is not None and found["split"] == "test":
+        rule = (
+            "must be measured on the validation examples (dataset.validation), since test examples "
+            "must not choose"
+        )
+        nearest = text.replace("test_", "val_", 1)
+    else:
+        rule = "must be val_ or ema_val_ and the name of a metric"
+        nearest = text
+    hint = did_you_mean(nearest, names)
+    raise PydanticCustomError(RULE, f"{info.field_name} {rule}, got {text!r}{hint}")
+
+
+def _observes(text: str, info: ValidationInfo) -> str:
+    return text if text == TRAIN_LOSS else _chooses(text, info)
+
+
+Metric = Annotated[str, Field(max_length=200), AfterValidator(_chooses)]
 """
-A quantity that an evaluation measures on the held-out examples.
+A quantity that evaluations measure on the validation examples: ``val_loss``, ``val_accuracy``, ...
 
-With the prefix ``ema_`` it is measured with the averaged weights.
+With the prefix ``ema_``, as in ``ema_val_loss``, it is measured with the averaged weights.
 """
+ObservedMetric = Annotated[str, Field(max_length=200), AfterValidator(_observes)]
+"""A `Metric`, or ``train_loss``: the mean training loss since the previous evaluation."""
 
 
-def better(metric: Metric, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+def better(metric: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
     """Return whether *value* beats *best* by more than *min_delta*; NaN never does."""
     if best is None:
         return value == value  # noqa: PLR0124  not NaN
-    if metric.endswith("accuracy"):
+    if MetricName.of(metric).higher_is_better:
         return value > best + min_delta
     return value < best - min_delta
 
@@ -34,7 +127,7 @@ class EarlyStopping(Spec):
         keras.callbacks.EarlyStopping; Prechelt, Early Stopping - but when?, 1998.
     """
 
-    metric: Metric = "test_loss"
+    metric: Metric = "val_loss"
     """Metric that must improve."""
     patience: int = Field(ge=1, le=MAX_COUNT, json_schema_extra={"unit": "evaluations"})
     """The run ends after this many evaluations in a row without a new best value."""

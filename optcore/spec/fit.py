@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 from optcore.schedules.base import too_many
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
+from optcore.spec.fit_task import (
+    loss_fits_the_task,
+    metrics_fit_the_task,
+    weights_fit_the_classes,
+    what_chooses_is_measured,
+)
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.networks.activations import LogSoftmax
 from optcore.spec.networks.base import ShapeError
@@ -39,12 +45,15 @@ def check_parts(run: RunSpec) -> None:
     for check in (
         _steps_are_bounded,
         _work_is_bounded,
+        loss_fits_the_task,
         _layers_fit,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
         _numbers_are_representable,
         _no_batch_of_one_is_normalised,
-        _evaluations_fit_the_loss,
+        weights_fit_the_classes,
+        metrics_fit_the_task,
+        what_chooses_is_measured,
         _lookahead_is_alone,
         _eps_counts,
         _durations_have_steps,
@@ -79,7 +88,7 @@ def _work_is_bounded(run: RunSpec) -> None:
 
 
 def _layers_fit(run: RunSpec) -> None:
-    layers = run.model.network(run.dataset.num_classes)
+    layers = run.model.network(run.dataset.target.size)
     try:
         rows = summarize(layers, run.dataset.shape)
     except ShapeError as error:
@@ -89,11 +98,11 @@ def _layers_fit(run: RunSpec) -> None:
             f"{run.dataset.shape}: {error}",
             run.model.kind,
         )
-    loss, classes, shape = run.training.loss, run.dataset.num_classes, rows[-1].output_shape
-    if not loss.takes(shape, classes):
+    loss, target, shape = run.training.loss, run.dataset.target, rows[-1].output_shape
+    if not loss.takes(shape, target):
         reject(
             ["model"],
-            f"model must end with {loss.TAKES} for loss {loss.kind} and the {classes} classes "
+            f"model must end with {loss.TAKES} for loss {loss.kind} and the {target.words} "
             f"of {run.dataset.kind}, got shape {shape}",
             run.model.kind,
         )
@@ -158,7 +167,7 @@ def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
     # torch raises an error only when it reaches that batch, at the end of the first pass.
     last = run.dataset.train_examples % run.dataset.batch_size or run.dataset.batch_size
     shape = run.dataset.shape
-    for name, layer in named(run.model.network(run.dataset.num_classes)):
+    for name, layer in named(run.model.network(run.dataset.target.size)):
         # A channel of an image has a value per pixel, so a batch of one image can be normalised.
         if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
             reject(
@@ -193,22 +202,6 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
                 f"per step, got {given}",
                 given,
             )
-
-
-def _evaluations_fit_the_loss(run: RunSpec) -> None:
-    training, classes = run.training, run.dataset.num_classes
-    if training.top_k is not None and training.top_k > classes:
-        reject(
-            ["training", "top_k"],
-            f"top_k must be at most the {classes} classes of {run.dataset.kind}, "
-            f"got {training.top_k}",
-            training.top_k,
-        )
-    if training.loss.OF_SEQUENCES:
-        for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
-            if given:
-                rule = f"is not for loss {training.loss.kind}, whose outputs are sequences"
-                reject(["training", name], f"{name} {rule}, got {given}", given)
 
 
 def _lookahead_is_alone(run: RunSpec) -> None:

@@ -10,6 +10,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from optcore.metrics.catalogue import metrics_of
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.catalogue import AnySchedule
 from optcore.schedules.families.piecewise import Constant
@@ -24,6 +25,7 @@ from optcore.spec.networks.models import AnyModel
 from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
+from optcore.spec.tasks import Task
 from optcore.spec.training import COMPUTED, OBSERVED, Training
 
 
@@ -80,6 +82,29 @@ class RunSpec(Spec):
         return self.dataset.batch_size * self.training.accumulate
 
     @property
+    def task(self) -> Task:
+        """What the run learns to predict; it follows from the dataset and the loss."""
+        return "sequence" if self.training.loss.OF_SEQUENCES else self.dataset.target.task
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the metrics that an evaluation measures, without split: loss, accuracy, ..."""
+        training = self.training
+        asked = {
+            *training.metrics,
+            *(("top_k",) if training.top_k is not None else ()),
+            *(("confusion",) if training.confusion else ()),
+        }
+        known = metrics_of(self.task)
+        return tuple(name for name, each in known.items() if not each.ON_REQUEST or name in asked)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there is anything to evaluate, or to observe, before the end of the run."""
+        observed = self.schedule.STATEFUL or self.training.chooses_by_test
+        return observed or self.dataset.validation_examples > 0
+
+    @property
     def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
         """The loss scale; by default, precisions fp16 and mindspore_o2 have a dynamic one."""
         # Not bf16: it has the exponents of float32, so its gradients do not vanish.
@@ -119,7 +144,7 @@ class RunSpec(Spec):
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters of the network, in the order of its layers."""
-        layers = named(self.model.network(self.dataset.num_classes))
+        layers = named(self.model.network(self.dataset.target.size))
         shape, found = self.dataset.shape, []
         for name, layer in layers:
             found += [

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS, Duration, Epochs
 from optcore.spec.errors import reject
-from optcore.spec.evaluation import EarlyStopping, Metric
+from optcore.spec.evaluation import EarlyStopping, Metric, MetricName, chooses_by_test
 from optcore.spec.former.places import FormerPlace, clip_is_of_the_optimizer
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.losses import AnyLoss, CrossEntropy
@@ -73,8 +73,13 @@ class Training(Spec):
     """Slow weights, to which the trained weights are reset every few updates; null for no
     lookahead."""
     evaluate_every: Duration | None = Epochs(epochs=1)
-    """How often loss and accuracy are measured on the held-out examples, in addition to the end of
-    the run; null for only at the end."""
+    """How often the metrics are measured on the validation examples, in addition to the end of the
+    run, at which the test examples are evaluated too; null for only at the end. Without validation
+    examples (dataset.validation) there are no evaluations before the end."""
+    metrics: list[Annotated[str, Field(max_length=200)]] = Field(
+        default_factory=list, max_length=64, exclude_if=lambda names: not names
+    )
+    """Metrics to measure in addition to those that every run of its task has, such as macro_f1."""
     top_k: Annotated[int, Field(ge=2, le=65_536)] | None = None
     """Number k of classes: evaluations also report the share of examples whose class is among the k
     most likely classes. null for no such report."""
@@ -85,6 +90,7 @@ class Training(Spec):
     """Metric by which the best checkpoint is chosen and kept; null to keep no best checkpoint."""
     early_stopping: EarlyStopping | None = None
     """Condition that ends the run when a metric no longer improves; null for no such condition."""
+    _chooses_by_test: bool = PrivateAttr(default_factory=chooses_by_test)
     on_divergence: Literal["fail", "skip"] = "fail"
     """What happens when a loss is not finite or exceeds loss_limit. fail: the run ends as diverged.
     skip: the update is skipped, and neither t (the number of updates) nor the schedule advances."""
@@ -100,6 +106,11 @@ class Training(Spec):
     grad_norm (norm of all gradients together, before clipping), update_ratio (norm of the update
     divided by the norm of the weights), loss_scale. Observed on the machine: examples_per_s,
     memory_mb."""
+
+    @property
+    def chooses_by_test(self) -> bool:
+        """Whether the run is one of a release up to 0.2.0, which evaluates only test examples."""
+        return self._chooses_by_test
 
     @property
     def shadow_ema(self) -> ShadowEma | None:
@@ -132,7 +143,7 @@ class Training(Spec):
             (["keep_best"], self.keep_best),
             (["early_stopping", "metric"], stopping.metric if stopping is not None else None),
         ):
-            if metric is not None and metric.startswith("ema_") and self.shadow_ema is None:
+            if metric is not None and MetricName.of(metric).ema and self.shadow_ema is None:
                 got = "none" if self.ema is None else self.ema.kind
                 reject(path, f"{path[-1]} {metric} needs an ema of kind shadow, got {got}", metric)
         if stopping is not None and self.evaluate_every is None:

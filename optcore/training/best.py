@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from optcore.spec.evaluation import Metric, better
+from optcore.spec.evaluation import better
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Best:
         waited: the number of evaluations since the best one.
     """
 
-    metric: Metric
+    metric: str
     min_delta: float = 0.0
     value: float | None = None
     step: int = 0

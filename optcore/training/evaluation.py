@@ -1,16 +1,17 @@
-"""Evaluation on the held-out examples."""
+"""Evaluation on the validation and the test examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from optcore.data.examples import pixels
-from optcore.training.losses import right
+from optcore.data.examples import Examples, served
+from optcore.metrics.base import Measured, Metric, Subject, Value
+from optcore.metrics.catalogue import metrics_of
 from optcore.training.reports import Evaluation, Progress
 from optcore.training.run import Run
 
@@ -20,76 +21,75 @@ BATCH_SIZE = 1000
 
 def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
     """
-    Evaluate the network of *run* on the held-out examples, in evaluation mode.
+    Evaluate the network of *run*, in evaluation mode.
 
-    The network is evaluated with the trained weights, and again with the averaged weights if the
-    run has them. Nothing is drawn from a random generator.
+    During the run the validation examples are evaluated, if there are any; at its end also the test
+    examples, for the first time. A run of a release up to 0.2.0 evaluates the test examples each
+    time. The network is evaluated with the trained weights, and again with the averaged weights if
+    the run has them. Nothing is drawn from a random generator.
 
     Yields:
         the progress, once per batch.
 
     Returns:
-        the metrics with the trained weights, and those with the averaged weights if there are any.
+        the metrics.
     """
-    found = yield from _evaluate(run, run.optimizer.averaged)
-    if run.ema is None:
-        return found
-    of_ema = yield from _evaluate(run, run.ema.in_place)
-    return replace(found, ema_loss=of_ema.loss, ema_accuracy=of_ema.accuracy)
+    former = run.spec.training.chooses_by_test
+    found = Evaluation(run.row, {}, {}, former=former)
+    if run.dataset.validation is not None and not former:
+        found = yield from _measured_on(run, "val", run.dataset.validation, found)
+    if former or run.ends_with(found):
+        found = yield from _measured_on(run, "test", run.dataset.test, found)
+    return found
+
+
+def _measured_on(
+    run: Run, split: str, examples: Examples, found: Evaluation
+) -> Generator[Progress, None, Evaluation]:
+    """Return *found* with the metrics on *examples*, whose names begin with *split*."""
+    metrics = dict(found.metrics)
+    for ema, weights in _weights(run):
+        values = yield from _evaluate(run, examples, weights)
+        metrics |= {f"{ema}{split}_{name}": value for name, value in values.items()}
+    return replace(found, metrics=metrics, examples={**found.examples, split: len(examples)})
+
+
+def _weights(run: Run) -> Iterator[tuple[str, Callable[[], AbstractContextManager[None]]]]:
+    """Yield the contexts that put weights in place, by the prefix of their metrics."""
+    yield "", run.optimizer.averaged
+    if run.ema is not None:
+        yield "ema_", run.ema.in_place
 
 
 def _evaluate(
-    run: Run, weights: Callable[[], AbstractContextManager[None]]
-) -> Generator[Progress, None, Evaluation]:
+    run: Run, examples: Examples, weights: Callable[[], AbstractContextManager[None]]
+) -> Generator[Progress, None, Mapping[str, Value]]:
     """Evaluate with the weights that the context *weights* puts in place during each batch."""
-    scores, examples = _Scores(run), run.dataset.test
-    for images, labels in zip(
-        examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True
+    measured = requested(run)
+    for inputs, targets in zip(
+        examples.inputs.split(BATCH_SIZE), examples.targets.split(BATCH_SIZE), strict=True
     ):
         run.model.eval()
         # autocast is entered last: it caches its casts of the weights until it is left, even if
         # the weights are replaced meanwhile.
         with torch.no_grad(), weights(), run.autocast:
-            scores.add(run.forward(pixels(images, run.dtype)), labels)
+            batch = _measured(run, run.forward(served(inputs, run.dtype)), targets)
+            for metric in measured:
+                metric.add(batch)
         # A caller that stops here may save the run: the trained weights must be back.
         run.model.train()
         yield Progress(run.row)
-    return scores.evaluation()
+    return {metric.NAME: metric.value() for metric in measured}
 
 
-class _Scores:
-    """Adds up the scores of batches, on the run's device."""
+def requested(run: Run) -> list[Metric]:
+    """Return new metrics: those that every run of this task has, and those that the spec names."""
+    training, target = run.spec.training, run.spec.dataset.target
+    subject = Subject(run.spec.task, target.size, training.top_k)
+    return [metrics_of(run.spec.task)[name](subject) for name in run.spec.metric_names]
 
-    def __init__(self, run: Run) -> None:
-        self._run, self._training = run, run.spec.training
-        self._classes = run.spec.dataset.num_classes
-        self._loss = torch.zeros((), dtype=torch.float64, device=run.device)
-        self._right = torch.zeros((), dtype=torch.int64, device=run.device)
-        self._among_k = torch.zeros((), dtype=torch.int64, device=run.device)
-        self._confusion = torch.zeros(self._classes**2, dtype=torch.int64, device=run.device)
-        self._examples = 0
 
-    def add(self, outputs: Tensor, labels: Tensor) -> None:
-        """Add the scores of a batch, from its *outputs* and *labels*."""
-        # Weighted by examples, since the last batch may be shorter, and summed in double.
-        self._loss += self._run.loss(outputs, labels).double() * len(labels)
-        self._right += right(self._training.loss, outputs, labels).sum()
-        self._examples += len(labels)
-        if self._training.top_k is not None:
-            likeliest = outputs.topk(self._training.top_k).indices
-            self._among_k += (likeliest == labels.unsqueeze(1)).sum()
-        if self._training.confusion:
-            pairs = labels * self._classes + outputs.argmax(1)
-            self._confusion += torch.bincount(pairs, minlength=self._classes**2)
-
-    def evaluation(self) -> Evaluation:
-        """Return the metrics over all examples added so far."""
-        n, confusion = self._examples, self._confusion.view(self._classes, -1).tolist()
-        return Evaluation(
-            step=self._run.row,
-            loss=self._loss.item() / n,
-            accuracy=self._right.item() / n,
-            examples=n,
-            top_k=None if self._training.top_k is None else self._among_k.item() / n,
-            confusion=tuple(map(tuple, confusion)) if self._training.confusion else None,
-        )
+def _measured(run: Run, outputs: Tensor, targets: Tensor) -> Measured:
+    loss = run.loss
+    value, weight = loss(outputs, targets), loss.weight(targets)
+    return Measured(outputs, targets, value, weight, loss.counted(targets))

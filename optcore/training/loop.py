@@ -76,8 +76,8 @@ def steps_alone(run: Run, step: int) -> int:
 
 def _evaluate(run: Run) -> Iterator[Report]:
     found = yield from evaluate(run)
-    losses = {"test_loss": found.loss, "ema_loss": found.ema_loss}
-    wrong = {name: loss for name, loss in losses.items() if loss and not math.isfinite(loss)}
+    losses = {name: found.metric(name) for name in found.metrics if name.endswith("_loss")}
+    wrong = {name: loss for name, loss in losses.items() if not math.isfinite(loss)}
     # Before the report, as above: weights whose loss is not finite are not saved.
     run.settled = not wrong
     yield replace(found, best=run.observe(found))

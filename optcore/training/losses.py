@@ -1,17 +1,20 @@
-"""Loss functions, and which predictions were correct."""
+"""Loss functions: the mean loss of a batch, and what the mean was divided by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import assert_never
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from optcore.metrics.sequences import BLANK
 from optcore.spec.losses import (
     AnyLoss,
     BinaryCrossEntropy,
+    ClassLoss,
     CrossEntropy,
     Ctc,
     Huber,
@@ -19,68 +22,130 @@ from optcore.spec.losses import (
     MeanSquaredError,
     NegativeLogLikelihood,
 )
+from optcore.spec.tasks import Target
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""``loss(outputs, labels)`` returns the mean loss of a batch. The network's outputs have the shape
-(batch, ...); labels have the shape (batch,) and the dtype int64."""
-
-BLANK = 0
-"""Index of the channel for the blank label, which is no class, in the outputs for ctc."""
-
-
-def loss_of(spec: AnyLoss, num_classes: int) -> Loss:
-    """Return the loss function that *spec* describes, computed in float32 or wider."""
-    loss = _loss_of(spec, num_classes)
-    return lambda outputs, labels: loss(outputs if _wide(outputs) else outputs.float(), labels)
+Function = Callable[[Tensor, Tensor], Tensor]
+"""``function(outputs, targets)`` returns the mean loss of a batch."""
+IGNORED = -100
+"""torch's default of ignore_index: no target is negative."""
 
 
-def _wide(outputs: Tensor) -> bool:
-    return outputs.dtype.itemsize >= torch.float32.itemsize
+@dataclass(frozen=True)
+class Loss:
+    """
+    A loss, computed in float32 or wider.
+
+    The network's outputs have the shape (batch, ...), and `optcore.spec.tasks.Target` says which
+    shape the targets have.
+
+    Attributes:
+        spec: the spec of the loss.
+        target: what the dataset says about an example.
+        function: returns the mean loss of a batch.
+    """
+
+    spec: AnyLoss
+    target: Target
+    function: Function
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch."""
+        wide = outputs.dtype.itemsize >= torch.float32.itemsize
+        return self.function(outputs if wide else outputs.float(), targets)
+
+    def counted(self, targets: Tensor) -> Tensor | None:
+        """Return, for each target, whether it has a loss; None if all have one."""
+        index = self.spec.ignore_index if isinstance(self.spec, ClassLoss) else None
+        return None if index is None else targets != index
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return the number that the sum of a batch's losses was divided by, as float64."""
+        if not isinstance(self.spec, ClassLoss):
+            return torch.tensor(float(len(targets)), dtype=torch.float64, device=targets.device)
+        counted = self.counted(targets)
+        weights = self.spec.class_weights
+        if weights is None:
+            found = torch.ones_like(targets, dtype=torch.float64)
+        else:
+            # An ignored target may be no class, so it is replaced before it selects a weight.
+            classes = targets if counted is None else targets.where(counted, 0)
+            table = torch.tensor(weights, dtype=torch.float64, device=targets.device)
+            found = table[classes]
+        return (found if counted is None else found * counted).sum()
 
 
-def _loss_of(spec: AnyLoss, num_classes: int) -> Loss:
-    def one_hot(labels: Tensor, like: Tensor) -> Tensor:
-        return functional.one_hot(labels, num_classes).to(like.dtype)
+def loss_of(spec: AnyLoss, target: Target) -> Loss:
+    """Return the loss that *spec* describes, for targets as *target* describes them."""
+    return Loss(spec, target, _function(spec, target))
+
+
+def _function(spec: AnyLoss, target: Target) -> Function:
+    def numbers(targets: Tensor, like: Tensor) -> Tensor:
+        if target.task == "classification":
+            targets = functional.one_hot(targets, target.size)
+        return targets.to(like.dtype)
 
     match spec:
         case CrossEntropy():
-            smoothing = spec.label_smoothing
-            return lambda x, y: functional.cross_entropy(x, y, label_smoothing=smoothing)
-        case MeanSquaredError():
-            return lambda x, y: functional.mse_loss(x, one_hot(y, x))
-        case MeanAbsoluteError():
-            return lambda x, y: functional.l1_loss(x, one_hot(y, x))
-        case Huber():
-            return lambda x, y: functional.huber_loss(x, one_hot(y, x), delta=spec.delta)
-        case BinaryCrossEntropy():
-            return lambda x, y: functional.binary_cross_entropy_with_logits(x, one_hot(y, x))
+            smoothing, weights, ignored = spec.label_smoothing, _weights(spec), _ignored(spec)
+            return lambda x, y: functional.cross_entropy(
+                *_positions(x, y), weights(x), ignore_index=ignored, label_smoothing=smoothing
+            )
         case NegativeLogLikelihood():
-            return functional.nll_loss
+            weights, ignored = _weights(spec), _ignored(spec)
+            return lambda x, y: functional.nll_loss(
+                *_positions(x, y), weights(x), ignore_index=ignored
+            )
+        case MeanSquaredError():
+            return lambda x, y: functional.mse_loss(x, numbers(y, x))
+        case MeanAbsoluteError():
+            return lambda x, y: functional.l1_loss(x, numbers(y, x))
+        case Huber():
+            return lambda x, y: functional.huber_loss(x, numbers(y, x), delta=spec.delta)
+        case BinaryCrossEntropy():
+            return lambda x, y: functional.binary_cross_entropy_with_logits(x, numbers(y, x))
         case Ctc():
             return _ctc
         case _:
             assert_never(spec)
 
 
-def right(spec: AnyLoss, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return, for each example, whether the network's *outputs* predict its label."""
-    if not isinstance(spec, Ctc):
-        return outputs.argmax(1) == labels
-    path = outputs.squeeze(2).argmax(1)  # (batch, steps)
-    said = path != BLANK
-    said[:, 1:] &= path[:, 1:] != path[:, :-1]
-    return (said.sum(1) == 1) & ((path * said).sum(1) == labels + 1)
+def _positions(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return outputs and targets with the positions of a language model as examples."""
+    if targets.dim() == 1:
+        return outputs, targets
+    return outputs.flatten(0, 1), targets.flatten()
 
 
-def _ctc(outputs: Tensor, labels: Tensor) -> Tensor:
+def _ignored(spec: ClassLoss) -> int:
+    return IGNORED if spec.ignore_index is None else spec.ignore_index
+
+
+def _weights(spec: ClassLoss) -> Callable[[Tensor], Tensor | None]:
+    """Return a function that gives the class weights in the dtype and on the device of a tensor."""
+    given, made = spec.class_weights, dict[tuple[torch.dtype, torch.device], Tensor]()
+    if given is None:
+        return lambda _: None
+
+    def weights(like: Tensor) -> Tensor:
+        key = (like.dtype, like.device)
+        if key not in made:
+            made[key] = torch.tensor(given, dtype=like.dtype, device=like.device)
+        return made[key]
+
+    return weights
+
+
+def _ctc(outputs: Tensor, targets: Tensor) -> Tensor:
     # Computed on the CPU: torch's CUDA kernel has no deterministic gradient.
     steps = outputs.squeeze(2).permute(2, 0, 1).log_softmax(2).cpu()
-    labels, count = labels.cpu(), len(labels)
+    sequences = (targets.unsqueeze(1) if targets.dim() == 1 else targets).cpu()
+    count = len(sequences)
     losses = functional.ctc_loss(
         steps,
-        (labels + 1).unsqueeze(1),
+        sequences + 1,  # the -1 behind a sequence is not read
         torch.full((count,), len(steps)),
-        torch.ones(count, dtype=torch.int64),
+        (sequences >= 0).sum(1),
         blank=BLANK,
         reduction="none",
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from optcore.spec.evaluation import Metric
+from optcore.metrics.base import Value
+from optcore.spec.evaluation import MetricName
 
 
 class StepReport(NamedTuple):  # made in less than half the time of a frozen dataclass
@@ -30,41 +32,30 @@ class StepReport(NamedTuple):  # made in less than half the time of a frozen dat
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """
-    Metrics on the held-out examples.
+    Metrics on the validation examples, and at the end of the run also on the test examples.
 
     Attributes:
         step: the number of steps made before the evaluation.
-        loss: the mean loss over the examples.
-        accuracy: the share of correct predictions, in 0..1.
-        examples: the number of examples.
-        top_k: the share of examples whose class is among the k likeliest, if the spec has top_k.
-        confusion: for each class, the number of its examples predicted as each class, if the spec
-            has confusion.
-        ema_loss: the loss with the averaged weights, if there are any.
-        ema_accuracy: the accuracy with the averaged weights, if there are any.
+        metrics: the value of each metric. A name such as ``ema_val_loss`` has the split (val or
+            test) before the metric, and ``ema_`` before the split if the averaged weights were
+            evaluated.
+        examples: the number of examples of each split, by ``val`` and ``test``.
+        former: whether the run is one of a release up to 0.2.0, which evaluates only test examples.
         best: whether this is the best evaluation so far, if the best checkpoint is kept.
     """
 
     step: int
-    loss: float
-    accuracy: float
-    examples: int
-    top_k: float | None = None
-    confusion: tuple[tuple[int, ...], ...] | None = None
-    ema_loss: float | None = None
-    ema_accuracy: float | None = None
+    metrics: Mapping[str, Value]
+    examples: Mapping[str, int]
+    former: bool = False
     best: bool = False
 
-    def metric(self, name: Metric) -> float:
-        """Return the value of the metric *name*."""
-        found = {
-            "test_loss": self.loss,
-            "test_accuracy": self.accuracy,
-            "ema_loss": self.ema_loss,
-            "ema_accuracy": self.ema_accuracy,
-        }[name]
-        assert found is not None, name  # the spec wants an ema for it
-        return found
+    def metric(self, name: str) -> float:
+        """Return the value of the metric *name*, which is a number."""
+        parts = MetricName.of(name)
+        value = self.metrics[f"{'ema_' * parts.ema}{parts.split}_{parts.name}"]
+        assert isinstance(value, float), name
+        return value
 
 
 @dataclass(frozen=True, slots=True)

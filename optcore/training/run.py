@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from optcore.networks.layout import memory_format
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
 from optcore.spec.duration import Epochs, steps_in
+from optcore.spec.evaluation import TRAIN_LOSS
 from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.limits import lifted
 from optcore.spec.loss_scale import DynamicLossScale, first_scale
@@ -42,11 +43,11 @@ class Run:
 
     Attributes:
         spec: the description of the run.
-        dataset: the training and test examples, on *device*.
+        dataset: the training, validation and test examples, on *device*.
         device: the device that the run trains on.
         model: the network, in training mode.
         forward: computes the outputs of *model* for a batch, in the run's precision.
-        loss: the loss function of outputs and labels.
+        loss: the loss of outputs and targets.
         autocast: the context in which outputs and loss are computed.
         optimizer: the optimizer for the network's parameters.
         batches: the training batches, and the position in them.
@@ -57,7 +58,8 @@ class Run:
         best: the best value of the metric that chooses the best checkpoint, if one is kept.
         stopping: the best value of the metric that may stop the run early, if there is one.
         total_steps: the number of steps in the whole run.
-        evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
+        evaluate_interval: the number of steps between evaluations; 0 for only one, at the end, as
+            when there are no validation examples.
         checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
         row: the number of steps made. Each step adds a row of metrics.
         t: the number of updates applied; less than *row* once an update was skipped.
@@ -168,7 +170,7 @@ class Run:
             device=place,
             model=model,
             forward=forward_of(model, training.precision),
-            loss=loss_of(training.loss, spec.dataset.num_classes),
+            loss=loss_of(training.loss, spec.dataset.target),
             autocast=autocast(training.precision, place),
             optimizer=optimizer,
             batches=Batches(
@@ -181,7 +183,7 @@ class Run:
             displayed_group=displayed_group(spec.groups(), spec.optimizer.lr),
             **_companions(spec, model),
             total_steps=spec.total_steps,
-            evaluate_interval=_interval(training.evaluate_every, spec),
+            evaluate_interval=_interval(training.evaluate_every, spec) if spec.evaluates else 0,
             checkpoint_interval=_interval(training.checkpoint_every, spec),
         )
 
@@ -218,6 +220,15 @@ class Run:
         """Return the learning rate that the optimizer last used for each parameter group."""
         return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
 
+    def ends_with(self, evaluation: Evaluation) -> bool:
+        """Return whether the run has ended once *evaluation* is observed."""
+        stopping, patience = self.stopping, self.spec.training.early_stopping
+        if self.finished or stopping is None or patience is None:
+            return self.finished
+        after = replace(stopping)
+        after.observe(evaluation.metric(stopping.metric), self.row)
+        return after.waited >= patience.patience
+
     def observe(self, evaluation: Evaluation) -> bool:
         """
         Record an evaluation for metric-driven schedules, the best checkpoint and early stopping.
@@ -226,15 +237,12 @@ class Run:
             whether the evaluation is the best so far, if the best checkpoint is kept.
         """
         self.evaluated = self.row
-        metrics = {
-            "test_loss": evaluation.loss,
-            "test_accuracy": evaluation.accuracy,
-            "train_loss": self.loss_sum / self.loss_count if self.loss_count else math.nan,
-        }
         for schedule in self.optimizer.metric_driven():
+            if schedule.metric != TRAIN_LOSS:
+                schedule.observe(evaluation.metric(schedule.metric))
             # If every step was skipped, there is no training loss; NaN would count as a bad value.
-            if schedule.metric != "train_loss" or self.loss_count:
-                schedule.observe(metrics[schedule.metric])
+            elif self.loss_count:
+                schedule.observe(self.loss_sum / self.loss_count)
         self.loss_sum, self.loss_count = 0.0, 0
         stopping, patience = self.stopping, self.spec.training.early_stopping
         if stopping is not None and patience is not None:
@@ -309,7 +317,7 @@ def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
 
 def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """Return the network that *spec* describes, in training mode."""
-    layers = spec.model.network(spec.dataset.num_classes)
+    layers = spec.model.network(spec.dataset.target.size)
     # Drawn on the CPU in float32, then moved: a seed gives the same weights on every device and in
     # every memory format, and in every precision except for rounding.
     model = build(layers, spec.dataset.shape).to(device, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from optserve.contract.answers.jobs import ListedJob
 from optserve.contract.states import State
 
 MAX_LIMIT = 1000
-COLUMNS = ["job", "state", "step", "accuracy", "name"]
+COLUMNS = ["job", "state", "step", "test", "name"]
 """Columns of a list of jobs; in a narrow terminal only the last one is truncated."""
 
 
@@ -105,9 +106,15 @@ def _cells(job: ListedJob) -> list[str]:
         job.id,
         f"{job.state}: {job.reason}" if job.reason else str(job.state),
         f"{job.step}/{job.total_steps}",
-        f"{job.result.test_accuracy:.2%}" if job.result else "",
+        _told(job.result.test) if job.result else "",
         job.name,
     ]
+
+
+def _told(metrics: Mapping[str, float]) -> str:
+    """Return the first metric that is not the loss; the loss if there is no other."""
+    name = next((name for name in metrics if name != "loss"), "loss")
+    return f"{name} {metrics[name]:.4g}" if name in metrics else ""
 
 
 def _pair(text: str) -> tuple[str, str]:

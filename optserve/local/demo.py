@@ -59,7 +59,7 @@ def run(home: Path, port: int, out: Terminal) -> None:
         where = f"{url}/v1/jobs/{job.id}"
         out.say(f"{end.rows} steps, lr and loss of each:\n{where}/metrics")
         out.say(f"the job (`optserve up` serves it again):\n{where}")
-        accuracy = 100 * result.test_accuracy
+        accuracy = 100 * result.test["accuracy"]
     out.say(f"test accuracy {accuracy:.2f} %")
 
 

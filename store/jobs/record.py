@@ -13,9 +13,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from optcore.files.files import StoredFile
-from optcore.spec.duration import rounding
 from optcore.spec.former.runs import is_former
-from optcore.spec.former.translation import translated
+from optcore.spec.former.translation import former_rules, translated
 from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
@@ -42,9 +41,10 @@ FORMER = "2"
 """Record format of a job that release 0.2.0 can run too."""
 EXACT = "exact"
 """
-The field ``durations`` of a record whose schedules do not round durations to whole steps.
+The field ``durations`` of a record whose schedules do not round durations to whole steps, and whose
+run does not choose by the test examples.
 
-Releases up to 0.2.0, which rounded them, wrote no such field.
+Releases up to 0.2.0, which did both, wrote no such field.
 """
 
 
@@ -147,7 +147,7 @@ class Record:
     def spec(self) -> JobSpec:
         """The job's spec, with every default filled in."""
         exact = self.fields.get("durations") == EXACT
-        with nullcontext() if exact else rounding():
+        with nullcontext() if exact else former_rules():
             # Limits that a later release introduced do not apply to a job that was accepted before.
             return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
 
@@ -238,9 +238,9 @@ class Record:
 
     def _listed(self, spec: str | None, with_spec: bool, offer_after_s: float) -> ListedJob:
         facts = self._progress(offer_after_s)
-        # The confusion matrix has the square of the number of classes: too large for a list.
+        # A confusion matrix has the square of the number of classes: too large for a list.
         if facts["result"] is not None:
-            facts["result"]["confusion"] = None
+            facts["result"] = {**facts["result"], "matrices": {}, "confusion": None}
         read = None if spec is None else translated(from_json(spec))
         called = self._called() if read is None else {name: read.pop(name) for name in CALLED}
         return ListedJob.model_validate({**facts, **called, "spec": read if with_spec else None})

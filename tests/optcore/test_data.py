@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from optcore.data.batches import Batches, permutation
-from optcore.data.examples import DatasetMissing, Examples, pixels
+from optcore.data.examples import DatasetMissing, Examples, served
 from optcore.data.load import SOURCES, load
 from optcore.data.sources.mnist import read_json_file
 from optcore.spec.datasets.catalogue import DATASETS
@@ -26,11 +26,11 @@ def test_every_dataset_has_a_reader_of_its_name(kind: str) -> None:
 def test_mnist_from_its_idx_files(mnist: Path) -> None:
     dataset = load(Mnist(kind="mnist"), mnist)
 
-    assert dataset.train.images.shape == (60_000, 1, 28, 28)
-    assert dataset.train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
-    assert dataset.test.labels[:8].tolist() == [7, 2, 1, 0, 4, 1, 4, 9]
-    assert np.bincount(dataset.train.labels)[:3].tolist() == [5923, 6742, 5958]
-    assert pixels(dataset.train.images[:1], torch.float64).max() == 1.0
+    assert dataset.train.inputs.shape == (60_000, 1, 28, 28)
+    assert dataset.train.targets[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
+    assert dataset.test.targets[:8].tolist() == [7, 2, 1, 0, 4, 1, 4, 9]
+    assert np.bincount(dataset.train.targets)[:3].tolist() == [5923, 6742, 5958]
+    assert served(dataset.train.inputs[:1], torch.float64).max() == 1.0
 
 
 def test_a_missing_dataset_says_what_to_do(tmp_path: Path) -> None:
@@ -52,10 +52,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_digits_are_real_and_need_no_download(tmp_path: Path) -> None:
     dataset = load(Digits(kind="digits"), tmp_path)
 
-    assert dataset.train.images.shape == (1500, 1, 8, 8)
-    assert dataset.test.images.shape == (297, 1, 8, 8)
-    assert dataset.train.labels[:10].tolist() == list(range(10))
-    assert dataset.train.images.max() == 1.0
+    assert dataset.train.inputs.shape == (1500, 1, 8, 8)
+    assert dataset.test.inputs.shape == (297, 1, 8, 8)
+    assert dataset.train.targets[:10].tolist() == list(range(10))
+    assert dataset.train.inputs.max() == 1.0
 
 
 def json_file(folder: Path, pair: object) -> Path:
@@ -70,9 +70,9 @@ def test_mnist_from_paddles_json_file(tmp_path: Path) -> None:
 
     dataset = read_json_file(folder)
 
-    assert dataset.train.images.shape == (2, 1, 28, 28)
-    assert dataset.train.images[0, 0, 0, :3].tolist() == [0.0, 0.5, 1.0]
-    assert dataset.test.labels.tolist() == [7, 3]
+    assert dataset.train.inputs.shape == (2, 1, 28, 28)
+    assert dataset.train.inputs[0, 0, 0, :3].tolist() == [0.0, 0.5, 1.0]
+    assert dataset.test.targets.tolist() == [7, 3]
 
 
 @pytest.mark.parametrize(

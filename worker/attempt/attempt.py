@@ -6,7 +6,6 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import redis
 
@@ -26,8 +25,8 @@ from worker.attempt.session import Session, Stop, Tools
 from worker.attempt.steps import StepLoop
 from worker.processes.trainers import FAULT
 from worker.reporting.cadence import Cadence
+from worker.reporting.evaluations import result_of
 from worker.reporting.journal import Journal
-from worker.reporting.outbox import metrics_of
 from worker.reporting.planned import LrPlan
 from worker.reporting.reporter import Reporter
 from worker.reporting.retry import RetryingSender
@@ -130,12 +129,14 @@ class Attempt:
         with session.lease.phase("checkpoint"):
             artifacts = checkpointer.write_artifacts()
             sha256 = digest(run.tensors())
+        last = reporter.outbox.last_evaluation
+        assert last is not None  # the loop ends with an evaluation
         reporter.send(
             calls.finish(
                 self._claim,
                 rows=run.row,
                 digest=sha256,
-                result=_result(reporter),
+                result=result_of(last),
                 artifacts=artifacts,
                 ended="early_stopped" if run.stopped else "completed",
             )
@@ -170,12 +171,3 @@ class Attempt:
         call = calls.release(self._claim, why=why, cause=fault.cause)
         self.wakeups = self._sender.send(call).wakeups
         return f"{FAULT}{fault.why}"
-
-
-def _result(reporter: Reporter) -> dict[str, Any]:
-    """Return the job's result: the metrics of the last evaluation."""
-    last = reporter.outbox.last_evaluation
-    assert last is not None  # the loop ends with an evaluation
-    found = metrics_of(last)
-    del found["step"]
-    return {"test_loss": found.pop("loss"), "test_accuracy": found.pop("accuracy"), **found}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from optcore.training.reports import Evaluation
@@ -12,6 +11,7 @@ from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.pointers import BestPointer
 from store.redis.functions import Call
+from worker.reporting.evaluations import event_of
 
 Send = Callable[[Call[Any]], Any]
 """A function that sends a call, retries while Redis is unavailable, and returns the result."""
@@ -107,12 +107,4 @@ class Outbox:
             self._lock.notify_all()
 
     def _evaluated(self, report: Evaluation) -> Call[None]:
-        return calls.evaluated(self._claim, step=report.step, data=metrics_of(report))
-
-
-def metrics_of(report: Evaluation) -> dict[str, Any]:
-    """Return the metrics in an evaluation, without those that the job does not request."""
-    found = asdict(report)
-    del found["examples"], found["best"]
-    # Always in the order of the fields: a replayed evaluation is compared as text.
-    return {name: value for name, value in found.items() if value is not None}
+        return calls.evaluated(self._claim, step=report.step, data=event_of(report))

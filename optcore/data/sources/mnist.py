@@ -43,7 +43,7 @@ def read_json_file(folder: Path) -> Dataset:
     Return MNIST from mnist.json.gz in *folder*.
 
     The file contains three pairs [images, labels], for training, validation and test. An image is a
-    list of 784 floats in 0..1. The validation examples are not used.
+    list of 784 floats in 0..1.
 
     Raises:
         DatasetMissing: the file is missing, or does not have this form.
@@ -53,10 +53,10 @@ def read_json_file(folder: Path) -> Dataset:
     try:
         with gzip.open(path) as file:
             parts = pydantic_core.from_json(file.read())
-        train, _, test = (_pair(part) for part in parts)
+        train, validation, test = (_pair(part) for part in parts)
     except (gzip.BadGzipFile, zlib.error, EOFError, ValueError, TypeError) as error:
         raise DatasetMissing(f"{path} must hold three [images, labels] pairs: {error}") from None
-    return Dataset(train, test)
+    return Dataset(train, test, validation)
 
 
 def _must_exist(path: Path) -> None:

@@ -14,9 +14,8 @@ from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.numerics.numbers import DOUBLE, Curve, Numbers
 from optcore.schedules.warmup import After
 from optcore.spec.duration import RunLength
+from optcore.spec.evaluation import TRAIN_LOSS, MetricName, ObservedMetric
 from optcore.spec.limits import MAX_COUNT
-
-Metric = Literal["test_loss", "test_accuracy", "train_loss"]
 
 
 class MetricDriven(ScheduleSpec):
@@ -26,14 +25,13 @@ class MetricDriven(ScheduleSpec):
     # Values are observed at every evaluation of the run, even during a warmup.
     AFTER: ClassVar[After] = "overlap"
 
-    metric: Metric = "test_loss"
-    """The metric that changes lr, observed at every evaluation; train_loss is the mean training
-    loss over the steps since the previous evaluation."""
-    mode: Literal["min", "max"] = Field(
-        default_factory=lambda data: "max" if data.get("metric") == "test_accuracy" else "min"
-    )
-    """Whether lower (min) or higher (max) values are better. If left out, min for a loss and max
-    for an accuracy."""
+    metric: ObservedMetric = "val_loss"
+    """The metric that changes lr, observed at every evaluation: a metric of the validation
+    examples, such as val_loss or ema_val_accuracy; or train_loss, the mean training loss over the
+    steps since the previous evaluation."""
+    mode: Literal["min", "max"] = Field(default_factory=lambda data: _mode(data.get("metric")))
+    """Whether lower (min) or higher (max) values are better. If left out, as it is for the metric:
+    min for a loss, max for an accuracy."""
     patience: int = Field(10, ge=0, le=MAX_COUNT)
     """How many observations in a row may show no improvement: the next such observation lowers lr.
     greedy raises lr after more than this many improvements in a row."""
@@ -60,6 +58,12 @@ class MetricDriven(ScheduleSpec):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return lambda t: np.full_like(t, lr)  # the planned lr, before any observation
+
+
+def _mode(metric: str | None) -> Literal["min", "max"]:
+    if metric is None or metric == TRAIN_LOSS:
+        return "min"
+    return "max" if MetricName.of(metric).higher_is_better else "min"
 
 
 class MetricDrivenLr(ABC):

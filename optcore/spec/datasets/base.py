@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import reject
+from optcore.spec.datasets.split import held_out
+from optcore.spec.errors import RULE, reject, short_repr
 from optcore.spec.networks.base import Shape
+from optcore.spec.tasks import Target
+
+
+def _split(given: object, info: ValidationInfo) -> object:
+    # Before the union: pydantic would report what is wrong with each of its types.
+    good = (type(given) is float and 0 < given < 1) or (type(given) is int and given >= 1)
+    if not (good or given is None):
+        raise PydanticCustomError(
+            RULE,
+            f"{info.field_name} must be a share between 0 and 1, or a number of examples from 1 "
+            f"on, got {short_repr(given)}",
+        )
+    return given
 
 
 class DatasetSpec(Spec):
@@ -23,26 +38,64 @@ class DatasetSpec(Spec):
     shuffle: bool = True
     """Whether every epoch has a new random order, derived from the run's seed; false for the order
     of the files."""
+    # Not dumped by default: a spec of 0.2.0 keeps its JSON and digest.
+    validation: Annotated[int | float | None, BeforeValidator(_split)] = Field(
+        None, exclude_if=lambda validation: validation is None
+    )
+    """Training examples that are held out for validation, and not trained on: a share of them (0.1)
+    or a number (5000). They are the same in every run. null: the validation examples of the
+    dataset, if it has some."""
 
     @property
-    def train_examples(self) -> int:
-        """Number of training examples."""
+    def all_train_examples(self) -> int:
+        """Number of training examples, including those that are held out for validation."""
         raise NotImplementedError
 
     @property
+    def own_validation_examples(self) -> int:
+        """Number of validation examples that the dataset has beside its training examples."""
+        return 0
+
+    @property
     def test_examples(self) -> int:
-        """Number of examples held out for evaluation."""
+        """Number of test examples, which are evaluated once, at the end of a run."""
         raise NotImplementedError
 
     @property
     def shape(self) -> Shape:
-        """Shape of one example: (channels, height, width)."""
+        """Shape of one example: (channels, height, width) for images."""
         raise NotImplementedError
 
     @property
-    def num_classes(self) -> int:
-        """Number of different labels."""
+    def target(self) -> Target:
+        """What the dataset says about an example."""
         raise NotImplementedError
+
+    @property
+    def train_examples(self) -> int:
+        """Number of examples to train on."""
+        if self.validation is None:
+            return self.all_train_examples
+        return self.all_train_examples - self.validation_examples
+
+    @property
+    def validation_examples(self) -> int:
+        """Number of validation examples; 0 if there is no validation split."""
+        if self.validation is None:
+            return self.own_validation_examples
+        return len(held_out(self.all_train_examples, self.validation))
+
+    @model_validator(mode="after")
+    def _splits_have_examples(self) -> Self:
+        given, most = self.validation, self.all_train_examples - 1
+        if given is not None and not 1 <= self.validation_examples <= most:
+            reject(
+                ["validation"],
+                f"validation must hold out from 1 to {most} of the {most + 1} training examples, "
+                f"got {given}",
+                given,
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_batch_fits(self) -> Self:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.networks.base import Shape
+from optcore.spec.tasks import Target
 
 
 class Digits(DatasetSpec):
@@ -22,7 +23,7 @@ class Digits(DatasetSpec):
     kind: Literal["digits"]
 
     @property
-    def train_examples(self) -> int:
+    def all_train_examples(self) -> int:
         """Number of training examples: 1,500."""
         return 1_500
 
@@ -37,6 +38,6 @@ class Digits(DatasetSpec):
         return (1, 8, 8)
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes: 10, one per digit."""
-        return 10
+    def target(self) -> Target:
+        """One of 10 classes, the digits."""
+        return Target("classification", 10)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.networks.base import Shape
+from optcore.spec.tasks import Target
 
 MNIST_IDX_FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -24,7 +25,7 @@ class Mnist(DatasetSpec):
     Handwritten digits of 28x28 grey pixels in 0..1, read from the data directory.
 
     The four IDX files have 60,000 training and 10,000 test examples; ``mnist.json.gz`` has 50,000
-    training, 10,000 unused and 10,000 test examples.
+    training, 10,000 validation and 10,000 test examples.
 
     References:
         LeCun, Cortes and Burges, The MNIST Database of Handwritten Digits, 1998.
@@ -35,9 +36,14 @@ class Mnist(DatasetSpec):
     """Files to read: idx for the four IDX files, json.gz for mnist.json.gz."""
 
     @property
-    def train_examples(self) -> int:
+    def all_train_examples(self) -> int:
         """Number of training examples: 60,000 in the IDX files, 50,000 in mnist.json.gz."""
         return 60_000 if self.source == "idx" else 50_000
+
+    @property
+    def own_validation_examples(self) -> int:
+        """Number of validation examples: 10,000 in mnist.json.gz, none in the IDX files."""
+        return 0 if self.source == "idx" else 10_000
 
     @property
     def test_examples(self) -> int:
@@ -50,6 +56,6 @@ class Mnist(DatasetSpec):
         return (1, 28, 28)
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes: 10, one per digit."""
-        return 10
+    def target(self) -> Target:
+        """One of 10 classes, the digits."""
+        return Target("classification", 10)

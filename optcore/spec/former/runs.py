@@ -47,6 +47,8 @@ CARRIED_FROM = {
     "schedule_free_adamw": frozenset({"lr", "r", "weight_lr_power"}),
 }
 """Hyperparameters of which 0.2.0 takes the current value as that of all updates so far."""
+FORMER_TASKS = frozenset({"classification", "sequence"})
+"""Tasks of the datasets that 0.2.0 has."""
 CONSTANT = Constant(kind="constant")
 
 
@@ -56,7 +58,9 @@ def is_former(run: RunSpec) -> bool:
 
     False if that is not certain. Workers of 0.2.0 then leave the job to workers of this release.
     """
-    if has_fractions(run):
+    if has_fractions(run) or run.evaluates or run.task not in FORMER_TASKS:
+        return False
+    if run.training.metrics or getattr(run.training.loss, "weighs", False):
         return False
     # The first step size of rprop is the lr of the first update; in 0.2.0 it is that of the spec.
     if run.optimizer.kind == "rprop" and run.schedule != CONSTANT:

@@ -16,14 +16,29 @@ A spec that a client posts is not translated: a field in its former place is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from optcore.spec.duration import rounding
+from optcore.spec.evaluation import choosing_by_test
 from optcore.spec.former.places import fixed_loss_scale, keras_ema
 from optcore.spec.groups.groups import Group
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 Json = dict[str, Any]
+
+
+@contextmanager
+def former_rules() -> Iterator[None]:
+    """
+    Parse specs inside a ``with`` block as releases up to 0.2.0 did.
+
+    Durations are rounded (`optcore.spec.duration.rounding`), and runs evaluate and choose by the
+    test examples (`optcore.spec.evaluation.choosing_by_test`).
+    """
+    with rounding(), choosing_by_test():
+        yield
 
 
 def translated(stored: Mapping[str, Any]) -> Json:

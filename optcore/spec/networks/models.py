@@ -24,8 +24,8 @@ class ModelSpec(Spec):
     kind: str
     """Name of the model."""
 
-    def network(self, num_classes: int) -> list[AnyLayer]:
-        """Return the layers of the network for *num_classes* classes."""
+    def network(self, num_outputs: int) -> list[AnyLayer]:
+        """Return the layers of the network with *num_outputs* outputs."""
         raise NotImplementedError
 
 
@@ -42,14 +42,14 @@ class MnistCnn(ModelSpec):
 
     kind: Literal["mnist_cnn"]
 
-    def network(self, num_classes: int) -> list[AnyLayer]:
+    def network(self, num_outputs: int) -> list[AnyLayer]:
         """Return the layers conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc."""
-        return list(_mnist_cnn(num_classes))
+        return list(_mnist_cnn(num_outputs))
 
 
 # The checks of a run request the network several times; a tuple, since all runs share it.
 @lru_cache(maxsize=16)
-def _mnist_cnn(num_classes: int) -> tuple[AnyLayer, ...]:
+def _mnist_cnn(num_outputs: int) -> tuple[AnyLayer, ...]:
     blocks: list[AnyLayer] = []
     for i in (1, 2):
         blocks += [
@@ -59,7 +59,7 @@ def _mnist_cnn(num_classes: int) -> tuple[AnyLayer, ...]:
         ]
     # The weights recorded from Paddle in tests/golden/e2e have these names.
     flatten = Flatten(kind="flatten", name="flatten")
-    return (*blocks, flatten, Linear(kind="linear", name="fc", out_features=num_classes))
+    return (*blocks, flatten, Linear(kind="linear", name="fc", out_features=num_outputs))
 
 
 class Mlp(ModelSpec):
@@ -69,7 +69,7 @@ class Mlp(ModelSpec):
     hidden: list[Annotated[int, Field(ge=1, le=MAX_UNITS)]] = Field([128], max_length=32)
     """Width of each hidden layer; an empty list for logistic regression."""
 
-    def network(self, num_classes: int) -> list[AnyLayer]:
+    def network(self, num_outputs: int) -> list[AnyLayer]:
         """Return the layers flatten, fc1, relu1, fc2, relu2, ..."""
         layers: list[AnyLayer] = [Flatten(kind="flatten", name="flatten")]
         for i, width in enumerate(self.hidden, 1):
@@ -78,7 +78,7 @@ class Mlp(ModelSpec):
                 Relu(kind="relu", name=f"relu{i}"),
             ]
         last = f"fc{len(self.hidden) + 1}"
-        return [*layers, Linear(kind="linear", name=last, out_features=num_classes)]
+        return [*layers, Linear(kind="linear", name=last, out_features=num_outputs)]
 
 
 class Sequential(ModelSpec):
@@ -98,7 +98,7 @@ class Sequential(ModelSpec):
                 )
         return self
 
-    def network(self, num_classes: int) -> list[AnyLayer]:
+    def network(self, num_outputs: int) -> list[AnyLayer]:
         """Return the layers as given."""
         return list(self.layers)
 

@@ -48,10 +48,10 @@ def step_ahead(run: Run) -> Made:
     total = torch.zeros((), dtype=torch.float64, device=run.device)
     run.optimizer.zero_grad()
     while not micro or not (micro == accumulate or run.batches.at_end):
-        images, labels = run.batches.next()
-        loss = loss_of(run, images, labels)
+        inputs, targets = run.batches.next()
+        loss = loss_of(run, inputs, targets)
         if accumulate > 1:
-            loss = loss * (len(labels) / whole)
+            loss = loss * (len(targets) / whole)
         backward(run, loss)
         total += loss.detach()
         micro += 1

@@ -34,10 +34,10 @@ def examples(run: Run) -> int:
     return min(left or len(run.dataset.train), run.spec.examples_per_step)
 
 
-def loss_of(run: Run, images: Tensor, labels: Tensor) -> Tensor:
+def loss_of(run: Run, inputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean loss of a batch, computed in float32 or wider."""
     with run.autocast:
-        return run.loss(run.forward(images), labels)
+        return run.loss(run.forward(inputs), targets)
 
 
 def backward(run: Run, loss: Tensor) -> None:

@@ -67,14 +67,14 @@ def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[floa
 
 
 def _once(run: Run, columns: Columns) -> tuple[float, bool]:
-    images, labels = run.batches.next()
+    inputs, targets = run.batches.next()
     losses: list[float] = []
 
     def closure() -> float:
         if run.interrupt.is_set():
             raise _Interrupted
         run.optimizer.zero_grad()
-        loss = loss_of(run, images, labels)
+        loss = loss_of(run, inputs, targets)
         losses.append(loss.item())
         # Only the first loss is reported. A search may pass points with an infinite loss.
         if len(losses) == 1 and not acceptable(run, losses[0]):

@@ -86,12 +86,12 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
     """Compute the gradients of a step, batch after batch; return the loss of the step."""
     accumulate, whole = run.spec.training.accumulate, examples(run)
     while True:
-        images, labels = run.batches.next()
+        inputs, targets = run.batches.next()
         before = _statistics(run)
-        loss = loss_of(run, images, labels)
+        loss = loss_of(run, inputs, targets)
         if accumulate > 1:
             # By examples, not by batches: the last batch of a pass may be shorter.
-            loss = loss * (len(labels) / whole)
+            loss = loss * (len(targets) / whole)
         value = loss.item()
         if not run.micro:
             run.optimizer.zero_grad()

@@ -74,7 +74,8 @@ def _facts(job: Job) -> dict[str, str]:
     if job.best:
         found["best"] = f"{job.best.metric} {job.best.value:.6g} after {job.best.step} steps"
     if job.result:
-        found["test"] = f"accuracy {job.result.test_accuracy:.2%}, loss {job.result.test_loss:.4f}"
+        test = job.result.test.items()
+        found["test"] = ", ".join(f"{name} {value:.4g}" for name, value in test)
     found["digest"] = job.digest or ""
     return {name: value for name, value in found.items() if value}
 

@@ -5,34 +5,57 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optserve.contract.answers.base import Page, WireModel, renamed
 from optserve.contract.requests.clone import Keep
 from optserve.contract.states import Outcome, Reason, State
 
+FORMER_METRICS = {
+    "test_loss": "test_loss",
+    "test_accuracy": "test_accuracy",
+    "top_k": "test_top_k",
+    "ema_loss": "ema_test_loss",
+    "ema_accuracy": "ema_test_accuracy",
+}
+"""Maps the fields of a result in releases up to 0.2.0 to the names of the metrics."""
+
 
 class Result(WireModel):
-    """Measurements of a finished run on the held-out examples."""
+    """Metrics of a finished run."""
 
-    test_loss: float
-    """Mean loss over the examples."""
-    test_accuracy: float
-    """Share of the examples predicted correctly, in 0..1."""
-    top_k: float | None = None
-    """Share of the examples whose class is among the k classes that the network rates as most
-    likely, in 0..1; null if the job does not request it."""
-    confusion: list[list[int]] | None = None
-    """Confusion matrix: a row for each true class, with the number of examples per predicted class.
-    Null in lists, and if the job does not request it."""
-    ema_loss: float | None = None
-    """Mean loss with the averaged weights; null if the job does not average weights."""
-    ema_accuracy: float | None = None
-    """Accuracy with the averaged weights, in 0..1; null if the job does not average weights."""
+    metrics: dict[str, float]
+    """Value of each metric at the end of the run. A name such as `test_accuracy` has the split
+    (`val` or `test`) before the metric, and `ema_` before the split if the averaged weights were
+    evaluated. `/v1/evaluation-metrics` lists all metrics."""
+    matrices: dict[str, list[list[int]]] = Field(default_factory=dict)
+    """Confusion matrices by name (`test_confusion`): a row for each true class, with the number of
+    examples per predicted class. Empty in lists, and if the job does not request any."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_0_2_0(cls, data: Any) -> Any:  # noqa: ANN401
+        """Accept the form of releases up to 0.2.0, in which each metric was a field."""
+        if not isinstance(data, dict) or "metrics" in data:
+            return data
+        numbers = {new: data.get(old) for old, new in FORMER_METRICS.items()}
+        metrics = {name: value for name, value in numbers.items() if value is not None}
+        confusion = data.get("confusion")
+        matrices = {} if confusion is None else {"test_confusion": confusion}
+        return {"metrics": metrics, "matrices": matrices}
+
+    @property
+    def test(self) -> dict[str, float]:
+        """The metrics of the test examples, measured with the trained weights, by their names."""
+        return {
+            name.removeprefix("test_"): value
+            for name, value in self.metrics.items()
+            if name.startswith("test_")
+        }
 
 
 class Best(WireModel):
-    """The best state of a run so far, by a metric on the held-out examples."""
+    """The best state of a run so far, by a metric on the validation examples."""
 
     step: int
     """Number of steps that the run had made when it reached this state."""

@@ -170,7 +170,7 @@ def test_a_divergence_at_the_last_step_of_a_block_leaves_nothing_to_save() -> No
 def test_what_shows_a_divergence_is_not_to_be_saved_after() -> None:
     """A checkpoint there would skip the step that diverges, and go on."""
     run = start()
-    run.dataset.train.images[5] = math.nan
+    run.dataset.train.inputs[5] = math.nan
     reports = train(run)
 
     while math.isfinite(next(r.loss for r in reports if isinstance(r, StepReport))):
@@ -184,7 +184,7 @@ def test_what_shows_a_divergence_is_not_to_be_saved_after() -> None:
 def test_a_gradient_that_was_not_computed_has_no_norm(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"on_divergence": "skip", "columns": ["grad_norm"]}
     run = start(**changes)
-    run.dataset.train.images[5] = math.nan
+    run.dataset.train.inputs[5] = math.nan
 
     reports = steps(run)
 

@@ -30,14 +30,14 @@ def test_counts_are_those_of_the_networks_answers() -> None:
 
     examples = run.dataset.test
     with torch.no_grad():
-        outputs = run.model(examples.images)
+        outputs = run.model(examples.inputs)
     answers = outputs.argmax(1)
     assert found.confusion is not None
     table = torch.tensor(found.confusion)
-    assert table.sum(1).tolist() == torch.bincount(examples.labels, minlength=10).tolist()
+    assert table.sum(1).tolist() == torch.bincount(examples.targets, minlength=10).tolist()
     assert table.sum(0).tolist() == torch.bincount(answers, minlength=10).tolist()
     assert int(table.trace()) / 297 == found.accuracy
-    ranks = (outputs > outputs.gather(1, examples.labels.unsqueeze(1))).sum(1)
+    ranks = (outputs > outputs.gather(1, examples.targets.unsqueeze(1))).sum(1)
     assert found.top_k == int((ranks < 3).sum()) / 297
     assert found.accuracy < found.top_k < 1
 
@@ -164,11 +164,11 @@ def test_what_is_evaluated_is_what_is_meant(changes: dict[str, Any]) -> None:
 
     examples = run.dataset.test
     with torch.no_grad(), run.optimizer.averaged(), run.autocast:
-        outputs = run.model(examples.images).float()
-    expected = torch.nn.functional.cross_entropy(outputs, examples.labels)
+        outputs = run.model(examples.inputs).float()
+    expected = torch.nn.functional.cross_entropy(outputs, examples.targets)
     assert found.loss == pytest.approx(float(expected), rel=1e-6)
     with torch.no_grad():
-        trained = torch.nn.functional.cross_entropy(run.model(examples.images), examples.labels)
+        trained = torch.nn.functional.cross_entropy(run.model(examples.inputs), examples.targets)
     assert found.loss != pytest.approx(float(trained), rel=1e-6)
 
 

@@ -165,7 +165,7 @@ def test_a_dynamic_scale_may_start_at_1() -> None:
 
 def test_a_loss_that_is_not_finite_says_nothing_about_the_scale() -> None:
     run = start(on_divergence="skip", loss_scale={"kind": "dynamic"}, columns=["loss_scale"])
-    run.dataset.train.images[5] = math.nan
+    run.dataset.train.inputs[5] = math.nan
 
     reports = steps(run)
 
@@ -184,7 +184,7 @@ def test_a_skipped_batch_leaves_no_trace_in_the_statistics() -> None:
         ],
     }
     run = start(model=model, on_divergence="skip", ema={"decay": 0.9}, accumulate=2, steps=7)
-    run.dataset.train.images[5] = math.nan
+    run.dataset.train.inputs[5] = math.nan
 
     reports = steps(run)
 
@@ -241,7 +241,7 @@ def test_a_loss_above_the_limit_ends_the_run_or_is_skipped() -> None:
 
 def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
     run = start(on_divergence="skip")
-    run.dataset.train.images[5] = math.nan
+    run.dataset.train.inputs[5] = math.nan
 
     reports = steps(run)
 

@@ -126,7 +126,7 @@ def _examples(spec: RunSpec) -> Dataset:
 
     def some(number: int) -> Examples:
         pixels = torch.randint(0, 256, (number, *spec.dataset.shape), generator=generator)
-        labels = torch.randint(0, spec.dataset.num_classes, (number,), generator=generator)
+        labels = torch.randint(0, spec.dataset.target.size, (number,), generator=generator)
         return Examples(pixels.to(torch.uint8), labels)
 
     return Dataset(some(TRAIN_EXAMPLES), some(TEST_EXAMPLES))

@@ -1,0 +1,39 @@
+"""The share of correct predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from optcore.metrics.base import Mean, Measured
+from optcore.spec.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Accuracy(Mean):
+    """
+    The share of correct predictions, in 0..1.
+
+    classification: of examples whose class has the largest output. multi_label: of examples all of
+    whose labels are right, where an output above 0 predicts the label. language_model: of tokens.
+
+    References:
+        sklearn.metrics.accuracy_score, which is the subset accuracy for several labels.
+    """
+
+    NAME: ClassVar[str] = "accuracy"
+    TASKS: ClassVar[frozenset[Task]] = frozenset(
+        {"classification", "multi_label", "language_model"}
+    )
+
+    def scores(self, batch: Measured) -> tuple[Tensor, Tensor | float]:
+        """Return the number of correct predictions, and of all."""
+        outputs, targets = batch.outputs, batch.targets
+        if self.subject.task == "multi_label":
+            right = ((outputs > 0) == (targets > 0)).all(1)
+            return right.double().sum(), len(targets)
+        right = outputs.argmax(-1) == targets
+        if batch.counted is None:
+            return right.double().sum(), targets.numel()
+        return (right & batch.counted).double().sum(), batch.counted.double().sum()

@@ -1,0 +1,113 @@
+"""The base of all metrics."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from optcore.spec.tasks import Task
+
+if TYPE_CHECKING:  # the catalogue is read where torch is not installed
+    from torch import Tensor
+
+Value = float | list[list[int]]
+"""The value of a metric: a number, or a matrix of counts."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """
+    A batch of an evaluation.
+
+    Attributes:
+        outputs: the outputs of the network, whose first dimension is the batch.
+        targets: what the dataset says about the examples; see `optcore.spec.tasks.Target`.
+        loss: the mean loss of the batch, a scalar.
+        weight: the number by which the sum of the losses was divided: the number of examples or
+            tokens, or the sum of their weights.
+        counted: for a language model, whether each target counts (batch, longest); else None.
+    """
+
+    outputs: Tensor
+    targets: Tensor
+    loss: Tensor
+    weight: Tensor
+    counted: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    What is evaluated.
+
+    Attributes:
+        task: the task of the run.
+        size: the number of classes, labels, numbers or tokens in the targets.
+        top_k: the k of the metric top_k, or None.
+        bytes_per_token: the mean number of bytes of text in a token.
+    """
+
+    task: Task
+    size: int
+    top_k: int | None = None
+    bytes_per_token: float = 1.0
+
+
+class Metric(ABC):
+    """
+    A metric over all examples of a split, accumulated batch by batch.
+
+    The value does not depend on how the examples are divided into batches, except for rounding in
+    float64. A subclass in an installed package is found by the entry point group
+    ``optserve.metrics``.
+
+    Args:
+        subject: what is evaluated.
+    """
+
+    NAME: ClassVar[str]
+    """Name of the metric, without the prefix of a split: ``accuracy``."""
+    TASKS: ClassVar[frozenset[Task]]
+    """Tasks for which the metric is defined."""
+    HIGHER_IS_BETTER: ClassVar[bool] = True
+    """Whether a higher value is better."""
+    ON_REQUEST: ClassVar[bool] = False
+    """Whether the metric is computed only if the job requests it."""
+    IS_NUMBER: ClassVar[bool] = True
+    """Whether the value is a number, which can choose the best checkpoint and be drawn."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    @abstractmethod
+    def add(self, batch: Measured) -> None:
+        """Add a batch. Sums stay on the device of the batch, so that nothing waits for it."""
+
+    @abstractmethod
+    def value(self) -> Value:
+        """Return the value over all batches added so far, of which there is at least one."""
+
+
+class Mean(Metric):
+    """A metric that is the mean of a score over examples; subclasses define `scores`."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._sum: Tensor | None = None
+        self._count: Tensor | float = 0.0
+
+    @abstractmethod
+    def scores(self, batch: Measured) -> tuple[Tensor, Tensor | float]:
+        """Return the sum of the scores in *batch* as float64 scalar, and their number."""
+
+    def add(self, batch: Measured) -> None:
+        """Add the scores of a batch."""
+        total, count = self.scores(batch)
+        self._sum = total if self._sum is None else self._sum + total
+        self._count = self._count + count
+
+    def value(self) -> float:
+        """Return the mean of all scores."""
+        assert self._sum is not None
+        return float(self._sum) / float(self._count)

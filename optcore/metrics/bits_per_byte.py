@@ -1,0 +1,24 @@
+"""The number of bits that a language model needs for a byte of text."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from optcore.metrics.loss import MeanLoss
+from optcore.spec.tasks import Task
+
+
+class BitsPerByte(MeanLoss):
+    """
+    The mean loss per token, in bits, divided by the mean number of bytes in a token.
+
+    Unlike the perplexity, it compares models whose tokens differ.
+    """
+
+    NAME: ClassVar[str] = "bits_per_byte"
+    TASKS: ClassVar[frozenset[Task]] = frozenset({"language_model"})
+
+    def value(self) -> float:
+        """Return the bits per byte over all tokens."""
+        return super().value() / math.log(2) / self.subject.bytes_per_token

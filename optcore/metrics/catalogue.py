@@ -1,0 +1,56 @@
+"""All metrics: those of this package, one per file, and those of installed packages."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
+
+import optcore.metrics
+from optcore.metrics.base import Metric
+from optcore.spec.tasks import Task
+
+GROUP = "optserve.metrics"
+"""Group of the entry points by which other installed packages add metrics, each a `Metric`."""
+
+
+@cache
+def metrics() -> dict[str, type[Metric]]:
+    """
+    Return all metrics by name: the loss first, then by name.
+
+    Raises:
+        ValueError: two metrics have one name.
+        TypeError: an entry point is no metric.
+    """
+    found: dict[str, type[Metric]] = {}
+    for each in (*_own(), *(entry.load() for entry in entry_points(group=GROUP))):
+        if not (isinstance(each, type) and issubclass(each, Metric)):
+            raise TypeError(f"an entry point of {GROUP} must be a Metric, got {each!r}")
+        if found.setdefault(each.NAME, each) is not each:
+            raise ValueError(f"metrics must have different names, got {each.NAME!r} twice")
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "loss", item[0])))
+
+
+def metrics_of(task: Task) -> dict[str, type[Metric]]:
+    """Return the metrics that are defined for *task*, by name."""
+    return {name: each for name, each in metrics().items() if task in each.TASKS}
+
+
+def _own() -> list[type[Metric]]:
+    """Return the metrics in the modules of this package that have a `NAME`."""
+    modules = [
+        import_module(f"{optcore.metrics.__name__}.{module.name}")
+        for module in iter_modules(optcore.metrics.__path__)
+        if module.name != "catalogue"
+    ]
+    return [
+        each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and issubclass(each, Metric)
+        and each.__module__ == module.__name__
+        and hasattr(each, "NAME")
+    ]

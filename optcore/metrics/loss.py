@@ -1,0 +1,27 @@
+"""The mean loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from optcore.metrics.base import Mean, Measured
+from optcore.spec.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MeanLoss(Mean):
+    """
+    The mean of the run's loss over examples (over tokens, for a language model).
+
+    Where examples or tokens have weights, it is the weighted mean.
+    """
+
+    NAME: ClassVar[str] = "loss"
+    TASKS: ClassVar[frozenset[Task]] = frozenset(TASKS)
+    HIGHER_IS_BETTER: ClassVar[bool] = False
+
+    def scores(self, batch: Measured) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses, and the sum of the weights."""
+        return batch.loss.double() * batch.weight.double(), batch.weight.double()

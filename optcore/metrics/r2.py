@@ -1,0 +1,60 @@
+"""The coefficient of determination."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from optcore.metrics.base import Measured, Metric, Subject
+from optcore.spec.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class R2(Metric):
+    """
+    The share of the variance of the targets that the outputs explain: at most 1, and may be < 0.
+
+    ::
+
+        r2 = 1 - sum (y - x)^2 / sum (y - mean(y))^2
+
+    for outputs x and targets y; if a target has several numbers, the mean of their r2. Targets that
+    are all equal have an r2 of 1 if every output is right, else 0.
+
+    References:
+        sklearn.metrics.r2_score. Chan, Golub and LeVeque, Updating Formulae and a Pairwise
+        Algorithm for Computing Sample Variances, 1979 (the variance, batch by batch).
+    """
+
+    NAME: ClassVar[str] = "r2"
+    TASKS: ClassVar[frozenset[Task]] = frozenset({"regression"})
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._sums: tuple[Tensor, Tensor, Tensor] | None = None
+        self._count = 0
+
+    def add(self, batch: Measured) -> None:
+        """Add the squared errors and the variance of a batch."""
+        targets = batch.targets.double()
+        errors = ((targets - batch.outputs.double()) ** 2).sum(0)
+        mean, count = targets.mean(0), len(targets)
+        spread = ((targets - mean) ** 2).sum(0)
+        if self._sums is not None:
+            old_errors, old_mean, old_spread = self._sums
+            total, gap = self._count + count, mean - old_mean
+            errors = old_errors + errors
+            # A difference of large sums of squares would lose the digits that count.
+            spread = old_spread + spread + gap**2 * (self._count * count / total)
+            mean = old_mean + gap * (count / total)
+        self._sums = (errors, mean, spread)
+        self._count += count
+
+    def value(self) -> float:
+        """Return the mean over the numbers of a target."""
+        assert self._sums is not None
+        errors, _, spread = self._sums
+        scores = 1 - errors / spread
+        scores = scores.where(spread > 0, (errors == 0).double())
+        return float(scores.mean())

@@ -1,0 +1,25 @@
+"""The share of sequences that are predicted without an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from optcore.metrics.base import Mean, Measured
+from optcore.metrics.sequences import best_paths, wanted
+from optcore.spec.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SequenceAccuracy(Mean):
+    """The share of examples whose best path, without repetitions and blanks, is the target."""
+
+    NAME: ClassVar[str] = "sequence_accuracy"
+    TASKS: ClassVar[frozenset[Task]] = frozenset({"sequence"})
+
+    def scores(self, batch: Measured) -> tuple[Tensor, float]:
+        """Return the number of right sequences, and of all."""
+        pairs = zip(best_paths(batch.outputs), wanted(batch.targets), strict=True)
+        right = sum(predicted == target for predicted, target in pairs)
+        return batch.loss.new_tensor(right).double(), len(batch.targets)

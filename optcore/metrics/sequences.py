@@ -1,0 +1,58 @@
+"""How sequences are read from the outputs of a network trained with CTC, and compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+BLANK = 0
+"""Index of the channel for the blank label, which is no class. Channel k + 1 is class k."""
+
+
+def best_paths(outputs: Tensor) -> list[list[int]]:
+    """
+    Return the sequences of classes that *outputs* predict, one per example.
+
+    At each step the label with the largest output is taken; then repetitions, and then blanks, are
+    removed.
+
+    Args:
+        outputs: (batch, classes + 1, 1, steps).
+    """
+    found = []
+    for path in outputs.squeeze(2).argmax(1).tolist():
+        before = [BLANK, *path[:-1]]
+        found.append(
+            [
+                label - 1
+                for label, last in zip(path, before, strict=True)
+                if label not in (BLANK, last)
+            ]
+        )
+    return found
+
+
+def wanted(targets: Tensor) -> list[list[int]]:
+    """Return the sequences in *targets*, (batch, longest), without the -1 that fills them up."""
+    if targets.dim() == 1:  # one class is a sequence of one
+        targets = targets.unsqueeze(1)
+    return [[label for label in row if label >= 0] for row in targets.tolist()]
+
+
+def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
+    """
+    Return the smallest number of insertions, deletions and substitutions that make *a* equal *b*.
+
+    References:
+        Levenshtein, Binary codes capable of correcting deletions, insertions, and reversals, 1966.
+    """
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
+    return row[-1]

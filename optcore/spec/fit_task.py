@@ -1,0 +1,106 @@
+"""Check that loss and metrics fit the task of a run, and that test data choose nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optcore.metrics.catalogue import metrics_of
+from optcore.spec.errors import did_you_mean, reject
+from optcore.spec.evaluation import TRAIN_LOSS, MetricName
+from optcore.spec.losses import LOSSES, ClassLoss
+
+if TYPE_CHECKING:
+    from optcore.spec.run import RunSpec
+
+FIELDS = frozenset({"top_k", "confusion"})
+"""Metrics that a run requests by a field of their own."""
+
+
+def loss_fits_the_task(run: RunSpec) -> None:
+    """Refuse a loss that is not for the task of the dataset."""
+    loss, task = run.training.loss, run.dataset.target.task
+    if task not in loss.TASKS:
+        fit = ", ".join(kind for kind, each in LOSSES.items() if task in each.TASKS)
+        reject(
+            ["training", "loss", "kind"],
+            f"loss must be one for the task {task} of {run.dataset.kind} ({fit}), got {loss.kind}",
+            loss.kind,
+        )
+
+
+def metrics_fit_the_task(run: RunSpec) -> None:
+    """Refuse metrics that are not defined for the task of the run."""
+    training, task = run.training, run.task
+    classes = run.dataset.target.size
+    for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
+        if given and task != "classification":
+            rule = f"is for the task classification, and the task of this run is {task}"
+            reject(["training", name], f"{name} {rule}, got {given}", given)
+    if training.top_k is not None and training.top_k > classes:
+        reject(
+            ["training", "top_k"],
+            f"top_k must be at most the {classes} classes of {run.dataset.kind}, "
+            f"got {training.top_k}",
+            training.top_k,
+        )
+    known = metrics_of(task)
+    for i, name in enumerate(training.metrics):
+        if name not in known or name in FIELDS:
+            allowed = ", ".join(each for each in known if each not in FIELDS)
+            rule = f"must be metrics of the task {task} ({allowed})"
+            if name in FIELDS:
+                rule = f"must not contain {name}, which has the field training.{name}"
+            hint = did_you_mean(name, known)
+            reject(["training", "metrics", i], f"metrics {rule}, got {name!r}{hint}", name)
+
+
+def what_chooses_is_measured(run: RunSpec) -> None:
+    """Refuse a metric that chooses, but is not measured, or only on the test examples."""
+    training, stopping = run.training, run.training.early_stopping
+    for path, metric in (
+        (["training", "keep_best"], training.keep_best),
+        (["training", "early_stopping", "metric"], None if stopping is None else stopping.metric),
+        (["schedule", "metric"], getattr(run.schedule, "metric", None)),
+    ):
+        if metric is None or metric == TRAIN_LOSS or training.chooses_by_test:
+            continue
+        name = MetricName.of(metric).name
+        if not run.dataset.validation_examples:
+            reject(
+                path,
+                f"{path[-1]} {metric} needs validation examples, and {run.dataset.kind} has none: "
+                "hold out a part of the training examples with dataset.validation, such as 0.1",
+                metric,
+            )
+        if name not in run.metric_names:
+            measured = ", ".join(f"val_{each}" for each in run.metric_names if each != "confusion")
+            reject(
+                path,
+                f"{path[-1]} must be measured in this run ({measured}), got {metric!r}",
+                metric,
+            )
+
+
+def weights_fit_the_classes(run: RunSpec) -> None:
+    """Refuse class weights that are not one per class, and what they do not work with."""
+    loss, target = run.training.loss, run.dataset.target
+    if not isinstance(loss, ClassLoss):
+        return
+    weights = loss.class_weights
+    if weights is not None and len(weights) != target.size:
+        reject(
+            ["training", "loss", "class_weights"],
+            f"class_weights must have a weight for each of the {target.words} of "
+            f"{run.dataset.kind}, got {len(weights)}",
+            len(weights),
+        )
+    if weights is not None and not any(weights):
+        text = "class_weights must have a weight above 0"
+        reject(["training", "loss", "class_weights"], text, weights)
+    if loss.weighs and run.training.accumulate > 1:
+        reject(
+            ["training", "accumulate"],
+            "accumulate must be 1 for a loss with class_weights or ignore_index, whose mean over "
+            f"several batches would depend on batches to come, got {run.training.accumulate}",
+            run.training.accumulate,
+        )

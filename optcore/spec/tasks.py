@@ -1,0 +1,53 @@
+"""Tasks: what a run is about. The task follows from the targets of the dataset and the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Task = Literal["classification", "multi_label", "regression", "sequence", "language_model"]
+"""
+What a run learns to predict for an example.
+
+classification: one class. multi_label: any number of labels. regression: numbers. sequence: a
+sequence of classes, shorter than the sequence of outputs (CTC). language_model: the next token at
+every position.
+"""
+
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+@dataclass(frozen=True)
+class Target:
+    """
+    What a dataset says about each of its examples.
+
+    The targets of n examples are a tensor::
+
+        classification   int64 (n,): the class, from 0
+        multi_label      float32 (n, size): 1 for each label that the example has, else 0
+        regression       float32 (n, size)
+        sequence         int64 (n, longest): the classes, from 0, followed by -1
+        language_model   int64 (n, longest): the next token of each position, from 0
+
+    Attributes:
+        task: the task for which these targets are meant.
+        size: the number of classes, labels, numbers or tokens.
+        longest: the largest number of classes or tokens in one example; 1 for the other tasks.
+    """
+
+    task: Task
+    size: int
+    longest: int = 1
+
+    @property
+    def words(self) -> str:
+        """The targets in words, for messages: ``10 classes``."""
+        noun = {
+            "classification": "classes",
+            "multi_label": "labels",
+            "regression": "numbers",
+            "sequence": "classes",
+            "language_model": "tokens",
+        }[self.task]
+        return f"{self.size} {noun[:-1] if self.size == 1 and noun != 'classes' else noun}"

@@ -1,0 +1,48 @@
+"""Evaluations as they are stored: the data of an entry of the history, and a job's result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optcore.training.reports import Evaluation
+
+FORMER_NAMES = {
+    "test_loss": "loss",
+    "test_accuracy": "accuracy",
+    "test_sequence_accuracy": "accuracy",
+    "test_top_k": "top_k",
+    "test_confusion": "confusion",
+    "ema_test_loss": "ema_loss",
+    "ema_test_accuracy": "ema_accuracy",
+    "ema_test_sequence_accuracy": "ema_accuracy",
+}
+"""Names of metrics in releases up to 0.2.0, in the order in which they were written."""
+
+
+def event_of(evaluation: Evaluation) -> dict[str, Any]:
+    """
+    Return the data of the entry about *evaluation* in the history of its job.
+
+    An evaluation that a resumed run repeats is compared with the first one as text, so a run of a
+    release up to 0.2.0 keeps the names and the order of that release.
+    """
+    if not evaluation.former:
+        return {"step": evaluation.step, **evaluation.metrics}
+    found = {
+        former: evaluation.metrics[name]
+        for name, former in FORMER_NAMES.items()
+        if name in evaluation.metrics
+    }
+    return {"step": evaluation.step, **found}
+
+
+def result_of(last: Evaluation) -> dict[str, Any]:
+    """Return the result of a job: the metrics of its last evaluation."""
+    numbers = {name: each for name, each in last.metrics.items() if isinstance(each, float)}
+    result: dict[str, Any] = {
+        "metrics": numbers,
+        "matrices": {name: each for name, each in last.metrics.items() if name not in numbers},
+    }
+    # API processes of 0.2.0, which may run beside this worker during an upgrade, require these.
+    former = {name: numbers[name] for name in ("test_loss", "test_accuracy") if name in numbers}
+    return {**result, **former}
