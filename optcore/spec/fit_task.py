@@ -50,7 +50,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
             rule = f"must be metrics of the task {task} ({allowed})"
             if name in FIELDS:
                 rule = f"must not contain {name}, which has the field training.{name}"
-            hint = did_you_mean(name, known)
+            hint = "" if name in FIELDS else did_you_mean(name, known)
             reject(["training", "metrics", i], f"metrics {rule}, got {name!r}{hint}", name)
 
 

@@ -17,6 +17,8 @@ FORMER_NAMES = {
     "ema_test_sequence_accuracy": "ema_accuracy",
 }
 """Names of metrics in releases up to 0.2.0, in the order in which they were written."""
+FORMER_RESULT: tuple[str, ...] = ("test_loss", "test_accuracy")
+"""What API processes of 0.2.0, which may run beside a worker during an upgrade, require."""
 
 
 def event_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -43,6 +45,4 @@ def result_of(last: Evaluation) -> dict[str, Any]:
         "metrics": numbers,
         "matrices": {name: each for name, each in last.metrics.items() if name not in numbers},
     }
-    # API processes of 0.2.0, which may run beside this worker during an upgrade, require these.
-    former = {name: numbers[name] for name in ("test_loss", "test_accuracy") if name in numbers}
-    return {**result, **former}
+    return result | {name: numbers[name] for name in FORMER_RESULT if name in numbers}

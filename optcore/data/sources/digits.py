@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -12,33 +10,27 @@ import torch
 from numpy.typing import NDArray
 
 from optcore.data.examples import Dataset, Examples
-from optcore.spec.datasets.digits import Digits
+from optcore.data.sources.scikit_learn import table
+from optcore.spec.datasets.digits import TRAIN_DIGITS, Digits
 
-FILE = "sklearn/datasets/data/digits.csv.gz"
-"""Path of the data in the package; a line contains the 64 levels and the class of an image."""
 LEVELS = 16
 """Level of the brightest pixel."""
 
 
 @cache
-def _arrays() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """
-    Return the levels (examples, 8, 8) and the classes (examples,) of all images.
-
-    The file is read directly: importing `sklearn.datasets` takes a second and 100 MB.
-    """
-    shipped = metadata.distribution("scikit-learn").locate_file(FILE)
-    with gzip.open(Path(str(shipped))) as file:
-        table = np.loadtxt(file, delimiter=",")
-    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
+def images_and_classes() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the images (examples, 8, 8), in 0..1, and the classes (examples,) of all digits."""
+    # A line contains the 64 levels and the class of an image.
+    lines = table("digits.csv.gz", ",")
+    # Sixteenths are exact in float32, and in bfloat16.
+    images = (lines[:, :-1].reshape(-1, 8, 8) / LEVELS).astype(np.float32)
+    return images, lines[:, -1].astype(np.int64)
 
 
 def read(spec: Digits, folder: Path) -> Dataset:
     """Return the digits: the first to train on, the rest to test. *folder* is not read."""
-    del folder
-    levels, classes = _arrays()
-    # Sixteenths are exact in float32, and in bfloat16.
-    images = torch.from_numpy((levels / LEVELS).astype(np.float32)).unsqueeze(1)
-    labels = torch.from_numpy(classes)
-    n = spec.train_examples
-    return Dataset(Examples(images[:n], labels[:n]), Examples(images[n:], labels[n:]))
+    del spec, folder
+    images, classes = images_and_classes()
+    inputs, targets = torch.from_numpy(images).unsqueeze(1), torch.from_numpy(classes)
+    n = TRAIN_DIGITS
+    return Dataset(Examples(inputs[:n], targets[:n]), Examples(inputs[n:], targets[n:]))

@@ -8,10 +8,15 @@ from pydantic import Field
 
 from optcore.spec.base import by_kind
 from optcore.spec.datasets.base import DatasetSpec
+from optcore.spec.datasets.diabetes import Diabetes
+from optcore.spec.datasets.digit_lines import DigitLines
+from optcore.spec.datasets.digit_segments import DigitSegments
 from optcore.spec.datasets.digits import Digits
 from optcore.spec.datasets.mnist import Mnist
 
-AnyDataset = Annotated[Mnist | Digits, Field(discriminator="kind")]
+AnyDataset = Annotated[
+    Mnist | Digits | DigitSegments | DigitLines | Diabetes, Field(discriminator="kind")
+]
 """Any dataset, selected by `kind`."""
 
 DATASETS = by_kind(AnyDataset, DatasetSpec)

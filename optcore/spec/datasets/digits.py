@@ -8,6 +8,8 @@ from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.networks.base import Shape
 from optcore.spec.tasks import Target
 
+TRAIN_DIGITS, TEST_DIGITS = 1_500, 297
+
 
 class Digits(DatasetSpec):
     """
@@ -25,12 +27,12 @@ class Digits(DatasetSpec):
     @property
     def all_train_examples(self) -> int:
         """Number of training examples: 1,500."""
-        return 1_500
+        return TRAIN_DIGITS
 
     @property
     def test_examples(self) -> int:
         """Number of test examples: 297."""
-        return 297
+        return TEST_DIGITS
 
     @property
     def shape(self) -> Shape:

@@ -31,7 +31,7 @@ def test_a_job_is_trained_and_every_step_is_there_once(service: Client) -> None:
     assert rows[5].lr == 0.01
     assert rows[-1].loss < rows[0].loss
     assert job.result is not None
-    assert job.result.test_accuracy > 0.8
+    assert job.result.test["accuracy"] > 0.8
     assert [event.kind for event in service.events(job.id)] == [
         "submitted",
         "started",

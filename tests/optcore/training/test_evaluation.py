@@ -19,8 +19,9 @@ OVERSHOOTING: dict[str, Any] = {
     "schedule": {"kind": "exponential", "rate": 1.3, "every": 5},
     "steps": 120,
     "evaluate_every": 5,
+    "validation": 0.2,
 }
-"""A run whose test loss falls at first, and rises when its lr has."""
+"""A run whose validation loss falls at first, and rises when its lr has."""
 
 
 def test_counts_are_those_of_the_networks_answers() -> None:
@@ -32,22 +33,21 @@ def test_counts_are_those_of_the_networks_answers() -> None:
     with torch.no_grad():
         outputs = run.model(examples.inputs)
     answers = outputs.argmax(1)
-    assert found.confusion is not None
-    table = torch.tensor(found.confusion)
+    table = torch.tensor(found.metrics["test_confusion"])
     assert table.sum(1).tolist() == torch.bincount(examples.targets, minlength=10).tolist()
     assert table.sum(0).tolist() == torch.bincount(answers, minlength=10).tolist()
-    assert int(table.trace()) / 297 == found.accuracy
+    assert int(table.trace()) / 297 == found.metric("test_accuracy")
     ranks = (outputs > outputs.gather(1, examples.targets.unsqueeze(1))).sum(1)
-    assert found.top_k == int((ranks < 3).sum()) / 297
-    assert found.accuracy < found.top_k < 1
+    assert found.metric("test_top_k") == int((ranks < 3).sum()) / 297
+    assert found.metric("test_accuracy") < found.metric("test_top_k") < 1
 
 
 def test_a_run_ends_when_it_no_longer_gets_better() -> None:
-    run = start(**OVERSHOOTING, early_stopping={"metric": "test_loss", "patience": 3})
+    run = start(**OVERSHOOTING, early_stopping={"metric": "val_loss", "patience": 3})
 
     found = evaluations(run)
 
-    losses = [look.loss for look in found]
+    losses = [look.metric("val_loss") for look in found]
     best = min(range(len(losses)), key=losses.__getitem__)
     assert run.stopped
     assert run.row == found[-1].step < 120
@@ -55,24 +55,24 @@ def test_a_run_ends_when_it_no_longer_gets_better() -> None:
 
 
 def test_a_run_that_gets_better_to_the_end_is_not_ended_early() -> None:
-    run = start(epochs=4, early_stopping={"metric": "test_accuracy", "patience": 2})
+    run = start(epochs=4, validation=300, early_stopping={"metric": "val_loss", "patience": 2})
 
     found = evaluations(run)
 
     assert not run.stopped
-    assert [look.step for look in found] == [15, 30, 45, 60]
+    assert [look.step for look in found] == [12, 24, 36, 48]
 
 
 def test_what_is_not_better_by_enough_does_not_count() -> None:
-    patient = {"metric": "test_loss", "patience": 2, "min_delta": 10.0}
+    patient = {"metric": "val_loss", "patience": 2, "min_delta": 10.0}
 
-    found = evaluations(start(epochs=9, early_stopping=patient))
+    found = evaluations(start(epochs=9, validation=300, early_stopping=patient))
 
-    assert [look.step for look in found] == [15, 30, 45]
+    assert [look.step for look in found] == [12, 24, 36]
 
 
 def test_a_resumed_run_ends_at_the_same_step(tmp_path: Path) -> None:
-    changes = {**OVERSHOOTING, "early_stopping": {"patience": 3}, "keep_best": "test_accuracy"}
+    changes = {**OVERSHOOTING, "early_stopping": {"patience": 3}, "keep_best": "val_accuracy"}
     whole = evaluations(start(**changes))
     run, seen = start(**changes), list[Evaluation]()
     for report in train(run):
@@ -88,9 +88,9 @@ def test_a_resumed_run_ends_at_the_same_step(tmp_path: Path) -> None:
 
 
 def test_the_best_is_marked_whenever_there_is_a_new_one() -> None:
-    found = evaluations(start(**OVERSHOOTING, keep_best="test_loss"))
+    found = evaluations(start(**OVERSHOOTING, keep_best="val_loss"))
 
-    lowest = [min(look.loss for look in found[: i + 1]) for i in range(len(found))]
+    lowest = [min(look.metric("val_loss") for look in found[: i + 1]) for i in range(len(found))]
     news = [i == 0 or lowest[i] < lowest[i - 1] for i in range(len(found))]
     assert [look.best for look in found] == news
     assert 1 < sum(news) < len(news)
@@ -99,13 +99,17 @@ def test_the_best_is_marked_whenever_there_is_a_new_one() -> None:
 @pytest.mark.parametrize(
     ("metric", "value", "best", "expected"),
     [
-        ("test_loss", 0.5, 0.6, True),
-        ("test_loss", 0.6, 0.6, False),
-        ("test_accuracy", 0.5, 0.6, False),
-        ("ema_accuracy", 0.7, 0.6, True),
-        ("test_loss", float("nan"), None, False),
-        ("test_loss", float("nan"), 0.6, False),
-        ("test_loss", 0.1, None, True),
+        ("val_loss", 0.5, 0.6, True),
+        ("val_loss", 0.6, 0.6, False),
+        ("val_accuracy", 0.5, 0.6, False),
+        ("ema_val_accuracy", 0.7, 0.6, True),
+        ("val_rmse", 0.7, 0.6, False),
+        ("val_r2", 0.7, 0.6, True),
+        ("test_accuracy", 0.7, 0.6, True),  # a run of release 0.2.0
+        ("ema_loss", 0.7, 0.6, False),
+        ("val_loss", float("nan"), None, False),
+        ("val_loss", float("nan"), 0.6, False),
+        ("val_loss", 0.1, None, True),
     ],
 )
 def test_better_is_lower_for_losses_and_higher_for_accuracies(
@@ -118,12 +122,12 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
     ("changes", "text"),
     [
         (
-            {"keep_best": "ema_loss"},
-            "training.keep_best: keep_best ema_loss needs an ema of kind shadow, got none",
+            {"keep_best": "ema_val_loss"},
+            "training.keep_best: keep_best ema_val_loss needs an ema of kind shadow, got none",
         ),
         (
-            {"early_stopping": {"patience": 2, "metric": "ema_loss"}, "ema": {"kind": "keras"}},
-            "training.early_stopping.metric: metric ema_loss needs an ema of kind shadow, "
+            {"early_stopping": {"patience": 2, "metric": "ema_val_loss"}, "ema": {"kind": "keras"}},
+            "training.early_stopping.metric: metric ema_val_loss needs an ema of kind shadow, "
             "got keras",
         ),
         (
@@ -134,6 +138,53 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
         (
             {"top_k": 11},
             "training.top_k: top_k must be at most the 10 classes of digits, got 11",
+        ),
+        (
+            {"keep_best": "test_loss"},
+            "training.keep_best: keep_best must be measured on the validation examples "
+            "(dataset.validation), since test examples must not choose, got 'test_loss'; did you "
+            "mean 'val_loss'?",
+        ),
+        (
+            {"keep_best": "val_acuracy"},
+            "training.keep_best: keep_best must be val_ or ema_val_ and the name of a metric, got "
+            "'val_acuracy'; did you mean 'val_accuracy'?",
+        ),
+        (
+            {"early_stopping": {"patience": 2}},
+            "training.early_stopping.metric: metric val_loss needs validation examples, and digits "
+            "has none: hold out a part of the training examples with dataset.validation, such as "
+            "0.1",
+        ),
+        (
+            {"schedule": {"kind": "plateau"}},
+            "schedule.metric: metric val_loss needs validation examples, and digits has none: hold "
+            "out a part of the training examples with dataset.validation, such as 0.1",
+        ),
+        (
+            {"keep_best": "val_mae", "validation": 0.2},
+            "training.keep_best: keep_best must be measured in this run (val_loss, val_accuracy), "
+            "got 'val_mae'",
+        ),
+        (
+            {"metrics": ["macro_f2"]},
+            "training.metrics[0]: metrics must be metrics of the task classification (loss, "
+            "accuracy, macro_f1), got 'macro_f2'; did you mean 'macro_f1'?",
+        ),
+        (
+            {"metrics": ["confusion"]},
+            "training.metrics[0]: metrics must not contain confusion, which has the field "
+            "training.confusion, got 'confusion'",
+        ),
+        (
+            {"validation": 1.5},
+            "dataset.validation: validation must be a share between 0 and 1, or a number of "
+            "examples from 1 on, got 1.5",
+        ),
+        (
+            {"validation": 1500},
+            "dataset.validation: validation must hold out from 1 to 1499 of the 1500 training "
+            "examples, got 1500",
         ),
         (
             {"columns": ["grad_norm", "grad_norm"]},
@@ -166,10 +217,10 @@ def test_what_is_evaluated_is_what_is_meant(changes: dict[str, Any]) -> None:
     with torch.no_grad(), run.optimizer.averaged(), run.autocast:
         outputs = run.model(examples.inputs).float()
     expected = torch.nn.functional.cross_entropy(outputs, examples.targets)
-    assert found.loss == pytest.approx(float(expected), rel=1e-6)
+    assert found.metric("test_loss") == pytest.approx(float(expected), rel=1e-6)
     with torch.no_grad():
         trained = torch.nn.functional.cross_entropy(run.model(examples.inputs), examples.targets)
-    assert found.loss != pytest.approx(float(trained), rel=1e-6)
+    assert found.metric("test_loss") != pytest.approx(float(trained), rel=1e-6)
 
 
 def test_a_plateau_of_the_training_loss_waits_where_every_step_was_skipped() -> None:
@@ -186,7 +237,7 @@ def test_averaged_weights_that_are_not_finite_end_a_run() -> None:
     assert run.ema is not None
     next(iter(run.ema.tensors.values())).fill_(torch.nan)
 
-    with pytest.raises(Diverged, match="ema_loss must be finite, got nan at step 3"):
+    with pytest.raises(Diverged, match="ema_test_loss must be finite, got nan at step 3"):
         evaluations(run)
 
 

@@ -15,25 +15,28 @@ from optcore.training.reports import Diverged, Evaluation, Progress, Report, Ste
 from optcore.training.run import Run
 from tests.support.optcore.runs.image_run import spec, start, steps
 
+HELD_OUT = {"kind": "digits", "batch_size": 64, "validation": 92}
+"""Digits with 22 batches to train on."""
+
 
 def test_a_run_reports_every_step_once_and_evaluates_every_epoch() -> None:
-    run = start(spec())
+    run = start(spec(dataset=HELD_OUT))
 
     reports = list(train(run))
 
-    assert sum(isinstance(report, Progress) for report in reports) == 2
+    assert sum(isinstance(report, Progress) for report in reports) == 3
     rows = [report for report in reports if isinstance(report, StepReport)]
     looks = [report for report in reports if isinstance(report, Evaluation)]
-    assert [row.step for row in rows] == list(range(48))
-    assert [look.step for look in looks] == [24, 48]
+    assert [row.step for row in rows] == list(range(44))
+    assert [look.step for look in looks] == [22, 44]
     assert rows[0].lr == 0.0
     assert rows[5].lr == 0.01
-    assert looks[-1].examples == 297
-    assert 0.5 < looks[0].accuracy < looks[1].accuracy
+    assert [look.examples for look in looks] == [{"val": 92}, {"val": 92, "test": 297}]
+    assert 0.5 < looks[0].metric("val_accuracy") < looks[1].metric("val_accuracy")
     assert run.model.training
 
 
-STOPPING = {"metric": "test_loss", "patience": 1, "min_delta": 10.0}
+STOPPING = {"metric": "val_loss", "patience": 1, "min_delta": 10.0}
 
 
 @pytest.mark.parametrize("ahead", [1, 8])
@@ -52,7 +55,7 @@ STOPPING = {"metric": "test_loss", "patience": 1, "min_delta": 10.0}
 def test_steps_alone_counts_the_steps_before_the_next_other_report(
     training: dict[str, Any], ahead: int
 ) -> None:
-    run = start(spec(training=training))
+    run = start(spec(training=training, dataset=HELD_OUT))
 
     reports = list(train(run, ahead=ahead))
 
@@ -60,15 +63,15 @@ def test_steps_alone_counts_the_steps_before_the_next_other_report(
 
 
 def test_steps_alone_of_a_resumed_run(tmp_path: Path) -> None:
-    interrupted = start(spec())
+    interrupted = start(spec(dataset=HELD_OUT))
     steps(interrupted, 10)
-    run = start(spec())
+    run = start(spec(dataset=HELD_OUT))
     files = Files(tmp_path)
     checkpoint.restore(run, files, checkpoint.save(interrupted, files).path)
 
     reports = list(train(run))
 
-    assert alone(run, reports) == following(reports) == [*range(13, -1, -1), *range(23, -1, -1)]
+    assert alone(run, reports) == following(reports) == [*range(11, -1, -1), *range(21, -1, -1)]
 
 
 def test_steps_alone_is_0_where_progress_may_be_reported() -> None:
@@ -98,7 +101,7 @@ def test_a_network_learns_what_it_is_shown() -> None:
     *_, last = train(run)
 
     assert isinstance(last, Evaluation)
-    assert last.accuracy > 0.9
+    assert last.metric("test_accuracy") > 0.9
 
 
 def test_two_runs_of_a_spec_have_the_same_bits() -> None:
@@ -148,4 +151,4 @@ def test_weights_that_are_not_finite_after_the_last_update_are_a_divergence() ->
         reports.extend(train(run))
 
     assert isinstance(reports[-1], Evaluation)
-    assert not math.isfinite(reports[-1].loss)
+    assert not math.isfinite(reports[-1].metric("test_loss"))

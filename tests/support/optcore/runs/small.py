@@ -14,13 +14,19 @@ NOWHERE = Path("/nonexistent")  # digits need no data directory
 
 
 def spec_of(**changes: Any) -> RunSpec:
-    """Return a run of 12 steps; *changes* go into ``training``, or replace a part by its name."""
+    """
+    Return a run of 12 steps; *changes* go into ``training``, or replace a part by its name.
+
+    ``validation`` goes into the dataset.
+    """
     data: dict[str, Any] = {
         "model": {"kind": "mlp", "hidden": [16]},
         "dataset": {"kind": "digits", "batch_size": 100},
         "optimizer": {"kind": "sgd", "lr": 0.1},
         "schedule": {"kind": "linear"},
     }
+    if "validation" in changes:
+        data["dataset"]["validation"] = changes.pop("validation")
     for name in set(changes) & {*data}:
         data[name] = changes.pop(name)
     length = {} if "epochs" in changes else {"steps": 12}

@@ -1,0 +1,28 @@
+"""Make the segments of a display from the classes of the digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from optcore.data.examples import Dataset, Examples
+from optcore.data.sources import digits
+from optcore.spec.datasets.digit_segments import SEGMENTS, DigitSegments
+from optcore.spec.datasets.digits import Digits
+
+LABELS = "abcdefg"
+
+
+def read(spec: DigitSegments, folder: Path) -> Dataset:
+    """Return the digits with their segments as labels. *folder* is not read."""
+    del spec
+    found = digits.read(Digits(kind="digits"), folder)
+    lit = torch.tensor([[float(label in segments) for label in LABELS] for segments in SEGMENTS])
+
+    def labelled(examples: Examples) -> Examples:
+        labels: Tensor = lit[examples.targets]
+        return Examples(examples.inputs, labels)
+
+    return Dataset(labelled(found.train), labelled(found.test))

@@ -1,0 +1,50 @@
+"""Lines of handwritten digits, to be read as text."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from optcore.spec.datasets.base import DatasetSpec
+from optcore.spec.networks.base import Shape
+from optcore.spec.tasks import Target
+
+LONGEST = 5
+"""Largest number of digits in a line."""
+SIDE = 8
+"""Height and width of a digit, in pixels."""
+
+
+class DigitLines(DatasetSpec):
+    """
+    Lines of 1 to 5 images of `digits`, side by side; the target is the sequence of their classes.
+
+    An example for networks that read text, trained with loss ctc. The right end of a short line is
+    black. 3,000 training lines are made of the training digits, 500 test lines of the test digits,
+    always the same ones. No download.
+
+    References:
+        Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998 (the images).
+        https://doi.org/10.24432/C50P49
+    """
+
+    kind: Literal["digit_lines"]
+
+    @property
+    def all_train_examples(self) -> int:
+        """Number of training examples: 3,000."""
+        return 3_000
+
+    @property
+    def test_examples(self) -> int:
+        """Number of test examples: 500."""
+        return 500
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one example: (1, 8, 40)."""
+        return (1, SIDE, SIDE * LONGEST)
+
+    @property
+    def target(self) -> Target:
+        """A sequence of 1 to 5 of 10 classes, the digits."""
+        return Target("sequence", 10, LONGEST)
