@@ -49,7 +49,7 @@ class Series:
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Self:
-        """Return the series that the *fields* of a record describe; without any, lr and loss."""
+        """Return the series that *fields*, those of a record, describe; by default, lr and loss."""
         if "columns" not in fields:
             return cls()
         return cls(tuple(json.loads(fields["columns"])), int(fields["computed"]))
@@ -89,7 +89,8 @@ PLAIN = Series()
 
 def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """
-    Return two arrays of equal length: numbers of rows, and the seconds of training until then.
+    Return two arrays of equal length: numbers of rows, and seconds of training until there were so
+    many rows.
 
     *data* is the string that Redis holds in the key `store.redis.keys.MARKS` of a job.
     """

@@ -15,7 +15,7 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class SetAside:
     """
-    A member of a set in Redis, such as a job, that could not be handled (it is set aside).
+    A member of a set in Redis, such as a job, on which work failed. It is said to be set aside.
 
     Attributes:
         kind: the kind of work that failed: lease, deadline, pending, ended, archive, history,
