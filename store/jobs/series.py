@@ -89,8 +89,7 @@ PLAIN = Series()
 
 def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """
-    Return two arrays of equal length: numbers of rows, and seconds of training until there were so
-    many rows.
+    Return numbers of rows, and the seconds of training until each was reached, as two arrays.
 
     *data* is the string that Redis holds in the key `store.redis.keys.MARKS` of a job.
     """

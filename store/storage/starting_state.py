@@ -43,7 +43,7 @@ def take(
         source: the pointer to a checkpoint, or to a file with a network.
         tenant: the tenant of the new job.
         job_id: the id of the new job, which has no record yet.
-        keep: ``weights`` leaves out the optimizer's state.
+        keep: ``weights``, or ``optimizer`` to copy the optimizer's state too.
         unwanted: an event that is set when the request is cancelled; the copy is then deleted.
 
     Raises:
