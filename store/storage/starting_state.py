@@ -1,7 +1,7 @@
 """
 Copies the state that a clone starts from into the clone's own folder.
 
-The clone needs its own copy, since its parent may delete a checkpoint as soon as it has newer ones.
+The clone needs a copy of its own, since the job that it was cloned from deletes old checkpoints.
 """
 
 from __future__ import annotations

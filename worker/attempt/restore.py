@@ -134,7 +134,7 @@ class Restorer:
         return missing and self.tools.storage.named and long
 
     def _first(self) -> Run:
-        """Return the run at its first step: a clone has its parent's state, others fresh weights."""
+        """Return the run at its first step; a clone starts from the state of its parent."""
         start = self.record.starting_state
         if start is None:
             return self._start()

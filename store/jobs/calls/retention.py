@@ -39,7 +39,7 @@ def expire(
         limit: the maximum number of jobs that this call removes.
         max_age_ms: the maximum number of milliseconds since a job ended; None for no limit.
         max_jobs: the maximum number of ended jobs; None for no limit.
-        max_bytes: the maximum total size of ended jobs' files, as measured; None for no limit.
+        max_bytes: the maximum total bytes of the measured files of ended jobs; None for no limit.
     """
     # Arguments are text; Lua's tonumber('') is nil.
     limits = ["" if value is None else value for value in (max_age_ms, max_jobs, max_bytes)]
