@@ -31,7 +31,7 @@ Work = Callable[[redis.Redis, Storage, str, str], None]
 @contextmanager
 def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
     """
-    Run the block of a ``with`` statement; if the block raises an error, log the error and go on.
+    Run the block of a ``with`` statement; if it raises an error, log the error and continue.
 
     The error is also recorded in Redis: *member*, which the block handles, is set aside
     (`store.jobs.calls.SetAside`). But if Redis is unavailable, or the storage is full or fails, the

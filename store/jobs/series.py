@@ -49,7 +49,7 @@ class Series:
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Self:
-        """Return the series that *fields*, those of a record, describe; by default, lr and loss."""
+        """Return the series that the *fields* of a record describe; lr and loss if they do not."""
         if "columns" not in fields:
             return cls()
         return cls(tuple(json.loads(fields["columns"])), int(fields["computed"]))

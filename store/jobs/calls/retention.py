@@ -65,7 +65,7 @@ def archived(
 
     The call returns ``ok``; ``already`` if the job was archived before, in other files, which
     remain valid; ``missing`` if the job does not exist any more; ``differs`` if the job has not
-    ended, or has another number of rows or entries. It changes something only if it returns ``ok``.
+    ended, or has another number of rows or entries. Only with ``ok``, something was changed.
 
     Args:
         tenant: the job's tenant.

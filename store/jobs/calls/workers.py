@@ -102,9 +102,9 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
     The call returns the number of the first row that was, or will be, computed with *fingerprint*.
     (Rows before that row, and a checkpoint at it, come from another fingerprint.)
 
-    If the job is exact and its last rows were computed with another fingerprint, the call returns
-    None: only a worker with that fingerprint may continue the job. If the job is not exact, those
-    of its rows that are after the last checkpoint are truncated.
+    If the job's last rows were computed with another fingerprint, and the job is exact, the call
+    returns None: only a worker with that fingerprint may continue the job. If the job is not exact,
+    its rows after the last checkpoint are truncated, and are computed again with *fingerprint*.
 
     Args:
         claim: the claim that this attempt has on the job.
@@ -174,9 +174,10 @@ def release(claim: Claim, *, why: str, cause: Cause = "left") -> Call[Released]:
     """
     Give the job back before its run is complete.
 
-    If the client has requested a pause, the job is then paused; if a cancel or a kill, cancelled.
-    The job fails if its time limit is reached, or if `MAX_CRASHES` attempts in a row have crashed
-    without a new checkpoint. Otherwise the job returns to the queue.
+    The job becomes paused if the client has requested a pause, and cancelled if the client has
+    requested a cancel or a kill. Otherwise the job fails if its time limit is reached, or if
+    `MAX_CRASHES` attempts in a row have crashed without a new checkpoint. In all other cases it
+    returns to the queue.
 
     Args:
         claim: the claim that this attempt has on the job.
