@@ -1,4 +1,4 @@
-"""The TCP connection of a client, whose buffers responses can limit, and which they can abort."""
+"""The TCP connection of a client; a response can limit its buffers, and can abort it."""
 
 from __future__ import annotations
 

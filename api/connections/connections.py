@@ -134,7 +134,7 @@ class Connections:
         self._limit_unsent()
 
     def _exceeded(self, peer: str) -> tuple[str, int] | None:
-        """Return the name and value of the limit that one more connection exceeds, or None."""
+        """Return the name and value of the limit that one more connection would exceed, or None."""
         if self.num_open >= self.limits.total:
             return ALL, self.limits.total
         if self._of_peers[peer] >= self.limits.per_peer:

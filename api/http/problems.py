@@ -110,7 +110,7 @@ async def _spec_error(request: Request, error: Exception) -> Response:
 
 
 def _invalid_param(details: ErrorDetails, body: object) -> InvalidParam:
-    """Return *details*, an error of pydantic, for the response; omit the source (body, query)."""
+    """Return pydantic's error *details* without the name of the source, such as body or query."""
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
     (problem,), _ = problems([bare], body if source == "body" else None)

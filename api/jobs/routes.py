@@ -78,7 +78,7 @@ async def submit_job(
 
 
 def _cost(spec: JobSpec) -> int:
-    """Return the cost of checking the schedules in *spec*, in bytes of JSON to parse."""
+    """Return how many bytes of JSON take as long to parse as the schedules in *spec* to check."""
     return sum(each.schedule.cost(spec.length) for each in spec.scheduled()) // VALUES_PER_BYTE
 
 
