@@ -112,7 +112,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Shut down with the service; end the open stream on this connection, if there is one."""
+        """Prepare for the shutdown of the service; end the open stream of this connection, if any."""
         super().shutdown()
         self._client.shutting_down = True
         if self._client.on_shutdown is not None:

@@ -44,7 +44,7 @@ def answer(
     code: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the response that contains a problem document with the given members."""
+    """Return a response whose body is a problem document with these members."""
     problem = Problem(title=title, status=status, detail=truncate(detail, MAX_DETAIL), code=code)
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
 
