@@ -85,7 +85,7 @@ def _html(title: str) -> str:
 
 
 def _policy(html: str) -> str:
-    """Return the policy by which a browser loads only this server's files and *html*'s script."""
+    """Return the content security policy: it allows this server's files and *html*'s script."""
     # A newer FastAPI whose page has another number of inline scripts fails here, when the
     # application is made: a script without its hash in the policy would leave the page empty.
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)

@@ -36,11 +36,11 @@ class Bodies:
     The request bodies that this process holds.
 
     A body is counted from the arrival of its first byte until the response begins. While the total
-    exceeds the limit, requests with incomplete bodies are refused one by one. Of the addresses that
-    have such requests, the one whose bodies have the largest total size is chosen each time, and
-    its oldest such request is refused. A request with a complete body is never refused: it is being
-    processed, or it waits for a thread, which does not take long (`api/http/thread_pool.py`). A
-    small body is complete at once, since it arrives in one piece.
+    exceeds the limit, requests with incomplete bodies are refused one by one. The next one is
+    always the oldest from the address whose bodies have the largest total size. A request with a
+    complete body is never refused: it is being processed, or it waits for a thread, which does not
+    take long (`api/http/thread_pool.py`). A small body is complete at once, since it arrives in one
+    piece.
 
     Args:
         max_bytes: maximum total size of all bodies, in bytes.
@@ -91,7 +91,7 @@ class Bodies:
             self._count(body, -body.size)
 
     def enforce(self) -> None:
-        """Refuse requests with incomplete bodies until none is left or the limit is kept."""
+        """Refuse requests with incomplete bodies until the limit holds again or none is left."""
         while self.total > self._max_bytes and self._unfinished:
             # The bytes of an address include those of its complete bodies: a client whose bodies
             # keep the threads busy is refused first.

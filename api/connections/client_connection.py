@@ -1,4 +1,4 @@
-"""The TCP connection of a client; a response can limit its buffers, and can abort it."""
+"""The TCP connection of a client: its buffers can be limited, and it can be aborted."""
 
 from __future__ import annotations
 

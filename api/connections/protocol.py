@@ -59,8 +59,8 @@ class Protocol(HttpToolsProtocol):
     A connection always waits for its client, which has to send a head (first line and headers), a
     body or another request, or to read a response. `enforce_timeouts` closes connections that wait
     too long. The parser would buffer an incomplete head of any size. So this class counts the bytes
-    that the parser has got since a part of a request was last complete, and refuses the request
-    when their number reaches the maximum size of a head.
+    that it has passed to the parser since the last complete part of a request. If they reach the
+    maximum size of a head, it refuses the request.
 
     Attributes:
         peer: address of the client; with IPv6, the /64 network of that address.
@@ -112,7 +112,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Prepare for the shutdown of the service; end the open stream of this connection, if any."""
+        """Close the connection after the response that is due; end an open stream at once."""
         super().shutdown()
         self._client.shutting_down = True
         if self._client.on_shutdown is not None:

@@ -160,7 +160,7 @@ def malformed(began: bytes, what: str) -> Refusal:
 
 
 def upgrade_with_body() -> Refusal:
-    """Return the refusal of an upgrade with a body, since the size of that body has no limit."""
+    """Return the refusal of an upgrade with a body; nothing would limit the size of that body."""
     return malformed(b"", "a request with a body must not ask for an upgrade")
 
 

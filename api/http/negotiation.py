@@ -12,7 +12,7 @@ Form = TypeVar("Form")
 
 def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
     """
-    Return the form (format) that an Accept header prefers; if it prefers several, the first.
+    Return the form (format) that an Accept header prefers; of several equal ones, the first.
 
     Args:
         accept: the value of the header; an empty value accepts every form.

@@ -23,7 +23,7 @@ much as a request body can contain."""
 
 def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     """
-    Return the spec that *parent* was posted with, after the changes of *clone*.
+    Apply the changes of *clone* to the spec that *parent* was posted with; return the result.
 
     Raises:
         SpecError: the merged spec is invalid or too large, or one of its schedules is not finite.

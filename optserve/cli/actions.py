@@ -50,6 +50,6 @@ def accept(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
 
 
 def _say(job: Job, pending: str = "") -> None:
-    """Print the state of *job*; if its worker has yet to act, also the *pending* next state."""
+    """Print the state of *job*; if its worker has yet to act, add that it will be *pending*."""
     will_be = f", and will be {pending}" if pending and job.requested_action else ""
     out.say(f"{job.id} is {job.state}{will_be}")

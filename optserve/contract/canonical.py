@@ -14,7 +14,7 @@ long."""
 # The text must not change: the store keeps its hash with each idempotency key, and a request that
 # is repeated after an upgrade would conflict with itself.
 def parts(value: object) -> Iterator[str]:
-    """Yield the canonical text in parts; *value* must be representable as JSON."""
+    """Yield the canonical text of *value* in parts; *value* must be representable as JSON."""
     if isinstance(value, dict):
         yield "{"
         for i, name in enumerate(sorted(value)):

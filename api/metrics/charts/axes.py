@@ -63,13 +63,13 @@ def between(axis: Axis, num_rows: int, first: float | None, last: float | None) 
     """
     Return the numbers of the first and the last row in a range of positions on *axis*.
 
-    If the range contains no row, the second number is the first minus 1.
+    If no row is in the range, the last row is the one before the first row.
 
     Args:
         axis: the axis.
         num_rows: number of rows that the job has.
         first: the beginning of the range; None if it is open.
-        last: the end of the range, which belongs to it; None if it is open.
+        last: the end of the range, inclusive; None if it is open.
     """
 
     def position(row: int) -> float:

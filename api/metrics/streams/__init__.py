@@ -1,1 +1,1 @@
-"""Server-sent events about jobs: polled and encoded once per process, for all of its clients."""
+"""Server-sent events about jobs: a process encodes each event once, for all of its clients."""

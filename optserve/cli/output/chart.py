@@ -46,10 +46,10 @@ class _Frame(NamedTuple):
     The plot area of a chart.
 
     Attributes:
-        start: the smallest x.
-        span: the largest x minus the smallest.
-        low: the smallest value.
-        high: the largest value.
+        start: x at the left end of the x axis.
+        span: x at the right end of the x axis, minus *start*.
+        low: the smallest finite value; 0 if there is none.
+        high: the largest finite value; 0 if there is none.
         columns: width of the plot area in characters.
         height: height of the plot area in lines.
         margin: width of the labels to the left of the plot area, in characters.

@@ -125,7 +125,7 @@ def _twice(look: Callable[[], list[str]]) -> list[str]:
     """
     Return the jobs that *look* finds both times when it is called twice.
 
-    A running service may move a job during one call, which then seems to be in the wrong place.
+    If a service moves a job during one call, the job may seem to be in the wrong place.
     """
     found = look()
     return [job for job in look() if job in set(found)] if found else []
