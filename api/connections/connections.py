@@ -159,8 +159,8 @@ class Connections:
         """
         Return whether this process can open another descriptor.
 
-        Nothing else would show that descriptors have run out: the event loop then accepts no
-        connection, or closes it at once, and logs nothing.
+        Only this check shows that descriptors have run out. The event loop accepts no connection in
+        that case, or closes it at once, but logs nothing.
         """
         try:
             socket.socket().close()
