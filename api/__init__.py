@@ -1,1 +1,1 @@
-"""The HTTP API, from the connections of clients to the calls that read and change the store."""
+"""The HTTP API: client connections, routes, and the calls that read and change the store."""

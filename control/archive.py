@@ -18,7 +18,7 @@ class Archive:
     If the data of a job cannot be moved, it stays in Redis, and the round tries again later.
 
     Args:
-        check: the check whether the storage can be used.
+        check: tells whether the storage can be used.
     """
 
     name = "archive"
@@ -44,7 +44,7 @@ class Histories:
     If the entries of a job cannot be moved, they stay in Redis, and the round tries again later.
 
     Args:
-        check: the check whether the storage can be used.
+        check: tells whether the storage can be used.
     """
 
     name = "histories"

@@ -31,14 +31,14 @@ Work = Callable[[redis.Redis, Storage, str, str], None]
 @contextmanager
 def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
     """
-    Run the block of a ``with`` statement, which handles *member*, and log an error that it raises.
+    Run the block of a ``with`` statement; if it raises an error, log the error and continue.
 
-    The error is also recorded in Redis: the member is set aside (`store.jobs.calls.SetAside`). If
-    Redis is unavailable, or the storage is full or fails, the error is raised and ends the round,
-    since the other members would fail too.
+    The error is also recorded in Redis: *member*, which the block handles, is set aside
+    (`store.jobs.calls.SetAside`). But if Redis is unavailable, or the storage is full or fails, the
+    error is raised and ends the round, since the work on the other members would fail too.
 
     Args:
-        check: the check that tells whether the storage or the member caused an error.
+        check: tells whether the storage or the member caused an error.
         kind: the kind of work, one of those in `store.jobs.calls.SetAside`.
         member: the entry in Redis that the block handles; mostly ``tenant/id`` of a job.
     """
@@ -64,7 +64,7 @@ def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
 
 
 def each_job(kind: str, check: StorageCheck, call: Call[list[str]], work: Work) -> None:
-    """Call *work* for each job that *call* returns; if it fails for a job, set that job aside."""
+    """Call *work* for each job that *call* returns; set a job aside if *work* fails for it."""
     for member in send(check.client, call):
         tenant, _, job_id = member.partition("/")
         with isolated(check, kind, member):

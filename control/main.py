@@ -1,9 +1,9 @@
 """
 Runs the rounds in a process of their own: ``python -m control.main``.
 
-A service needs this process only with ``OPTSERVE_CONTROL=separate``, since the API processes then
-run no rounds. Several of these processes may run at once. If none runs, jobs of workers that died
-are never taken back.
+With ``OPTSERVE_CONTROL=separate``, the API processes run no rounds, and the service needs at least
+one process of this kind: if none runs, jobs of workers that died are never taken back. Several may
+run at once.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Orphans:
     Args:
         client: the Redis client.
         storage: the storage that holds the files.
-        check: the check whether the storage can be used, and belongs to this service.
+        check: tells whether the storage can be used, and belongs to this service.
         clock: function that returns the time in seconds, which must never go back.
     """
 
@@ -110,9 +110,9 @@ class Orphans:
 
     def _tidy_archive(self, folder: str, needed: list[str]) -> None:
         """
-        Delete the files in *folder*, the archive of a job, that are not *needed*.
+        Delete the files in *folder*, the archive of a job, that are not in *needed*.
 
-        While no file in the folder is needed, all of them are left alone.
+        If none of the files is in *needed*, delete none.
         """
         if not is_needed(folder, needed):
             return  # a process may be about to point the record at a file in this folder
@@ -121,7 +121,7 @@ class Orphans:
                 self._delete(name)
 
     def _tidy_history(self, folder: str, needed: list[str]) -> None:
-        """Delete the files in *folder* that are not *needed*, an hour after they were written."""
+        """Delete the files in *folder* that are over an hour old and not in *needed*."""
         for name in self._storage.entries(folder):
             if name not in needed and self._storage.idle_s(name) > ORPHAN_S:
                 self._delete(name)

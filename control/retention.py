@@ -31,7 +31,7 @@ class Retention:
     Args:
         client: the Redis client.
         storage: the storage that holds the files.
-        check: the check whether the storage can be used.
+        check: tells whether the storage can be used.
         settings: the settings with the limits: `keep_days`, `keep_jobs` and `keep_bytes`.
     """
 

@@ -2,8 +2,8 @@
 Rounds: the periodic tasks of a service, and the loop that runs them.
 
 Each run of a round does a limited amount of work. Any number of processes may run the same round at
-once, since the Lua functions check what they change. By default each API process runs all rounds;
-with ``OPTSERVE_CONTROL=separate``, only the process of `control.main` does.
+once, since the Lua functions check the data before they change it. By default each API process runs
+all rounds; with ``OPTSERVE_CONTROL=separate``, only the processes of `control.main` do.
 """
 
 from __future__ import annotations

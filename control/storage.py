@@ -68,7 +68,8 @@ class StorageCheck:
         """
         Return whether the whole storage caused *error*, and not only the files of one job.
 
-        Both can cause the same error (EIO, for example), so the storage is checked again.
+        Files of one job can cause the same error as the whole storage (EIO, for example), so the
+        storage is checked again.
         """
         if not isinstance(error, OSError):
             return False

@@ -17,7 +17,7 @@ CALLS_PER_ROUND = 5
 
 
 class Labels:
-    """Round that adds the jobs that release 0.1.0 accepted to the index of jobs by label."""
+    """Round that indexes by their labels the jobs that release 0.1.0 accepted."""
 
     name = "labels"
     period_s = 1.0
@@ -26,7 +26,7 @@ class Labels:
         self._client = client
 
     def run(self) -> None:
-        """Add some of the jobs that are not in the index yet."""
+        """Index some of the jobs that are not indexed yet."""
         # The progress is stored in Redis: several processes continue the same walk over the jobs.
         for _ in range(CALLS_PER_ROUND):
             if not send(self._client, calls.index_labels()):
@@ -34,7 +34,7 @@ class Labels:
 
 
 class Libraries:
-    """Round that removes the Lua functions of releases that no process uses any more."""
+    """Round that removes the Lua functions of other releases, once no process uses them."""
 
     name = "libraries"
     period_s = 600.0

@@ -8,7 +8,7 @@ The errors that the API reports to clients, each with its HTTP status and code.
       NothingToClone         409  the job has no such checkpoint, or that checkpoint is damaged
       JobRunning             409  a worker is training the job: pause the job first
       JobEnded               409  the job's state is final
-      RowsWereTruncated      409  steps that the client has read were truncated since
+      RowsWereTruncated      409  steps that the client had read were then removed (truncated)
       NotAcceptable          406  Accept allows no representation of the resource
       IdempotencyConflict    422  the Idempotency-Key was used before, with another body
       RecordUnreadable       500  the job's record in Redis is damaged
@@ -56,7 +56,7 @@ class JobNotFound(JobError):
 
 
 class ArtifactNotFound(JobError):
-    """The job has no artifact with this name, or has none before it has succeeded."""
+    """The job has no artifact with this name; a job has artifacts only once it has succeeded."""
 
     status, code, title = 404, "artifact_not_found", "No such artifact"
 
@@ -108,7 +108,7 @@ class JobEnded(JobError):
 
 
 class RowsWereTruncated(JobError):
-    """Steps that the client has read were truncated since, and are computed again."""
+    """Steps that the client had read were then removed (truncated), and are computed again."""
 
     status, code, title = 409, "rows_truncated", "Steps were truncated"
 

@@ -30,56 +30,62 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPTSERVE_", use_attribute_docstrings=True)
 
     home: Path = Path(".optserve")
-    """Folder for all data that has no folder setting of its own. With `optserve up`, the embedded
-    Redis server's data and the logs are in it, too."""
+    """Folder that contains `data`, `storage` and `run`, the default folders of OPTSERVE_DATA,
+    OPTSERVE_STORAGE and OPTSERVE_RUN. `optserve up` also keeps its logs and the data of its
+    embedded Redis server there."""
     # The prefix does not apply to a field with an alias, so the alias spells it out. If both
     # variables are set, the first one counts.
     redis_url: str | None = Field(
         None, validation_alias=AliasChoices("OPTSERVE_REDIS_URL", "REDIS_URL")
     )
-    """Redis or Valkey server, version 7 or newer: redis://, rediss:// or unix://. The variable may
-    also be called REDIS_URL. Default: the embedded server of `optserve up`."""
+    """URL (redis://, rediss:// or unix://) of the Redis or Valkey server, which must be version 7
+    or newer. The variable may also be called REDIS_URL. Default: the embedded server of
+    `optserve up`."""
     # Below redis_url, which its validator reads: pydantic validates fields in this order.
     redis_password_file: Path | None = None
-    """File that holds the password for the Redis server, so that OPTSERVE_REDIS_URL need not
-    contain it. Unlike an environment variable, a file is not shown by `ps` or `docker inspect`."""
+    """File that holds the password for the server at OPTSERVE_REDIS_URL, so that the URL need not
+    contain the password: `ps` and `docker inspect` show environment variables, but not the content
+    of this file."""
     data: Path | None = None
-    """Folder that holds the datasets, one folder for each; the service only reads it. Default:
-    `data` in OPTSERVE_HOME."""
+    """Folder that holds the datasets, each in a folder of its own. The service never changes them.
+    Default: `data` in OPTSERVE_HOME."""
     storage: Path | None = None
-    """Folder that holds checkpoints, artifacts and archived metrics, shared by API and workers.
-    Default: `storage` in OPTSERVE_HOME."""
+    """Folder that holds checkpoints, artifacts and archived metrics. The API and all workers must
+    use the same folder. Default: `storage` in OPTSERVE_HOME."""
     run: Path | None = None
-    """Folder on a local disk that holds a lock for each GPU, and journals: files with the metrics
-    of running jobs that Redis has not stored yet. Journals have no names, so a listing of the
-    folder does not show them. All workers on a machine must use the same folder. Default: `run` in
-    OPTSERVE_HOME."""
+    """Folder on a local disk that holds a lock for each GPU, and the journals of running jobs. A
+    journal is a copy of the metrics that Redis has confirmed; if Redis loses some of them, they are
+    sent again from the journal. A journal is a file without a name: it takes space on the disk, but
+    a listing of the folder does not show it. All workers on a machine must use the same folder.
+    Default: `run` in OPTSERVE_HOME."""
     control: Literal["api", "separate"] = "api"
-    """Which processes take jobs back from workers that died, and archive and remove ended jobs.
-    `api`: every API process. `separate`: only processes started as ``python -m control.main``."""
+    """Which processes take jobs back from workers that died, archive ended jobs, and remove old
+    ones. `api`: every API process. `separate`: only processes started as
+    ``python -m control.main``."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
     port: int = Field(8000, ge=0, le=65535)
     """Port the API listens on; 0 for any free port."""
     allowed_hosts: list[str] | None = None
-    """Host names that requests may be addressed to, as a JSON list. ``*.example.org`` is a pattern,
-    ``*`` allows any name; IP addresses are always allowed. Default: localhost and the name of this
-    machine. The check protects against DNS rebinding: a web page whose host name is made to resolve
-    to this machine cannot use the API through a visitor's browser."""
+    """Host names that the Host header of a request may contain, as a JSON list.
+    ``*.example.org`` allows all subdomains of example.org, ``*`` allows any name; IP addresses are
+    always allowed. Default: localhost and the name of this machine. The list protects against DNS
+    rebinding, in which a web page lets its own host name resolve to this machine, and then uses the
+    API through the browser of a visitor."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
-    """Maximum size of a request body, in bytes; a larger one gets 413."""
+    """Maximum size of a request body, in bytes; a request with a larger body gets 413."""
     max_head_bytes: int = Field(32 * 1024, ge=1024)
-    """Maximum size of a request line and its headers together, in bytes; beyond it, the request
-    gets 414 or 431."""
+    """Maximum size of a request line and its headers together, in bytes. A request that exceeds it
+    gets 414 if its URL alone takes more than half of this size, otherwise 431."""
     head_timeout_s: float = Field(15.0, gt=0)
-    """Seconds a client has to send a request line and headers; after that it gets 408. If it sent
-    nothing at all, the connection is closed without a response."""
+    """Seconds a client has to send a request line and headers; after that it gets 408. A client
+    that has sent nothing at all gets no response: its connection is closed."""
     body_timeout_s: float = Field(20.0, gt=0)
-    """Seconds a client has to send a request body; after that it gets 408. The limit grows with the
-    body: by a second for every OPTSERVE_BODY_BYTES_PER_S bytes received."""
+    """Seconds a client has to send a request body; after that it gets 408. The client gets another
+    second each time that OPTSERVE_BODY_BYTES_PER_S bytes of the body have arrived."""
     body_bytes_per_s: float = Field(4096.0, gt=0)
-    """Minimum rate, in bytes per second, of a request body that takes longer than
-    OPTSERVE_BODY_TIMEOUT_S."""
+    """A client has OPTSERVE_BODY_TIMEOUT_S seconds to send a request body, and another second each
+    time that this many bytes of the body have arrived."""
     idle_timeout_s: float = Field(20.0, gt=0)
     """Close a connection if its client sends no further request for this many seconds after a
     response."""
@@ -87,89 +93,102 @@ class Settings(BaseSettings):
     """Maximum open connections per API process; beyond it a client gets 503 with Retry-After.
     Default: the limit on open files (RLIMIT_NOFILE) minus 256, but at most 8,192."""
     max_connections_per_peer: int | None = Field(None, ge=1)
-    """Maximum open connections per client address (for IPv6, per /64 network). Behind a proxy or a
-    port published by Docker all clients share one address. Default: three quarters of
+    """Maximum open connections from one client address (for IPv6, from one /64 network) per API
+    process; beyond it a client gets 503 with Retry-After. All clients behind a proxy, or behind a
+    port published by Docker, have the same address. Default: three quarters of
     OPTSERVE_MAX_CONNECTIONS, so that no single address locks out the others."""
     # Without this limit, 150 clients that requested an export and did not read it took 400 MB.
     max_unsent_bytes: int = Field(64 * 2**20, ge=2**20)
-    """Maximum bytes of responses that an API process holds for clients that do not read them;
-    beyond it, clients are disconnected, first those that have read nothing for the longest time."""
+    """Maximum bytes of responses that an API process holds until clients read them; streams are not
+    counted. Beyond it, the process disconnects clients, beginning with those that have read nothing
+    for the longest time."""
     # 200 connections, each with an unfinished body just below the limit for one body, took a
     # process from 163 to 377 MB; compose gives it 512 MB.
     max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
-    """Maximum bytes of request bodies that an API process holds at a time; it holds a body from its
-    first byte until the response starts. Beyond the maximum, requests whose bodies are still
-    arriving get 503 with Retry-After, beginning with the oldest request of the client address that
-    holds the most bytes. A value below OPTSERVE_MAX_BODY_BYTES counts as
+    """Maximum bytes of all request bodies together that an API process holds. The process holds a
+    body from its first byte until the response starts. Beyond the maximum, requests whose bodies
+    are still arriving get 503 with Retry-After: first the oldest request from the client address
+    whose bodies have the most bytes. A value below OPTSERVE_MAX_BODY_BYTES counts as
     OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
-    """Maximum open streams per API process; beyond it a client gets 503 with Retry-After."""
+    """Maximum open streams (server-sent events) per API process; beyond it a client gets 503 with
+    Retry-After."""
     # At most 30, well within the 45 s after which a client takes a stream for broken.
     stream_ping_s: float = Field(10.0, gt=0, le=30)
-    """Send a ping on a stream that has been silent for this many seconds. Clients reconnect after
-    45 seconds of silence."""
+    """Send a ping on a stream (server-sent events) on which nothing has been sent for this many
+    seconds. Clients reconnect if they receive nothing for 45 seconds."""
     stream_stall_s: float = Field(15.0, gt=0)
-    """Disconnect a client that leaves a response (a stream, a download, a page) unread for this
-    many seconds. To stay connected, a client must read at least 16 KB in that time, or all that
-    waits to be sent to it."""
+    """Disconnect a client that reads a response (a stream, a download, a page) too slowly: less
+    than 16 KB in this many seconds, although more data waits to be sent to it."""
     stream_age_s: float = Field(3600.0, gt=0)
-    """End a stream after this many seconds, varied at random by up to 10 %. Clients then reconnect
-    and resume."""
+    """End a stream (server-sent events) after this many seconds, plus or minus up to 10 % at
+    random. Clients then reconnect and resume."""
     storage_patience_s: float = Field(20.0, gt=0)
-    """Seconds a request waits for a file in the storage before it gets 503. The limit grows with
-    the file: by a second for every 10 MB."""
+    """Seconds a request waits for a file in the storage before it gets 503. For a large file, it
+    waits another second for every 10 MB."""
     lease_s: float = Field(30.0, gt=1)
-    """Seconds without a heartbeat after which a job is taken from its worker and queued again."""
+    """Seconds for which a worker's lease on a job lasts. The worker renews the lease while the
+    training makes progress. Once the lease has expired, the job is taken from the worker and queued
+    again."""
     # 600 s for setup and 420 s for a checkpoint are what NVIDIA's ft_launcher allows. Its 180 s for
     # a step are not used: here, slow steps raise their own limit.
     setup_limit_s: float = Field(600.0, gt=1)
-    """Maximum seconds for setting up a run. After that the run counts as hung: its process is
-    ended, and the job is queued again."""
+    """Maximum seconds for each part of setting up a run, such as reading the dataset or a
+    checkpoint. After that the run counts as hung: its process is ended, and the job is queued
+    again."""
     step_limit_s: float = Field(60.0, gt=1)
-    """Maximum seconds for a training step, or 20 times the median duration of the last steps if
-    that is more. After that the run counts as hung, as with OPTSERVE_SETUP_LIMIT_S."""
+    """Maximum seconds for a training step. If 20 times the median duration of the latest steps is
+    more, that is the maximum instead. A run that exceeds the maximum counts as hung: its process is
+    ended, and the job is queued again."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
-    """Maximum seconds for writing a checkpoint. After that the run counts as hung, as with
-    OPTSERVE_SETUP_LIMIT_S."""
+    """Maximum seconds for writing a checkpoint. After that the run counts as hung: its process is
+    ended, and the job is queued again."""
     fault_patience_s: float = Field(30.0, ge=0)
-    """Seconds for which a run retries a file that cannot be read or written (the mount fails or is
-    read-only). After that, the job is queued again for another worker."""
+    """Seconds for which a run retries to read or write a file while the storage fails (the mount
+    returns errors, or is read-only). After that, the job is queued again, so that another worker
+    can take it. While the storage is full, the run waits for space without this limit."""
     missing_after_s: float = Field(600.0, ge=0)
-    """Seconds for which the files of a checkpoint must be missing from an otherwise healthy storage
-    before the job continues from an older checkpoint."""
+    """Seconds for which a job waits for the files of a checkpoint, if they are missing from a
+    storage that otherwise works. After that, the job continues from an older checkpoint, or from
+    step 0 if it has none."""
     max_unstored_bytes: int = Field(64 * 2**20, ge=2**16)
-    """Maximum bytes of a run's metrics that a worker holds while Redis is unavailable or slow;
-    beyond it, training pauses. The default lasts 10 minutes at 7,000 steps per second with two
-    metrics per step."""
+    """Maximum bytes of a run's metrics that a worker holds in memory while Redis is unavailable or
+    slow; beyond it, training pauses. The default is enough for 10 minutes at 7,000 steps per second
+    with two metrics per step."""
     offer_after_s: float = Field(300.0, ge=0)
-    """Seconds without a live worker that has the hardware and library versions on which a job was
-    computed so far (the job's fingerprint). After that, the job's `offers` lists two actions:
-    `restart` from step 0, or `accept` a worker whose results may differ in the last bits."""
+    """Seconds that a queued job waits for a worker with the hardware and library versions on which
+    it was computed so far (the job's fingerprint). If there has been no such worker for this time,
+    the job's field `offers` lists two actions: `restart` (from step 0), and `accept` (continue on a
+    worker whose results may differ in the last bits)."""
     keep_days: float | None = Field(None, ge=0)
-    """Remove jobs, with their metrics and files, this many days after they ended. Default:
+    """Remove a job, with its metrics and files, this many days after it has ended. Default:
     never."""
     keep_jobs: int | None = Field(None, ge=0)
-    """Maximum number of ended jobs; beyond it the oldest are removed. Default: no limit."""
+    """Maximum number of ended jobs; beyond it, the jobs that ended first are removed, with their
+    metrics and files. Default: no limit."""
     keep_bytes: int | None = Field(None, ge=0)
-    """Maximum total bytes of the files that belong to ended jobs; beyond it the oldest jobs are
-    removed. Default: no limit."""
+    """Maximum total bytes of the files that belong to ended jobs; beyond it, the jobs that ended
+    first are removed, with their metrics and files. Default: no limit."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device a worker trains on. `auto`: a GPU if the machine has one, otherwise the CPU."""
     worker_host: str = "127.0.0.1"
-    """Address a worker listens on for health checks, if OPTSERVE_WORKER_PORT is set."""
+    """Address on which a worker listens for health checks. It listens only if OPTSERVE_WORKER_PORT
+    is set."""
     worker_port: int | None = Field(None, ge=0, le=65535)
-    """Port on which a worker serves ``GET /healthz`` and ``GET /readyz``. Default: a worker serves
-    neither."""
+    """Port on which a worker listens for health checks: ``GET /healthz`` and ``GET /readyz``.
+    Default: a worker does not listen."""
     workers_on_machine: int = Field(1, ge=1)
-    """Number of workers that share the CPU cores of this machine. Each worker runs as many threads
-    as there are cores, divided by this number."""
+    """Number of workers that share the CPU cores of this machine. Each worker computes with as many
+    threads as there are cores, divided by this number and rounded down, but at least one."""
 
     @field_validator("redis_password_file")
     @classmethod
     def _is_of_use(cls, file: Path | None, info: ValidationInfo) -> Path | None:
         if file is not None and info.data.get("redis_url") is None:
             raise PydanticCustomError(
-                RULE, "OPTSERVE_REDIS_PASSWORD_FILE requires REDIS_URL, which names the server"
+                RULE,
+                "OPTSERVE_REDIS_URL must be set if OPTSERVE_REDIS_PASSWORD_FILE is: it names the "
+                "server that the password is for",
             )
         return file
 
@@ -178,7 +197,7 @@ class Settings(BaseSettings):
         """URL of the Redis server, with the password; raises ValueError if no URL is set."""
         if self.redis_url is None:
             # REDIS_URL is not required: `optserve up` reads the settings before its server runs.
-            raise ValueError("REDIS_URL must name the Redis server, got nothing")
+            raise ValueError("OPTSERVE_REDIS_URL must be the Redis server's URL, but is not set")
         if self.redis_password_file is None:
             return self.redis_url
         return with_password(self.redis_url, self.redis_password_file.read_text().strip())

@@ -1,7 +1,8 @@
 """
-The loop of a worker: it claims one job after another and has a trainer process train it.
+The loop of a worker: it claims one job after another, and has each of them trained by a trainer.
 
-While the machine cannot train, the worker claims no jobs, and a thread checks the machine again.
+A trainer is a process that the worker keeps ready. While the machine cannot train, the worker
+claims no jobs, and a thread checks the machine about once a second.
 """
 
 from __future__ import annotations

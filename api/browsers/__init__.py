@@ -1,1 +1,1 @@
-"""What the API does for browsers: it serves the documentation and refuses foreign requests."""
+"""What the API does for browsers: documentation, and protection from pages of other sites."""

@@ -70,7 +70,7 @@ def _serve(app: FastAPI, name: str, media_type: str) -> None:
 
 
 def _html(title: str) -> str:
-    """Return the documentation page, whose URLs are relative to work under any path prefix."""
+    """Return the documentation page; its URLs are relative, so it works under any path prefix."""
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
         title=title,
@@ -85,7 +85,7 @@ def _html(title: str) -> str:
 
 
 def _policy(html: str) -> str:
-    """Return the content security policy: only the script in *html* and this server's files."""
+    """Return the content security policy: it allows this server's files and *html*'s script."""
     # A newer FastAPI whose page has another number of inline scripts fails here, when the
     # application is made: a script without its hash in the policy would leave the page empty.
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)

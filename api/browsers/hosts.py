@@ -19,10 +19,11 @@ class AllowedHosts:
     """
     Middleware that refuses requests whose Host header is not a name of the service.
 
-    The owner of a web page can point the page's name at this machine (DNS rebinding). A browser
-    then takes the service for the page's own server, and lets the page read and write. The Host
-    header still contains the page's name, so only known names are allowed. IP addresses are always
-    allowed, since they cannot be pointed elsewhere.
+    The owner of a website can point its host name at this machine (DNS rebinding). A browser then
+    takes this service for the server of that website, and lets the website's pages read and write.
+    The Host header of their requests contains the website's host name, so the service accepts only
+    its own names. It accepts every IP address, since DNS cannot point an address at another
+    machine.
 
     Args:
         app: the application that gets the accepted requests.

@@ -57,7 +57,7 @@ def _netloc(origin: str) -> str:
 
 
 def _without_port(netloc: str, origin: str) -> str:
-    """Return *netloc*, without its port if the port is the default for the scheme of *origin*."""
+    """Return *netloc* in lower case, without the default port of the scheme of *origin*."""
     # The Host header contains no scheme, and behind a proxy that ends TLS the scheme is not this
     # server's: only the origin tells which port is the default.
     return netloc.lower().removesuffix(PORTS.get(origin.partition("://")[0].lower(), ""))

@@ -1,5 +1,5 @@
 """
-Routes of the catalogue, generated from the same specs that validate jobs.
+Routes of the catalogue; the responses are made from the same specs that validate jobs.
 
 The first response of a route takes up to a second to compute. So the routes are plain functions,
 which FastAPI runs in threads.

@@ -36,11 +36,11 @@ class Bodies:
     The request bodies that this process holds.
 
     A body is counted from the arrival of its first byte until the response begins. While the total
-    exceeds the limit, requests with incomplete bodies are refused one by one: each time the oldest
-    such request from the address whose bodies are largest together. Requests with complete bodies
-    are never refused, since they are being processed, or wait for a thread, which does not take
-    long (`api/http/thread_pool.py`). A small body arrives in one piece, so its request is not
-    refused, however many bytes are held.
+    exceeds the limit, requests with incomplete bodies are refused one by one. The next one is
+    always the oldest from the address whose bodies have the largest total size. A request with a
+    complete body is never refused: it is being processed, or it waits for a thread, which does not
+    take long (`api/http/thread_pool.py`). A small body is complete at once, since it arrives in one
+    piece.
 
     Args:
         max_bytes: maximum total size of all bodies, in bytes.
@@ -91,7 +91,7 @@ class Bodies:
             self._count(body, -body.size)
 
     def enforce(self) -> None:
-        """Refuse requests with incomplete bodies, until the bytes held are within the limit."""
+        """Refuse requests with incomplete bodies until the limit holds again or none is left."""
         while self.total > self._max_bytes and self._unfinished:
             # The bytes of an address include those of its complete bodies: a client whose bodies
             # keep the threads busy is refused first.

@@ -1,4 +1,4 @@
-"""The TCP connection of a client, whose buffers responses can limit, and which they can abort."""
+"""The TCP connection of a client: its buffers can be limited, and it can be aborted."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class Connections:
         self._limit_unsent()
 
     def _exceeded(self, peer: str) -> tuple[str, int] | None:
-        """Return the name and value of the limit that one more connection exceeds, or None."""
+        """Return the name and value of the limit that one more connection would exceed, or None."""
         if self.num_open >= self.limits.total:
             return ALL, self.limits.total
         if self._of_peers[peer] >= self.limits.per_peer:
@@ -159,8 +159,8 @@ class Connections:
         """
         Return whether this process can open another descriptor.
 
-        Nothing else would show that descriptors have run out: the event loop then accepts no
-        connection, or closes it at once, and logs nothing.
+        Only this check shows that descriptors have run out. The event loop accepts no connection in
+        that case, or closes it at once, but logs nothing.
         """
         try:
             socket.socket().close()

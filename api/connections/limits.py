@@ -61,7 +61,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Return the limits that *settings* give, lowered to what free descriptors allow."""
+        """Return the limits in *settings*, with fewer connections if descriptors are few."""
         total = _total(settings.max_connections)
         per_peer = settings.max_connections_per_peer or max(1, int(PEER_SHARE * total))
         return cls(
@@ -86,7 +86,11 @@ class Limits:
 
 
 def _total(wanted: int | None) -> int:
-    """Return *wanted*, or `DEFAULT_CONNECTIONS`, lowered so that descriptors cannot run out."""
+    """
+    Return *wanted*, lowered so that descriptors cannot run out.
+
+    If *wanted* is None, `DEFAULT_CONNECTIONS` is wanted.
+    """
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # At least half is for clients: of very few descriptors, the reserve would leave none.
     possible = descriptors - min(RESERVED, descriptors // 2)

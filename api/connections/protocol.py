@@ -54,13 +54,13 @@ class _Expected(Enum):
 
 class Protocol(HttpToolsProtocol):
     """
-    uvicorn's HTTP/1.1 protocol with limits, which puts a `ClientConnection` into every scope.
+    uvicorn's HTTP/1.1 protocol with limits; it puts a `ClientConnection` into every ASGI scope.
 
-    A connection always waits for its client to send a head (first line and headers), a body or
-    another request, or to read a response. `enforce_timeouts` closes connections that wait too
-    long. The parser buffers an incomplete head without a limit of its own. So bytes are counted
-    before the parser gets them: until a part of a request is complete, the parser gets at most as
-    many bytes as a head may have.
+    A connection always waits for its client, which has to send a head (first line and headers), a
+    body or another request, or to read a response. `enforce_timeouts` closes connections that wait
+    too long. The parser would buffer an incomplete head of any size. So this class counts the bytes
+    that it has passed to the parser since the last complete part of a request. If they reach the
+    maximum size of a head, it refuses the request.
 
     Attributes:
         peer: address of the client; with IPv6, the /64 network of that address.
@@ -112,7 +112,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Shut down with the service; end the open stream on this connection, if there is one."""
+        """Close the connection after the response that is due; end an open stream at once."""
         super().shutdown()
         self._client.shutting_down = True
         if self._client.on_shutdown is not None:
@@ -290,7 +290,11 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Send *refusal*, unless a response is due or has begun, and close the connection."""
+        """
+        Send *refusal* and close the connection.
+
+        If another response is due or has begun, that response is sent instead of *refusal*.
+        """
         if refusal.reason is not None:
             self._connections.closed[refusal.reason] += 1
         self._ignore_input()

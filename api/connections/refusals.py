@@ -92,7 +92,7 @@ def body_late(seconds: float, bytes_per_s: float) -> Refusal:
 
 
 def too_many_bodies(limit: int) -> Refusal:
-    """Return the refusal of a request with an incomplete body while all bodies exceed *limit*."""
+    """Return the refusal of an incomplete body when all bodies together exceed *limit* bytes."""
     return _refusal(
         CloseReason.UNFINISHED,
         503,
@@ -106,9 +106,9 @@ def too_many_bodies(limit: int) -> Refusal:
 
 def too_long(limit: int, *, in_line: bool) -> Refusal:
     """
-    Return the refusal of a request whose first line and headers exceed *limit* bytes together.
+    Return the refusal of a request whose first line and headers together exceed *limit* bytes.
 
-    *in_line* tells whether the first line is to blame (414), or the headers are (431).
+    If *in_line*, the first line is too long (status 414); otherwise the headers are (status 431).
     """
     if in_line:
         return _refusal(
@@ -144,7 +144,7 @@ def malformed(began: bytes, what: str) -> Refusal:
 
     Args:
         began: the first bytes on the connection, which identify HTTP/2 and TLS.
-        what: the error in the data if the protocol is HTTP/1.1.
+        what: the error in the data; not used if the data is HTTP/2 or TLS.
     """
     if began.startswith(HTTP_2):
         what = "it is HTTP/2, and must be HTTP/1.1"
@@ -160,12 +160,12 @@ def malformed(began: bytes, what: str) -> Refusal:
 
 
 def upgrade_with_body() -> Refusal:
-    """Return the refusal of an upgrade with a body, whose size the parser would not limit."""
+    """Return the refusal of an upgrade with a body; nothing would limit the size of that body."""
     return malformed(b"", "a request with a body must not ask for an upgrade")
 
 
 def pipelined(limit: int) -> Refusal:
-    """Return the refusal of a request because *limit* requests wait on the connection."""
+    """Return the refusal of a request on a connection where *limit* requests wait already."""
     return _refusal(
         CloseReason.PIPELINED,
         400,
@@ -176,7 +176,11 @@ def pipelined(limit: int) -> Refusal:
 
 
 def too_many(limit: int, *, of_peer: bool) -> Refusal:
-    """Return the refusal of a connection beyond *limit*, the limit per address if *of_peer*."""
+    """
+    Return the refusal of a connection beyond *limit*.
+
+    If *of_peer*, *limit* is for the connections from one address, otherwise for all connections.
+    """
     whose = "from your address " if of_peer else ""
     return _refusal(
         None,

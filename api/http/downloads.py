@@ -1,4 +1,4 @@
-"""Responses that stream a file from the storage, read in parts in threads for the storage."""
+"""A response that streams a file from the storage."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Download(FileResponse):
     """
     A response that sends an open file: the whole file, or the requested ranges.
 
-    Starlette would stat and read the file in threads that all requests share, and a storage that
-    hangs would block these threads. This class knows the size of the file from *file*, and reads
-    parts in threads that only access the storage. If a part cannot be read, the connection is
-    aborted, so that a client never takes a part for the whole file.
+    Starlette would stat and read the file in threads that all requests share; if the storage hung,
+    it would block these threads. This class takes the size of the file from *file*, and reads the
+    file in parts, in threads that do nothing but access the storage. If a part cannot be read, the
+    connection is aborted, so that a client never takes an incomplete file for the whole file.
 
     Args:
         file: the open file; it is closed when the response ends.

@@ -12,11 +12,11 @@ Form = TypeVar("Form")
 
 def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
     """
-    Return the form (format) that an Accept header prefers; of equally preferred forms, the first.
+    Return the form (format) that an Accept header prefers; of several equal ones, the first.
 
     Args:
         accept: the value of the header; an empty value accepts every form.
-        media_types: the available forms, each with its media type.
+        media_types: available form -> its media type.
 
     Raises:
         NotAcceptable: the header accepts none of the forms.

@@ -55,7 +55,8 @@ def labels_of(query: Mapping[str, str]) -> dict[str, str]:
     for name in labels:
         # Not re.match: in Python, $ also matches before a newline at the end.
         if not re.fullmatch(LABEL_NAME, name):
-            raise invalid(f"{LABEL}{name}", f"a label's name must match {LABEL_NAME}", name)
+            text = f"a label's name must match {LABEL_NAME}, got {short_repr(name)}"
+            raise invalid(f"{LABEL}{name}", text, name)
     if len(labels) > MAX_LABELS:
         text = f"label must be given at most {MAX_LABELS} times, got {len(labels)}"
         raise invalid("label", text, len(labels))
@@ -72,13 +73,13 @@ async def require_no_body(request: Request) -> None:
 
 def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
     """
-    Return the validation error for a cursor that is beyond a limit, with pydantic's text.
+    Return pydantic's validation error for a cursor that is beyond a limit.
 
     Args:
-        rule: pydantic's type of the error, such as ``less_than``.
-        name: the name of the query parameter.
-        value: the value of the query parameter.
-        limit: the limit as one keyword argument, with pydantic's name for it, such as ``lt=100``.
+        rule: pydantic's name of the violated rule, such as ``less_than``.
+        name: the name of the query parameter that has the cursor.
+        value: the value of this parameter.
+        limit: one keyword argument with the limit, as pydantic names it, such as ``lt=100``.
     """
     details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
     return RequestValidationError([details])

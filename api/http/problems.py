@@ -44,7 +44,7 @@ def answer(
     code: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the response that contains a problem document with the given members."""
+    """Return a response whose body is a problem document with these members."""
     problem = Problem(title=title, status=status, detail=truncate(detail, MAX_DETAIL), code=code)
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
 
@@ -110,7 +110,7 @@ async def _spec_error(request: Request, error: Exception) -> Response:
 
 
 def _invalid_param(details: ErrorDetails, body: object) -> InvalidParam:
-    """Return *details*, an error of pydantic, for the response; omit the source (body, query)."""
+    """Return pydantic's error *details* without the name of the source, such as body or query."""
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
     (problem,), _ = problems([bare], body if source == "body" else None)

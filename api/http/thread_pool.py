@@ -46,7 +46,7 @@ With it, the cost of computing values is expressed in bytes, like the cost of pa
 
 class FairSemaphore:
     """
-    A semaphore that serves clients round-robin, and the waiters of one client in order.
+    A semaphore that serves clients in turns, and the waiters of one client in order of arrival.
 
     Args:
         num: maximum number of holders at a time.
@@ -80,8 +80,8 @@ class FairSemaphore:
 
         Args:
             client: the client that takes a turn.
-            must: whether to wait without limits. True for a response that has begun, which can no
-                longer become an error.
+            must: whether to wait however long it takes and however many wait. Used for a response
+                that has begun, since it can no longer become an error.
 
         Raises:
             Busy: *must* is false, and there are too many waiters or the wait timed out.

@@ -45,7 +45,7 @@ class JobAction:
         """
         Request *action* for the job, and respond with the job.
 
-        The worker of a running job carries the action out, after the response.
+        If the job is running, its worker carries out the action after the response.
 
         Raises:
             JobNotFound: there is no such job.
@@ -117,7 +117,7 @@ async def restart_job(action: Action) -> Response:
 
     The job's steps, checkpoints and fingerprint are deleted; the history records how many steps
     there were. The fingerprint stands for the hardware and library versions, which determine the
-    exact bits of results. Restart a job if no worker with its fingerprint is left (`waiting_for:
+    exact bits of results. Use this if no worker with the job's fingerprint is left (`waiting_for:
     fingerprint`) and all results must be reproducible bit for bit. A running job is refused: pause
     it first.
     """
@@ -134,10 +134,10 @@ async def accept_other_bits(action: Action) -> Response:
     versions that determine the exact bits of results. Results may differ in their last bits from
     those that the previous worker would have computed, so `bitwise` is false from then on. Steps
     after the checkpoint are truncated, since they are computed again and may differ; the history
-    records how many there were. Accept other bits if no worker with the job's fingerprint is left
-    (`waiting_for: fingerprint`) and keeping the steps so far matters more than bit-for-bit equal
-    results. A job that is not bound to a fingerprint is left unchanged. A running job is refused:
-    pause it first.
+    records how many there were. Use this if no worker with the job's fingerprint is left
+    (`waiting_for: fingerprint`) and you would rather keep the steps so far than have results that
+    are reproducible bit for bit. A job that is not bound to a fingerprint is left unchanged. A
+    running job is refused: pause it first.
     """
     call = calls.accept(action.tenant, action.job_id)
     return await action.change(call, "continue on a worker with another fingerprint")

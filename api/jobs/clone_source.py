@@ -23,7 +23,7 @@ much as a request body can contain."""
 
 def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     """
-    Return the spec of *parent* with the changes of *clone*.
+    Apply the changes of *clone* to the spec that *parent* was posted with; return the result.
 
     Raises:
         SpecError: the merged spec is invalid or too large, or one of its schedules is not finite.
@@ -105,7 +105,7 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
 
 
 def _network(parent: Record) -> Pointer | None:
-    """Return the pointer to the final network of *parent*; None unless *parent* has succeeded."""
+    """Return the pointer to the network that *parent* saved when it succeeded, or None."""
     if parent.state is not State.SUCCEEDED or MODEL not in parent.artifacts:
         return None
     file = parent.artifacts[MODEL]

@@ -164,8 +164,9 @@ async def clone_job(
     Submit a job that starts at step 0 with the weights of this job.
 
     `changes` is a JSON merge patch (RFC 7396) to this job's spec as submitted. Fields that neither
-    `changes` nor that spec contains get their defaults. The network's parameters must not change.
-    The new job has its own copy of the weights, so it does not depend on this job from then on.
+    `changes` nor that spec contains get their defaults. The network's parameters must have the same
+    names and shapes as in this job. The new job has its own copy of the weights, so it does not
+    depend on this job from then on.
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
     response = await submitted_response(submitted, render=render, threads=threads)

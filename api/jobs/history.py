@@ -60,7 +60,7 @@ async def stream_events(
     ] = None,
 ) -> EventStream:
     """
-    Stream a job's history as server-sent events, up to the last entry of a job that has ended.
+    Stream a job's history as server-sent events, until the job has ended and all entries are sent.
 
     The name of an event is the kind of the entry, and its id is the number of the entry. To resume
     after the connection breaks, send the id of the last event received as `Last-Event-ID`.

@@ -70,7 +70,8 @@ class Rows:
         """
         Return the page as JSON.
 
-        *rest* is the cursor of the next page if all rows fit into this page; None if there is none.
+        If not all rows fitted, the next page begins after the last job of this page. Otherwise
+        *rest* is the cursor of the next page, or None if this is the last page.
         """
         # Joined by hand: the rows are JSON already, and parsing 4 MiB again would take long.
         after = self.last if self.full else rest

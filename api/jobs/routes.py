@@ -78,7 +78,11 @@ async def submit_job(
 
 
 def _cost(spec: JobSpec) -> int:
-    """Return the cost of checking the schedules in *spec*, in bytes of JSON to parse."""
+    """
+    Return the cost of checking the schedules in *spec*.
+
+    The unit is the time that parsing one byte of JSON takes.
+    """
     return sum(each.schedule.cost(spec.length) for each in spec.scheduled()) // VALUES_PER_BYTE
 
 

@@ -27,7 +27,7 @@ def columns_of(record: Record, texts: Sequence[str], *, also: Sequence[str] = ()
 
 
 def require_column(record: Record, name: str, param: str, *, also: Sequence[str] = ()) -> None:
-    """Raise an error unless *name*, given in *param*, is a column of the job or one of *also*."""
+    """Raise an error for *param* unless *name* is a column of the job or one of *also*."""
     known = (*also, *record.series.columns)
     if name not in known:
         message = (

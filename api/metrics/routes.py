@@ -228,8 +228,8 @@ async def stream_metrics(
       restarted, or resumed on different hardware.
     - `end`: the last event, with the number of steps and the digest of the run.
 
-    Comments are sent as pings. A stream ends after an hour, or when its client falls behind. Then
-    resume it by the last id, too (a browser does so by itself).
+    Pings are sent as comments. A stream also ends after about an hour, or when its client falls
+    behind. To resume it, send the last id in these cases, too; a browser does so by itself.
     """
     if cursor.after(record.truncations).last + 1 < record.rows:
         # An unreadable archive gets an error response here; later it could only end the stream.

@@ -13,7 +13,7 @@ class CountedRequests:
     """
     Middleware that counts every request and measures its duration.
 
-    The duration of a stream is measured until the stream begins.
+    For a stream, the measured duration ends when the response begins.
 
     Args:
         app: the application that gets the requests.

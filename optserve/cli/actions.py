@@ -42,14 +42,14 @@ def accept(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     Let any worker for its device continue a queued or paused job from its last checkpoint.
 
     Use this if no worker with the hardware and library versions of the previous worker will come
-    back. Results may then differ bit for bit from those of one uninterrupted run. Steps after the
-    checkpoint are discarded.
+    back. The results may then differ in their last bits from those of one uninterrupted run. Steps
+    after the checkpoint are discarded.
     """
     with service(url, home) as client:
         _say(client.accept(job_id))
 
 
 def _say(job: Job, pending: str = "") -> None:
-    """Print the state of *job*, and *pending* if its worker has yet to carry out the action."""
+    """Print the state of *job*; if its worker has yet to act, add that it will be *pending*."""
     will_be = f", and will be {pending}" if pending and job.requested_action else ""
     out.say(f"{job.id} is {job.state}{will_be}")

@@ -39,7 +39,8 @@ def parse_object(text: bytes, rule: str) -> dict[str, Any]:
 
     Args:
         text: a JSON document.
-        rule: the start of error messages; the cause is appended.
+        rule: the start of error messages, such as "job.json must hold a job"; "as JSON" or "as
+            a JSON object" is appended.
 
     Raises:
         BadFile: *text* is not a JSON object.

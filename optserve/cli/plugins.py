@@ -30,7 +30,11 @@ ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add all commands to *app*; without the service, its commands say how to install it."""
+    """
+    Add all commands to *app*.
+
+    If the service is not installed, each command of the service says how to install the service.
+    """
     points = {point.name: point for point in entry_points(group=GROUP)}
     for name in [*OF_THE_SERVICE, *(points.keys() - OF_THE_SERVICE.keys())]:
         if name not in points:

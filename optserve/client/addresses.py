@@ -40,7 +40,7 @@ def redact(url: str) -> str:
 
 
 def job_path(job_id: str, *rest: str) -> str:
-    """Return the URL path of a job, or of the names *rest* below the job, percent-encoded."""
+    """Return the URL path of a job, followed by the names *rest*; all names are percent-encoded."""
     return "/".join(["/v1/jobs", *(_segment(name) for name in (job_id, *rest))])
 
 

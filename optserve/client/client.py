@@ -187,8 +187,8 @@ class Client(MetricCalls):
         """
         Let any worker for its device continue a queued or paused job from its last checkpoint.
 
-        Results may then differ bit for bit from those of one uninterrupted run. Steps after the
-        checkpoint are discarded.
+        The results may then differ in their last bits from those of one uninterrupted run. Steps
+        after the checkpoint are discarded.
         """
         return self._act(job_id, "accept")
 

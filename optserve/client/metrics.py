@@ -101,9 +101,9 @@ class MetricCalls:
         Write the metrics of a job to *target*, in a format that other programs read.
 
         Args:
-            job_id: id of the job; of a running job, the steps stored now are written.
-            target: a path, which is written completely or not at all, or an open file, which is
-                written as the bytes arrive.
+            job_id: id of the job. If the job is running, the steps stored so far are written.
+            target: a path or an open file. The file at a path is written completely or not at all;
+                an open file is written as the bytes arrive.
             form: the file format.
             columns: columns to write, in this order; default: all columns of the job.
             after: write only steps after this one.

@@ -134,7 +134,7 @@ def follow_history(
 
 
 def read_history(connection: Connection, job_id: str, *, after: int) -> Iterator[Event]:
-    """Yield the entries after number *after* that a job's history has now, oldest first."""
+    """Yield the entries that a job's history has now after entry number *after*, oldest first."""
     while True:
         params: Params = {"after": after, "limit": 1000}
         page = connection.request(Page[Event], "GET", job_path(job_id, "events"), params=params)

@@ -51,11 +51,11 @@ def post_job(
     a lost response does not create a second job.
 
     Raises:
-        Unanswered: a request was sent and there was no response; the job may have been accepted.
+        Unanswered: a request was sent, but no response says whether the job was accepted.
         Unreachable: no request could be sent, so no job was created.
         ServiceError: the service refused the job.
-        NotTheService: something other than an optserve service responded to the first request that
-            arrived.
+        NotTheService: something other than an optserve service responded, and no earlier request
+            can have reached the service.
     """
     key = _checked_key(idempotency_key or str(uuid.uuid4()))
     sent = False
@@ -92,7 +92,7 @@ def post_job(
 
 
 def post_action(connection: Connection, path: str, backoff: Backoff) -> Job:
-    """Post an action on a job, repeatedly until there is a response; return the job."""
+    """Post an action on a job; repeat it while the service is unavailable; return the job."""
     backoff.start()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Canonical JSON: equal values have equal texts, as from `json.dumps` with `sort_keys=True`."""
+"""Canonical JSON: the text that `json.dumps` with `sort_keys=True` would return."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ long."""
 # The text must not change: the store keeps its hash with each idempotency key, and a request that
 # is repeated after an upgrade would conflict with itself.
 def parts(value: object) -> Iterator[str]:
-    """Yield the canonical text of *value*, which must be representable as JSON, in parts."""
+    """Yield the canonical text of *value* in parts; *value* must be representable as JSON."""
     if isinstance(value, dict):
         yield "{"
         for i, name in enumerate(sorted(value)):

@@ -56,7 +56,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         # RFC 8259, section 4: parsers differ in which value of a repeated name they take.
         if name in found:
-            raise NotStrict(f"the name {name[:80]!r} must be used once in an object, got it twice")
+            raise NotStrict(f"names must be unique in an object, got {name[:80]!r} twice")
         found[name] = value
     return found
 

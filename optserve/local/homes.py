@@ -75,7 +75,7 @@ def _check_name(home: Path) -> None:
 
 
 def url_of(home: Path) -> str | None:
-    """Return the URL of the stack that runs in *home*; None if no stack runs there and is ready."""
+    """Return the URL of the stack in *home*; None if no stack runs there, or it is not ready."""
     try:
         url = (home / "url").read_text()
         # A stack that was killed leaves this file behind, so the file alone does not show that a

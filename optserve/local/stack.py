@@ -2,8 +2,8 @@
 The local stack: Redis server, API and workers as children of one process that supervises them.
 
 A child that dies is restarted. The children end when the supervising process ends, even if that
-process is killed. In an orderly stop, the workers are stopped first, which save and release running
-jobs, and the Redis server is stopped last.
+process is killed. In an orderly stop, the workers are stopped first, so that they can save and
+release their jobs; the Redis server is stopped last.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Stack:
         raise StackError(self._not_ready())
 
     def _is_ready(self, client: Client) -> bool:
-        """Return whether jobs are accepted and all live workers are registered."""
+        """Return whether jobs are accepted and all workers are registered."""
         pids = {worker.pid for worker in self._workers}
         with contextlib.suppress(ClientError):
             # Not ==: a worker that was killed stays registered for a while.

@@ -1,4 +1,4 @@
-"""The program of the embedded server, which also contains tools that check the server's files."""
+"""The program of the embedded server; it contains tools that check the server's files, too."""
 
 from __future__ import annotations
 

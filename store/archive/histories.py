@@ -1,9 +1,10 @@
 """
 Moves the older entries of a long history from Redis to files, while the job runs.
 
-Each file holds a part of the history. So that a history has few files, eight parts of one rank are
-joined to one part of the next rank. As with every file in the storage, a part counts only once the
-job's record points to it: after a crash before that, the entries are moved again, to another file.
+Each file holds a part of the history. To limit the number of files, eight parts are joined into a
+larger one, and eight of those into one that is larger still. The rank of a part (0, 1 or 2) says
+how often its entries were joined. Like every file in the storage, a part counts only once the job's
+record points to it: after a crash before that, the entries are moved again, to another file.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _written(storage: Storage, tenant: str, job_id: str, text: bytes) -> StoredF
 
 
 def _evaluated(entries: Sequence[bytes]) -> list[int]:
-    """Return the steps of the evaluations that *entries* record."""
+    """Return the steps of the evaluations among *entries*."""
     told = [json.loads(entry) for entry in entries if b'"kind":"evaluated"' in entry]
     return [entry["data"]["step"] for entry in told if entry["kind"] == "evaluated"]
 

@@ -182,7 +182,7 @@ def schema(names: Sequence[str]) -> Any:  # noqa: ANN401  pyarrow has no types
 
 
 def batch(schema: Any, series: Series, first: int, data: bytes) -> Any:  # noqa: ANN401  as above
-    """Return the packed rows *data*, whose first row is *first*, as a record batch of *schema*."""
+    """Return *data*, packed rows from row number *first* on, as a record batch of *schema*."""
     found = values(series, data)
     steps = np.arange(first, first + len(found), dtype=np.int64)
     columns = [

@@ -21,7 +21,8 @@ async def read_file(
     Args:
         files: the pool that gives access to the storage.
         read: a function from `store.archive.reader`.
-        file: the file; its whole size counts for the time limit.
+        file: the file. The time limit is that for reading the whole file, even if *read* returns
+            only a part.
         which: keyword arguments for *read*, such as *first* and *count*.
 
     Raises:

@@ -90,7 +90,7 @@ def _altered(stored: StoredFile) -> ArchiveUnreadable:
 
 @contextmanager
 def _damage_told(stored: StoredFile) -> Iterator[None]:
-    """Raise `ArchiveUnreadable` for errors that mean damage, but not for errors of the system."""
+    """Raise `ArchiveUnreadable` in place of errors that mean a damaged file; pass on others."""
     from store.archive.parquet import DAMAGE  # noqa: PLC0415
 
     try:

@@ -33,7 +33,7 @@ that ran is longer; if a job was cancelled before it ran, its history is shorter
 
 
 class Differs(Exception):
-    """Redis lacks rows that the job's record counts, or a written file differs from Redis."""
+    """Redis lacks rows that the job's record counts, or differs from a file that was written."""
 
 
 def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
@@ -45,7 +45,8 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
 
     Raises:
         OSError: the storage is full or not mounted, or returned another error; nothing was changed.
-        Differs: a file differs from the data in Redis; nothing was changed.
+        Differs: Redis lacks some of the rows, or differs from a file that was written; nothing was
+            changed.
     """
     record = send(client, calls.look(tenant, job_id))
     if record is None or not record.state.final or "archive" in record.fields:
@@ -116,7 +117,8 @@ def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> N
     for first in range(0, record.rows, ROWS_PER_GROUP):
         if file.data(first, ROWS_PER_GROUP) != _stored(client, record, first):
             raise Differs(
-                f"the archive file of job {record.id} differs from Redis in a row from {first} on"
+                f"the archive file of job {record.id} differs from Redis in the row group that "
+                f"begins with row {first}"
             )
 
 
@@ -129,7 +131,7 @@ def _stored(client: redis.Redis, record: Record, first: int) -> bytes:
     data = b"".join(pipe.execute())
     if len(data) != count * record.series.width:
         raise Differs(
-            f"job {record.id} has {record.rows} rows, but Redis lacks some of them, "
+            f"Redis must hold the {record.rows} rows of job {record.id}, but lacks some of those "
             f"from row {first} on"
         )
     return data

@@ -49,7 +49,8 @@ class History:
         Args:
             tenant: the job's tenant.
             job_id: the job's id.
-            after: the number of the last entry that is left out; with 0, none is left out.
+            after: the number of an entry (the oldest is 1): only later entries are returned. 0
+                to start with the oldest.
             limit: the maximum number of entries.
 
         Raises:

@@ -32,7 +32,7 @@ class BestPointer:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> BestPointer:
-        """Return the pointer from *data*, the JSON in a record; its ``value`` is text."""
+        """Return the pointer that *data* describes: JSON from a record, with ``value`` as text."""
         # As a number it would pass through Lua's cjson, which writes 14 digits; a float64 needs 17.
         return cls(**{**data, "value": float(data["value"])})
 
@@ -72,7 +72,7 @@ class HistoryPart(StoredFile):
 @dataclass(frozen=True)
 class StartingState:
     """
-    The state that a clone starts from: its own copy of a state of its parent.
+    The state that a clone starts from, a copy of a state of its parent (the job that was cloned).
 
     Attributes:
         job: the id of the parent.

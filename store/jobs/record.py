@@ -101,7 +101,7 @@ class Record:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the job succeeded, or None if it has not succeeded."""
+        """How the job succeeded (completed, early_stopped), or None if it has not succeeded."""
         if self.state is not State.SUCCEEDED:
             return None
         return "early_stopped" if self.fields.get("ending") == "early_stopped" else "completed"
@@ -180,7 +180,7 @@ class Record:
 
     @property
     def fault_s(self) -> float:
-        """Seconds since a machine first failed to train the job; 0 if rows were stored since."""
+        """Seconds since the first failure of a machine after the job's last new rows; 0 if none."""
         return int(self.fields.get("fault_ms", "0")) / 1000
 
     @property
@@ -194,8 +194,8 @@ class Record:
         """
         Return the actions that the API offers for a job that waits for a worker.
 
-        They are ``restart`` and ``accept`` if for *after_s* seconds no worker has had the job's
-        fingerprint; otherwise the list is empty.
+        If no worker has had the job's fingerprint for *after_s* seconds, they are ``restart`` and
+        ``accept``; otherwise there are none.
         """
         gone_ms = self.fields.get("gone_ms")
         return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []

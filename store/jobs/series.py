@@ -49,7 +49,7 @@ class Series:
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Self:
-        """Return the series that the *fields* of a record describe; without any, lr and loss."""
+        """Return the series that the *fields* of a record describe; lr and loss if they do not."""
         if "columns" not in fields:
             return cls()
         return cls(tuple(json.loads(fields["columns"])), int(fields["computed"]))
@@ -89,7 +89,7 @@ PLAIN = Series()
 
 def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """
-    Return two arrays of equal length: numbers of rows, and the seconds of training until then.
+    Return numbers of rows, and the seconds of training until each was reached, as two arrays.
 
     *data* is the string that Redis holds in the key `store.redis.keys.MARKS` of a job.
     """

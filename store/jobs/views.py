@@ -1,4 +1,4 @@
-"""Reads jobs: lists, records, series and histories. `store.jobs.calls` has the writing calls."""
+"""Reads jobs: lists, records, series and histories. To change a job, see `store.jobs.calls`."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Store:
         return ids, after
 
     async def _index(self) -> None:
-        """Add the jobs that release 0.1.0 accepted to the index of jobs by label."""
+        """Index by their labels the jobs that release 0.1.0 accepted."""
         call = calls.index_labels()
         for _ in range(INDEXED_PER_PAGE):
             if not await send_async(self._client, call):

@@ -3,9 +3,9 @@ Create a password for the Redis server: ``python -m store.redis.acl FOLDER``.
 
 Two files are written to FOLDER: ``password``, which only API and workers may read, and
 ``users.acl``, the Redis server's list of users (its ``aclfile``), which contains only a hash of the
-password. The password never appears on a command line or in an environment variable. To change it,
-delete the file ``password``, run the command again, and restart the Redis server, the API and the
-workers.
+password. The password never appears on a command line or in an environment variable. To change the
+password, delete the file ``password``, run the command again, and restart the Redis server, the API
+and the workers.
 """
 
 from __future__ import annotations

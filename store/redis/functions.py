@@ -38,7 +38,7 @@ class Unwritable(redis.RedisError):
 
 
 class FunctionsMissing(redis.RedisError):
-    """The server lacks the functions of this release, and this Redis user may not load them."""
+    """The server lacks the Lua functions of this release; this Redis user may not load them."""
 
 
 LOST = "the store has lost the Lua functions of this release: this process loads them again"
@@ -116,8 +116,8 @@ def send(client: redis.Redis, call: Call[T]) -> T:
     """
     Send *call* and return its result; load the Lua functions if the server has lost them.
 
-    If one of the first two errors is raised, the server may have executed the call or not; with
-    the others, it has not.
+    After a ConnectionError or a TimeoutError it is not known whether the server has executed the
+    call. After the other errors, it has not.
 
     Raises:
         redis.ConnectionError: the connection failed.
@@ -190,14 +190,14 @@ def error_of(text: str) -> RecordTooNew | RecordUnreadable:
 
 @contextmanager
 def _load_told() -> Iterator[None]:
-    """Raise `FunctionsMissing` if this user may not load; ignore that the library exists."""
+    """Raise `FunctionsMissing` if the user may not load functions; ignore "already exists"."""
     try:
         yield
     # NoPermissionError is a subclass of ResponseError, so it has to come first.
     except NoPermissionError as error:
         raise FunctionsMissing(
-            "the store lacks the functions of this release, and this Redis user may not load them "
-            f"({error})"
+            "the Redis server lacks the Lua functions of this release, and this user may not load "
+            f"them ({error})"
         ) from None
     except redis.ResponseError as error:
         if "already exists" not in str(error):

@@ -130,6 +130,6 @@ def _library_name(listed: list[bytes] | dict[bytes, bytes]) -> str:
 
 
 def _format(name: str) -> int:
-    """Return the record format that a library's name contains; 1 for 0.1.0, which names none."""
+    """Return the record format in a library's name; 1 if the name has none, as in 0.1.0."""
     number = name.removeprefix(LIBRARIES).partition("_")[0]
     return int(number) if number.isdecimal() else 1

@@ -1,7 +1,7 @@
 """
 Copies the state that a clone starts from into the clone's own folder.
 
-The clone needs its own copy, since its parent may delete a checkpoint as soon as it has newer ones.
+The clone needs a copy of its own, since the job that it was cloned from deletes old checkpoints.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def take(
         source: the pointer to a checkpoint, or to a file with a network.
         tenant: the tenant of the new job.
         job_id: the id of the new job, which has no record yet.
-        keep: ``weights`` leaves out the optimizer's state.
+        keep: ``weights``, or ``optimizer`` to copy the optimizer's state too.
         unwanted: an event that is set when the request is cancelled; the copy is then deleted.
 
     Raises:

@@ -30,7 +30,7 @@ class Storage(Files):
 
     def delete_checkpoints(self, attempt: str, needed: Collection[str]) -> None:
         """
-        Delete the checkpoints and best states of a job that are not *needed*.
+        Delete those checkpoints and best states of a job that are not in *needed*.
 
         Args:
             attempt: the folder of the attempt that calls this. The folders of later attempts are

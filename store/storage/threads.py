@@ -106,7 +106,7 @@ class Threads:
             raise
 
     def _pass_on(self) -> None:
-        """Give the thread of a call that has returned to the next waiting call."""
+        """Let the next waiting call use the thread of a call that has returned."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

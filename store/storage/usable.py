@@ -44,7 +44,9 @@ def require_usable(client: redis.Redis, storage: Storage) -> bool:
     except OSError as error:
         if error.errno in FULL:
             return ours
-        raise StorageAway(f"the storage {storage.root}: {described(error)}") from error
+        raise StorageAway(
+            f"the storage {storage.root} cannot be used: {described(error)}"
+        ) from error
     return ours
 
 

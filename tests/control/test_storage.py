@@ -91,7 +91,10 @@ def test_the_round_ends_at_the_first_job(
 
     assert tried == 1
     assert send(client, calls.set_aside_members()) == []
-    assert f"archiving and retention are paused: the storage {breaking.root}: " in caplog.text
+    assert (
+        f"archiving and retention are paused: the storage {breaking.root} cannot be used: "
+        in caplog.text
+    )
     breaking.error = 0
     due_now(client, keys.UNARCHIVED)
     rounds.run("archive")

@@ -263,4 +263,4 @@ def test_a_missing_store_is_a_problem_where_the_storage_has_its_jobs(home: Path)
     (found,) = problems(doctor(home))
 
     assert "store: the store's files are missing, but" in found
-    assert "or the next start creates an empty store" in found
+    assert "otherwise the next start creates an empty store" in found

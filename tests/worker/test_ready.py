@@ -26,7 +26,7 @@ def test_a_worker_that_takes_jobs_is_ready(url: str) -> None:
 
 
 def test_a_worker_whose_machine_cannot_train_is_alive_and_not_ready(url: str) -> None:
-    STATE["unwell"] = "the storage /storage: Read-only file system (EROFS)"
+    STATE["unwell"] = "the storage /storage cannot be used: Read-only file system (EROFS)"
 
     alive, not_ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
 

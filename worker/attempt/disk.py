@@ -40,8 +40,8 @@ class Disk:
 
     While the storage is full, the run waits, and an entry in the job's history says so. If the
     storage fails in another way (it is read-only, its server does not respond, a file is missing),
-    the run waits for at most `retry_for_s`: the files may be intact, and another machine may have
-    no such error.
+    the run waits for at most `retry_for_s`. Then a `MachineFault` is raised: the files may be
+    intact, and another machine may be able to use them.
 
     A storage that is not mounted looks like an empty folder that can be written to. So nothing is
     read or written while the file with the store's name is missing.

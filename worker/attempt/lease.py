@@ -107,9 +107,10 @@ class Lease:
         Record that the run has made progress.
 
         Args:
-            steps: the number of steps made since the last call; 0, for part of a step, counts as 1.
-            renewed_at: the time at which the last confirmed rows were sent, which renewed the
-                lease.
+            steps: the number of steps made since the last call; 0 (only a part of a step was made)
+                counts as 1.
+            renewed_at: the time at which the rows that Redis confirmed last were sent. When it
+                stored these rows, Redis renewed the lease.
         """
         # Plain assignments without a lock, since the loop does this in every period.
         self._beats += max(1, steps)
@@ -146,7 +147,7 @@ class Lease:
                     self._give_back()
 
     def _still_s(self) -> float:
-        """Return the seconds since the run last made progress; update the durations of steps."""
+        """Return the seconds since the run last made progress; record how long its steps took."""
         beats, beat_at = self._beats, self._beat_at
         if beats > self._seen:
             if beat_at > self._moved_at:  # otherwise a phase was entered since

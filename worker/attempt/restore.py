@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class OtherBits(Exception):
-    """The job must continue on another worker, with the fingerprint that computed its rows."""
+    """The job must continue on another worker: one with the fingerprint of its rows so far."""
 
 
 class ParentUnusable(Exception):
@@ -117,8 +117,8 @@ class Restorer:
             )
         if bits_from is None:
             raise OtherBits(
-                "this worker cannot continue the job bit for bit: the fingerprint of its hardware "
-                f"and libraries is {fingerprint(facts)}, that of the rows so far is "
+                "this worker cannot continue the job bit for bit: the fingerprint of the worker's "
+                f"hardware and libraries is {fingerprint(facts)}, but that of the job's rows is "
                 f"{self.record.fingerprint}"
             )
         return bits_from
@@ -134,7 +134,7 @@ class Restorer:
         return missing and self.tools.storage.named and long
 
     def _first(self) -> Run:
-        """Return the run at its first step: a clone with its parent's state, else fresh weights."""
+        """Return the run at its first step; a clone starts from the state of its parent."""
         start = self.record.starting_state
         if start is None:
             return self._start()

@@ -88,7 +88,7 @@ class Session:
 
     @property
     def disk(self) -> Disk:
-        """Access to files in the storage, which raises `Stop` from a retry if the run must stop."""
+        """Access to files in the storage; it retries, but raises `Stop` if the run must stop."""
         retry_for_s = self.tools.settings.fault_patience_s
         return Disk(
             self.tools.storage, self.claim, self.sender, self.lease, retry_for_s, self._give_up

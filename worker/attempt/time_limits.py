@@ -20,7 +20,7 @@ STEP_FACTOR = 20
 
 class TimeLimits:
     """
-    The time limits of the phases; that of a step depends on the steps before.
+    The time limits of the phases; the limit of a step grows with the durations of the last steps.
 
     Args:
         settings: the settings of the service.

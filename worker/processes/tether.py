@@ -3,8 +3,9 @@ Ends a process together with the process that started it.
 
     python -m worker.processes.tether SIGNAL PARENT COMMAND ARG...
 
-runs COMMAND in place of itself. COMMAND receives SIGNAL when the thread that started it in process
-PARENT ends, even if by SIGKILL. (Linux only; elsewhere COMMAND just runs.)
+COMMAND replaces this process. It receives SIGNAL when the thread that started this process ends,
+even if the process of that thread, with the id PARENT, ends by SIGKILL. (This works only on Linux;
+elsewhere COMMAND just runs.)
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Manages the trainer process of a worker, which is kept ready for the next job.
+Manages a worker's trainer process, which is kept ready for the next job.
 
 A trainer is forked before there is a job, from a process that has done the imports, which take
 seconds. It trains one job after another as long as each attempt ends cleanly; otherwise it is

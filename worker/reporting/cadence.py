@@ -27,8 +27,8 @@ class Cadence:
     It divides the loop's time into periods of *poll_s*. A step may take 0.1 ms, and reading the
     clock after every step would cost a percent of that. So the loop gets from `steps_left` the
     number of steps to make before the next call: about as many as fit into a quarter of a
-    period, at the speed of the last steps. If steps become 4 times as long, a period ends one
-    period late.
+    period, at the speed of the last steps. So even if steps suddenly take 4 times as long, the
+    period ends at most one period late.
 
     It also records when the loop last polled and when rows were last sent. These two times decide
     which sender may send the next rows (`worker.reporting.reporter`).

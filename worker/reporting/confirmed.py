@@ -50,10 +50,10 @@ class ConfirmedRows:
 
     def flush(self) -> OffPlan | None:
         """
-        Journal all rows added so far and check their lrs; return the first lr that is off plan.
+        Append all rows added so far to the journal, and check their lrs.
 
-        Return None if all lrs are as planned. After a flush that returned an lr, further flushes
-        check no lrs and return None.
+        Return the first lr that is off plan, or None if all are as planned. After a flush that
+        returned an lr, further flushes check no lrs and return None.
         """
         batches, self._pending = self._pending, []
         self._flushed_at = self._clock()

@@ -20,9 +20,10 @@ class Journal:
     """
     A file with every row of an attempt that Redis has confirmed, in order.
 
-    A Redis server may lose its last second of writes in a crash; the lost rows are then sent again
-    from the journal. Rows of earlier attempts are not needed: if Redis has lost such rows, it has
-    also lost the claim, and the next attempt computes them again.
+    If Redis loses rows that it has confirmed (for example because its disk was restored from a
+    snapshot), these rows are sent again from the journal. Rows of earlier attempts are not needed:
+    if Redis has lost such rows, it has also lost the claim, and the next attempt computes the rows
+    again.
 
     Args:
         folder: a folder on a local disk. The file has no name there, so it disappears when the
@@ -37,7 +38,7 @@ class Journal:
         self._complete = self._file is not None
 
     def add(self, data: bytes) -> None:
-        """Append the next rows, packed. The first error is logged, and ends the journal."""
+        """Append the next rows, packed. After an error, which is logged, nothing more is added."""
         if self._file is None or not self._complete:
             return
         try:
@@ -61,7 +62,7 @@ class Journal:
         if self._file is None or not self._complete:
             raise ValueError("the journal is not complete")
         if first < self._first:
-            raise ValueError(f"first must be at least {self._first}, got {first}")
+            raise ValueError(f"the journal begins with row {self._first}, and lacks row {first}")
         for row in range(first, end, CHUNK_ROWS):
             count = min(CHUNK_ROWS, end - row)
             self._file.seek((row - self._first) * self._width)
@@ -85,7 +86,7 @@ class Journal:
 
 
 def _opened(folder: Path) -> FileIO | None:
-    """Return a new file without a name; None if that fails, since a run needs no journal."""
+    """Return a new file without a name; None if that fails: a run can do without a journal."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Never flushed to disk: only this attempt reads it, and a crash of the machine ends both.

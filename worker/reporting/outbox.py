@@ -88,7 +88,7 @@ class Outbox:
         self._send_best(send, rows)
 
     def resend_evaluations(self, send: Send) -> None:
-        """Send all evaluations sent so far once more, since Redis has lost some of them."""
+        """Send again all evaluations that were sent so far, since Redis has lost some of them."""
         for report in self._sent:
             send(self._evaluated(report))
 

@@ -53,8 +53,8 @@ class PipelinedWriter:
         """
         Send *call*, which stores *batch*; return whether it was sent.
 
-        No other call may be in flight. So the socket's send buffer is empty, and takes some ten
-        thousand bytes without blocking.
+        No other call may be in flight. So the socket's send buffer is empty, and takes tens of
+        thousands of bytes without blocking.
         """
         assert self._in_flight is None
         try:

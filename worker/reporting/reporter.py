@@ -322,7 +322,7 @@ class Reporter:
             self._lock.notify_all()
 
     def _flush_confirmed(self) -> None:
-        """Journal and check the rows stored since the last flush; record an lr that is off plan."""
+        """Append rows stored since the last flush to the journal; record an lr that is off plan."""
         off = self._confirmed.flush()
         if off is not None:
             self._sender.send(calls.off_plan(self._claim, **off._asdict()))

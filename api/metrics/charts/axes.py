@@ -45,8 +45,8 @@ def seconds(marks: bytes) -> Axis:
     Return the axis of seconds: the seconds of training by the end of each step.
 
     Args:
-        marks: the times of some rows, packed as in `store.redis.keys.MARKS`. Rows after the last
-            mark get the time of that mark.
+        marks: the times of some rows, packed as in `store.redis.keys.MARKS`. The times of rows
+            between two marks are interpolated; rows after the last mark get its time.
     """
     known, times = unpack_marks(marks)
     counts = np.concatenate([[0.0], known])  # float64, or interp would convert it at every call
@@ -60,7 +60,17 @@ def seconds(marks: bytes) -> Axis:
 
 
 def between(axis: Axis, num_rows: int, first: float | None, last: float | None) -> tuple[int, int]:
-    """Return the first and last row with positions from *first* to *last* (None: no bound)."""
+    """
+    Return the numbers of the first and the last row in a range of positions on *axis*.
+
+    If no row is in the range, the last row is the one before the first row.
+
+    Args:
+        axis: the axis.
+        num_rows: number of rows that the job has.
+        first: the beginning of the range; None if it is open.
+        last: the end of the range, inclusive; None if it is open.
+    """
 
     def position(row: int) -> float:
         return float(axis(np.asarray([row]))[0])

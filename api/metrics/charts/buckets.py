@@ -139,7 +139,13 @@ def points(buckets: Buckets) -> Points:
 
 
 def _summarized(values: NDArray[np.float64], first: int) -> Buckets:
-    """Return a bucket per group of *values*, which has shape (groups, rows per group, columns)."""
+    """
+    Return the buckets of groups of consecutive rows, as an array of shape (groups, columns).
+
+    Args:
+        values: array of shape (groups, rows per group, columns).
+        first: number of the first row.
+    """
     count, size, num_columns = values.shape
     found = np.full((count, num_columns), EMPTY)
     starts = first + size * np.arange(count)[:, np.newaxis]
@@ -166,7 +172,15 @@ def _fill_odd(
     finite: NDArray[np.bool_],
     starts: NDArray[np.int64],
 ) -> None:
-    """Fill in the fields of the buckets *found* that describe non-finite values."""
+    """
+    In the buckets *found*, fill in the fields that describe non-finite values.
+
+    Args:
+        found: array of shape (groups, columns).
+        values: the rows, as an array of shape (groups, rows per group, columns).
+        finite: whether each of *values* is finite.
+        starts: number of the first row of each group, as an array of shape (groups, 1).
+    """
     chosen = finite.argmin(axis=1)
     odd = ~finite.all(axis=1)
     found["odd"] = np.where(odd, _taken(values, chosen), np.nan)
@@ -177,5 +191,11 @@ def _fill_odd(
 
 
 def _taken(among: NDArray[np.generic], chosen: NDArray[np.intp]) -> NDArray[np.generic]:
-    """Return the *chosen* entry of each group and column of *among*."""
+    """
+    Return one entry for each group and column, as an array of shape (groups, columns).
+
+    Args:
+        among: array of shape (groups, entries, columns).
+        chosen: index of the entry in *among*, as an array of shape (groups, columns).
+    """
     return np.take_along_axis(among, chosen[:, np.newaxis], axis=1)[:, 0]

@@ -55,7 +55,11 @@ class CachedBuckets:
         return OVERHEAD_BYTES + self.buckets.nbytes
 
     def renew(self, record: Record) -> None:
-        """Drop the buckets of rows that *record* shows to be truncated or computed again."""
+        """
+        Drop the buckets of rows that have changed since the last call.
+
+        *record* tells which rows were truncated, and which may have been overwritten.
+        """
         truncations = record.truncations
         self._truncate(min([self.rows, *truncations[self._truncations :]]))
         # A concurrent request may have passed an older record.

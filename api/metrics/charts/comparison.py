@@ -33,7 +33,7 @@ class Side(NamedTuple):
 
 
 async def side(store: Store, record: Record, along: XAxis) -> Side:
-    """Return one side of a comparison: a job's record, and its axis of the kind *along*."""
+    """Return one of the compared jobs: its record, and its axis for the quantity *along*."""
     if along is XAxis.STEP:
         return Side(record, axes.steps)
     if along is XAxis.EXAMPLES:
@@ -46,7 +46,11 @@ async def side(store: Store, record: Record, along: XAxis) -> Side:
 
 
 def end(sides: Sequence[Side], along: XAxis) -> float | None:
-    """Return where the axis ends once all jobs have all of their rows; None for seconds."""
+    """
+    Return the position at which the axis will end when every job has made all of its steps.
+
+    Return None for the axis of seconds, whose end is not known in advance.
+    """
     if along is XAxis.SECONDS:
         return None
     lasts = [axis(np.asarray([max(record.num_steps, 1) - 1]))[0] for record, axis in sides if axis]

@@ -1,1 +1,1 @@
-"""Server-sent events about jobs. A process polls a job and encodes events once for all clients."""
+"""Server-sent events about jobs: a process encodes each event once, for all of its clients."""

@@ -62,7 +62,7 @@ class Feed:
         truncations: for each truncation of the job so far, the first row removed.
         entries: number of entries in the job's history.
         ended: whether the final event is published.
-        abandoned: whether nothing more will be published, although the job has not ended.
+        abandoned: whether nothing more will be published, although no final event was.
         next_number: number of the next frame.
         subscribers: the subscribers to wake for a new frame.
     """
@@ -127,7 +127,7 @@ class Feed:
         self.ended = True
 
     def abandon(self) -> None:
-        """End all streams of the job, which no longer exists or whose rows cannot be read."""
+        """End all streams of the job, because it no longer exists or its rows cannot be read."""
         self.abandoned = True
         self.wake()
 
@@ -159,7 +159,11 @@ class Feed:
     # The subscribers' side.
 
     def frame_at(self, cursor: Cursor) -> int | None:
-        """Return the number of the next frame for a subscriber at *cursor*; None if none fits."""
+        """
+        Return the number of the next frame for a subscriber at *cursor*.
+
+        Return None if the subscriber must catch up first: no retained frame begins at *cursor*.
+        """
         if self.ended and cursor.truncations == self.cursor.truncations:
             # The client may have requested the rows after a step that the job never reached.
             cursor = Cursor(min(cursor.last, self.cursor.last), cursor.truncations)
@@ -170,7 +174,7 @@ class Feed:
         return self.next_number if cursor == self.cursor else None
 
     def num_missing(self, cursor: Cursor) -> int:
-        """Return the number of rows that a subscriber at *cursor* must read before a frame fits."""
+        """Return the number of rows from *cursor* to the next cursor at which a frame begins."""
         starts = [
             frame.before.last
             for frame in self._frames

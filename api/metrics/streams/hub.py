@@ -40,7 +40,7 @@ class StreamHub:
         self.poller, self.streams = Poller(store), OpenStreams(settings)
 
     def stream(self, follow: Follow) -> EventStream:
-        """Return the response that streams the events that *follow* yields."""
+        """Return a response that streams the events from *follow*."""
         return EventStream(
             self.streams, lambda subscriber: follow(self.poller, self._store, subscriber)
         )
@@ -63,7 +63,7 @@ class StreamHub:
 
 def connect(url: str) -> redis.asyncio.Redis:
     """
-    Return the store client for streams, which has few connections and does not retry commands.
+    Return the store client for streams; it has few connections and does not retry commands.
 
     A stream that cannot reach the store retries by itself, and keeps sending pings meanwhile.
     """

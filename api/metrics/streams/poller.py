@@ -1,4 +1,4 @@
-"""The poller: reads the progress of all subscribed jobs in this process in one round trip."""
+"""The poller: reads the progress of all jobs that have subscribers, several in a round trip."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ class PolledJob:
 
     @property
     def pending(self) -> bool:
-        """Whether the job must be polled again."""
+        """Whether the job must be polled: not while its rows are read, nor after its last event."""
         return not (self.reading or self.feed.ended or self.feed.abandoned)
 
 
 class Poller:
     """
-    Polls the subscribed jobs in this process, and publishes the changes of each job in its feed.
+    Polls the jobs that have subscribers in this process; publishes each job's changes in its feed.
 
     Attributes:
         num_polls: number of round trips to the store so far.

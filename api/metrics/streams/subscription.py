@@ -26,10 +26,10 @@ class Subscription:
     """
     Follows a job's rows for one client.
 
-    A client that begins before the retained frames of the feed catches up: its rows are read from
-    the store, in batches, until its cursor equals the beginning of a frame. From then on the client
-    gets the shared frames. Nothing is awaited between finding and taking the first of them, so no
-    row is sent twice or left out.
+    A client may lack rows from before the frames that the feed retains. These rows are read from
+    the store, in batches, until a frame begins at the client's cursor. From then on the client gets
+    the shared frames. Nothing is awaited between finding the first of these frames and taking it,
+    so no row is sent twice or left out.
 
     Attributes:
         cursor: the position of the client.
@@ -77,7 +77,11 @@ class Subscription:
         return found
 
     async def _catch_up(self) -> bytes:
-        """Return some missing rows as an event; if none can be read now, a ping or no bytes."""
+        """
+        Return an event with some of the missing rows.
+
+        If no rows can be read now, return a ping if one is due, else no bytes.
+        """
         count = min(self._feed.num_missing(self.cursor), ROWS_PER_EVENT)
         if count <= 0 or self.cursor.truncations > self._feed.cursor.truncations:
             # The client is ahead of this process's feed: it resumes a stream of another process.
@@ -120,7 +124,11 @@ class Subscription:
                     yield ping
 
     def _has_sent(self, number: int, state: State | None) -> bool:
-        """Return whether the client already got *state*, which frame *number* announces."""
+        """
+        Return whether the client already has the *state* that frame *number* announces.
+
+        If not, record that the client gets it now. *state* is None if the frame announces none.
+        """
         if state is None:
             return False
         if number < self._sent_at or state is self._sent_state:

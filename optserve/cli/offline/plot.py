@@ -69,7 +69,11 @@ def read(text: str) -> dict[str, Any]:
 def preview_of(
     data: dict[str, Any], *, lr: float | None, steps: int | None, steps_per_epoch: int | None
 ) -> PreviewSpec:
-    """Return the preview of *data*, a schedule or a job; the other arguments override *data*."""
+    """
+    Return the preview of *data*, a schedule or a job.
+
+    The other arguments override *data*; a schedule has lr 1 and 1000 steps unless they are given.
+    """
     preview: dict[str, Any] = {"schedule": data, "lr": 1.0, "total_steps": 1000}
     if "optimizer" in data:
         job = JobSpec.parse(data)

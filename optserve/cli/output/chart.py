@@ -1,4 +1,8 @@
-"""Charts as text. Each column spans all values that fall into it, so every spike is visible."""
+"""
+Charts as text.
+
+Each column is filled from its smallest to its largest value, so every spike is visible.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,18 @@ class Curve(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """The plot area; x goes from *start* to *start* + *span*, and y from *low* to *high*."""
+    """
+    The plot area of a chart.
+
+    Attributes:
+        start: x at the left end of the x axis.
+        span: x at the right end of the x axis, minus *start*.
+        low: the smallest finite value; 0 if there is none.
+        high: the largest finite value; 0 if there is none.
+        columns: width of the plot area in characters.
+        height: height of the plot area in lines.
+        margin: width of the labels to the left of the plot area, in characters.
+    """
 
     start: float
     span: float
@@ -51,9 +66,11 @@ class _Frame(NamedTuple):
 
 class _Trace(NamedTuple):
     """
-    A curve as dots: the lowest and the highest dot of each column.
+    A curve as columns of dots.
 
-    *not_finite* has the columns with a NaN or infinite value.
+    Attributes:
+        spans: the lowest and the highest dot in each column of dots; None for an empty column.
+        not_finite: the columns of characters that contain a NaN or infinite value.
     """
 
     spans: list[tuple[int, int] | None]
@@ -72,8 +89,8 @@ def chart(
     """
     Return a chart of *values*, from left to right, as lines of text.
 
-    A column of dots reaches from the smallest to the largest value that falls into it, so that a
-    spike of one step is visible at any width.
+    Each column of dots reaches from the smallest to the largest of its values, so that a spike of
+    one step is visible at any width.
 
     Args:
         title: text of the first line.
@@ -140,7 +157,7 @@ def _framed(
 
 
 def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
-    """Return *curve* as dots, in *columns* columns of *dots* dots each."""
+    """Return *curve* as dots in a plot area that is *columns* dots wide and *dots* dots high."""
     spans: list[tuple[int, int] | None] = []
     not_finite: set[int] = set()
     before: int | None = None
@@ -161,7 +178,11 @@ def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
 
 
 def _buckets(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
-    """Return the values in each of *count* columns; an empty column repeats the value before it."""
+    """
+    Return the values in each of *count* columns.
+
+    A column that no value falls into has the value before it, up to the end of *curve*.
+    """
 
     def column(x: float) -> int:
         # The end of the axis itself would be one column too far.

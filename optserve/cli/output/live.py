@@ -31,7 +31,7 @@ class Speed:
         self._samples: deque[tuple[float, int]] = deque()
 
     def update(self, steps: int) -> None:
-        """Record that *steps* steps have been made by now."""
+        """Record that the job has made *steps* steps by now."""
         now = self._clock()
         self._samples.append((now, steps))
         # Two samples stay, however old: a job with a step a minute has a speed, too.

@@ -44,7 +44,7 @@ def _curve(job: ComparedJob) -> Curve:
 def _merged(
     x: Sequence[float], values: Sequence[float], not_finite: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """Return the points in order of x, with a NaN at each x in *not_finite*."""
+    """Return the points in order of x, with a further point of value NaN at each *not_finite* x."""
     # A bucket with a finite value has no point for its NaN, only an entry in not_finite. Here that
     # entry becomes a point, so that `chart` marks its column.
     points = [*zip(x, values, strict=True), *((at, math.nan) for at in not_finite)]

@@ -27,7 +27,7 @@ def print_chart(client: Client, job_id: str, terminal: Terminal) -> None:
 
 
 def print_history(events: Iterable[Event], terminal: Terminal) -> None:
-    """Print a line per entry of a job's history, truncated to the width of a terminal."""
+    """Print a line for each entry of a job's history; in a terminal, long lines are truncated."""
     for event in events:
         data = ", ".join(f"{name} {value}" for name, value in event.data.items())
         line = visible(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<16} {data}")

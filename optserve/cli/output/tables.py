@@ -31,7 +31,7 @@ def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequen
 
 
 def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Return *rows* as aligned lines of *width* cells; only the last column is truncated."""
+    """Return *rows* as aligned lines; only the last column is truncated to fit *width*."""
     # Not a table of rich: in 80 columns that would truncate ids, too.
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     left = width - sum(widths) - len(GAP) * len(widths)

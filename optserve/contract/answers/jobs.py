@@ -115,7 +115,7 @@ class JobSummary(WireModel):
     Jobs that are submitted later may change the number. Null in lists."""
     offers: list[Literal["restart", "accept"]]
     """Actions with which a job whose `waiting_for` is `fingerprint` would run again. `restart`:
-    from step 0. `accept`: from the checkpoint, with results that may differ bit for bit. Empty
+    from step 0. `accept`: from the checkpoint, with results whose last bits may differ. Empty
     until no worker with that fingerprint has been alive for 5 minutes (OPTSERVE_OFFER_AFTER_S)."""
     step: int
     """Number of steps whose lr and loss are stored; also the index of the next step, from 0."""

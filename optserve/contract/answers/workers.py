@@ -11,7 +11,7 @@ from optserve.contract.answers.base import WireModel, renamed
 
 
 def _named_now(state: object) -> object:
-    """Return the current name of a worker's state: release 0.2.0 called `unhealthy` `unwell`."""
+    """Return the present name of *state*: release 0.2.0 used `unwell` for `unhealthy`."""
     return "unhealthy" if state == "unwell" else state
 
 

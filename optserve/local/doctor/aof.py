@@ -129,7 +129,7 @@ def readable(path: Path) -> Readable:
 def _tool(
     name: str, path: Path, *options: str, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the tool *name*: the server's program becomes the tool under whose name it is started."""
+    """Run the tool *name*, which is the server's program, started under the name of the tool."""
     return subprocess.run(
         [name, *options, str(path)],
         executable=binary(),

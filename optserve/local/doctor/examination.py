@@ -136,7 +136,8 @@ def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
                 if storage.named:
                     raise NoStore(
                         f"the store's files are missing, but {storage.root} has files of jobs",
-                        f"mount or restore {home.data}, or the next start creates an empty store",
+                        f"mount or restore {home.data}; "
+                        "otherwise the next start creates an empty store",
                     )
                 raise NoStore("the store has not been used yet")
             try:

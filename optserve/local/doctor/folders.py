@@ -75,7 +75,7 @@ def check_private(home: Home) -> Iterator[Finding]:
 
 
 def check_url(home: Home) -> Iterator[Finding]:
-    """Check whether a stack that has ended left the file with its URL behind."""
+    """Check whether the file with the URL of a stack still exists although no stack runs."""
     file = home.folder / "url"
     if home.running or not file.exists():
         return

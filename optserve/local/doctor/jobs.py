@@ -122,13 +122,17 @@ def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Findi
 
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
-    """Return the jobs that two calls of *look* find; a service may move a job during one call."""
+    """
+    Return the jobs that *look* finds both times when it is called twice.
+
+    If a service moves a job during one call, the job may seem to be in the wrong place.
+    """
     found = look()
     return [job for job in look() if job in set(found)] if found else []
 
 
 def _odd(client: redis.Redis, key: str, states: frozenset[State]) -> list[str]:
-    """Return the members of a set whose jobs have no record, or a state not in *states*."""
+    """Return the jobs in the set *key* that have no record, or are in a state not in *states*."""
     members = _members(client, key)
     found = zip(members, _fields(client, members), strict=True)
     return [member for member, record in found if record.get("state") not in states]
@@ -191,7 +195,7 @@ def _removes(client: redis.Redis, key: str, members: Sequence[str]) -> Callable[
 
 
 def _text(raw: bytes) -> str:
-    """Return bytes from the store as text, which `_bytes` converts back, even if not UTF-8."""
+    """Return *raw* as text, even if it is not UTF-8; `_bytes` turns the text back into *raw*."""
     return raw.decode(errors="surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""Checks of the store: its settings and functions, what was set aside, and its storage."""
+"""Checks of the store: settings, functions, entries that were set aside, and the storage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from store.storage.names import STORE
 
 
 def check_settings(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether the server, with its settings, stores accepted jobs durably."""
+    """Check whether the server's version and settings make it store accepted jobs durably."""
     try:
         check(client)
     except StoreUnsafe as error:

@@ -15,15 +15,15 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class SetAside:
     """
-    A member of a set in Redis, such as a job, that could not be handled (it is set aside).
+    A member of a set in Redis, such as a job, on which work failed. It is said to be set aside.
 
     Attributes:
         kind: the kind of work that failed: lease, deadline, pending, ended, archive, history,
             files, size, removed, label, class or worker.
         member: the member; in most sets ``tenant/id`` of a job.
-        since: the time at which handling the member failed first.
-        tries: the number of times that handling the member has failed.
-        why: the error of the latest try.
+        since: the time of the first failure.
+        tries: the number of failures so far.
+        why: the error of the latest failure.
     """
 
     kind: str

@@ -27,14 +27,16 @@ class Reaped:
 
 def reap(*, limit: int, lease_ms: int, overtime_ms: int = OVERTIME_MS) -> Call[Reaped]:
     """
-    Take back jobs whose lease has expired, and find the devices whose doorbell must be rung.
+    Take back jobs whose lease has expired or whose time limit has passed.
+
+    The call also finds the devices whose doorbell must be rung.
 
     Args:
-        limit: the maximum number of jobs to take back.
-        lease_ms: milliseconds after the Redis server's start within which no job is taken back
-            because its lease has expired.
-        overtime_ms: milliseconds past a job's time limit after which the job is taken from its
-            worker.
+        limit: the maximum number of jobs to take back for each of the two reasons.
+        lease_ms: milliseconds from the Redis server's start until jobs with an expired lease are
+            taken back: while the server was down, workers could not renew leases.
+        overtime_ms: milliseconds that a worker gets to release a job whose time limit has passed,
+            before the job is taken back.
     """
     args = [limit, lease_ms, overtime_ms]
     return Call("reap", args, lambda reply: Reaped(*(texts(part) for part in reply)))

@@ -71,7 +71,7 @@ def submit(
         job_id: a new, unique id for the job.
         fields: the fields of the job's record: name, labels, spec, device, priority, ...
         idempotency_key: the client's Idempotency-Key, or empty.
-        body_sha: the SHA-256 by which requests with the same key are compared.
+        body_sha: the SHA-256 of the request, by which requests with the same key are compared.
     """
     key = _hashed(idempotency_key) if idempotency_key else ""
     flat = [part for pair in fields.items() for part in pair]
@@ -81,7 +81,7 @@ def submit(
 # Sent before the parent of a clone is read: when a client repeats a request whose response was
 # lost, the parent may be gone.
 def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitted | None]:
-    """Return the result of the earlier submission with this Idempotency-Key; None if none was."""
+    """Return the result of the earlier submission with this Idempotency-Key, or None."""
 
     def read(reply: list[Any]) -> Submitted | None:
         return None if text(reply[0]) == "none" else _submitted(reply)
@@ -114,7 +114,7 @@ def restart(tenant: str, job_id: str) -> Call[Changed]:
 
 def accept(tenant: str, job_id: str) -> Call[Changed]:
     """
-    Let a queued or paused job continue from its checkpoint on a worker with any fingerprint.
+    Let a queued or paused job continue from its last checkpoint on a worker with any fingerprint.
 
     The job's further results may differ in the last bits from those that the previous hardware and
     libraries would give. Rows after the checkpoint are truncated. A job that is not bound to a

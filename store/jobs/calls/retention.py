@@ -1,4 +1,4 @@
-"""Calls for retention: they remove jobs, move rows to files, and list the files a job needs."""
+"""Calls for retention: they remove jobs, record moves to files, and list a job's files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Owned:
     Attributes:
         attempt: the number of the attempt that is running; 0 if none is.
         token: the first 8 characters of that attempt's token.
-        paths: the paths, below the storage root, of the job's checkpoints, artifacts, archives,
-            history files and starting state.
+        paths: the paths, below the storage root, of the job's checkpoints, best states, artifacts,
+            archives, history files and starting state.
     """
 
     attempt: int
@@ -39,7 +39,7 @@ def expire(
         limit: the maximum number of jobs that this call removes.
         max_age_ms: the maximum number of milliseconds since a job ended; None for no limit.
         max_jobs: the maximum number of ended jobs; None for no limit.
-        max_bytes: the maximum total size of ended jobs' files, as measured; None for no limit.
+        max_bytes: the maximum total bytes of the measured files of ended jobs; None for no limit.
     """
     # Arguments are text; Lua's tonumber('') is nil.
     limits = ["" if value is None else value for value in (max_age_ms, max_jobs, max_bytes)]
@@ -63,17 +63,17 @@ def archived(
     """
     Record that the rows and the history of an ended job are in files; remove them from Redis.
 
-    The call returns ``ok``; ``already`` if the record names other files, which remain valid;
-    ``missing`` if the job does not exist any more; ``differs`` if the job has not ended, or has
-    another number of rows or entries. It changes something only if it returns ``ok``.
+    The call returns ``ok``; ``already`` if the job was archived before, in other files, which
+    remain valid; ``missing`` if the job does not exist any more; ``differs`` if the job has not
+    ended, or has another number of rows or entries. Only with ``ok``, something was changed.
 
     Args:
         tenant: the job's tenant.
         job_id: the job's id.
         rows: the number of rows in the file.
         entries: the number of entries that the history had when the files were written.
-        files: ``rows`` and ``events``, if moved -> path, sha256 and size of the file. Data without
-            a file stays in Redis.
+        files: the files by their content, ``rows`` or ``events`` (the history), each with path,
+            sha256 and size. A history without a file stays in Redis.
     """
     # This text is stored as it is and compared on a repeated call: equal text returns ok, any other
     # returns already.

@@ -35,7 +35,7 @@ def append(
 
 
 def evaluated(claim: Claim, *, step: int, data: Mapping[str, Any]) -> Call[None]:
-    """Store the evaluation after *step* updates; an evaluation stored before must be equal."""
+    """Store the evaluation after *step* updates; if one is stored already, it must be equal."""
     # On replay the server compares the text: every attempt must write *data* in the same order, and
     # floats are written by `repr`, which differs for any two different floats.
     return Call("evaluated", [*claim.args, step, json_text(data)], accepted)
@@ -84,7 +84,7 @@ def best_kept(
 
 def refused(claim: Claim, *, path: str, why: str) -> Call[None]:
     """
-    Remove from the record a checkpoint that cannot be used, for the reason *why*.
+    Remove from the record a checkpoint that cannot be used; *why* says what is wrong with it.
 
     The job continues from the previous checkpoint instead. Rows after that checkpoint are truncated
     if they were computed with another fingerprint (other hardware or library versions).
@@ -113,7 +113,7 @@ def off_plan(
     """
     Mark the job as off plan: at *step*, the applied lr was not the planned one.
 
-    The first such step counts; further calls change nothing.
+    Only the first call for a job counts; further calls change nothing.
 
     Args:
         claim: the claim that this attempt has on the job.

@@ -106,7 +106,7 @@ def _summary(names: Sequence[str], values: Sequence[bytes | None]) -> Record | U
 
 def index_labels() -> Call[bool]:
     """
-    Add some of the jobs that release 0.1.0 accepted to the index of jobs by label.
+    Index by their labels some of the jobs that release 0.1.0 accepted.
 
     The call returns whether there may be more such jobs. Until it returns False, `find` may miss
     some of them.

@@ -84,9 +84,9 @@ def claim(
 
     Args:
         worker: the id of the worker.
-        device: the worker's device; jobs that request this device, or any, are runnable.
+        device: the worker's device; jobs that request this device or any device are runnable.
         fingerprint: the digest of the worker's hardware and library versions; jobs that must
-            continue on exactly these are runnable too.
+            continue on exactly this hardware and these versions are runnable too.
         token: a new random text; the writes of this attempt must contain it.
         lease_ms: milliseconds until the lease on the job expires.
     """
@@ -99,11 +99,12 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
     """
     Record the hardware and libraries on which this attempt computes the job.
 
-    The call returns the number of the first row that is computed with *fingerprint*; a checkpoint
-    at or before that row was written with another fingerprint. If the run is exact and its rows
-    were computed with another fingerprint, the call returns None: only a worker with that
-    fingerprint may continue the job. If the run is not exact, such rows are truncated if they are
-    after the last checkpoint.
+    The call returns the number of the first row that was, or will be, computed with *fingerprint*.
+    (Rows before that row, and a checkpoint at it, come from another fingerprint.)
+
+    If the job's last rows were computed with another fingerprint, and the job is exact, the call
+    returns None: only a worker with that fingerprint may continue the job. If the job is not exact,
+    its rows after the last checkpoint are truncated, and are computed again with *fingerprint*.
 
     Args:
         claim: the claim that this attempt has on the job.
@@ -173,9 +174,10 @@ def release(claim: Claim, *, why: str, cause: Cause = "left") -> Call[Released]:
     """
     Give the job back before its run is complete.
 
-    If its client has requested a pause, a cancel or a kill, the job is paused or cancelled. If its
-    time limit is reached, or it has crashed `MAX_CRASHES` times, it fails. Otherwise it returns to
-    the queue.
+    The job becomes paused if the client has requested a pause, and cancelled if the client has
+    requested a cancel or a kill. Otherwise the job fails if its time limit is reached, or if
+    `MAX_CRASHES` attempts in a row have crashed without a new checkpoint. In all other cases it
+    returns to the queue.
 
     Args:
         claim: the claim that this attempt has on the job.

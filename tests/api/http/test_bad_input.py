@@ -125,7 +125,7 @@ async def test_an_invalid_job_is_refused_with_field_and_rule(
         (
             TEXT.replace('"lr": 0.001', '"lr": 0.001, "lr": 0.1'),
             400,
-            "the name 'lr' must be used once in an object, got it twice",
+            "names must be unique in an object, got 'lr' twice",
         ),
         ("[" * 500_000 + "]" * 500_000, 400, "objects and lists must nest at most 32 deep"),
         ('{"model":' * 40 + "1" + "}" * 40, 400, "objects and lists must nest at most 32 deep"),

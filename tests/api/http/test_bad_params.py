@@ -138,7 +138,7 @@ async def test_a_cursor_beyond_what_the_store_can_count_is_refused(
             "label: unknown query parameter 'label'; did you mean 'label.NAME'? "
             "(known: state, after, limit, spec, label.NAME)",
         ),
-        ("label.te%20am=a", f"label.te am: a label's name must match {LABEL_NAME}"),
+        ("label.te%20am=a", f"label.te am: a label's name must match {LABEL_NAME}, got 'te am'"),
     ],
 )
 async def test_an_invalid_parameter_of_a_list_is_named(

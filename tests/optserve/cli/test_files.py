@@ -20,7 +20,7 @@ def test_a_job_is_read_unchanged(tmp_path: Path) -> None:
         (b"{", "must hold a job as JSON: Expecting property name"),
         (b"[]", "must hold a job as a JSON object"),
         (b"\xff\xfe{}", "must hold a job as JSON: byte 0 is not UTF-8"),
-        (b'{"lr": 1, "lr": 2}', "the name 'lr' must be used once in an object"),
+        (b'{"lr": 1, "lr": 2}', "names must be unique in an object, got 'lr' twice"),
         (b'{"lr": 1e999}', "numbers must be finite, got 1e999"),
         (b'{"a":' * 9999, "objects and lists must nest at most 32 deep"),
     ],

@@ -28,7 +28,7 @@ def test_two_halves_are_a_character() -> None:
         (b"", "Expecting value at line 1, column 1"),
         (b"\xef\xbb\xbf{}", "Unexpected UTF-8 BOM"),
         (b'{"name": "\xff"}', "byte 10 is not UTF-8"),
-        (b'{"lr": 1, "lr": 2}', "the name 'lr' must be used once in an object, got it twice"),
+        (b'{"lr": 1, "lr": 2}', "names must be unique in an object, got 'lr' twice"),
         (b'{"lr": NaN}', "numbers must be finite, got NaN"),
         (b'{"lr": -Infinity}', "numbers must be finite, got -Infinity"),
         (b'{"lr": 1e999}', "numbers must be finite, got 1e999"),

@@ -10,7 +10,7 @@ from store.redis import keys
 from store.redis.functions import send
 from tests.support.store.protocol import append, begin, claim, kinds, record_of, some_rows, submit
 
-WHY = "w1: the storage /storage: Read-only file system (EROFS)"
+WHY = "w1: the storage /storage cannot be used: Read-only file system (EROFS)"
 
 
 def give_back(client: redis.Redis, held: Claim, why: str = WHY) -> str:

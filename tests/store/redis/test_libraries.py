@@ -96,7 +96,7 @@ def test_a_user_who_may_not_load_functions_is_told_that_they_are_missing(
 
     try:
         with redis.from_url(server.url, username="trainer", password="any") as trainer:
-            with pytest.raises(FunctionsMissing, match="the store lacks the functions of this"):
+            with pytest.raises(FunctionsMissing, match="the Redis server lacks the Lua functions"):
                 send(trainer, calls.version())
             install(client)
             send(trainer, calls.version())
