@@ -75,7 +75,7 @@ class CarriedNumbers:
             self.implied = False
 
     def follow(self, old: CarriedNumbers) -> None:
-        """Copy `implied` from *old*, and the hyperparameters that its numbers were computed from."""
+        """Copy `implied` from *old*, and the hyperparameters its numbers were computed from."""
         self.implied, self._made_with = old.implied, old._made_with
 
 

@@ -44,7 +44,7 @@ class ClippedUpdate:
 def limited_update(
     clip: UpdateClip | None, groups: Sequence[Mapping[str, Any]]
 ) -> ClippedUpdate | None:
-    """Return copies of the parameters in *groups*, to limit their update; None without *clip*."""
+    """Return copies of the parameters that the next update changes; None if *clip* is None."""
     if clip is None:
         return None
     params = [p for group in groups for p in group["params"] if p.grad is not None]
