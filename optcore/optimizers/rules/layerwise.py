@@ -151,7 +151,8 @@ def lars(
         momentum: share of the old velocity that is kept, in [0, 1).
         weight_decay: L2 regularization.
         ratio: lars_coeff * norm(param) / (norm(grad) + weight_decay * norm(param) + eps) over
-            the whole tensor; 1 where a norm is 0. (`Lars` lists the exceptions of each dialect.)
+            the whole tensor; 1 where a norm is 0, and where weight_decay is 0 unless always_adapt.
+            (`optcore.spec.optimizers.layerwise.Lars` lists the exceptions of each dialect.)
         gain: 1 - dampening, but 1 at the first step; not used with *lr_inside*.
         lr_inside: True for the left column, False for the right (timm).
         nesterov: whether the step contains u once more.

@@ -14,10 +14,10 @@ from optcore.spec.optimizers.clip import ClipGlobalNorm, ClipNorm, ClipRms, Clip
 
 class ClippedUpdate:
     """
-    The parameters before an update, to limit their change after it.
+    Copies of the parameters before an update, used to limit their change after the update.
 
-    The update itself, by any engine, is computed as if there were no limit. The state of the
-    optimizer does not depend on the limit.
+    The engine computes the update as if there were no limit. The state of the optimizer does not
+    depend on the limit.
     """
 
     def __init__(self, clip: UpdateClip, params: Sequence[Tensor]) -> None:
