@@ -296,7 +296,7 @@ class Run:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the run's schedule and *lr*, unscaled; else 0."""
+    """Return the index of the first group with the run's schedule and lr, *lr*; else 0."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None
@@ -318,7 +318,7 @@ def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module
 
 
 def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless *weights* have the names and shapes of *own*, the network's."""
+    """Raise ValueError unless *weights* have the names and shapes of *own*, the network's own."""
     for name in sorted(weights.keys() | own.keys()):
         if name not in own:
             raise ValueError(f"weights must be those of the network, which has no {name}")

@@ -68,8 +68,8 @@ class CarriedNumbers:
         """
         Set `implied` to false if a load could not compute the numbers again.
 
-        *made_with* are the hyperparameters that a load would use: those that, by the schedules,
-        the last update had. The last update may have had others.
+        *made_with* are the hyperparameters that a load would compute them from: those that the
+        schedules give for the last update. The last update may have had others.
         """
         if self._made_with not in (None, made_with):
             self.implied = False

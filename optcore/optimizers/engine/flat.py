@@ -343,7 +343,7 @@ def _dense_strides(param: Tensor) -> tuple[int, ...]:
 
 
 def refused_sparse(name: str, whose: str) -> ValueError:
-    """Return the error for a row-sparse gradient of parameter *name*; *whose* is the optimizer."""
+    """Return the error for a row-sparse gradient of *name*; *whose* describes the optimizer."""
     return ValueError(
         f"the gradient of {name} is sparse, which {whose} cannot take; "
         "make it dense (sparse=False in the layer) or use lazy_adam"

@@ -37,7 +37,8 @@ class Storage:
             store no codes.
         by_table: whether codes are those of the CPU kernel of bitsandbytes.
         decays: when the engine multiplies the parameter by 1 - lr * weight_decay: ``first``,
-            before the rule, or ``last``, after the rule. None if the rule applies the decay.
+            before the rule, or ``last``, after the rule. None if the engine
+            leaves the decay to the rule and its transforms.
         rounds_lr: whether lr is rounded to the dtype of a parameter whose slots have codes.
     """
 

@@ -12,8 +12,8 @@ class Allocator:
     Chooses the memory for every result: register allocation by a linear scan over the operations.
 
     The registers are the parameter, its slots, and as few scratch buffers as possible. Every
-    scratch buffer of a slice takes space in the cache, so a result goes to the first of these that
-    there is:
+    scratch buffer of a slice takes space in the cache, so a result goes to the first of these
+    places that exists:
 
     1. the parameter or slot whose new value it is;
     2. a parameter or slot whose old value is used here for the last time, if its new value is

@@ -33,7 +33,7 @@ def centralized(
         g      = limited(g)
         values = g - mean(g) - decay * mean(p)
 
-    The rule later adds decay * p, which makes the sum g + decay * p, minus the mean of this sum.
+    The rule later adds decay * p. The result is the sum g + decay * p, minus the mean of this sum.
 
     Args:
         grad: the gradient, 1-D, row after row.

@@ -44,7 +44,7 @@ class ClippedUpdate:
 def limited_update(
     clip: UpdateClip | None, groups: Sequence[Mapping[str, Any]]
 ) -> ClippedUpdate | None:
-    """Return copies of the parameters that the next update changes; None if *clip* is None."""
+    """Return copies of all parameters that have a gradient; None if *clip* is None."""
     if clip is None:
         return None
     params = [p for group in groups for p in group["params"] if p.grad is not None]
