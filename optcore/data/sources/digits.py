@@ -23,7 +23,7 @@ LEVELS = 16
 @cache
 def _arrays() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """
-    Return the levels (examples, 8, 8) and the classes (examples,) of all images.
+    Return the gray levels of all images, of shape (examples, 8, 8), and their classes.
 
     The file is read directly: importing `sklearn.datasets` takes a second and 100 MB.
     """
@@ -34,7 +34,11 @@ def _arrays() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def read(spec: Digits, folder: Path) -> Dataset:
-    """Return the digits: the first to train on, the rest to test. *folder* is not read."""
+    """
+    Return the digits: the first ``spec.train_examples`` to train on, the rest to test.
+
+    *folder* is not read: the file is in the installed package.
+    """
     del folder
     levels, classes = _arrays()
     # Sixteenths are exact in float32, and in bfloat16.
