@@ -72,7 +72,12 @@ def convert(file: Block) -> None:
 
 
 def convert_warmed_schedule(file: Block, names: Names) -> None:
-    """Convert the schedule and its warmup: steps, a share below 1, or release 4's warmup_ratio."""
+    """
+    Convert the schedule and its warmup.
+
+    warmup_steps is a number of steps, or below 1 a share of the run; warmup_ratio, a key of
+    transformers 4, is always a share.
+    """
     length, key = _warmup(file)
     convert_schedule(file, names, length, (key,))
     for other in ("warmup_steps", "warmup_ratio"):
