@@ -82,7 +82,7 @@ class Constant(Dialectal):
             yield "schedule.warmup.length: lr never leaves start, since length is 0 steps"
 
     def without_rise(self, lr: float, run: RunLength) -> Curve:
-        """Return the schedule with a warmup of 0 steps; in optax, lr then stays at its start."""
+        """Return the schedule with a warmup of 0 steps; in optax, lr stays at `warmup.start`."""
         if self.dialect != "optax" or self.warmup is None:
             return super().without_rise(lr, run)
         fraction = self.warmup.start_fraction
