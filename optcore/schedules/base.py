@@ -268,7 +268,7 @@ class ScheduleSpec(LaterSpec, ABC):
 def at_least_a_step(
     name: str, duration: int | Epochs | Share | None, run: RunLength
 ) -> Iterator[RunProblem]:
-    """Yield a problem if *duration*, the value of the field *name*, is at most half a step."""
+    """Yield a problem if *duration*, the value of the field *name*, comes to 0 steps."""
     # An earlier release has accepted what it rounds.
     if isinstance(duration, Epochs) and duration.is_rounded:
         return

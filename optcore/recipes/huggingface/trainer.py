@@ -104,7 +104,7 @@ def refuse_what_replaces(file: Block) -> None:
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Return whether *config* has keys of TrainingArguments, and is not for LLaMA-Factory."""
+    """Return whether *config* has keys of TrainingArguments, and no key model_name_or_path."""
     return any(key in config for key in OWN) and "model_name_or_path" not in config
 
 

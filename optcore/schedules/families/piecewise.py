@@ -229,7 +229,7 @@ class Piecewise(Dialectal):
 def unreached(
     spec: ScheduleSpec, name: str, moments: Sequence[int | Epochs], run: RunLength
 ) -> Iterator[str]:
-    """Yield a warning for each step in *moments*, the field *name*, that the run does not reach."""
+    """Yield a warning for each of the *moments* in the field *name* that the run does not reach."""
     for i, moment in enumerate(moments):
         step = spec.offset(run) + run.span(moment)
         if step >= run.total_steps:
