@@ -60,6 +60,6 @@ class Batches:
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the order of *n* examples in an epoch: a pure function of seed and epoch."""
+    """Return the order of *n* examples in an epoch, computed from seed and epoch alone."""
     # Counter-based: a resumed run can compute the order of its epoch without a saved generator.
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)

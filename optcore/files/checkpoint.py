@@ -98,7 +98,7 @@ def read_facts(files: Files, name: str, *, sha256: str | None = None) -> dict[st
 
 def read_model(files: Files, name: str, *, sha256: str | None = None) -> bytes:
     """
-    Return the network from the checkpoint *name*, or from the file *name* that holds a network.
+    Return the network that is stored as *name*: a checkpoint, or a file that holds a network.
 
     The function raises the same errors as `read`.
     """
@@ -144,9 +144,14 @@ def copy(
 
 def prune(files: Files, folder: str, *, most: int) -> list[str]:
     """
-    Delete checkpoints that crashes left incomplete, and all but the last *most* complete ones.
+    Delete checkpoints that crashes left incomplete, and old complete checkpoints.
 
     Only the process that writes the checkpoints of a run may call this function.
+
+    Args:
+        files: the storage that holds the checkpoints.
+        folder: the folder of all checkpoints of a run.
+        most: the number of complete checkpoints to keep: those of the latest steps.
 
     Returns:
         The names of the checkpoints that are left, in the order of their steps.

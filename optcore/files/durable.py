@@ -24,7 +24,8 @@ def replace(path: Path, parts: Iterable[bytes], *, mode: int | None = None) -> N
     Args:
         path: a path in a folder that exists.
         parts: the parts of the content, in order.
-        mode: the permissions of the file, whatever the umask; None for `MODE` less the umask.
+        mode: the permissions of the file, which the umask does not change; None for `MODE`
+            without the permissions that the umask takes away.
     """
     with _drafted(path, parts, mode) as draft:
         draft.replace(path)
@@ -76,7 +77,11 @@ def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[P
 
 
 def _link(draft: Path, path: Path) -> None:
-    """Give *draft* the name *path*, unless that file exists (a rename would replace the file)."""
+    """
+    Give *draft* the name *path*, unless a file with this name exists.
+
+    A rename would replace that file.
+    """
     try:
         os.link(draft, path)
     except FileExistsError:

@@ -92,9 +92,9 @@ class Files:
     Immutable files below *root*, each under a name such as ``jobs/a/b.parquet``.
 
     A file is written once, under a name that has not been used before, and does not change until it
-    is deleted. When `create` or `put` returns, the file and the folders above it are on disk; only
-    then is a record written that names the file. So nothing is renamed, and a crash leaves at most
-    a file that no record names.
+    is deleted. When `create` or `put` returns, the file and the folders above it are on disk. A
+    record that names the file is written only after that. So nothing is renamed, and a crash leaves
+    at most a file that no record names.
 
     Names are relative paths. A method that takes a name raises `ValueError` if the name leads out
     of the root, and the `OSError` of the system if the file cannot be used.

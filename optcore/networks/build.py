@@ -28,8 +28,9 @@ def build(layers: Sequence[AnyLayer], shape: Shape) -> nn.Sequential:
     Return the network of *layers* for examples of *shape*, with torch's initial weights.
 
     The weights are drawn from torch's global generator, which the caller must seed. Parameters are
-    named ``{layer}.{weight | bias}``. A max-pool that follows a relu is moved before it: outputs
-    and gradients stay the same bit for bit, with a quarter of the work.
+    named ``{layer}.{weight | bias}``. A max-pool that follows a relu is moved before the relu,
+    which then computes fewer elements (a quarter with 2 x 2 windows). Outputs and gradients stay
+    the same bit for bit.
 
     Args:
         layers: the layers from first to last; each must accept the output of the layer before it.

@@ -61,8 +61,9 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         """
         Return torch's state: entry -> key -> tensor.
 
-        The key is the position in the list, for entries that are lists, and ``all`` for the other
-        entries. Python numbers become float64 tensors.
+        An entry that is a list has a tensor for each element, and the key is the element's
+        position. Each other entry has one tensor, with the key ``all``. Python numbers become
+        float64 tensors.
         """
         state = self._of_all()
         slots = {
@@ -95,7 +96,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         """
         if counts.keys() != self.named_counts().keys() or slots.keys() - {*LISTS, *TENSORS}:
             given = ", ".join(sorted({*counts, *slots}))
-            raise ValueError(f"slots must be those of lbfgs, got {given}")
+            raise ValueError(f"slots and counts must be those of lbfgs, got {given}")
         state: dict[str, Any] = dict(counts)
         for name, by in slots.items():
             if name in LISTS:

@@ -44,10 +44,10 @@ def make_optimizer(
     ema: KerasEma | Mapping[str, Any] | None = None,
 ) -> FlatOptimizer:
     """
-    Return the optimizer that *spec* describes, for the parameters given.
+    Return the optimizer that *spec* describes, for *named_parameters*.
 
-    The parameters become views of flat buffers and keep their values. Parameters that require no
-    gradient are left out.
+    If the update rule is elementwise, the parameters become views of flat buffers. They keep their
+    values. Parameters that require no gradient are left out.
 
     Args:
         named_parameters: names and parameters: ``model.named_parameters()``. A parameter that
@@ -68,9 +68,9 @@ def make_optimizer(
     Raises:
         SpecError: *spec*, *schedule* or *ema* is invalid, a group matches no parameter, or a
             schedule takes a value that is out of range for its hyperparameter.
-        ValueError: no parameter requires a gradient, two parameters share memory, *loss_scale* is
-            not positive and finite, a schedule has no *total_steps*, or lbfgs is given an argument
-            that it does not support.
+        ValueError: no parameter requires a gradient, a parameter has no real float dtype, two
+            parameters share memory, *loss_scale* is not positive and finite, *total_steps* is None
+            although anything is scheduled, or *loss_scale* or *ema* is set for lbfgs.
 
     Examples:
         >>> model = torch.nn.Linear(2, 1)

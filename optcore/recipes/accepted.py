@@ -25,7 +25,11 @@ _optimizers: TypeAdapter[OptimizerSpec] = TypeAdapter(
 
 
 def refusals_of(job: Mapping[str, Any]) -> list[str]:
-    """Return the error messages about *job*, the parts of a job that a file was converted to."""
+    """
+    Return the error messages with which *job* would be refused.
+
+    *job* has only those parts of a job to which a file was converted.
+    """
     training = dict(job.get("training", {}))
     if "epochs" not in training and "steps" not in training:
         training["steps"] = STEPS
@@ -44,7 +48,7 @@ def refusals_of(job: Mapping[str, Any]) -> list[str]:
 
 
 def _without_groups(optimizer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *optimizer* without its groups, whose globs need not match the parameters of MODEL."""
+    """Return *optimizer* without its groups, since no glob need match a parameter of MODEL."""
     return {name: value for name, value in optimizer.items() if name != "groups"}
 
 

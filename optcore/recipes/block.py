@@ -57,7 +57,11 @@ class Block:
         return Block(self.result, value or {}, (*self.path, name))
 
     def number(self, name: str, default: object = MISSING, *, of: str = "") -> float:
-        """Return the value of *name* as a number, also from text: YAML 1.1 reads 1e-3 as text."""
+        """
+        Return the value of the key *name* as a number.
+
+        A number in a text is accepted too: YAML 1.1 reads 1e-3 as text.
+        """
         return self._read(name, default, of, parse=_number, rule="must be a number", instead=1.0)
 
     def whole(self, name: str, default: object = MISSING, *, of: str = "") -> int:
@@ -81,7 +85,11 @@ class Block:
         return self._read(name, default, of, parse=_text, rule="must be text", instead="")
 
     def choice(self, name: str, among: Mapping[str, T], default: str | None = None) -> T:
-        """Return the entry in *among* for the value of *name*, which is *default* if missing."""
+        """
+        Return the entry of *among* that the value of the key *name* selects.
+
+        If the file lacks the key, *default* selects the entry.
+        """
         given = self._data.get(name, default)
         if isinstance(given, str) and given in among:
             return among[given]
@@ -115,26 +123,38 @@ class Block:
     def converted(
         self, name: str, field: str, value: object, *, reason: str = "", tell: bool = False
     ) -> None:
-        """Set *field* of the job to *value*, from the key *name*; with *tell*, users see why."""
+        """
+        Set *field* of the job to *value*, and record that the key *name* determines *field*.
+
+        With *tell*, users see the *reason* even if the whole file is converted.
+        """
         if name in self._data:
             self.result.set(field, value)
             self._record(name, "converted", reason, ((field, value),), tell=tell)
 
     def ignored(self, name: str, reason: str) -> None:
-        """Record that the key *name* has no effect in its own framework either, with a *reason*."""
+        """
+        Record that the key *name* has no effect, not even in its own framework.
+
+        The *reason* says why.
+        """
         if name in self._data:
             self._record(name, "ignored", reason)
 
     def other(self, name: str, reason: str, *, tell: bool = False) -> None:
-        """Record that *name* is not about the optimization; with *tell*, users see the *reason*."""
+        """
+        Record that the key *name* is not about the optimization.
+
+        With *tell*, users see the *reason* even if the whole file is converted.
+        """
         if name in self._data:
             self._record(name, "other", reason, tell=tell)
 
     def refused(self, name: str, reason: str, *, required: bool = False) -> None:
         """
-        Record that no job is equivalent to the key *name*.
+        Record that the key *name* cannot be converted; the *reason* says why.
 
-        With *required*, also do so if the file lacks the key.
+        If the file lacks the key, do so only if *required* is true.
         """
         if name in self._data or required:
             self._record(name, "refused", reason)

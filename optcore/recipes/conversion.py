@@ -105,7 +105,11 @@ class Conversion:
         place[name] = value
 
     def default(self, field: str, value: object, reason: str) -> None:
-        """Set *field* of the job to *value*, which is not in the file, for the given *reason*."""
+        """
+        Set *field* of the job to *value*, which comes from the framework and not from the file.
+
+        The *reason* says why the framework has this value.
+        """
         self.set(field, value)
         self._defaults[field] = Entry(field, MISSING, "converted", ((field, value),), reason)
 

@@ -10,7 +10,12 @@ NOT_OPTIMIZATION = "not about the optimization"
 
 
 def set_value(block: Block, name: str, field: str, value: object, by: str) -> None:
-    """Set *field* to *value*, which is that of the key *name*, or else the default of *by*."""
+    """
+    Set *field* of the job to *value*, and record where *value* comes from.
+
+    If the file has the key *name*, *value* comes from this key; otherwise it is the default of the
+    framework *by*.
+    """
     if name in block:
         block.converted(name, field, value)
     else:
@@ -18,7 +23,7 @@ def set_value(block: Block, name: str, field: str, value: object, by: str) -> No
 
 
 def set_number(block: Block, name: str, field: str, default: float, by: str) -> float:
-    """Set *field* to the number in the key *name*, or to *default*, and return the number."""
+    """Set *field* to the value of the key *name*, or else to *default*; return this number."""
     value = float(block.number(name, default))
     set_value(block, name, field, value, by)
     return value
@@ -37,7 +42,11 @@ def ignore(block: Block, names: Iterable[str], reason: str) -> None:
 
 
 def only(block: Block, name: str, off: Collection[object], refused: str, otherwise: str) -> None:
-    """Refuse the key *name*, unless its value is one of *off*, which have no effect."""
+    """
+    Refuse the key *name* if its value is not one of *off*, with which the key has no effect.
+
+    *refused* is the reason for the refusal, *otherwise* the reason recorded for a value in *off*.
+    """
     if any(_same(block.get(name), value) for value in off):
         block.other(name, otherwise)
     else:

@@ -31,7 +31,7 @@ class ClassTable:
     swallows: bool = True
 
     def read(self, block: Block, name: str, framework: str) -> None:
-        """Record what became of each key in *block*: arguments of *framework*'s class *name*."""
+        """Convert *block*, the arguments of the class *name* in *framework*, key by key."""
         for key in self.required:
             if key not in block:
                 block.refused(key, f"is required for {name}", required=True)
@@ -58,19 +58,19 @@ def flag(field: str) -> Read:
 
 
 def text(field: str) -> Read:
-    """Return a function that converts a key to *field*, a text, which is empty for null."""
+    """Return a function that converts a key to *field*, a text; null becomes an empty text."""
     return lambda block, key: block.converted(
         key, field, block.text(key) if block.given(key) else ""
     )
 
 
 def ignored(reason: str) -> Read:
-    """Return a function that records that a key has no effect, and the *reason*."""
+    """Return a function that records, with the *reason*, that a key has no effect."""
     return lambda block, key: block.ignored(key, reason)
 
 
 def only(value: object, reason: str) -> Read:
-    """Return a function that ignores a key that has *value*, and refuses any other value."""
+    """Return a function that refuses a key, with *reason*, if its value is not *value*."""
 
     def read(block: Block, key: str) -> None:
         if block.get(key) == value:

@@ -99,7 +99,7 @@ class ScheduleSpec(LaterSpec, ABC):
         """
         Return the defaults of the warmup's fields for a schedule whose own fields are *data*.
 
-        The default of the field ``after`` is not among them: it is that of `after_in`.
+        The default of the field ``after`` is not included: `after_in` returns it.
         """
         del data
         return {}
@@ -141,7 +141,7 @@ class ScheduleSpec(LaterSpec, ABC):
         )
 
     def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
-        """Return the lr at the end of a warmup without `end`; None for the first of *curve*."""
+        """Return the lr to which a warmup without `end` rises; None for *curve*'s first value."""
         del lr, curve, run
         return None
 
@@ -231,7 +231,7 @@ class ScheduleSpec(LaterSpec, ABC):
             )
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield (name, reason) for each field that has no effect, given the other fields."""
+        """Yield (name, reason) for each field that has no effect because of other fields."""
         yield from ()
 
     @property
@@ -244,7 +244,7 @@ class ScheduleSpec(LaterSpec, ABC):
         return min(run.total_steps, math.ceil(self.warmup_span(run)))
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
-        """Yield each part with the length for which it must be computed in *run*."""
+        """Yield (part, length): each part, and the length of run for which it is computed."""
         yield from ((part, run) for part in self.parts)
 
     def cost(self, run: RunLength) -> int:
@@ -254,7 +254,7 @@ class ScheduleSpec(LaterSpec, ABC):
         return run.total_steps + sum(part.cost(length) for part, length in self.parts_in(run))
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return how many values, in this schedule and its parts, need the previous value."""
+        """Return how many values of this schedule and its parts need the previous step's value."""
         # Such a step needs all the steps before it, so sampling the run saves nothing.
         return sum(part.num_repeated(length) for part, length in self.parts_in(run))
 
@@ -268,7 +268,7 @@ class ScheduleSpec(LaterSpec, ABC):
 def at_least_a_step(
     name: str, duration: int | Epochs | Share | None, run: RunLength
 ) -> Iterator[RunProblem]:
-    """Yield a problem if *duration*, the value of the field *name*, is at most half a step."""
+    """Yield a problem if *duration*, the value of the field *name*, comes to 0 steps."""
     # An earlier release has accepted what it rounds.
     if isinstance(duration, Epochs) and duration.is_rounded:
         return

@@ -142,7 +142,7 @@ class Dialectal(ScheduleSpec):
         return lambda t: np.where(t == 0, lr, curve(t))
 
     def _shorter(self, run: RunLength) -> Self:
-        """Return the schedule without the part of its length that the warmup takes."""
+        """Return this schedule with a length that is shorter by the length of the warmup."""
         assert self.warmup is not None
         after, length = self.without_warmup(run)
         # A length of steps need not be whole here: no user has given it.
@@ -154,7 +154,7 @@ class Dialectal(ScheduleSpec):
         return self._formula(lr, run)
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return the warmup's `after`, and the length of the schedule without the warmup."""
+        """Return `Warmup.after` for the shortened schedule, and the length left to it in steps."""
         # A division by 0 is a division by 1 in transformers.
         return "delay", max(1, self.own_length(run) - self.warmup_span(run))
 
@@ -183,11 +183,11 @@ class Dialectal(ScheduleSpec):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Whether, in dialect timm, a warmup with overlap ends at the curve, not at lr itself."""
+        """Whether, in dialect timm, a warmup with overlap rises to the curve instead of to lr."""
         return False
 
     def moment(self, duration: int | Epochs, run: RunLength) -> float:
-        """Return *duration* in steps, with the rounding of the dialect's own product of floats."""
+        """Return *duration* in steps; in `MULTIPLYING`, as Python multiplies epochs by steps."""
         return run.product(duration) if self.dialect in MULTIPLYING else run.span(duration)
 
     @property
@@ -207,15 +207,16 @@ class Dialectal(ScheduleSpec):
             yield RunProblem(
                 ("warmup", "length"),
                 f"length must be shorter than the {counted(self.own_length(run), 'step')} of the "
-                f"schedule, of which the warmup is a part in dialect optax, got "
-                f"{run.in_words(self.warmup.length)}",
+                f"schedule, got {run.in_words(self.warmup.length)}: in dialect optax, the warmup "
+                f"is a part of the schedule",
                 self.warmup.length,
             )
         if self.recursive and run.total_steps > MAX_RECURSION:
             yield RunProblem(
                 ("precision",),
-                f"{self.RECURSION} computes each lr from the previous lr, in a run of at most "
-                f"{MAX_RECURSION} steps, got {run.total_steps}; use {self.NO_RECURSION}",
+                f"{self.RECURSION} needs a run of at most {MAX_RECURSION} steps, got "
+                f"{run.total_steps}: it computes each lr from the previous lr; use "
+                f"{self.NO_RECURSION}",
                 self.precision,
             )
 
@@ -240,7 +241,7 @@ class Dialectal(ScheduleSpec):
         return super().cost(run) * (10 if self.recursive else 1)
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return how many values need the previous value: all steps of the run, if `recursive`."""
+        """Return how many values need the previous step's value: all of them if `recursive`."""
         return super().num_repeated(run) + (run.total_steps if self.recursive else 0)
 
     @model_validator(mode="after")
@@ -259,8 +260,8 @@ class Dialectal(ScheduleSpec):
         if double and self.precision != "float64" and not are_lifted():
             reject(
                 ["precision"],
-                f"precision must be float64 for {self.kind}, whose lr is computed in Python's "
-                f"floats, got {self.precision!r}",
+                f"precision must be float64 for {self.kind}, got {self.precision!r}: frameworks "
+                f"compute its lr in Python's floats",
                 self.precision,
             )
         if self.precision not in PRECISIONS[self.dialect]:
@@ -273,9 +274,9 @@ class Dialectal(ScheduleSpec):
         if self.ONLY_SINGLE and (self.dialect, self.precision) == ("optax", "float64"):
             reject(
                 ["precision"],
-                f"precision must be float32 for {self.kind} in dialect optax, which divides the "
-                f"number of the step by the length in float32, even with jax_enable_x64, got "
-                f"{self.precision!r}",
+                f"precision must be float32 for {self.kind} in dialect optax, got "
+                f"{self.precision!r}: optax divides the step by the length in float32, even with "
+                f"jax_enable_x64",
                 self.precision,
             )
         return self

@@ -28,7 +28,7 @@ def svg_parts(
     """
     Yield the text of an SVG picture of *curves*, part by part.
 
-    If there are more steps than pixels across, a curve is drawn through the lowest and the highest
+    A curve with more than two steps per pixel across is drawn through the lowest and the highest
     value within each pixel.
 
     Args:
@@ -109,7 +109,12 @@ class _Frame:
 def _extremes(
     curve: NDArray[np.float64], columns: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return steps and values of the lowest and highest points in each of *columns* / 2 spans."""
+    """
+    Divide *curve* into *columns* / 2 spans; return the lowest and highest point of each span.
+
+    The points are returned as an array of steps and an array of values. The first and the last
+    point of the curve are included.
+    """
     edges = np.arange(columns // 2 + 1) * len(curve) // (columns // 2)
     found = []
     for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):

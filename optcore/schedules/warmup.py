@@ -107,20 +107,20 @@ class Warmup(LaterSpec):
         if self.toward == "curve" and self.after not in ("overlap", None):
             reject(
                 ["toward"],
-                f"toward must be peak where after is {self.after}, since the schedule has no value "
-                f"during the warmup, got curve",
+                f"toward must be peak where after is {self.after}, got curve: the schedule has no "
+                f"value during the warmup",
                 self.toward,
             )
         if self.toward == "curve" and self.end is not None:
             reject(
                 ["end"],
-                f"end must not be given if toward is 'curve', got {self.end}",
+                f"end must be null where toward is curve, got {self.end}",
                 self.end,
             )
         if self.toward == "curve" and self.shape == "constant":
             reject(
                 ["toward"],
-                "toward must be peak where shape is constant, which has no end, got curve",
+                "toward must be peak where shape is constant, got curve: such a warmup has no end",
                 self.toward,
             )
         return self
@@ -191,7 +191,7 @@ def warmup(
     """
     Return *curve* preceded by a rise from *start* to *end*.
 
-    With the shape ``linear``, and the other shapes as in `Warmup`::
+    With the shape ``linear`` (`Warmup` has the formulas of the other shapes)::
 
         t <  length:  start + (end - start) * t / length
         t >= length:  delay     curve(t - length)

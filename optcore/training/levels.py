@@ -66,7 +66,7 @@ class _Casting:
 
 
 def _in_halves(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
-    """Return the output of *layer* for the float16 input *given*, computed in float16."""
+    """Return the output of *layer*, computed in float16. *given* is its input in float16."""
     weight = layer.weight.half()
     if isinstance(layer, nn.Linear):
         product = F.linear(given, weight)

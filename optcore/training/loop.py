@@ -28,7 +28,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     Args:
         run: a run at its first step, or restored from a checkpoint.
         ahead: the number of steps that may be made before the first of them is reported. Default:
-            several on a GPU if no update depends on the loss of its step, else 1.
+            several on a GPU if no update depends on the loss of its step and the reports have no
+            columns besides lr and loss; else 1.
 
     Raises:
         Diverged: the training has diverged. The report that shows the divergence has been yielded.
@@ -63,7 +64,7 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
 
 def steps_alone(run: Run, step: int) -> int:
-    """Return the number of steps that `train` reports after *step* before any other report."""
+    """Return how many step reports follow that of *step* before a report of another kind."""
     # The worker takes this many reports without checking their type, so a number that is too high
     # would hide an evaluation among the rows.
     if run.spec.training.accumulate > 1 or run.optimizer.needs_closure:

@@ -68,7 +68,7 @@ class Run:
         settled: whether every step made has been reported, so that the run may be saved.
         stopped: whether the run ended early.
         evaluated: the *row* at the last evaluation; -1 before the first.
-        loss_sum: the sum of the losses since the last evaluation.
+        loss_sum: the sum of the losses of all updates since the last evaluation.
         loss_count: the number of losses in *loss_sum*.
         interrupt: an event that makes the run settle soon, and that any thread may set. A long step
             is interrupted, and repeated once the loop continues.
@@ -304,7 +304,7 @@ class Run:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the run's *lr* and schedule; 0 if none has both."""
+    """Return the index of the first group with the run's schedule and lr, *lr*; else 0."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None
@@ -326,17 +326,19 @@ def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module
 
 
 def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless *weights* have the names and shapes of *own*."""
+    """Raise ValueError unless *weights* have the names and shapes of *own*, the network's own."""
     for name in sorted(weights.keys() | own.keys()):
-        given, wanted = (
-            tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, own)
-        )
+        if name not in own:
+            raise ValueError(f"weights must be those of the network, which has no {name}")
+        if name not in weights:
+            raise ValueError(f"weights must be those of the network, got none for {name}")
+        wanted, given = tuple(own[name].shape), tuple(weights[name].shape)
         if given != wanted:
             raise ValueError(f"{name} must have shape {wanted}, got {given}")
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
-    """Return the optional parts of a run by their field of `Run`; None for parts not in *spec*."""
+    """Return field of `Run` -> part, for the optional parts; None if *spec* has no such part."""
     training, scale = spec.training, spec.loss_scale
     stopping = training.early_stopping
     return {

@@ -73,7 +73,7 @@ class Slow:
         self.tensors = {name: param.detach().clone() for name, param in self._params.items()}
 
     def update(self, t: int) -> None:
-        """Move the slow weights, if this is due after update *t* (1 for the first)."""
+        """If due after update *t*, move the slow weights, then copy them to the trained weights."""
         if t % self._spec.every:
             return
         fast, slow = list(self._params.values()), list(self.tensors.values())

@@ -158,8 +158,8 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
                 }
             },
             "schedule.schedule.precision",
-            "precision float32 in dialect torch computes each lr from the previous lr, in a run of "
-            "at most 1000000 steps, got 100000100; use float64",
+            "precision float32 in dialect torch needs a run of at most 1000000 steps, got "
+            "100000100: it computes each lr from the previous lr; use float64",
         ),
         (
             {"schedule": {"kind": "shift", "by": 100_000_000, "schedule": {"kind": "cosine"}}},

@@ -81,7 +81,7 @@ def test_mnist_from_paddles_json_file(tmp_path: Path) -> None:
         ([[[0.0] * 784], [10]], r"labels must lie in 0..9, got 10 to 10"),
         ([[[2.0] * 784], [1]], r"pixels must lie in 0..1, got 2.0 to 2.0"),
         ([[[0.0] * 783], [1]], r"images must have shape \(1, 784\), got \(1, 783\)"),
-        ([[[0.0] * 784], [1.7]], r"labels must be whole numbers"),
+        ([[[0.0] * 784], [1.7]], r"labels must be whole numbers, got 1\.7"),
         ([[0.0]], "must hold three"),
     ],
 )

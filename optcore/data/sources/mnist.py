@@ -22,7 +22,7 @@ IDX_UINT8 = 0x08
 
 
 def read(spec: Mnist, folder: Path) -> Dataset:
-    """Return MNIST from the files in *folder* that *spec* selects."""
+    """Return MNIST from *folder*, read from the kind of files that ``spec.source`` names."""
     return read_idx_files(folder) if spec.source == "idx" else read_json_file(folder)
 
 
@@ -102,7 +102,8 @@ def _pair(part: Any) -> Examples:  # noqa: ANN401  whatever the file holds
     numbers = np.asarray(labels, np.float64)
     digits = numbers.astype(np.int64)
     if not (digits == numbers).all():
-        raise ValueError("labels must be whole numbers")
+        wrong = numbers[digits != numbers].flat[0]
+        raise ValueError(f"labels must be whole numbers, got {wrong}")
     if pixels.shape != (len(digits), SIDE * SIDE):
         raise ValueError(f"images must have shape ({len(digits)}, 784), got {pixels.shape}")
     # Written so that a NaN fails.

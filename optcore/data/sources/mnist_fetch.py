@@ -1,4 +1,4 @@
-"""Fetch datasets into the data directory, which the service itself only reads."""
+"""Fetch MNIST into the data directory. The service itself only reads this directory."""
 
 from __future__ import annotations
 

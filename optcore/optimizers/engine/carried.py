@@ -65,12 +65,17 @@ class CarriedNumbers:
         self._made_with = made_with
 
     def note_last(self, made_with: tuple[float, ...]) -> None:
-        """Take note of the hyperparameters that a load would take for those of the last update."""
+        """
+        Set `implied` to false if a load could not compute the numbers again.
+
+        *made_with* are the hyperparameters that a load would compute them from: those that the
+        schedules give for the last update. The last update may have had others.
+        """
         if self._made_with not in (None, made_with):
             self.implied = False
 
     def follow(self, old: CarriedNumbers) -> None:
-        """Copy from *old* whether its numbers are implied, and the hyperparameters behind them."""
+        """Copy `implied` from *old*, and the hyperparameters its numbers were computed from."""
         self.implied, self._made_with = old.implied, old._made_with
 
 
@@ -82,7 +87,7 @@ class CarriedPart(NamedTuple):
     stop: int
 
     def read(self) -> dict[str, float]:
-        """Return the numbers by name. All of the parameters have the same numbers."""
+        """Return the numbers by name, which are the same for all of the parameters."""
         return self.numbers.read(self.start)
 
     def write(self, values: Mapping[str, float]) -> None:

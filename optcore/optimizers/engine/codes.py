@@ -2,8 +2,9 @@
 8-bit codes for the slots of an optimizer, one block of 256 elements at a time.
 
 A code is an index into a map of 256 numbers from -1 to 1 (0 to 1 for a slot that is never
-negative). A number is stored as the code nearest to the number divided by the largest absolute
-value of its block. The map is dense near 0, since most elements are far smaller than the largest.
+negative). An element is divided by the largest absolute value of its block, and stored as the code
+of the number in the map that is nearest to the quotient. The map is dense near 0, since most
+elements are far smaller than the largest.
 
 References:
     Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022, section 2.
@@ -105,7 +106,7 @@ def _upper_bounds(signed: bool, device: torch.device) -> Tensor:
 @cache
 def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
     """
-    Return the code of the lowest float32 with each possible head, and the bounds of codes.
+    Return the code of the lowest float32 with each head, and the largest number of each code.
 
     A head is the sign, the exponent and the first 8 bits of the fraction. All numbers with one head
     have the same code or one of two neighbouring codes. So the code of the lowest number, and the
@@ -128,9 +129,9 @@ def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _nearest(shares: Tensor, signed: bool) -> Tensor:
     """
-    Return the codes nearest to *shares*: numbers divided by the largest one of their block.
+    Return the nearest codes for *shares*: elements divided by the largest of their block.
 
-    A negative share, even -0, gets the code of a negative number.
+    If *signed*, a share with a negative sign, even -0, gets the code of a negative number.
     """
     first, bounds = _first_codes(signed, shares.device)
     heads = (shares.view(torch.int32) >> TAIL_BITS) & (HEADS - 1)

@@ -1,7 +1,7 @@
 """
 Engines run an update rule over flat memory. The rule contains the math.
 
-    Eager    traces the rule and runs it in place, slice by slice; works for every rule
+    Eager    traces the rule and runs it in place, slice by slice; works for elementwise rules
     Fused    runs torch's own fused kernel, for rules that it computes exactly
 
 The engine is chosen once, before the first update: results of two engines differ in the last bits.
@@ -47,8 +47,8 @@ class Eager:
     """
     Runs a rule slice by slice.
 
-    A rule may leave out operations where a number is 0. So the rule is traced anew when other
-    numbers than before are 0.
+    A rule may leave out operations if a number is 0. So the rule is traced once for each set of
+    numbers that are 0 together.
     """
 
     name = "eager"

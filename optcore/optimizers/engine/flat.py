@@ -3,8 +3,9 @@ Flat buffers: the parameters of one group, one dtype and one device, in one piec
 
 The parameters of the model become views of the buffer, and each slot is a buffer of the same
 layout, so that one kernel call updates a whole model. Gradients stay where autograd puts them:
-small ones are gathered into a buffer before the update, large ones are read in place. (A persistent
-buffer for gradients costs a zeroing and an accumulation per step: 1.4x on 11M parameters.)
+small ones are gathered into a buffer before the update, large ones are read in place. (With a
+persistent buffer for gradients, each step would set the buffer to 0 and add to it, and take 1.4
+times as long on 11M parameters.)
 
 Layout: large parameters first, then the small ones next to each other, each segment on a
 128-byte boundary. Padding belongs to no parameter, and its values mean nothing.
@@ -37,9 +38,11 @@ class Segment:
     """
     The place of a parameter in its buffer.
 
+    In a `PerTensorState`, which has no buffer, *start* and *strides* have no meaning.
+
     Attributes:
         name: the name of the parameter.
-        param: the parameter itself, a view of the buffer.
+        param: the parameter itself, a view of the buffer if there is one.
         start: the offset of the parameter's first element in the buffer, in elements.
         strides: the strides of the parameter, without gaps (channels_last is preserved).
     """
@@ -65,7 +68,8 @@ class Spans(NamedTuple):
     """
     Ranges of memory that one call of an engine updates. Each list has one tensor per range.
 
-    From a `FlatState` all tensors are 1-D; from a `PerTensorState` they have their own shapes.
+    The tensors are 1-D if a `FlatState` made the spans; a `PerTensorState` makes spans of one
+    parameter, whose tensors keep their own shapes.
 
     Attributes:
         params: the parameters to update, or their float32 copies.
@@ -172,7 +176,7 @@ class FlatState:
         return self._work is not self.params
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return parameter *i*'s slots by name, in its shape, and its carried numbers."""
+        """Return the slots of parameter *i*, in the shape of the parameter, and carried numbers."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
         return views if self.carried is None else views | self.carried.views(i)
 
@@ -339,7 +343,7 @@ def _dense_strides(param: Tensor) -> tuple[int, ...]:
 
 
 def refused_sparse(name: str, whose: str) -> ValueError:
-    """Return the error for a row-sparse gradient of parameter *name* in the optimizer *whose*."""
+    """Return the error for a row-sparse gradient of *name*; *whose* describes the optimizer."""
     return ValueError(
         f"the gradient of {name} is sparse, which {whose} cannot take; "
         "make it dense (sparse=False in the layer) or use lazy_adam"

@@ -72,10 +72,10 @@ class GroupUpdate:
 
     def rounded_numbers(self, group: Numbers) -> dict[str, float]:
         """
-        Return the numbers that the rule takes, for *group*, an entry of ``param_groups``.
+        Return the numbers that the rule takes: hyperparameters of *group*, and `constants`.
 
-        The numbers are the hyperparameters of the group and `constants`. The hyperparameters named
-        in `rounded` are rounded to float32.
+        *group* is an entry of ``param_groups``. Its hyperparameters named in `rounded` are rounded
+        to float32, and a corrected weight decay is multiplied by lr / `decay_lr`.
         """
         # float: a user may put a tensor into a group. Rounded in each update: users and schedules
         # change the hyperparameters in a group.
@@ -103,8 +103,8 @@ def compile_group(
     Args:
         spec: the complete spec of one group.
         single_precision: whether no parameter is float64, so that kernels compute in float32.
-        size: the number of elements to update, if known. Below `Rule.fused_from` elements the
-            engine ``auto`` runs the rule itself.
+        size: the number of elements to update, if known. If it is below `Rule.fused_from`, the
+            setting ``auto`` for the engine selects no fused kernel.
         loss_scale: the factor that gradients have been multiplied by. If it is 1, the update may be
             built without unscaling (`check_loss_scale`).
         ema: the moving average of the parameters, if one is maintained.
@@ -156,7 +156,7 @@ def check_loss_scale(updates: Sequence[GroupUpdate], before: float, scale: float
     if scale != before and not all(update.scaled for update in updates):
         raise ValueError(
             f"loss_scale must stay {before:g} in an optimizer that does not unscale gradients, "
-            f"got {scale:g}; make the optimizer with another loss_scale"
+            f"got {scale:g}; make a new optimizer with loss_scale={scale:g}"
         )
 
 
@@ -211,7 +211,7 @@ def _transforms(
 def _wrapped_engine(
     spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flags, *, fused: bool
 ) -> Engine:
-    """Return the engine for *rule*, inside wrappers that first change gradients or numbers."""
+    """Return the engine for *rule*, in wrappers that change gradients or numbers before it."""
     engine = Fused(rule) if fused else _engine(spec, rule, transforms, flags)
     # A wrapper acts before the engine inside it, so a gradient is clipped, then centralized.
     if spec.grad_centralization:

@@ -47,8 +47,8 @@ class FlatOptimizer(torch.optim.Optimizer):
     changed between steps; `state_dict` uses torch's names; hooks, closures and GradScaler work.
     Use `optcore.make_optimizer` to make one.
 
-    Unlike in torch's optimizers, if the rule is elementwise, the parameters become views of one
-    buffer per group, dtype and device (`optcore.optimizers.engine.flat`).
+    One difference from torch's optimizers: if the rule is elementwise, the parameters become views
+    of one buffer per group, dtype and device (`optcore.optimizers.engine.flat`).
     """
 
     needs_closure = False
@@ -63,7 +63,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         clip_update: UpdateClip | None = None,
     ) -> None:
         """
-        Move the parameters of *groups* into flat buffers.
+        Allocate the states of *groups*. Parameters with an elementwise rule move to flat buffers.
 
         Args:
             groups: for each group, its update and its (name, parameter) pairs.
@@ -97,7 +97,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @property
     def loss_scale(self) -> float:
-        """The factor that gradients have been multiplied by. An engine may refuse a new value."""
+        """The factor that gradients have been multiplied by. Setting it may raise ValueError."""
         return self._grad_scales.loss_scale
 
     @loss_scale.setter
@@ -295,7 +295,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
-        """Set scheduled hyperparameters for the next update, or with *back* 1 for the last one."""
+        """Set scheduled hyperparameters for the next update; if *back* is 1, for the last one."""
         for i, group in enumerate(self.param_groups):
             group.update(self._planned(i, back))
 
@@ -310,7 +310,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             yield from group_state.evaluated(rule, self._states[i], numbers)
 
     def _numbers(self, i: int, group: Mapping[str, Any], back: int = 0) -> dict[str, float]:
-        """Return the numbers for group *i* in the next update, or with *back* 1 in the last one."""
+        """Return the numbers for group *i* in the next update; if *back* is 1, in the last one."""
         update, plan = self._group_updates[i], self._plans[i].get("lr")
         numbers = update.rounded_numbers(group)
         if update.rule.takes_next_lr:
@@ -318,7 +318,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return numbers
 
     def _follow_the_loaded_state(self) -> None:
-        """Set the last update's hyperparameters, and compute carried numbers the state lacks."""
+        """Set the last update's hyperparameters; compute carried numbers that the state lacks."""
         self.follow_plans(back=1)
         self._each_with_its_last_numbers(group_state.imply)
 

@@ -1,8 +1,8 @@
 """
 The state of parameters that keep their own memory, instead of becoming views of a flat buffer.
 
-This state is for rules that need the shape or the rows of a parameter, and for slots that are
-stored as codes.
+This state is for rules that need the shape or the rows of a parameter, and for dialect
+bitsandbytes, which may store slots as codes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class PerTensorState:
         """Do nothing: the parameters already have memory of their own."""
 
     def is_elsewhere(self) -> bool:
-        """Return whether a parameter has left the dtype or device that its slots were made for."""
+        """Return whether any parameter has changed dtype or device since its slots were made."""
         return not self.fits()
 
     def fits(self) -> bool:

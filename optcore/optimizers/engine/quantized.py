@@ -1,8 +1,10 @@
 """
-The engine for slots in dialect bitsandbytes: 8-bit codes, or float32 beside narrower parameters.
+The engine for slots in dialect bitsandbytes, which are stored as 8-bit codes or in full precision.
 
-A parameter has one tensor for each slot of the rule. After a slot that is stored as codes comes a
-tensor with the largest absolute value of each block. Its name is that of the slot and `LARGEST`.
+Each parameter has one tensor for each slot of the rule: either uint8 codes, or float32 numbers even
+if the parameter has a narrower dtype (float64 for a float64 parameter). A slot of codes is followed
+by a second tensor, with the largest absolute value of each block. The name of this tensor is the
+slot's name with the suffix `LARGEST`.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ class Storage:
     How the slots of a group are stored.
 
     Attributes:
-        bits: 8 for codes in parameters with `SMALLEST` elements or more, or 32.
+        bits: 8 to store the slots of parameters with `SMALLEST` elements or more as codes; 32 to
+            store no codes.
         by_table: whether codes are those of the CPU kernel of bitsandbytes.
         decays: when the engine multiplies the parameter by 1 - lr * weight_decay: ``first``,
-            before the rule, or ``last``, after the rule. None if the engine does not do so.
+            before the rule, or ``last``, after the rule. None if the engine
+            leaves the decay to the rule and its transforms.
         rounds_lr: whether lr is rounded to the dtype of a parameter whose slots have codes.
     """
 
@@ -97,9 +101,11 @@ class _Slot(NamedTuple):
 
 class Quantized:
     """
-    Runs an elementwise rule on slices, with float32 copies of narrower parameters and of codes.
+    Runs an elementwise rule on one slice of a parameter after the other.
 
-    Slots without codes, and parameters that are not narrower than float32, are updated in place.
+    The codes of a slice are decoded before the rule, and the new values are encoded after it. If
+    the parameter is narrower than float32, the rule runs on a float32 copy of the slice. All else
+    is updated in place.
     """
 
     name = "eager"

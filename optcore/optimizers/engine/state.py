@@ -188,7 +188,7 @@ def _without_carried(state: GroupState, i: int) -> dict[str, Tensor]:
 def evaluated(
     rule: Rule, states: Sequence[GroupState], numbers: Numbers
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (parameter, value to use in evaluation) if, by *rule*, the two differ."""
+    """Yield (parameter, value to use in evaluation) if *rule* has its own values for evaluation."""
     for state in states if rule.evaluated is not None else ():
         assert rule.evaluated is not None
         for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
@@ -222,10 +222,10 @@ def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -
 
 def note_last(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -> None:
     """
-    Save carried numbers if `imply` would not compute them from *numbers*.
+    Mark carried numbers to be saved, if `imply` would compute others from *numbers*.
 
-    That is so if a hyperparameter has changed since the last update: a schedule that depends on a
-    metric knows only the next value, and users set the lr of a group.
+    It would if a hyperparameter has changed since the last update: a schedule that depends on a
+    metric knows only the next value, and users may set the lr of a group.
 
     Args:
         update: the update of the group.
@@ -297,7 +297,7 @@ def _lacks_carried(state: GroupState, slots: Mapping[str, Mapping[str, Tensor]])
 def _loaded(
     state: GroupState, i: int, slots: Mapping[str, Mapping[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Return the slots of parameter *i* that must be in *slots*, a saved state that is loaded."""
+    """Return the slots of parameter *i* that a load of the saved *slots* sets."""
     return _without_carried(state, i) if _lacks_carried(state, slots) else state.slot_views(i)
 
 

@@ -1,14 +1,14 @@
 """
 Engines for updates that one pass over flat memory cannot compute.
 
-    Normed         for a rule that scales each parameter by norms: two passes
+    Normed         for a rule whose step depends on norms, or on the size of a mask: two passes
     Whole          for a rule that needs the shape of a parameter
     ByRows         for a rule that skips rows without a gradient
 
 and wrappers around an engine, for spans that hold one parameter each:
 
     ClippedByNorm  limits each gradient by its own norm
-    ClippedByUnit  limits the gradient of each unit by the norm of its weights
+    ClippedByUnit  limits the gradient of each unit by the norm of the unit's weights
     Centralized    subtracts the mean of each row of a gradient
 """
 
@@ -34,7 +34,7 @@ STACKED = 3
 
 
 class Normed(Eager):
-    """Computes, slice by slice, the norms that scale a parameter's step; then runs the rule."""
+    """Computes, slice by slice, the norms that the step depends on; then runs the rule."""
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, which hold one parameter, in place."""
@@ -60,7 +60,7 @@ class Normed(Eager):
     def _norms(
         self, spans: Spans, of: Callable[..., tuple[Tensor, ...]], values: Mapping[str, Any]
     ) -> list[float]:
-        """Return the norm of each tensor that *of* computes from a parameter and its slots."""
+        """Return the norms of the tensors that the function *of* returns for one parameter."""
         norms: list[Tensor] = []
         buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
         # *of* makes new tensors, so it gets slices. MAX_SLICE decides the order in which a norm is
@@ -108,7 +108,11 @@ def _write(places: Sequence[Tensor], results: Sequence[Tensor]) -> None:
 
 
 class ByRows(Whole):
-    """Runs an elementwise rule on the rows in a row-sparse gradient, or on a dense gradient."""
+    """
+    Runs an elementwise rule on those rows of a parameter that have a gradient.
+
+    With a row-sparse gradient these are its rows; with a dense gradient, all rows.
+    """
 
     def __init__(self, rule: Rule, flags: Flags) -> None:
         super().__init__(rule, flags)
@@ -293,7 +297,7 @@ def _norm(tensor: Tensor) -> Tensor:
 
 
 def _whole(spans: Spans, grad: Tensor, segment: Segment) -> Spans:
-    """Return *spans* with the gradient *grad*, which is 1-D, row after row."""
+    """Return *spans* with *grad* as the gradient. *grad* is 1-D and ordered row after row."""
     grad = grad.view(segment.param.shape)
     if spans.params[0].ndim > 1:
         return spans._replace(grads=[grad])

@@ -67,9 +67,9 @@ def groups_from_torch(
     theirs: Sequence[Group], ours: Sequence[Group], updates: Sequence[GroupUpdate]
 ) -> list[dict[str, Any]]:
     """
-    Return each group of *ours* with the hyperparameters of a group of *theirs*, in torch's format.
+    Return each group of *ours* with the hyperparameters of the group at the same index in *theirs*.
 
-    The shorter of *theirs* and *ours* ends the list.
+    *theirs* are groups in torch's format. If one list is longer, its last groups are left out.
 
     Raises:
         ValueError: a group of *theirs* has an option that the rule does not support.
@@ -123,7 +123,7 @@ def states_to_torch(
 
 
 def _besides_slots(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor | int]:
-    """Return the entries, except slots, of a parameter's state in torch after update *t*."""
+    """Return what torch keeps, besides slots, in a parameter's state after update *t*."""
     state: dict[str, Tensor | int] = {
         name: torch.tensor(value) for name, value in rule.torch_state(t, numbers, flags).items()
     }

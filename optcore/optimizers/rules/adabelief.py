@@ -51,8 +51,9 @@ def adabelief(
         eps: keeps the denominator away from 0.
         eps_root: added to the stored exp_avg_var in every update.
         grad_share: factor of the gradient in n; 0 without Nesterov's momentum.
-        avg_share: factor of m in n: 1 / (1 - beta1 ** t), times radam's factor if *rectify*; with
-            Nesterov's momentum beta1 / (1 - beta1 ** (t + 1)).
+        avg_share: factor of m in n: 1 / (1 - beta1 ** t), times radam's factor if *rectify*
+            (times 1 while radam's factor is 0, if degenerated_to_sgd); with Nesterov's momentum
+            beta1 / (1 - beta1 ** (t + 1)).
         correction2: 1 - beta2 ** t; 1 if *rectify*, since radam's factor contains this correction.
         divided: 0 while radam's factor is 0 (s is not reliable yet), else 1.
         amsgrad: whether param is computed from the largest s so far, unless *rectify*.
@@ -97,7 +98,7 @@ def acprop(
 
     Writing m for exp_avg and s for exp_avg_var::
 
-        d     = sqrt(s / correction2)                1 in the first update
+        d     = sqrt(s / correction2)                d = 1 in the first update
         param = param - lr * grad / (d + eps)
         s     = beta2 * s + (1 - beta2) * (grad - m) ** 2 + eps_root
         m     = beta1 * m + (1 - beta1) * grad

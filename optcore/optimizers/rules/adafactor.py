@@ -46,9 +46,10 @@ def adafactor(
         V = R * C / mean(R)
         u = grad / sqrt(V)
         u = u / max(1, rms(u) / clip_threshold)
-        a = step * max(eps2, rms(param))                    if scale_parameter, else step
-        param = param - weight_decay * lr * param - a * u   with lr replaced by a if scaled_decay,
-                                                            by 1 if decay_without_lr
+        a = step * max(eps2, rms(param))                if scale_parameter, else step
+        m = beta1 * m + (1 - beta1) * a * u             if momentum, else a * u; m is exp_avg
+        param = param - weight_decay * lr * param - m   with a in place of lr if scaled_decay,
+                                                        1 in place of lr if decay_without_lr
 
     Args:
         param: any shape and float dtype. If it has more than two dimensions, the last two are
@@ -59,7 +60,7 @@ def adafactor(
         eps1: keeps the mean squares away from 0.
         eps2: lower bound of the root mean square of *param* in the formula for a.
         clip_threshold: upper bound of the root mean square of u.
-        beta1: share of the old mean step that is kept, if *momentum*.
+        beta1: share of the old exp_avg that is kept, if *momentum*.
         weight_decay: decoupled weight decay.
         fresh: share of the new square in the means.
         old_share: share of the old means that is kept; 0 to use 1 - fresh.

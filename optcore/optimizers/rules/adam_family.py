@@ -100,8 +100,8 @@ def nadam(
         eps: keeps the denominator away from 0.
         eps_root: keeps the mean square away from 0 (optax).
         correction2: 1 - beta2 ** t.
-        grad_share: (1 - mu) / (1 - product of all mu so far), with `mu` of this update.
-        avg_share: the next mu / (1 - product of all mu including the next).
+        grad_share: (1 - mu_t) / (1 - product of mu_1 to mu_t), with mu_t from `mu`.
+        avg_share: mu_{t+1} / (1 - product of mu_1 to mu_{t+1}).
 
     References:
         Dozat, Incorporating Nesterov Momentum into Adam, 2016, Algorithm 2.
@@ -153,7 +153,7 @@ def radam(
             1 - beta2 ** t.
         correction1: 1 - beta1 ** t.
         rectified: sqrt(1 - beta2 ** t) times the paper's r; 0 while the paper's rho is at most 5
-            (4 in the paper).
+            (4 in the paper; in optax: while rho is below threshold).
 
     References:
         Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020, Algorithm 2.

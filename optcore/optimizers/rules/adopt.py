@@ -34,7 +34,7 @@ def adopt(
 
         param = param - lr * weight_decay * param
         u     = grad / max(sqrt(v), eps)                    v of the update before
-        u     = clamp(u, -largest, largest)                 use_clipping
+        u     = clamp(u, -largest, largest)                 if use_clipping
         m     = beta1 * m + (1 - beta1) * u
         param = param - lr * m                              beta1 * m + (1 - beta1) * u if nesterov;
                                                             m * mask * mask_scale if cautious

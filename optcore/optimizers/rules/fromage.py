@@ -23,7 +23,8 @@ def fromage(
         grad: same shape and dtype as *param*.
         lr: learning rate: the size of a step, as a share of the norm of *param*.
         shrink: 1 / sqrt(1 + lr ** 2).
-        ratio: norm(param) / norm(grad) over the whole tensor, both at least min_norm.
+        ratio: norm(param) / norm(grad) over the whole tensor. A norm below min_norm is replaced by
+            min_norm. If a norm is still 0, the ratio is 1.
 
     References:
         Bernstein et al., On the Distance between Two Neural Networks and the Stability of Learning,

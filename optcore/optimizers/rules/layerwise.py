@@ -86,9 +86,10 @@ def lamb(
         eps: keeps the denominator away from 0.
         eps_root: keeps the mean square away from 0 (optax).
         weight_decay: coefficient of param in u, so that *ratio* scales the decay, too.
-        correction1: 1 - beta1 ** t.
-        correction2: 1 - beta2 ** t.
-        ratio: norm(param) / norm(u) over the whole tensor; 1 where either is 0.
+        correction1: 1 - beta1 ** t; 1 without bias_correction (timm).
+        correction2: 1 - beta2 ** t; 1 without bias_correction (timm).
+        ratio: norm(param) / norm(u) over the whole tensor. 1 where a norm is 0, and where
+            weight_decay is 0 unless always_adapt; at most 1 if trust_clip.
         mask_scale: 1 / (share of the coordinates where the mask is 1).
         grad_averaging: whether the gradient is multiplied by 1 - beta1 in exp_avg.
         cautious: whether Adam's step is multiplied by a mask. The mask is 1 where the step has the
@@ -135,10 +136,12 @@ def lars(
 
     Writing v for momentum_buffer and u for ratio * (grad + weight_decay * param)::
 
-        lr inside                      lr outside
-        v     = momentum * v + lr * u  v     = momentum * v + gain * u
-        param = param - v              param = param - lr * v
-                                               param - lr * (u + momentum * v)   if nesterov
+        lr inside                              lr outside
+        v     = momentum * v + lr * u          v     = momentum * v + gain * u
+        param = param - v                      param = param - lr * v
+                param - lr * u - momentum * v          param - lr * (u + momentum * v)
+
+    The last line applies in place of the line above it if nesterov.
 
     Args:
         param: any shape and float dtype.
@@ -148,10 +151,11 @@ def lars(
         momentum: share of the old velocity that is kept, in [0, 1).
         weight_decay: L2 regularization.
         ratio: lars_coeff * norm(param) / (norm(grad) + weight_decay * norm(param) + eps) over
-            the whole tensor; 1 where a norm is 0.
+            the whole tensor; 1 where a norm is 0, and where weight_decay is 0 unless always_adapt.
+            (`optcore.spec.optimizers.layerwise.Lars` lists the exceptions of each dialect.)
         gain: 1 - dampening, but 1 at the first step; not used with *lr_inside*.
         lr_inside: True for the left column, False for the right (timm).
-        nesterov: whether param moves by lr * (u + momentum * v) instead of lr * v.
+        nesterov: whether the step contains u once more.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
@@ -222,7 +226,7 @@ def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str,
 
 
 def _scaled_norm(of_sum: float, of_step: float, scale: float, of_decay: float) -> float:
-    """Return the norm of scale * step + decay, given those of step + decay, step and decay."""
+    """Return norm(scale * step + decay), from the norms of step + decay, of step and of decay."""
     # The share of unmasked coordinates is known only after the pass that computes the norms.
     twice_product = of_sum**2 - of_step**2 - of_decay**2
     square = (scale * of_step) ** 2 + scale * twice_product + of_decay**2

@@ -36,7 +36,7 @@ def lion(
         beta2: share of the old mean that is kept, in [0, 1).
         as_lerp: whether the means are computed as grad + beta * (m - grad), as in timm.
         as_products: whether both products in a mean are rounded before they are added, as in
-            mindcv. Elsewhere the second product is not rounded.
+            mindcv. If both flags are false, only the first product is rounded.
 
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.

@@ -91,8 +91,8 @@ def muon(
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1).
         ns_a: coefficient of X in each iteration of `orthogonal`.
-        ns_b: coefficient of A X.
-        ns_c: coefficient of A A X.
+        ns_b: coefficient of X X^T X.
+        ns_c: coefficient of X X^T X X^T X.
         ns_steps: number of iterations.
         ns_eps: keeps the divisors away from 0.
         ns_safety: factor of the norm: n is divided by ns_safety times its norm.
@@ -101,15 +101,21 @@ def muon(
         grad_share: factor of the gradient in n, if corrected; 0 without Nesterov's momentum.
         beta2: share of the old exp_avg_sq that is kept, if adaptive.
         correction2: 1 - beta2 ** t; 1 if by_size.
-        flags: mean_velocity (v is a mean of gradients), nesterov, corrected (the means in n are
-            corrected for starting at 0), in_bfloat16 (n is made orthogonal in bfloat16), batched (a
-            convolution kernel is one matrix per spatial position, not a single matrix), by_place (s
-            is divided by the root of the number of positions), by_aspect, by_size, by_ratio,
-            by_inputs (these four select the formula for s, see `_scale`), by_last (s is computed
-            from the last two dimensions), inputs_first (the rows of a matrix are inputs and its
-            columns outputs, as in optax), rounded (the step is multiplied by s in the dtype that n
-            is made orthogonal in), adaptive, the flags of `orthogonal`, and the names in
-            `NS_SCHEDULES`.
+        flags: the flags of `orthogonal`; the names in `NS_SCHEDULES`, of which the one that is true
+            replaces ns_a, ns_b and ns_c; and:
+
+            mean_velocity: v is a mean of gradients, not a sum.
+            nesterov: n contains the gradient once more.
+            corrected: the means in n are corrected for starting at 0.
+            in_bfloat16: n is made orthogonal in bfloat16.
+            batched: a convolution kernel is one matrix per spatial position, not a single matrix.
+            by_place: s is divided by the root of the number of positions.
+            by_aspect, by_size, by_ratio, by_inputs: each selects a formula for s (`_scale`).
+            by_last: s is computed from the last two dimensions of param, not of the matrix.
+            inputs_first: the rows of a matrix are inputs and its columns outputs, as in optax.
+            rounded: as in `orthogonal`; the step is also multiplied by s in the dtype that n is
+            made orthogonal in.
+            adaptive: the second block of formulas applies.
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
@@ -179,7 +185,23 @@ def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
 
 
 def _scale(shape: tuple[int, int], size: int, rms_rate: float, flags: Mapping[str, bool]) -> float:
-    """Return s for a matrix with *shape* (outputs, inputs) in a parameter with *size* elements."""
+    """
+    Return the factor s of `muon`.
+
+    ::
+
+        rms_rate * sqrt(max(outputs, inputs))    by_size; sqrt(size) if also adaptive
+        sqrt(max(1, outputs / inputs))           by_aspect
+        sqrt(outputs / inputs)                   by_ratio
+        1 / sqrt(inputs)                         by_inputs
+        1                                        without these flags
+
+    Args:
+        shape: (outputs, inputs) of the matrix.
+        size: number of elements of the parameter.
+        rms_rate: as in `muon`.
+        flags: as in `muon`.
+    """
     rows, columns = shape
     if flags["by_size"]:
         return float(rms_rate * (size if flags["adaptive"] else max(rows, columns)) ** 0.5)

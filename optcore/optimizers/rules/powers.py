@@ -69,8 +69,8 @@ def power(base: float, t: int, flags: object) -> float:
             ``float32_products``: as a running float32 product (Paddle, MindSpore, TF1).
             ``float32_powers``: as one float32 power (Keras).
             ``float32_squares``: as a float32 power by repeated squaring (optax).
-            ``float32_bases``: as a double power of the base rounded to float32.
-            Without any of these flags, the result is a double power of the base.
+            ``float32_bases``: as a power in double, of the base rounded to float32.
+            Without any of these flags, the result is a power in double.
     """
     assert isinstance(flags, dict)
     # Compared with a power in double, a running float32 product moves Adam by 6e-4 in 20 updates.

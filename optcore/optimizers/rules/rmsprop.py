@@ -39,7 +39,7 @@ def rmsprop(
                                            + grad / d                  + lr * grad / d
                                   param -= lr * v             param -= v
                                                               param -= momentum * v
-                                                                + lr * grad / d     nesterov
+                                                                + lr * grad / d   if nesterov
 
     Args:
         param: any shape and float dtype.

@@ -32,7 +32,7 @@ def _no_slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def zeros(*names: str) -> Callable[[Numbers, Flags], dict[str, float]]:
-    """Return a `Rule.slots` for a rule whose slots are called *names* and all start at 0."""
+    """Return the function `Rule.slots` of a rule with the slots *names*, which all start at 0."""
     return lambda numbers, flags: dict.fromkeys(names, 0.0)
 
 
@@ -78,9 +78,9 @@ class Rule:
         scalars: a function from t, numbers and flags to further arguments of *update*, which
             change with t, such as bias corrections.
         carries: a function from t, and the numbers and flags in update t, to the carried numbers:
-            further numbers that *scalars* and *update* get in update t + 1. For t = 0 the function
-            returns the numbers for the first update. Its argument includes the numbers carried
-            from update t - 1. None for a rule that carries no numbers.
+            further numbers that *scalars* and *update* get in update t + 1. The numbers in update t
+            include those that update t - 1 carried. For t = 0 the function returns the numbers for
+            the first update. None for a rule that carries no numbers.
         carries_in: the dtype in which the carried numbers are kept.
         carries_from: the names of the hyperparameters that the carried numbers depend on.
         implied: a function from t, numbers and flags to the numbers that *carries* would return if

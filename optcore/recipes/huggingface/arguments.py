@@ -84,7 +84,16 @@ def _clip(block: Block, names: Names) -> None:
 
 
 def share_of(share: float, steps: int | None, round_it: Callable[[float], int], how: str) -> Length:
-    """Return the length of a warmup that is a *share* of the run; in steps if *steps* is known."""
+    """
+    Return the length of a warmup that takes a *share* of the run; None if there is no warmup.
+
+    Args:
+        share: the share of the run; 0 for no warmup.
+        steps: the length of the run in steps; None if it is not known. If it is known, the result
+            is in steps too, otherwise it is the share.
+        round_it: the function that rounds a length to whole steps.
+        how: the same rounding as the field ``rounding`` of a job, such as ``up``.
+    """
     if share <= 0:
         return None
     if steps is not None:
@@ -93,7 +102,7 @@ def share_of(share: float, steps: int | None, round_it: Callable[[float], int], 
 
 
 def convert_schedule(block: Block, names: Names, length: Length, keys: tuple[str, ...]) -> None:
-    """Convert the scheduler and its warmup, whose *length* comes from the keys *keys*."""
+    """Convert the scheduler and its warmup; the *length* of the warmup comes from *keys*."""
     name = str(block.get(names.scheduler) or names.default_scheduler)
     given = block.get("lr_scheduler_kwargs")
     kwargs = _kwargs(given)

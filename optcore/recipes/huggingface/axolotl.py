@@ -107,14 +107,18 @@ def _schedule(file: Block) -> None:
 
 
 def _least(file: Block, ratio: float) -> None:
-    """Convert the lr at the end of the cosine; refuse a constant lr before the end of the run."""
+    """Convert *ratio*, the end of the cosine relative to lr; refuse a cosine that ends early."""
     file.converted("cosine_min_lr_ratio", "schedule.end_fraction", ratio)
     if file.get("cosine_constant_lr_ratio"):
         file.refused("cosine_constant_lr_ratio", "ends the cosine before the run, after the warmup")
 
 
 def _warmup(file: Block) -> tuple[Length, str]:
-    """Return the length of the warmup, at least 2 steps, and the key that gives the length."""
+    """
+    Return the length of the warmup, and the key that gives the length.
+
+    A warmup_steps of at least 1 and a warmup_ratio in a run of known steps give at least 2 steps.
+    """
     steps = steps_of(file)
     if file.given("warmup_steps"):
         given = float(file.number("warmup_steps"))
@@ -164,7 +168,7 @@ def _adapter(file: Block) -> None:
 
 
 def _refuse_mixed(file: Block) -> None:
-    """Refuse to train all parameters where some are float32 and the others bfloat16."""
+    """Refuse a file with which Axolotl trains parameters partly in float32, partly in bfloat16."""
     if is_on(file, "fp32_norms"):
         file.refused("fp32_norms", "holds norms in float32 beside the 16 bits of the others")
     plugins = str(file.get("plugins"))

@@ -100,7 +100,7 @@ def convert_optimizer(block: Block, names: Names) -> None:
 
 
 def _adam(block: Block, names: Names, *, without: str = "") -> None:
-    """Convert the arguments of Adam; the optimizer does not have the argument *without*."""
+    """Convert the arguments of Adam, except the key *without*, which the optimizer lacks."""
     for key, (field, default) in ADAM_ARGUMENTS.items():
         if key == without:
             block.ignored(key, "Lion has no epsilon")

@@ -26,7 +26,7 @@ SHAPES = {
 
 
 class NotConvertible(ValueError):
-    """A schedule has no exact equivalent here; the text gives the reason."""
+    """A schedule has no exact equivalent here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Warmup:
     lr: float
 
     def spec(self, after: str, start: float = 0.0) -> Spec:
-        """Return the field ``warmup`` of a schedule, with the fields *after* and *start* in it."""
+        """Return {"warmup": ...} with the fields *after* and *start*; {} if there is no rise."""
         if self.length is None:
             return {}
         return {"warmup": {"length": self.length, "start": start, "after": after}}
@@ -80,8 +80,9 @@ def _cycles(kwargs: Kwargs) -> Spec:
 
 
 def _half_a_wave(kwargs: Kwargs) -> None:
-    if float(kwargs.pop("num_cycles", 0.5)) != 0.5:  # noqa: PLR2004  the default of transformers
-        raise NotConvertible("can be converted only with num_cycles 0.5, which is half a wave")
+    cycles = float(kwargs.pop("num_cycles", 0.5))
+    if cycles != 0.5:  # noqa: PLR2004  the default of transformers
+        raise NotConvertible(f"needs num_cycles 0.5 in lr_scheduler_kwargs, which has {cycles}")
 
 
 def _restarts(kwargs: Kwargs, warmup: Warmup) -> Spec:
@@ -108,7 +109,7 @@ def _inverse_sqrt(kwargs: Kwargs, warmup: Warmup) -> Spec:
     given = kwargs.pop("timescale", None)
     timescale = int(given) if given is not None else warmup.length or DEFAULT_TIMESCALE
     if not isinstance(timescale, int):
-        raise NotConvertible("needs the argument timescale where the warmup is a share of the run")
+        raise NotConvertible("needs timescale in lr_scheduler_kwargs, or a warmup in steps")
     return {"kind": "inverse_sqrt", "timescale": timescale, **warmup.spec("delay")}
 
 
@@ -124,18 +125,21 @@ def _min_lr(kwargs: Kwargs, warmup: Warmup) -> Spec:
 def _stable(kwargs: Kwargs, warmup: Warmup) -> Spec:
     if "num_decay_steps" not in kwargs:
         raise NotConvertible("needs num_decay_steps in lr_scheduler_kwargs")
-    if kwargs.pop("warmup_type", "linear") != "linear":
-        raise NotConvertible("can be converted only with warmup_type linear")
+    rise = kwargs.pop("warmup_type", "linear")
+    if rise != "linear":
+        raise NotConvertible(f"needs warmup_type linear in lr_scheduler_kwargs, which has {rise!r}")
     _half_a_wave(kwargs)
-    shape = SHAPES.get(kwargs.pop("decay_type", "cosine"))
+    fall = kwargs.pop("decay_type", "cosine")
+    shape = SHAPES.get(fall)
     if shape is None:
-        raise NotConvertible(f"must have one of the decay types {', '.join(SHAPES)}")
+        known = " or ".join(SHAPES)
+        raise NotConvertible(f"needs decay_type {known} in lr_scheduler_kwargs, which has {fall!r}")
     decay, ratio = int(kwargs.pop("num_decay_steps")), float(kwargs.pop("min_lr_ratio", 0.0))
     spec = {"kind": "wsd", "decay": decay, "shape": shape, "end_fraction": ratio}
     stable = kwargs.pop("num_stable_steps", None)
     if stable is not None:
         if isinstance(warmup.length, dict):
-            raise NotConvertible("needs a warmup in steps where num_stable_steps is given")
+            raise NotConvertible("needs a warmup in steps if num_stable_steps is given")
         spec["length"] = (warmup.length or 0) + int(stable) + decay
     return spec | warmup.spec("overlap", start=warmup.lr * ratio)
 

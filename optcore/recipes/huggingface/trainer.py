@@ -72,7 +72,12 @@ def convert(file: Block) -> None:
 
 
 def convert_warmed_schedule(file: Block, names: Names) -> None:
-    """Convert the schedule and its warmup: steps, a share below 1, or release 4's warmup_ratio."""
+    """
+    Convert the schedule and its warmup.
+
+    warmup_steps is a number of steps, or below 1 a share of the run; warmup_ratio, a key of
+    transformers 4, is always a share.
+    """
     length, key = _warmup(file)
     convert_schedule(file, names, length, (key,))
     for other in ("warmup_steps", "warmup_ratio"):
@@ -99,7 +104,7 @@ def refuse_what_replaces(file: Block) -> None:
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Return whether *config* has keys of TrainingArguments, and is not for LLaMA-Factory."""
+    """Return whether *config* has keys of TrainingArguments, and no key model_name_or_path."""
     return any(key in config for key in OWN) and "model_name_or_path" not in config
 
 

@@ -1,8 +1,9 @@
 """
 Convert a configuration of mindcv 0.5: the arguments of its train.py in YAML.
 
-mindcv's EMA has the decay ``ema_decay * (1 - exp(-t / 2000))``. The loss scale and the clip depend
-on the training step that `create_trainer` chooses (mindcv/utils/trainer_factory.py).
+After t updates, mindcv's EMA has the decay ``ema_decay * (1 - exp(-t / 2000))``. The loss scale and
+the clip depend on the training step that `create_trainer` chooses, in
+mindcv/utils/trainer_factory.py.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def convert_average(block: Block) -> None:
-    """Convert the moving average, whose decay is ema_decay * (1 - exp(-t / 2000))."""
+    """Convert the moving average, whose decay is ema_decay * (1 - exp(-t / 2000)) at update t."""
     block.converted("ema", "training.ema.kind", "shadow")
     decay = float(block.number("ema_decay", 0.9999))
     set_value(block, "ema_decay", "training.ema.decay", decay, "create_trainer")

@@ -15,9 +15,9 @@ def convert_amp(block: Block, *, level: str, on: bool = False, prefix: str = "am
 
     Args:
         block: the block that contains the keys.
-        level: the level of mixed precision if the file lacks the key.
-        on: whether mixed precision is on if the file lacks use_amp.
-        prefix: the prefix of the keys for level and dtype.
+        level: the default of the key for the level of mixed precision.
+        on: the default of use_amp.
+        prefix: the prefix of the names of the keys level and dtype.
     """
     if not (block.flag("use_amp") if block.given("use_amp") else on):
         block.converted("use_amp", "training.precision", "fp32")

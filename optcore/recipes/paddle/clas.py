@@ -161,7 +161,7 @@ def _regularizer(block: Block, optimizer: str) -> None:
 
 
 def _no_decay(block: Block, name: str) -> None:
-    """Convert the keys that exempt parameters from decay to groups, which match parts of names."""
+    """Convert the keys `NO_DECAY`, which exempt parameters from decay, to groups without decay."""
     if name == "Momentum":
         _no_decay_in_momentum(block)
         return

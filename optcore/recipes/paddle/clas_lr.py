@@ -83,7 +83,7 @@ def _by_epoch(lr: Block, name: str) -> str:
 
 
 def _begun(lr: Block, name: str, within: str) -> str:
-    """Convert last_epoch, with which a schedule begins later, and return the schedule's path."""
+    """Convert last_epoch, which skips the first steps of a schedule; return the schedule's path."""
     last = lr.whole("last_epoch", -1)
     # The other classes, and a warmup, compute lr from the lr before.
     if last < 0 or name not in CLOSED or lr.get("warmup_epoch"):
@@ -177,7 +177,7 @@ def _step_size(within: str) -> Read:
 
 
 def _only_without_learning_rate(read: Read) -> Read:
-    """Return *read* for keys of Piecewise that PaddleClas ignores if there is a learning_rate."""
+    """Return a function that converts a key with *read* if the block has no learning_rate."""
 
     def unless(lr: Block, key: str) -> None:
         if not lr.get("learning_rate"):

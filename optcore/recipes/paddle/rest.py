@@ -44,7 +44,7 @@ def refuse_name(
 
 
 def name_rest(file: Block) -> None:
-    """Record the remaining keys: refused if they may be about the optimization, else other."""
+    """Refuse the remaining keys that may be about the optimization; record the rest as other."""
     if isinstance(file.get("Global"), Mapping):
         _name(file.block("Global"))
     for key in file.left():
@@ -75,7 +75,11 @@ def _outside(file: Block, key: str) -> None:
 
 
 def tell_architecture(file: Block, name: str) -> None:
-    """Record the keys in *name*, the network's block; the user sees those about lr and decay."""
+    """
+    Record the keys in *name*, the block that describes the network.
+
+    The user sees those about decay, lr and parameters that are not trained.
+    """
     if isinstance(file.get(name), Mapping) and file.get(name):
         _architecture(file.block(name))
 

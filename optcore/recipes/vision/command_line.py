@@ -21,8 +21,9 @@ def parse_command(
     Return the arguments of the last command in *text* that runs a training script.
 
     Args:
-        text: a command line or a shell script; ``$NAME`` is replaced by the value that it sets.
-        aliases: other name of an option -> its name, without dashes: ``{"b": "batch_size"}``.
+        text: a command line or a shell script. ``$NAME`` is replaced by its value if a line
+            ``NAME=value`` of the script sets it.
+        aliases: short name of an option -> long name, without dashes: ``{"b": "batch_size"}``.
         flags: the options that take no value, under their names in the result.
         lists: the options that take any number of values, under their names in the result.
 
@@ -85,7 +86,7 @@ def _is_option(word: str) -> bool:
 
 
 def _value(text: str) -> Any:  # noqa: ANN401
-    """Return *text* as a number if it is one, else unchanged."""
+    """Return *text* as a number if it is a number, else unchanged."""
     if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):
         return yaml.safe_load(text) if text.lstrip("-").isdigit() else float(text)
     return text

@@ -19,7 +19,8 @@ class _Reading:
 
     Attributes:
         file: the arguments.
-        at: path of the schedule in the job: inside a per_epoch, unless lr changes at every update.
+        at: path of the schedule in the job: "schedule" if lr changes at every update, else
+            "schedule.schedule", inside a schedule of kind per_epoch.
         epochs: value of the argument epochs.
         warmup: value of the argument warmup_epochs.
     """
@@ -57,7 +58,7 @@ CYCLES = ("lr_cycle_mul", "lr_cycle_decay", "lr_cycle_limit", "lr_k_decay", "coo
 
 
 def _length(reading: _Reading) -> None:
-    """Convert the length of the run: epochs, plus a warmup prefix and a cooldown if given."""
+    """Convert the length of the run: the epochs, the cooldown, and a warmup before the schedule."""
     file = reading.file
     prefix = file.flag("warmup_prefix", False)
     cooldown = 0.0

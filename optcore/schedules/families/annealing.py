@@ -71,7 +71,7 @@ class Annealing(ScheduleSpec):
         return False
 
     def num_steps(self, run: RunLength) -> float:
-        """Return the step, without a delay by the warmup, at which the fall is over."""
+        """Return the number of steps until the fall is over, without a delay by the warmup."""
         return run.span(self.length)
 
     def _ends(self) -> dict[str, Any]:
@@ -85,7 +85,11 @@ class Annealing(ScheduleSpec):
 # Annealing first: pydantic takes fields from the last base class first, so that `dialect` comes
 # before `end`. In the other order, the default of `end` would be that of plain in all dialects.
 class Fall(Annealing, Dialectal):
-    """Base class for falls along a power of the remaining time. A fall may begin in mid-run."""
+    """
+    Base class for schedules in which lr falls with a power of the remaining time.
+
+    The fall may begin after the first step of the run.
+    """
 
     ONLY_SINGLE: ClassVar[bool] = True
     HAS_LENGTH: ClassVar[bool] = True
@@ -108,7 +112,7 @@ class Fall(Annealing, Dialectal):
         yield from never("length", self.length)
 
     def num_steps(self, run: RunLength) -> float:
-        """Return the step, without a delay by the warmup, at which the fall is over."""
+        """Return the number of steps until the fall is over, without a delay by the warmup."""
         return run.span(self.begin) + self.own_length(run)
 
     def own_length(self, run: RunLength) -> float:
@@ -119,7 +123,7 @@ class Fall(Annealing, Dialectal):
         return run.span(self.length) or 1
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return the warmup's `after`, and the length of the fall without the warmup."""
+        """Return `Warmup.after` for the shortened fall, and the length left to it in steps."""
         # If the warmup leaves no steps, the fall is over, and no step has the peak in transformers.
         if self._warmup_fills(run):
             return "overlap", self.own_length(run)
@@ -157,17 +161,18 @@ def no_k_decay(spec: Dialectal, k_decay: float) -> None:
     if k_decay != 1 and spec.dialect not in ("plain", "timm"):
         reject(
             ["k_decay"],
-            f"k_decay must be 1 in dialect {spec.dialect}, which has no k_decay; use plain or "
-            f"timm, got {k_decay}",
+            f"k_decay must be 1 in dialect {spec.dialect}, got {k_decay}: only dialects plain and "
+            f"timm have a k_decay",
             k_decay,
         )
 
 
 def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:
     """
-    Return the function that gives lr for left, the remaining fraction (1 to 0) of the fall.
+    Return the function that computes the current lr from *left*.
 
-    ::
+    *left* is the part of the descent from *lr* to the end value that is still to come, by height
+    and not by time: 1 at *lr*, 0 at the end value. The current lr is::
 
         end + (lr - end) * left                            if end_fraction is None
         lr * ((1 - end_fraction) * left + end_fraction)    otherwise

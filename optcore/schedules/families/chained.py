@@ -1,4 +1,4 @@
-"""torch's schedulers as they step: each computes lr from the previous lr. They may be chained."""
+"""Compute lr as torch's schedulers do, one or several in turn: each lr from the previous lr."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Steps(NamedTuple):
 
     Attributes:
         first: the factor for lr at t = 0, which the scheduler's constructor applies.
-        factors: a function from t = 1, 2, 3, ... to the factor at each t.
-        terms: a function from t = 1, 2, 3, ... and the factors to the terms; None if all terms
-            are 0.
+        factors: a function that takes the array t = 1, 2, 3, ... and returns the factor at each t.
+        terms: a function that takes the same array and the factors, and returns the term at each t;
+            None if all terms are 0.
     """
 
     first: float
@@ -45,7 +45,7 @@ class Steps(NamedTuple):
 
 
 def refusals(part: ScheduleSpec) -> Iterator[str]:
-    """Yield each reason why *part* cannot be computed as torch's scheduler, step by step."""
+    """Yield each reason why no scheduler of torch computes the lr of *part*."""
     if not isinstance(part, STEPS):
         yield f"kind must be one of {KINDS} in a product of dialect torch, got {part.kind!r}"
         return
@@ -66,7 +66,7 @@ def refusals(part: ScheduleSpec) -> Iterator[str]:
 
 
 def chained(parts: Sequence[ScheduleSpec], lr: float, run: RunLength) -> Curve:
-    """Return lr after the steps of all *parts*, one after the other, as in ChainedScheduler."""
+    """Return the curve of an lr that all *parts* change in turn at each step (ChainedScheduler)."""
     steps = [steps_of(part, lr, run) for part in parts]
     first = lr
     for each in steps:
@@ -181,7 +181,7 @@ def _cosine(lr: float, length: float, end: float) -> Steps:
         return found
 
     def _after_low_points(size: int) -> NDArray[np.int64]:
-        """Return the indices of the t with (t - 1 - length) % (2 * length) == 0."""
+        """Return the index, t - 1, of each t with (t - 1 - length) % (2 * length) == 0."""
         low = length * (1 + 2 * np.arange(size / (2 * length) + 1))
         return np.asarray(low[(low % 1 == 0) & (low < size)], np.int64)
 

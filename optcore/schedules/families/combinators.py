@@ -215,7 +215,7 @@ class Product(Dialectal):
 
 
 def chain(curves: Sequence[Curve], *, boundaries: Sequence[float]) -> Curve:
-    """Return f(t) = curves[0](t), and from boundary i on curves[i + 1](t - boundaries[i])."""
+    """Return f(t) = curves[0](t), then curves[i + 1](t - boundaries[i]) from boundaries[i] on."""
     starts = np.asarray([0, *boundaries], np.float64)
 
     def f(t: Array) -> Array:

@@ -128,8 +128,9 @@ class TwoStepCosine(Annealing, Dialectal):
         t <= first:  f(t) = e + (lr - e) * (1 + cos(pi * t / first)) / 2
         t >  first:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
-    At t = first + 1, lr jumps up. Without a warmup, PaddleOCR computes each lr from the previous
-    lr, so that an lr of 0 stays 0 until t = length + 1: this is *after_first* ``zero``.
+    At t = first + 1, lr jumps up to the second cosine. Without a warmup, PaddleOCR computes each lr
+    from the previous lr, and then lr does not jump: it stays at its end from t = first to
+    t = length. *after_first* ``zero`` does the same.
 
     References:
         PaddleOCR TwoStepCosine (first is 200 epochs), ppocr/optimizer/lr_scheduler.py.
@@ -253,9 +254,9 @@ def recursive_cosine(*, lr: float, length: float, end: float) -> Curve:
 
 def _lifted(first: Any, ratios: Single, lifts: NDArray[np.bool_], lift: Any) -> Single:  # noqa: ANN401
     """
-    Return *first*, multiplied by each of *ratios* in turn.
+    Return the values v with v[0] = *first*, each computed from the value before.
 
-    Where *lifts* is true, *lift* is added instead.
+    v[i + 1] is v[i] + *lift* if lifts[i] is true, else v[i] * ratios[i].
     """
     values = np.concatenate([np.asarray([first], np.float32), ratios])
     starts = [0, *(np.flatnonzero(lifts) + 1), len(values)]

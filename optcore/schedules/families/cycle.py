@@ -95,7 +95,7 @@ class Cycle(Modifier, Dialectal):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Whether a warmup rises to the curve, as it does for the schedule that is repeated."""
+        """Whether a warmup rises to the curve: the `rises_to_curve` of the inner schedule."""
         return isinstance(self.schedule, Dialectal) and self.schedule.rises_to_curve
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
@@ -155,7 +155,7 @@ def cycle(
 def _repetition(
     t: Array, length: float, t_mul: float, edges: Literal["exact", "logarithm"]
 ) -> tuple[Array, Array]:
-    """Return, for each t, the completed repetitions, and the corresponding t in repetition 0."""
+    """Return, for each *t*, how many repetitions are over, and the same point in repetition 0."""
     if t_mul == 1:
         again = np.floor(t / length)
         # Not below 0: for a length that is not whole, the product may be rounded up.

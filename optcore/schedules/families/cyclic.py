@@ -72,7 +72,7 @@ class Cyclic(Dialectal):
     def _scales_are_given(self) -> Self:
         if (self.mode == "scales") != (self.scales is not None):
             rule = "must be given" if self.scales is None else "must not be given"
-            reject(["scales"], f"scales {rule} where mode is {self.mode}", self.scales)
+            reject(["scales"], f"scales {rule} in mode {self.mode}", self.scales)
         return self
 
     def unused(self) -> Iterator[tuple[str, str]]:

@@ -97,7 +97,7 @@ class GreedyLr(MetricDrivenLr):
         self.recent = [float(value) for value in state["recent"]]
 
     def observe(self, value: float) -> None:
-        """Record the next *value* of the metric; raise lr if the metric improves, else lower lr."""
+        """Record the next *value* of the metric, which may raise or lower lr."""
         spec = self.spec
         # Averaged even if the observation is skipped, as in transformers. Summed anew each time:
         # the running sum in transformers accumulates rounding errors, and stays NaN after a NaN.

@@ -133,7 +133,7 @@ class WarmupStableDecay(Annealing, Dialectal):
 
     @classmethod
     def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the start of the warmup, which is the schedule's end in transformers."""
+        """Return the default start of the warmup in transformers: the end of the schedule."""
         warmup = data["warmup"]
         given = warmup.get("start") is not None or warmup.get("start_fraction") is not None
         if data.get("dialect") != "transformers" or given:
@@ -220,8 +220,8 @@ def warmup_stable_decay(
     """
     Return f(t) = s(t) up to t = length - decay, then a fall to the end value at t = length.
 
-    *left* is a function of x, the completed part (0..1) of *decay*, that returns the remaining part
-    (1..0) of the fall.
+    `WarmupStableDecay` defines s(t). *left* is the function that computes the remaining part (1..0)
+    of the fall from x, the completed part (0..1) of *decay*.
     """
     lr_at = between(lr, end, end_fraction, DOUBLE)
     floor = end if end_fraction is None else lr * end_fraction
@@ -241,7 +241,7 @@ def warmup_stable_decay(
 
 
 def remaining(shape: Shape, num_cycles: float, power: float, ratio: float) -> Curve:
-    """Return the function from x, the completed part of the fall, to the remaining part."""
+    """Return the function that computes the remaining part of a fall from x, its completed part."""
     match shape:
         case "cosine":
             wave = np.pi * (2 * num_cycles)

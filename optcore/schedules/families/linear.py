@@ -62,7 +62,7 @@ class Linear(Fall):
         return self
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the number of warmup steps, including those of a rising line (torch's warmup)."""
+        """Return the number of warmup steps, including those of a rising line, torch's warmup."""
         before = super().num_warmup_steps(run)
         climbs = self.end_fraction is not None and self.start_fraction < self.end_fraction
         # A line as long as the run is the schedule itself, not a rise before it.

@@ -57,7 +57,7 @@ class LinearCosine(BaseLinearCosine):
 
         f(t) = lr * ((alpha + 1 - x) * c + beta)
 
-    The first value is lr * (1 + alpha + beta), which is above lr.
+    The first value is lr * (1 + alpha + beta), which is above lr if alpha or beta is positive.
 
     References:
         Bello et al., Neural Optimizer Search with Reinforcement Learning, 2017, section 5.

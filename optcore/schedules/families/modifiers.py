@@ -138,7 +138,7 @@ class PerEpoch(Modifier):
     kind: Literal["per_epoch"]
 
     def inner(self, run: RunLength) -> RunLength:
-        """Return the number of epochs in the run as steps, counting an incomplete last epoch."""
+        """Return the number of epochs in the run, as steps; an incomplete last epoch counts."""
         return RunLength(-(-run.total_steps // run.steps_per_epoch), 1)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:

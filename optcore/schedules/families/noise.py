@@ -85,8 +85,8 @@ class Noise(Modifier, Dialectal):
         if self.dialect == "timm" and not max(self.std / 100, 1e-300) <= self.limit:
             reject(
                 ["limit"],
-                f"limit must be positive and at least a hundredth of std in dialect timm, which "
-                f"draws until the noise is below limit, got {self.limit} for std {self.std}",
+                f"limit must be positive and at least a hundredth of std in dialect timm, got "
+                f"{self.limit} for std {self.std}: timm draws again until the noise is below limit",
                 self.limit,
             )
         return self
@@ -155,7 +155,7 @@ class PlateauNoise(Spec):
         return self
 
     def on(self, curve: Curve, *, first: int) -> Curve:
-        """Return *curve* with the noise, which begins at the epoch *first* or later."""
+        """Return *curve* with the noise, from the later of the epochs *first* and `begin` on."""
         return timm_noise(
             curve,
             std=self.std if self.distribution == "normal" else None,

@@ -34,9 +34,9 @@ class OneCycle(Dialectal):
         cosine:  f(t) = b + (a - b) * (1 + cos(pi * x)) / 2
         linear:  f(t) = a + (b - a) * x
 
-    After t = n - 1, lr stays at e. torch and Paddle instead continue the last phase for one step,
-    which may make lr negative, and fail at the step after that; in their dialects a run of more
-    than n + 1 steps is an error.
+    After t = n - 1, lr stays at e if *past_end* is ``hold``. If it is ``go_on``, the last phase
+    continues for one step, as in torch and Paddle; lr may then be negative. torch and Paddle fail
+    at the step after that, so a run of more than n + 1 steps is an error.
 
     In optax, phases end at whole steps: at int(p * n), at int(q * n) if there are three phases
     (q is *pct_final*), and at n. If int(p * n) is 0, the cycle starts at its peak.
@@ -109,7 +109,7 @@ class OneCycle(Dialectal):
         if optax and not self.three_phase and self.pct_final != 0.85:  # noqa: PLR2004
             reject(
                 ["pct_final"],
-                f"pct_final must be 0.85, its default, unless three_phase is true, "
+                f"pct_final must be 0.85, its default, where three_phase is false, "
                 f"got {self.pct_final}",
                 self.pct_final,
             )
@@ -166,7 +166,7 @@ class OneCycle(Dialectal):
             yield RunProblem(
                 ("length",),
                 f"length must leave at most 1 of the {run.total_steps} steps of the run after the "
-                f"cycle, since {self.dialect} fails at the second, got {got}; use past_end hold",
+                f"cycle, got {got}: {self.dialect} fails at the second; use past_end hold",
                 self.length,
             )
 

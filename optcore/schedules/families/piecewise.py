@@ -82,7 +82,7 @@ class Constant(Dialectal):
             yield "schedule.warmup.length: lr never leaves start, since length is 0 steps"
 
     def without_rise(self, lr: float, run: RunLength) -> Curve:
-        """Return the schedule with a warmup of 0 steps; in optax, lr then stays at its start."""
+        """Return the schedule with a warmup of 0 steps; in optax, lr stays at `warmup.start`."""
         if self.dialect != "optax" or self.warmup is None:
             return super().without_rise(lr, run)
         fraction = self.warmup.start_fraction
@@ -229,7 +229,7 @@ class Piecewise(Dialectal):
 def unreached(
     spec: ScheduleSpec, name: str, moments: Sequence[int | Epochs], run: RunLength
 ) -> Iterator[str]:
-    """Yield a warning for each step in *moments*, the field *name*, that the run does not reach."""
+    """Yield a warning for each of the *moments* in the field *name* that the run does not reach."""
     for i, moment in enumerate(moments):
         step = spec.offset(run) + run.span(moment)
         if step >= run.total_steps:

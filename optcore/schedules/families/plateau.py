@@ -33,8 +33,9 @@ class Plateau(MetricDriven, Dialectal):
     During the cooldown, torch counts no bad observations but updates the best value; Paddle ignores
     all observations. In dialect optax, lr is reduced one observation earlier, when bad = patience.
 
-    In dialect timm, lr changes only once per epoch, even in a warmup. One observation per epoch of
-    the warmup is ignored, and *noise* changes the lr of an epoch, but not the lr that is reduced.
+    In dialect timm, lr changes only once per epoch, even in a warmup. The first observations are
+    ignored, one for each whole epoch of the warmup. *noise* changes the lr of an epoch, but not the
+    lr that a reduction multiplies by *factor*.
 
     References:
         torch 2.13 ReduceLROnPlateau; Paddle 3.3.1 ReduceOnPlateau; transformers 5.24
@@ -221,7 +222,7 @@ class TimmPlateauLr(PlateauLr):
         self.ignored = ignored
 
     def observe(self, value: float) -> None:
-        """Record the next *value* of the metric; in the warmup, only count the observation."""
+        """Record the next *value* of the metric; only count the first `ignored` observations."""
         if self.skipped < self.ignored:
             self.skipped += 1
         else:

@@ -202,8 +202,9 @@ def numbered_cycles(
     """
     Return *num_cycles* equal cosines over *length* steps, and the end value from then on.
 
-    With *ratio_first*, t is divided by length before it is multiplied, as in transformers; the
-    rounding of the quotient may delay a restart by a step.
+    With *ratio_first*, t is divided by *length* and then multiplied by *num_cycles*, as in
+    transformers; the rounding of the quotient may delay a restart by a step. Otherwise, t is
+    multiplied first.
     """
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
@@ -229,9 +230,9 @@ def cycle_of(
     t: Array, length: float, t_mul: float, edges: str, numbers: Numbers
 ) -> tuple[Array, Array, Any]:
     """
-    Return, at each *t*, the cycle's number, the time since the cycle began, and its length.
+    Return, for each *t*, the cycle's number, the time since the cycle began, and its length.
 
-    Time and length are in steps, or in multiples of *length* where TF computes with multiples.
+    Time and length are in steps; where TF computes in multiples of *length*, both are multiples.
     """
     n, one, grow = numbers(length), numbers(1), numbers(t_mul)
     if t_mul == 1 and edges == "exact":
@@ -263,11 +264,12 @@ def cycle_of(
 
 def per_cycle(function: Callable[[Array], Array], cycle: Array) -> Array:
     """
-    Return function(*cycle*), computed once for each number if most numbers occur many times.
+    Apply *function* to the array *cycle*; compute each result only once if most cycles are long.
 
     Args:
-        function: a function that computes each result from one number alone.
-        cycle: the numbers of cycles.
+        function: takes an array, and computes each element of the result from the same element
+            alone.
+        cycle: for each step, the number (0, 1, 2, ...) of the cycle that the step belongs to.
     """
     if not len(cycle):
         return function(cycle)

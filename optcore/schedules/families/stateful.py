@@ -41,7 +41,7 @@ class MetricDriven(ScheduleSpec):
     """Changes of lr that are not larger than this are not made."""
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield a warning that the lr of the run may differ from the planned lr."""
+        """Also yield a warning that the lr of the run may differ from the planned lr."""
         yield from super().warnings_in(run)
         yield (
             f"schedule: lr depends on {self.metric}; the planned lr leaves out the changes by that "
@@ -93,7 +93,7 @@ class MetricDrivenLr(ABC):
 
     @property
     def numbers(self) -> Numbers:
-        """The arithmetic in which observations are compared: float64; in optax, that of lr."""
+        """The arithmetic in which observations are compared: float64, or in optax that of lr."""
         return self.spec.numbers if getattr(self.spec, "dialect", "") == "optax" else DOUBLE
 
     @abstractmethod

@@ -91,7 +91,8 @@ class MultiStep(Dialectal):
         f(t)       = lr * gamma ** (number of milestones <= t)
         timm: f(t) = lr * gamma ** (number of milestones <= t + 1)
 
-    A milestone given twice counts twice. timm is one step early on purpose, so dialect timm is too.
+    A milestone given twice counts twice. timm changes lr one step before each milestone on purpose,
+    and so does dialect timm.
 
     References:
         torch 2.13 MultiStepLR; Paddle 3.3.1 MultiStepDecay; PaddleOCR MultiStepDecay; timm 1.0.31
@@ -115,7 +116,7 @@ class MultiStep(Dialectal):
         return len(self.milestones)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem for each milestone that decreases, or if lr overflows in the run."""
+        """Also yield a problem for each milestone below the previous one, or if lr overflows."""
         yield from super().problems_in(run)
         before = 0.0
         for i, milestone in enumerate(self.milestones):
@@ -144,7 +145,11 @@ class MultiStep(Dialectal):
 
 
 def step(*, lr: float, every: float, gamma: float, floor_divides: bool = False) -> Curve:
-    """Return f(t) = lr * gamma ** floor(t / every), or t // every if *floor_divides*."""
+    """
+    Return f(t) = lr * gamma ** floor(t / every).
+
+    With *floor_divides*, the exponent is t // every, which may be one less.
+    """
     if floor_divides:
         return lambda t: lr * DOUBLE.power(gamma, t // every)
     return lambda t: lr * DOUBLE.power(gamma, np.floor(t / every))

@@ -2,8 +2,9 @@
 Cosine and sine of float32 numbers, equal bit for bit to those of the C library.
 
 At the end of a cosine schedule, lr is proportional to 1 + cos(x) near x = pi, where one bit of the
-cosine is a thousandth of lr. A cosine that is computed in float64 and then rounded differs from the
-C library's cosf for one number in a hundred; the cosine here does not differ up to x = 1,000.
+cosine changes lr by a thousandth. A cosine that is computed in float64 and then rounded differs
+from the C library's cosf for one number in a hundred; the cosine here does not differ up to
+x = 1,000.
 
 References:
     ARM, Optimized Routines, math/sincosf.h (in glibc since 2.28): reduction by pi / 2 and two

@@ -75,7 +75,7 @@ def _pairs_needed(num_seeds: int, std: float, limit: float) -> int:
     """
     Return the number of pairs of normal numbers to draw for every seed, at most `EARLY`.
 
-    Unless this is `EARLY`, about one seed at most is then left without a number within *limit*.
+    With fewer pairs than `EARLY`, about one seed at most has no number within *limit* in its pairs.
     """
     missed = math.erfc(limit / (std * math.sqrt(2))) if std else 0.0
     if missed * num_seeds < 1:
@@ -119,7 +119,7 @@ def _words(near: Words, far: Words, start: int, count: int, columns: NDArray[np.
 
 
 def _polar(words: Words) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return radius and angle of the point that torch makes of four *words* (Box and Muller)."""
+    """Return the radius and the angle that torch computes from four *words* (Box and Muller)."""
     wide = words.astype(np.uint64)
     u1, u2 = (((wide[i] << np.uint64(32)) | wide[i + 1]) & np.uint64(2**53 - 1) for i in (0, 2))
     return np.sqrt(-2.0 * np.log1p(-(u2 * 2.0**-53))), 2.0 * np.pi * (u1 * 2.0**-53)
@@ -131,7 +131,7 @@ def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _late(seed: int, std: float, limit: float) -> float:
-    """Return the first number within *limit* for a *seed* whose first 2 * MOST_PAIRS are not."""
+    """Return the first number within *limit* for *seed*, whose first MOST_PAIRS pairs have none."""
     # RandomState seeds the same generator in the same way, and numpy keeps its stream (NEP 19).
     words = np.random.RandomState(seed % 2**32)
     while True:

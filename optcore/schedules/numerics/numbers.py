@@ -40,7 +40,8 @@ class Numbers:
             multiplication by its reciprocal, as in TF1's graph optimizer.
         sines: whether a cosine is computed as a shifted sine, as in MindSpore's cells.
         optax: whether quotients of steps are float32 in either precision, a line is computed from
-            its end, and a cosine is divided before it is multiplied by a fraction.
+            its end, and t is multiplied by pi before it is divided by the length of a cosine, even
+            if the cosine has an end_fraction.
     """
 
     single: bool = False
@@ -75,7 +76,7 @@ class Numbers:
         return self.dtype(a - b) if self.folds else self.lr(a) - self(b)
 
     def share(self, t: Array, n: Any, *factors: Any) -> Array:  # noqa: ANN401
-        """Return *t* / *n*, multiplied by the constant *factors* from the last to the first."""
+        """Return *t* / *n*, multiplied by each of the constants *factors*, the last one first."""
         if self.reciprocals:
             constant = self.dtype(1) / n
             for factor in reversed(factors):
@@ -126,7 +127,7 @@ def _power(
     exponent: Any,  # noqa: ANN401
     zero: float,
 ) -> Any:  # noqa: ANN401
-    """Return *base* ** *exponent*, and 0 where that is below e ** *zero*."""
+    """Return *base* ** *exponent*, with 0 for each result below e ** *zero*."""
     # Underflows are not computed: they take 20 times as long.
     # The logarithm below needs one base above 0.
     if np.ndim(base) or not np.ndim(exponent) or not base > 0:

@@ -44,9 +44,9 @@ def running(first: float, factors: Array, terms: Array) -> Array:
     """
     Return the values v with v[0] = *first* and v[t] = factors[t - 1] * v[t - 1] + terms[t - 1].
 
-    The values are float64. A million values take 20 ms: blocks of a thousand are computed at once,
-    each as if it began with 0 and with 1. Then each block is corrected for the value with which it
-    really begins.
+    The values are float64. A million values take 20 ms: they are divided into blocks of a thousand,
+    and all blocks are computed at the same time, each as if the value before it were 0. Then the
+    real value before each block, multiplied by the factors since then, is added.
     """
     if not terms.any():
         with np.errstate(under="ignore"):

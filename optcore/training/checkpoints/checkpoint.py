@@ -62,10 +62,10 @@ class Checkpoint:
 
 def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
     """
-    Write a checkpoint of *run* below *folder*, and delete all but the last few checkpoints there.
+    Write a checkpoint of *run* below *folder*; delete all but the last `MAX_CHECKPOINTS` there.
 
     Args:
-        run: a run between two reports of `train`, whose attribute `settled` is true.
+        run: a run whose attribute `settled` is true, between two reports of `train`.
         files: the storage to write to.
         folder: the folder of all checkpoints of this run. Only one process may write there.
 
@@ -192,14 +192,14 @@ def _stateful(run: Run) -> dict[str, Scaler | Best]:
 
 
 def _check_facts(path: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    """Raise CheckpointUnusable if the facts *ours* differ from *theirs*, the checkpoint's."""
+    """Raise CheckpointUnusable if the checkpoint's facts, *theirs*, differ from *ours*."""
     differing = [
         f"{name} was {theirs.get(name)}, is {ours.get(name)}"
         for name in sorted(theirs.keys() | ours.keys())
         if theirs.get(name) != ours.get(name)
     ]
     if differing:
-        raise CheckpointUnusable(f"{path} would not continue with the same bits: {differing[0]}")
+        raise CheckpointUnusable(f"{path} cannot be resumed bit for bit: {differing[0]}")
 
 
 def model_bytes(run: Run) -> bytes:

@@ -76,7 +76,14 @@ def _update(run: Run) -> Diverged | None:
 
 
 def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
-    """Wait for the losses of the steps *made*, then yield their reports; the last settles *run*."""
+    """
+    Wait for the losses of the steps *made*, then yield their reports.
+
+    Before the last report is yielded, ``run.settled`` becomes true.
+
+    Raises:
+        Diverged: a loss shows that the run has diverged, or an overflow prevented an update.
+    """
     # One copy to the host, and so one wait, for all losses.
     losses = torch.stack([each.loss for each in made]).tolist()
     for each, loss in zip(made, losses, strict=True):

@@ -46,9 +46,9 @@ class Columns:
 
     def measure_gradient(self, scale: float) -> None:
         """
-        Measure the norm that the gradient has before clipping, without the loss scale.
+        Measure the norm of the unscaled gradient before clipping.
 
-        The gradient has been multiplied by *scale*, the loss scale; the norm is divided by it.
+        *scale* is the loss scale, by which the gradient has been multiplied.
         """
         if "grad_norm" not in self._names:
             return
@@ -87,7 +87,7 @@ class Columns:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """Return the bytes of memory on *device* that this process uses; 0 if unknown."""
+    """Return the bytes that this process uses on *device* (on a GPU, for tensors); 0 if unknown."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else 0

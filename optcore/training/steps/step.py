@@ -126,7 +126,7 @@ def _gradient_is_finite(run: Run) -> bool:
 
 
 def _rescale(run: Run, *, finite: bool) -> None:
-    """Update the loss scale, given whether the gradient of a step was *finite*."""
+    """Update the loss scale after a step. *finite* tells whether its gradient was finite."""
     if run.scaler is None:
         return
     run.scaler.update(finite=finite)

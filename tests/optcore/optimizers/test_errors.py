@@ -260,7 +260,8 @@ def test_a_loss_scale_is_not_set_where_the_engine_would_not_apply_it() -> None:
     assert scaled.loss_scale == 4.0
     with pytest.raises(
         ValueError,
-        match="loss_scale must stay 1 in an optimizer that does not unscale gradients, got 8; make",
+        match="loss_scale must stay 1 in an optimizer that does not unscale gradients, got 8; "
+        "make a new optimizer with loss_scale=8",
     ):
         plain.loss_scale = 8.0
 

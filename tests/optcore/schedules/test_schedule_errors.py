@@ -110,14 +110,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "one_cycle", "dialect": "torch", "precision": "float32"},
         "precision",
-        "precision must be float64 for one_cycle, whose lr is computed in Python's floats, got "
-        "'float32'",
+        "precision must be float64 for one_cycle, got 'float32': frameworks compute its lr in "
+        "Python's floats",
     ),
     (
         {"kind": "plateau", "dialect": "torch", "precision": "float32"},
         "precision",
-        "precision must be float64 for plateau, whose lr is computed in Python's floats, got "
-        "'float32'",
+        "precision must be float64 for plateau, got 'float32': frameworks compute its lr in "
+        "Python's floats",
     ),
     (
         {"kind": "one_cycle", "three_phase": True, "pct_start": 0.6},
@@ -132,8 +132,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "one_cycle", "dialect": "torch", "length": 50},
         "length",
-        "length must leave at most 1 of the 100 steps of the run after the cycle, since torch "
-        "fails at the second, got 50 steps; use past_end hold",
+        "length must leave at most 1 of the 100 steps of the run after the cycle, got 50 "
+        "steps: torch fails at the second; use past_end hold",
     ),
     (
         {"kind": "wsd", "decay": 101},
@@ -148,7 +148,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "cyclic", "base": 0.1, "mode": "scales"},
         "scales",
-        "scales must be given where mode is scales",
+        "scales must be given in mode scales",
     ),
     (
         {"kind": "clamp", "schedule": {"kind": "cosine"}, "min": 0.5, "max": 0.1},

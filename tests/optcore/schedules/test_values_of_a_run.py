@@ -80,8 +80,8 @@ def test_a_schedule_that_does_not_fit_the_run_is_refused(
         (
             {"kind": "cosine", "dialect": "torch", "precision": "float32"},
             "schedule.precision",
-            "precision float32 in dialect torch computes each lr from the previous lr, in a run of "
-            "at most 1000000 steps, got 100000000; use float64",
+            "precision float32 in dialect torch needs a run of at most 1000000 steps, got "
+            "100000000: it computes each lr from the previous lr; use float64",
         ),
         (
             {"kind": "product", "schedules": [{"kind": "cosine"}] * 11},

@@ -12,12 +12,14 @@ class Allocator:
     Chooses the memory for every result: register allocation by a linear scan over the operations.
 
     The registers are the parameter, its slots, and as few scratch buffers as possible. Every
-    scratch buffer of a slice takes space in the cache, so a result goes to, in this order:
+    scratch buffer of a slice takes space in the cache, so a result goes to the first of these
+    places that exists:
 
     1. the parameter or slot whose new value it is;
     2. a parameter or slot whose old value is used here for the last time, if its new value is
        written only after the last use of this result;
-    3. a scratch buffer whose value is no longer needed, else a new one.
+    3. a scratch buffer whose value is no longer needed;
+    4. a new scratch buffer.
 
     Attributes:
         scratch: the placeholders of the scratch buffers.
@@ -27,10 +29,11 @@ class Allocator:
         self, graph: fx.Graph, destinations: Mapping[fx.Node, fx.Node], end: fx.Node
     ) -> None:
         """
-        Analyze *graph*, in which no operation has an ``out=`` yet, for the calls of `out`.
+        Find when each value of *graph* is used for the last time, before the calls of `out`.
 
         Args:
-            graph: the traced rule: placeholders, operations, output.
+            graph: the traced rule: placeholders, operations, output. No operation has an ``out=``
+                yet.
             destinations: operation -> the parameter or slot that the operation writes. No later
                 operation reads the old value (`Writers`).
             end: the placeholder before which `out` inserts the placeholders for scratch buffers.

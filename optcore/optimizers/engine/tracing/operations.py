@@ -42,7 +42,8 @@ def use_torch_functions(graph: fx.Graph, states: Sequence[fx.Node]) -> set[fx.No
     """
     Turn every tensor operation in *graph* into a call of a torch function that takes ``out=``.
 
-    Return *states* and the tensor operations. All other operations compute with numbers only.
+    Return all nodes whose value is a tensor: *states* (the parameter, the gradient and the slots)
+    and the tensor operations. All other operations compute with numbers only.
 
     Raises:
         ValueError: an operation has no such function, or its function is not elementwise.
@@ -77,7 +78,7 @@ def _use_torch_function(graph: fx.Graph, node: fx.Node, tensors: set[fx.Node]) -
 
 
 def _check(node: fx.Node, tensors: set[fx.Node]) -> None:
-    """Raise ValueError if *node* cannot write its result into memory in its operands' shape."""
+    """Raise ValueError unless *node* is elementwise and takes memory for its result as ``out=``."""
 
     def example(operand: fx.Node) -> Tensor | float:
         return torch.ones(2) if operand in tensors else 0.5
@@ -92,7 +93,4 @@ def _check(node: fx.Node, tensors: set[fx.Node]) -> None:
         elementwise = False
     if not elementwise:
         name = getattr(node.target, "__name__", node.target)
-        raise ValueError(
-            "each operation of a rule must be able to write its result into given memory, "
-            f"got {name}"
-        )
+        raise ValueError(f"each operation of a rule must be elementwise and take out=, got {name}")

@@ -24,7 +24,7 @@ from optcore.optimizers.engine.tracing.writers import Writers
 
 
 class _Tracer(GraphAppendingTracer):
-    """Records the operations of a rule. A traced number is true in a test, since it is never 0."""
+    """Records the operations of a rule. In a condition, a traced number is true: it is never 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         # Engines pass a number that is 0 as a constant, so a proxy is never 0. Any other condition

@@ -27,7 +27,7 @@ class Writers:
     The operations that write the new values of states.
 
     Attributes:
-        of: operation -> the state that it writes. A state that keeps its value is not in it.
+        of: operation -> the state that it writes. States that keep their value do not occur.
     """
 
     def __init__(self, graph: fx.Graph, states: Sequence[fx.Node]) -> None:

@@ -28,12 +28,12 @@ def centralized(
     """
     Yield (slice, centralized values) for consecutive slices of the flat *grad*.
 
-    ::
+    For each row g of the gradient and the same row p of the parameter::
 
-        grad[i] = limited(grad[i])
-        grad[i] = grad[i] - mean(grad[i]) - decay * mean(param[i])
+        g      = limited(g)
+        values = g - mean(g) - decay * mean(p)
 
-    Once the rule adds decay * param, the result is grad + decay * param, centralized.
+    The rule later adds decay * p. The result is the sum g + decay * p, minus the mean of this sum.
 
     Args:
         grad: the gradient, 1-D, row after row.

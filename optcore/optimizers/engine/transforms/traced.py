@@ -138,11 +138,14 @@ def _before(
 
     ::
 
-        grad  = clamp(grad * grad_scale, clip_min, clip_max)
-        grad  = -grad                                             maximize
-        grad  = grad + weight_decay * param                       unless decoupled
+        grad  = grad * grad_scale                                 if scaled
+        grad  = clamp(grad, clip_min, clip_max)                   if clamped
+        grad  = -grad                                             if maximize
+        grad  = grad + weight_decay * param                       if regularized
         grad  = grad + l1 * sign(param) + l2 * param
-        param = param - lr * weight_decay * param                 decoupled
+        param = param - lr * weight_decay * param                 if decoupled
+
+    The conditions are attributes of *transforms*; the other names are entries of *given*.
     """
     grad = _regularized(param, grad, given, transforms)
     return _shrunk(param, given, transforms), grad
@@ -175,7 +178,7 @@ def _shrunk(
 
 
 def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> Tensor:
-    """Return *grad* after the first transforms, unscaled and clipped."""
+    """Return *grad*, unscaled and clipped: the result of the first two transforms."""
     if transforms.scaled:
         grad = grad * given["grad_scale"]
     if transforms.clamped:
@@ -184,13 +187,13 @@ def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> T
 
 
 def _left(given: dict[str, Any], transforms: Transforms) -> dict[str, Any]:
-    """Return *given* for the rule, with weight_decay 0 if a transform has applied the decay."""
+    """Return the numbers *given*, with weight_decay 0 if a transform has applied the decay."""
     done = transforms.regularized or transforms.decoupled
     return {**given, "weight_decay": 0.0} if done else given
 
 
 def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
-    """Return the entries of *given* that *update* takes as arguments."""
+    """Return those of the numbers and flags *given* that *update* takes as arguments."""
     parameters = inspect.signature(update).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return given

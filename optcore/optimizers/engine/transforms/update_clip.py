@@ -14,10 +14,10 @@ from optcore.spec.optimizers.clip import ClipGlobalNorm, ClipNorm, ClipRms, Clip
 
 class ClippedUpdate:
     """
-    The parameters before an update, to limit their change after it.
+    Copies of the parameters before an update, used to limit their change after the update.
 
-    The update itself, by any engine, is computed as if there were no limit. The state of the
-    optimizer does not depend on the limit.
+    The engine computes the update as if there were no limit. The state of the optimizer does not
+    depend on the limit.
     """
 
     def __init__(self, clip: UpdateClip, params: Sequence[Tensor]) -> None:
@@ -44,7 +44,7 @@ class ClippedUpdate:
 def limited_update(
     clip: UpdateClip | None, groups: Sequence[Mapping[str, Any]]
 ) -> ClippedUpdate | None:
-    """Return copies of the parameters in *groups*, to limit their update; None without *clip*."""
+    """Return copies of all parameters that have a gradient; None if *clip* is None."""
     if clip is None:
         return None
     params = [p for group in groups for p in group["params"] if p.grad is not None]

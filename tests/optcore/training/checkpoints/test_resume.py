@@ -215,7 +215,7 @@ def test_a_checkpoint_from_where_bits_differ_is_refused(tmp_path: Path) -> None:
         torch.set_num_threads(threads)
 
     assert str(caught.value).endswith(
-        f"would not continue with the same bits: threads was {threads}, is {threads + 1}"
+        f"cannot be resumed bit for bit: threads was {threads}, is {threads + 1}"
     )
 
 
