@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-LAYOUT = 2
+LAYOUT = 3
 """
 A number that is incremented whenever a change to this library changes the last bits of results
 (layout of buffers, order of sums).
 
 Since number 2, images are stored channels last where oneDNN computes convolutions (and a dropout on
 images draws its mask in that order), and RMSprop uses torch's Adam kernel.
+
+Since number 3, engines update ranges of memory that end on 128 bytes (`engine.memory.segments`),
+and torch's SGD kernel gets 16-bit parameters on a CPU as float32.
 """
 CHOSEN = ("engine", "memory_format", "threads")
 """Names of facts chosen when a run starts. Any machine can adopt these to resume the run."""

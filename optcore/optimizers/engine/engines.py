@@ -10,12 +10,13 @@ The engine is chosen once, before the first update: results of two engines diffe
 from __future__ import annotations
 
 import inspect
+from functools import lru_cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.flat import Spans
+from optcore.optimizers.engine.memory.segments import ALIGNMENT_BYTES, Spans
 from optcore.optimizers.engine.tracing.program import Program, trace
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
@@ -23,6 +24,8 @@ MIN_SLICE, MAX_SLICE = 131_072, 524_288
 """Smallest and largest number of elements per slice: waking the threads then costs little, and
 several such buffers stay in the last-level cache. (Adam on 12M float32 parameters, two cores:
 20 ms at 32k, 14.5 at 64k, 13 at 128k, 10.9 at 512k, 10.1 at 1M; torch's foreach kernels: 17.)"""
+GRAIN = 32_768
+"""torch divides an elementwise operation on more elements than this among its threads."""
 SCRATCH_SHARE = 20
 """Scratch buffers take at most 1/20 of the size of a model with millions of parameters."""
 
@@ -105,12 +108,13 @@ class Eager:
     def _run(
         self, program: Program, buffers: tuple[Tensor, ...], arguments: list[float], length: int
     ) -> None:
+        lengths = self._lengths(buffers[0], length)
         # Most networks fit into one slice. Splitting their buffers nevertheless would cost half as
         # much time as updating 20k parameters.
-        if buffers[0].numel() <= length:
+        if len(lengths) == 1:
             program.run(*buffers, *arguments, *self._scratch.take(program.num_scratch, buffers[0]))
             return
-        for parts in zip(*(buffer.split(length) for buffer in buffers), strict=True):
+        for parts in zip(*(buffer.split(lengths) for buffer in buffers), strict=True):
             program.run(*parts, *arguments, *self._scratch.take(program.num_scratch, parts[0]))
 
     def _run_wide(
@@ -119,11 +123,20 @@ class Eager:
         """Update the float32 copies of parameters, then copy the results to the parameters."""
         assert spans.stored is not None
         for span in zip(spans.stored, spans.params, spans.grads, *spans.slots, strict=True):
-            for stored, param, grad, *slots in zip(*(b.split(length) for b in span), strict=True):
+            lengths = self._lengths(span[1], length)
+            for stored, param, grad, *slots in zip(*(b.split(lengths) for b in span), strict=True):
                 scratch = self._scratch.take(program.num_scratch, param)
                 # Converted by slices: there is never a float32 copy of a whole large gradient.
                 program.run(param, grad.to(param.dtype), *slots, *arguments, *scratch)
                 stored.copy_(param)
+
+    @staticmethod
+    def _lengths(buffer: Tensor, length: int) -> list[int]:
+        """Return the lengths of the slices of *buffer*; *length* is the largest allowed."""
+        # On a GPU, an element has the same bits in every slice.
+        threads = 1 if buffer.is_cuda else torch.get_num_threads()
+        alignment = ALIGNMENT_BYTES // buffer.itemsize
+        return slice_lengths(buffer.numel(), length, alignment, threads)
 
 
 class Fused:
@@ -167,6 +180,25 @@ def slice_length(size: int, num_scratch: int) -> int:
     """Return the number of elements per slice for *size* elements and *num_scratch* buffers."""
     wanted = size // (SCRATCH_SHARE * max(num_scratch, 1))
     return min(MAX_SLICE, max(MIN_SLICE, 1 << max(wanted, 1).bit_length() - 1))
+
+
+@lru_cache(maxsize=4096)
+def slice_lengths(size: int, length: int, alignment: int, threads: int) -> list[int]:
+    """
+    Return the lengths of the slices of *size* elements, each at most *length*.
+
+    Each of the *threads* gets a multiple of *alignment* elements of a slice, except of the last
+    slice if *size* is no such multiple. So the place of an element decides none of its bits
+    (`optcore.optimizers.engine.memory.segments`).
+    """
+    found: list[int] = []
+    while size or not found:
+        part = min(size, length)
+        while part > GRAIN and (rest := part % (alignment * min(threads, -(-part // GRAIN)))):
+            part -= rest
+        found.append(part)
+        size -= part
+    return found
 
 
 class _Scratch:

@@ -48,7 +48,7 @@ class FlatOptimizer(torch.optim.Optimizer):
     Use `optcore.make_optimizer` to make one.
 
     One difference from torch's optimizers: if the rule is elementwise, the parameters become views
-    of one buffer per group, dtype and device (`optcore.optimizers.engine.flat`).
+    of one buffer per group, dtype and device (`optcore.optimizers.engine.memory.flat`).
     """
 
     needs_closure = False

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
-from optcore.optimizers.engine.flat import Segment, Spans, refused_sparse
+from optcore.optimizers.engine.memory.flat import refused_sparse
+from optcore.optimizers.engine.memory.segments import Segment, Spans
 from optcore.optimizers.engine.transforms.centralize import centralized, is_centralized
 from optcore.optimizers.engine.transforms.clipping import wide_dtype
 from optcore.optimizers.engine.transforms.traced import Transforms, limited, only

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -115,12 +117,23 @@ def _fused(
         raise ValueError(
             f"momentum must be 0, as it was when the optimizer was made, got {numbers['momentum']}"
         )
-    if sum([param.numel() for param in params]) <= SLICE:
+    lengths = [_slices(param.numel()) for param in params]
+    if sum(map(sum, lengths)) <= SLICE and all(len(of_one) == 1 for of_one in lengths):
         _as_adam(params, grads, slots[0], numbers)
         return
-    for span in zip(params, grads, slots[0], strict=True):
-        for param, grad, square_avg in zip(*(x.split(SLICE) for x in span), strict=True):
+    for of_one, *span in zip(lengths, params, grads, slots[0], strict=True):
+        for param, grad, square_avg in zip(*(x.split(of_one) for x in span), strict=True):
             _as_adam([param], [grad], [square_avg], numbers)
+
+
+@lru_cache(maxsize=4096)
+def _slices(size: int) -> list[int]:
+    """Return the lengths of the slices of *size* elements."""
+    whole, rest = divmod(size, SLICE)
+    # torch adds the decay in one thread, or in two of which each takes half of a slice. Half of an
+    # odd rest would end beside the vectors of a processor, where elements may get other last bits.
+    halves = [SLICE // 2, rest - SLICE // 2] if rest > SLICE // 2 else [rest]
+    return [SLICE] * whole + (halves if rest or not whole else [])
 
 
 def _as_adam(

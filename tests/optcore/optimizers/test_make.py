@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import optcore
-from optcore.optimizers.engine.flat import FlatState
 from optcore.optimizers.engine.group_update import compile_group
+from optcore.optimizers.engine.memory.flat import FlatState
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.spec.errors import SpecError
 from optcore.spec.optimizers.catalogue import OPTIMIZERS

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from optcore.optimizers.engine.flat import FlatState
+from optcore.optimizers.engine.memory.flat import FlatState
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from tests.support.optcore.updates.flat_models import Model, backward, close, model, ours, step
 from tests.support.optcore.updates.optimizer_specs import TORCH

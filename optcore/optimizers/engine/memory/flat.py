@@ -15,77 +15,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.carried import CarriedNumbers, CarriedPart
+from optcore.optimizers.engine.memory.carried import CarriedNumbers
+from optcore.optimizers.engine.memory.gradients import Gradients
+from optcore.optimizers.engine.memory.segments import (
+    ALIGNMENT_BYTES,
+    Spans,
+    aligned,
+    dense_strides,
+    lay_out,
+)
 
-ALIGNMENT_BYTES = 128
 FLOAT32_BYTES = 4
 MASTER = "master_weight"
 """Name of the slot that holds the float32 copy of a bfloat16 or float16 parameter."""
-LARGE = 65_536
-"""Number of elements from which a gradient is read in place, by a separate kernel call: copying
-the gradient would cost more than the call. Smaller gradients are gathered for a single call, which
-is faster: Adam over 6 tensors with 20k elements in all takes 17.9 us instead of 25.3."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """
-    The place of a parameter in its buffer.
-
-    In a `PerTensorState`, which has no buffer, *start* and *strides* have no meaning.
-
-    Attributes:
-        name: the name of the parameter.
-        param: the parameter itself, a view of the buffer if there is one.
-        start: the offset of the parameter's first element in the buffer, in elements.
-        strides: the strides of the parameter, without gaps (channels_last is preserved).
-    """
-
-    name: str
-    param: Tensor
-    start: int
-    strides: tuple[int, ...]
-
-    @property
-    def stop(self) -> int:
-        """The offset after the last element, in elements."""
-        return self.start + self.param.numel()
-
-    def view(self, buffer: Tensor) -> Tensor:
-        """Return this segment of *buffer*, shaped like the parameter."""
-        # as_strided counts from the start of the storage, and *buffer* may be only a part of that.
-        offset = buffer.storage_offset() + self.start
-        return buffer.as_strided(self.param.shape, self.strides, offset)
-
-
-class Spans(NamedTuple):
-    """
-    Ranges of memory that one call of an engine updates. Each list has one tensor per range.
-
-    The tensors are 1-D if a `FlatState` made the spans; a `PerTensorState` makes spans of one
-    parameter, whose tensors keep their own shapes.
-
-    Attributes:
-        params: the parameters to update, or their float32 copies.
-        grads: the gradients of these parameters.
-        slots: one list for each slot of the rule.
-        stored: the parameters themselves, if *params* are float32 copies; else None.
-        segment: the parameter, if the ranges belong to a single one; else None.
-        carried: numbers that the previous update computed for this update, if the rule has any.
-    """
-
-    params: list[Tensor]
-    grads: list[Tensor]
-    slots: list[list[Tensor]]
-    stored: list[Tensor] | None = None
-    segment: Segment | None = None
-    carried: CarriedPart | None = None
 
 
 class FlatState:
@@ -131,9 +77,10 @@ class FlatState:
         self._takes_sparse, self._whose, self._separately = takes_sparse, whose, separately
         self._sparse_ahead = sparse_ahead
         dtype, device = named[0][1].dtype, named[0][1].device
-        self.segments = _lay_out(named, ALIGNMENT_BYTES // dtype.itemsize)
+        alignment = ALIGNMENT_BYTES // dtype.itemsize
+        self.segments = lay_out(named, alignment)
         self.t = [0] * len(self.segments)
-        size = self.segments[-1].stop
+        size = aligned(self.segments[-1].stop, alignment)
         self.params = torch.zeros(size, dtype=dtype, device=device)
         wide = torch.float32 if multi_precision and dtype.itemsize < FLOAT32_BYTES else dtype
         self.slots = {
@@ -146,23 +93,20 @@ class FlatState:
         if wide != dtype:
             self._work = self.slots[MASTER] = torch.zeros(size, dtype=wide, device=device)
         self._tensors = [segment.param for segment in self.segments]
-        # `_lay_out` puts large parameters first, so this is also the index of the first small one.
-        self._num_large = sum(param.numel() >= LARGE for param in self._tensors)
-        small = self.segments[self._num_large :]
-        self._small_start = small[0].start if small else size
-        # In the dtype of the update: gathering narrower gradients converts them in the same pass.
-        self._small_grads = torch.zeros(size - self._small_start, dtype=wide, device=device)
-        self._small_views = [
-            replace(segment, start=segment.start - self._small_start).view(self._small_grads)
-            for segment in small
-        ]
-        stretches = [(segment.start, segment.stop) for segment in self.segments]
+        # Norms and means are taken over a span, so the span of one parameter has no padding then.
+        ends_on = 1 if separately else alignment
+        self._grads = Gradients(self.segments, self.params, wide, alignment=ends_on)
+        of_each = [segment.stretches(ends_on) for segment in self.segments]
         # Sliced once: slicing at each step would take a good part of a small network's step time.
-        self._single = [self._stretch(start, stop) for start, stop in stretches]
-        if small:
+        self._single = [
+            _columns([self._stretch(start, stop) for start, stop in of_one]) for of_one in of_each
+        ]
+        large = [segment for segment in self.segments if segment.is_large]
+        stretches = [stretch for of_one in of_each[: len(large)] for stretch in of_one]
+        if len(large) < len(self.segments):
             # All small parameters as one range, gaps included: an elementwise rule carries nothing
             # from a gap to a parameter, and a rule that needs norms or means runs `separately`.
-            stretches[self._num_large :] = [(self._small_start, size)]
+            stretches.append((self.segments[len(large)].start, size))
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
         # After `adopt`, since before it the buffer does not hold the values of the parameters.
@@ -214,7 +158,7 @@ class FlatState:
         return all(
             segment.param.dtype == self.params.dtype
             and segment.param.device == self.params.device
-            and _dense_strides(segment.param) == segment.strides
+            and dense_strides(segment.param) == segment.strides
             for segment in self.segments
         )
 
@@ -241,13 +185,11 @@ class FlatState:
         ):
             return self._uneven_updates(grads)
         self.t = [self.t[0] + 1] * len(grads)
-        stretches = [self._in_memory_order(i, present[i]) for i in range(self._num_large)]
-        if self._small_views:
-            torch._foreach_copy_(self._small_views, present[self._num_large :])
-            stretches.append(self._small_grads)
         params, slots, stored = self._of(self._all)
         carried = None if self.carried is None else self.carried.of(0, len(grads))
-        return [(self.t[0], Spans(params, stretches, slots, stored, None, carried))]
+        return [
+            (self.t[0], Spans(params, self._grads.of_all(present), slots, stored, None, carried))
+        ]
 
     def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:
         """
@@ -269,16 +211,11 @@ class FlatState:
         for i, grad in enumerate(grads):
             if grad is None:
                 continue
-            segment, offset = self.segments[i], self._small_start
-            if i < self._num_large:
-                stretch = self._in_memory_order(i, grad)
-            else:
-                self._small_views[i - self._num_large].copy_(grad)
-                stretch = self._small_grads[segment.start - offset : segment.stop - offset]
             self.t[i] += 1
-            params, slots, stored = self._of([[part] for part in self._single[i]])
+            parts, segment = self._grads.of(i, grad), self.segments[i]
+            params, slots, stored = self._of(self._single[i])
             carried = None if self.carried is None else self.carried.of(i, i + 1)
-            found.append((self.t[i], Spans(params, [stretch], slots, stored, segment, carried)))
+            found.append((self.t[i], Spans(params, parts, slots, stored, segment, carried)))
         return found
 
     def _of(
@@ -309,37 +246,9 @@ class FlatState:
         stored = [self.params] if self.has_master else []
         return [buffer[start:stop] for buffer in (self._work, *self._rule_slots, *stored)]
 
-    def _in_memory_order(self, i: int, grad: Tensor) -> Tensor:
-        """Return *grad*, the gradient of parameter *i*, as 1-D in the parameter's memory order."""
-        strides = self.segments[i].strides
-        # autograd gives a gradient the strides of the parameter; a gradient set by hand may have
-        # other strides.
-        if grad.dtype != self.params.dtype or grad.stride() != strides:
-            copy = torch.empty_strided(
-                grad.shape, strides, dtype=self.params.dtype, device=self.params.device
-            )
-            grad = copy.copy_(grad)
-        # Not view(-1), which follows the order of the indices: channels_last has another order.
-        return grad.as_strided((grad.numel(),), (1,))
-
 
 def _columns(rows: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:
-    # sorted is stable: equal models get equal layouts, and so results that are equal bit for bit.
-    large_first = sorted(named, key=lambda pair: pair[1].numel() < LARGE)
-    segments, start = [], 0
-    for name, param in large_first:
-        segments.append(Segment(name, param, start, _dense_strides(param)))
-        start += -(-param.numel() // alignment) * alignment
-    return segments
-
-
-def _dense_strides(param: Tensor) -> tuple[int, ...]:
-    """Return the strides of *param*, or of a contiguous copy if the memory of *param* has gaps."""
-    return torch.empty_like(param, device="meta", memory_format=torch.preserve_format).stride()
 
 
 def refused_sparse(name: str, whose: str) -> ValueError:

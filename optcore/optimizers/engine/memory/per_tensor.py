@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Size, Tensor
 
-from optcore.optimizers.engine.carried import CarriedNumbers
-from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, Segment, Spans, refused_sparse
+from optcore.optimizers.engine.memory.carried import CarriedNumbers
+from optcore.optimizers.engine.memory.flat import FLOAT32_BYTES, MASTER, refused_sparse
+from optcore.optimizers.engine.memory.segments import Segment, Spans
 from optcore.optimizers.engine.quantized import Storage
 
 

@@ -1,0 +1,1 @@
+"""Holds parameters, their gradients and their slots in memory."""

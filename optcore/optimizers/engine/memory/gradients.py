@@ -1,0 +1,97 @@
+"""Gathers gradients into a buffer, or reads them in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.engine.memory.segments import Segment
+
+
+class Gradients:
+    """
+    The gradients of the parameters in a flat buffer, as ranges that match those of the parameters.
+
+    Large gradients are read in place. Small ones are copied into a buffer with the layout of their
+    parameters, and so are the last elements of large ones, if they are a range of their own
+    (`Segment.stretches`). Padding in that buffer is always 0.
+    """
+
+    def __init__(
+        self, segments: Sequence[Segment], params: Tensor, dtype: torch.dtype, *, alignment: int
+    ) -> None:
+        """
+        Allocate the buffer.
+
+        Args:
+            segments: the parameters, large ones first.
+            params: the buffer that holds the parameters.
+            dtype: the dtype of the buffer: gathering converts gradients in the same pass.
+            alignment: the number of elements on whose multiples ranges end.
+        """
+        self._segments, self._dtype, self._device = segments, params.dtype, params.device
+        large = [segment for segment in segments if segment.is_large]
+        small = segments[len(large) :]
+        self._num_large = len(large)
+        # Tails come first, each as long as *alignment*, then the small gradients.
+        self._rests = [segment.param.numel() % alignment for segment in large]
+        num_tails = sum(rest > 0 for rest in self._rests)
+        start = small[0].start if small else params.numel()
+        moved = num_tails * alignment - start
+        buffer = torch.zeros(params.numel() + moved, dtype=dtype, device=params.device)
+        self._small = buffer[start + moved :]
+        tails = iter(buffer[: num_tails * alignment].split(alignment))
+        self._tails = [next(tails) if rest else None for rest in self._rests]
+        self._views = [
+            tail[:rest]
+            for tail, rest in zip(self._tails, self._rests, strict=True)
+            if tail is not None
+        ]
+        self._views += [replace(one, start=one.start + moved).view(buffer) for one in small]
+        self._stretches = [
+            buffer[begin + moved : stop + moved]
+            for segment in small
+            for begin, stop in segment.stretches(alignment)
+        ]
+
+    def of_all(self, grads: Sequence[Tensor]) -> list[Tensor]:
+        """Return *grads*, the gradients of all parameters, with the small ones as one range."""
+        found: list[Tensor] = []
+        rests: list[Tensor] = []
+        for i in range(self._num_large):
+            flat, tail = self._in_memory_order(i, grads[i]), self._tails[i]
+            if tail is None:
+                found.append(flat)
+            else:
+                whole = flat.numel() - self._rests[i]
+                found += [flat[:whole], tail]
+                rests.append(flat[whole:])
+        if self._views:
+            torch._foreach_copy_(self._views, [*rests, *grads[self._num_large :]])
+        return [*found, self._small] if self._stretches else found
+
+    def of(self, i: int, grad: Tensor) -> list[Tensor]:
+        """Return the ranges of *grad*, the gradient of parameter *i*."""
+        if i >= self._num_large:
+            self._views[i - len(self._segments)].copy_(grad)
+            return [self._stretches[i - self._num_large]]
+        flat, tail = self._in_memory_order(i, grad), self._tails[i]
+        if tail is None:
+            return [flat]
+        whole = flat.numel() - self._rests[i]
+        tail[: self._rests[i]].copy_(flat[whole:])
+        return [flat[:whole], tail]
+
+    def _in_memory_order(self, i: int, grad: Tensor) -> Tensor:
+        """Return *grad*, the gradient of parameter *i*, as 1-D in the parameter's memory order."""
+        strides = self._segments[i].strides
+        # autograd gives a gradient the strides of the parameter; a gradient set by hand may have
+        # other strides.
+        if grad.dtype != self._dtype or grad.stride() != strides:
+            copy = torch.empty_strided(grad.shape, strides, dtype=self._dtype, device=self._device)
+            grad = copy.copy_(grad)
+        # Not view(-1), which follows the order of the indices: channels_last has another order.
+        return grad.as_strided((grad.numel(),), (1,))
