@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -117,13 +118,20 @@ def _fused(
         raise ValueError(
             f"momentum must be 0, as it was when the optimizer was made, got {numbers['momentum']}"
         )
-    lengths = [_slices(param.numel()) for param in params]
-    if sum(map(sum, lengths)) <= SLICE and all(len(of_one) == 1 for of_one in lengths):
-        _as_adam(params, grads, slots[0], numbers)
+    if sum([param.numel() for param in params]) <= SLICE // 2:
+        _as_adam(list(zip(params, grads, slots[0], strict=True)), numbers)
         return
-    for of_one, *span in zip(lengths, params, grads, slots[0], strict=True):
-        for param, grad, square_avg in zip(*(x.split(of_one) for x in span), strict=True):
-            _as_adam([param], [grad], [square_avg], numbers)
+    batch: list[tuple[Tensor, Tensor, Tensor]] = []
+    size = 0
+    for span in zip(params, grads, slots[0], strict=True):
+        lengths = _slices(span[0].numel())
+        for part in zip(*(tensor.split(lengths) for tensor in span), strict=True):
+            if size + part[0].numel() > SLICE:
+                _as_adam(batch, numbers)
+                batch, size = [], 0
+            batch.append(part)
+            size += part[0].numel()
+    _as_adam(batch, numbers)
 
 
 @lru_cache(maxsize=4096)
@@ -136,17 +144,18 @@ def _slices(size: int) -> list[int]:
     return [SLICE] * whole + (halves if rest or not whole else [])
 
 
-def _as_adam(
-    params: list[Tensor], grads: list[Tensor], square_avgs: list[Tensor], numbers: Numbers
-) -> None:
+def _as_adam(batch: Sequence[tuple[Tensor, Tensor, Tensor]], numbers: Numbers) -> None:
     """
     Make an RMSprop update with torch's Adam kernel, since torch has no kernel for RMSprop.
+
+    Each item of *batch* has a parameter, its gradient and its square_avg.
 
     With beta1 = 0 Adam's exp_avg is the gradient, and after infinitely many steps Adam's bias
     corrections are exactly 1. The kernel writes to exp_avg, and the gradient must not change, so
     exp_avg is a copy of the gradient. (A buffer used for several parameters would carry a NaN from
     one parameter to the next.)
     """
+    params, grads, square_avgs = (list(column) for column in zip(*batch, strict=True))
     scale = numbers.get("grad_scale", 1.0)
     decay = numbers["weight_decay"]
     copies = [grad * scale for grad in grads]

@@ -28,12 +28,11 @@ Spec = dict[str, Any]
 LENGTHS = (1, 7, 29)
 """A sample: other last bits show in the last 7, 15, 31 or 63 elements of a range."""
 PLACES: dict[str, tuple[Shapes, Shapes]] = {
-    "after another": ({"a": (5,)}, {}),
-    "before another": ({}, {"z": (40,)}),
+    "after": ({"a": (5,)}, {}),
+    "before": ({}, {"z": (40,)}),
     "beside a large one": ({"large": (65_551,)}, {"z": (3,)}),
 }
 """Shapes of the parameters before and after the one that is compared."""
-OWN_GROUP = [{"match": "w", "weight_decay": 0.0}]
 DTYPES: dict[str, tuple[torch.dtype, Spec]] = {
     "float64": (torch.float64, {}),
     "bfloat16": (torch.bfloat16, {}),
@@ -89,43 +88,45 @@ def shapes(spec: Spec) -> Iterator[tuple[int, ...]]:
     yield from ((length,) for length in LENGTHS if spec["kind"] != "muon")
 
 
-def differences(spec: Spec, shape: tuple[int, ...], **how: Any) -> list[str]:
-    """Return the places in which a parameter of this *shape* gets other bits than alone."""
+def differences(spec: Spec, shape: tuple[int, ...], *places: str, **how: Any) -> list[str]:
+    """Return those of *places* in which a parameter of this *shape* gets other bits than alone."""
     alone = updated(spec, {"w": shape}, **how)["w"]
-    found = [
+    return [
         place
-        for place, (before, after) in PLACES.items()
-        if not same(alone, updated(spec, {**before, "w": shape, **after}, **how)["w"])
+        for place in places
+        if not same(alone, updated(spec, beside(shape, place), **how)["w"])
     ]
-    grouped = {**spec, "weight_decay": 0.0}
-    before, after = PLACES["after another"]
-    everything = {**before, "w": shape, **after}
-    if not same(
-        updated(grouped, everything, **how)["w"],
-        updated({**grouped, "groups": OWN_GROUP}, everything, **how)["w"],
-    ):
-        found.append("in another group")
-    return found
+
+
+def beside(shape: tuple[int, ...], place: str) -> Shapes:
+    """Return the shapes of a model with a parameter of this *shape* in this *place*."""
+    before, after = PLACES[place]
+    return {**before, "w": shape, **after}
 
 
 @pytest.mark.parametrize("spec", of_all())
 def test_parameters_beside_it_change_no_bit_of_a_parameter(spec: Spec) -> None:
-    found = {shape: differences(spec, shape) for shape in shapes(spec)}
+    found = {shape: differences(spec, shape, "after", "before") for shape in shapes(spec)}
 
     assert not any(found.values()), found
+    assert not differences(spec, (5, 9), "beside a large one")
+
+
+@pytest.mark.parametrize("spec", of_each())
+def test_a_group_of_its_own_changes_no_bit_of_a_parameter(spec: Spec) -> None:
+    together = {**spec, "weight_decay": 0.0}
+    apart = {**together, "groups": [{"match": "w", "weight_decay": 0.0}]}
+    model = beside((5, 9), "after")
+
+    assert same(updated(together, model)["w"], updated(apart, model)["w"])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", of_each())
 def test_parameters_beside_it_change_no_bit_in_other_dtypes(spec: Spec, dtype: str) -> None:
     of, more = DTYPES[dtype]
-    before, after = PLACES["before another"]
-    shape = (5, 9)
 
-    alone = updated({**spec, **more}, {"w": shape}, dtype=of)["w"]
-    beside = updated({**spec, **more}, {**before, "w": shape, **after}, dtype=of)["w"]
-
-    assert same(alone, beside)
+    assert not differences({**spec, **more}, (5, 9), "before", dtype=of)
 
 
 @pytest.mark.slow
@@ -134,18 +135,17 @@ def test_parameters_beside_it_change_no_bit_in_other_dtypes(spec: Spec, dtype: s
 def test_parameters_beside_it_change_no_bit_whatever_its_length(spec: Spec, dtype: str) -> None:
     of, more = DTYPES.get(dtype, (torch.float32, {}))
     matrix = spec["kind"] == "muon"
+    lengths = [*range(1, 65), 129, 1_001, 40_001, 65_553, 131_077]
 
-    found = {
-        length: found
-        for length in [*range(1, 65), 129, 1_001, 40_001, 65_553, 131_077]
-        if (
-            found := differences(
-                {**spec, **more}, (3, length) if matrix else (length,), dtype=of, steps=2
-            )
+    wrong = [
+        length
+        for length in lengths
+        if differences(
+            {**spec, **more}, (3, length) if matrix else (length,), "before", dtype=of, steps=2
         )
-    }
+    ]
 
-    assert not found
+    assert wrong == []
 
 
 @pytest.mark.parametrize("spec", [s for s in of_each() if s.values[0]["engine"] == "fused"])

@@ -44,9 +44,9 @@ def updated(
             absent = name in (still or {}).get(step, ())
             param.grad = None if absent else _random(f"{name} {step}", param.shape, dtype)
         optimizer.step()
-    slots = optimizer.named_slots()
+    slots = sorted(optimizer.named_slots().items())  # in another order beside other parameters
     return {
-        name: [param.detach(), *(of[name] for of in slots.values() if name in of)]
+        name: [param.detach(), *(of[name] for _, of in slots if name in of)]
         for name, param in params.items()
     }
 
