@@ -97,7 +97,7 @@ def weights_fit_the_classes(run: RunSpec) -> None:
     if weights is not None and not any(weights):
         text = "class_weights must have a weight above 0"
         reject(["training", "loss", "class_weights"], text, weights)
-    if loss.weighs and run.training.accumulate > 1:
+    if loss.weighted and run.training.accumulate > 1:
         reject(
             ["training", "accumulate"],
             "accumulate must be 1 for a loss with class_weights or ignore_index, whose mean over "

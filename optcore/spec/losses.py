@@ -42,7 +42,7 @@ class LossSpec(Spec):
         return shape == (target.size,)
 
     @property
-    def weighs(self) -> bool:
+    def weighted(self) -> bool:
         """Whether examples may have different weights in the mean."""
         return False
 
@@ -63,7 +63,7 @@ class ClassLoss(LossSpec):
     none."""
 
     @property
-    def weighs(self) -> bool:
+    def weighted(self) -> bool:
         """Whether examples may have different weights in the mean."""
         return self.class_weights is not None or self.ignore_index is not None
 

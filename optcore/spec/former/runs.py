@@ -60,7 +60,7 @@ def is_former(run: RunSpec) -> bool:
     """
     if has_fractions(run) or run.evaluates or run.task not in FORMER_TASKS:
         return False
-    if run.training.metrics or getattr(run.training.loss, "weighs", False):
+    if run.training.metrics or getattr(run.training.loss, "weighted", False):
         return False
     # The first step size of rprop is the lr of the first update; in 0.2.0 it is that of the spec.
     if run.optimizer.kind == "rprop" and run.schedule != CONSTANT:
