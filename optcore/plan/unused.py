@@ -1,5 +1,5 @@
 """
-Warnings about fields of an optimizer that have no effect, given the other fields of a run.
+Warnings about fields of an optimizer that have no effect because of other fields of the run.
 
 Such fields are not refused, since release 0.2.0 and the frameworks accept them. A schedule itself
 warns about its own fields without effect.
@@ -69,7 +69,7 @@ def departs(spec: OptimizerSpec, name: str) -> bool:
 
 
 def unused_in(spec: OptimizerSpec) -> Unused:
-    """Yield (name, reason) for each field of *spec* that has no effect in any run with *spec*."""
+    """Yield (name, reason) for each field of *spec* that has no effect, whatever the run is."""
     known = type(spec).model_fields
     if spec.order_params is not None:
         yield "order_params", "results do not depend on the order of parameters"
@@ -154,7 +154,7 @@ def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
 
 
 def _unused_in_run(run: RunSpec) -> Unused:
-    """Yield (name, reason) for each optimizer field without effect beside the rest of *run*."""
+    """Yield (name, reason) for each optimizer field that has no effect in this *run*."""
     optimizer, training = run.optimizer, run.training
     if not training.precision.endswith("_true"):
         yield "multi_precision", f"no parameter has 16 bits in precision {training.precision}"

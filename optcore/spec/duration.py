@@ -27,7 +27,7 @@ _rounding: ContextVar[bool] = ContextVar("rounding", default=False)
 @contextmanager
 def rounding() -> Iterator[None]:
     """
-    Mark each `Epochs` that is parsed inside a ``with`` block to be rounded to whole steps.
+    Round to whole steps all durations in epochs that are parsed inside a ``with`` block.
 
     Half a step is rounded to an even number of steps. Releases up to 0.2.0 rounded all durations,
     so a run that they accepted keeps its lr.

@@ -293,10 +293,12 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
         given = ctx["tag"].removeprefix(TAG)
     else:
         names = [part.strip("'") for part in ctx["expected"].replace(" or ", ", ").split(", ")]
+        names = [{"True": "true", "False": "false"}.get(name, name) for name in names]
         given = value
     # An unknown kind may be the name of a field elsewhere, such as ema; an unknown value may not.
     near = did_you_mean(given, names, paths=kind == "union_tag_invalid")
-    return f"{name} must be one of {', '.join(names)}, got {short_repr(given)}{near}"
+    rule = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+    return f"{name} must be {rule}, got {short_repr(given)}{near}"
 
 
 def _plain(number: object) -> object:

@@ -17,13 +17,13 @@ from optcore.spec.groups.groups import WILDCARDS, Group, Match, as_match
 @dataclass(frozen=True)
 class Parameter:
     """
-    The properties of a parameter that decide which group it belongs to, if it is trained at all.
+    The properties of a parameter on which its assignment to a group depends.
 
     Attributes:
         name: name in the model.
         shape: shape of the parameter.
         module: type of the module that contains the parameter, if known.
-        trainable: whether the parameter gets a gradient. Parameters without one are in no group.
+        trainable: whether the parameter gets a gradient; if not, it is in no group.
     """
 
     name: str

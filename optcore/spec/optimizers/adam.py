@@ -123,7 +123,7 @@ class Adam(CautiousSpec, AdamSpec):
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags that all Adam optimizers have, and also *amsgrad* and *nesterov*."""
+        """Return the flags of all Adam optimizers, amsgrad, nesterov and corrected_maximum."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
@@ -242,7 +242,7 @@ class AdamW(StateBitsSpec, AdamSpec):
     """Whether parameters with one dimension are exempt from weight decay."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags that all Adam optimizers have, and also *amsgrad* and *nesterov*."""
+        """Return the flags of all Adam optimizers, amsgrad, nesterov and corrected_maximum."""
         return {
             **super().flags(single_precision=single_precision),
             # The class of mindcv corrects v, and adds eps to the root of that.
