@@ -18,7 +18,12 @@ With the prefix ``ema_`` it is measured with the averaged weights.
 
 
 def better(metric: Metric, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Return whether *value* beats *best* by more than *min_delta*; NaN never does."""
+    """
+    Return whether *value* is better than *best* by more than *min_delta*.
+
+    A higher accuracy is better, and a lower loss. NaN is never better; any other value is better
+    than None.
+    """
     if best is None:
         return value == value  # noqa: PLR0124  not NaN
     if metric.endswith("accuracy"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from optcore.schedules.base import too_many
 from optcore.spec.duration import MAX_STEPS
-from optcore.spec.errors import SpecError, reject
+from optcore.spec.errors import SpecError, reject, short_repr
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.networks.activations import LogSoftmax
 from optcore.spec.networks.base import ShapeError
@@ -70,7 +70,7 @@ def _work_is_bounded(run: RunSpec) -> None:
     if names > MAX_NAMES:
         reject(
             ["optimizer", "groups"],
-            f"groups must have at most {MAX_NAMES} names and globs, all together, got {names}",
+            f"groups must have together at most {MAX_NAMES} names and globs, got {names}",
             names,
         )
     why = too_many(each.schedule for each in run.scheduled())
@@ -85,7 +85,7 @@ def _layers_fit(run: RunSpec) -> None:
     except ShapeError as error:
         reject(
             ["model"],
-            f"model must take the examples of {run.dataset.kind}, of shape "
+            f"model must accept examples of {run.dataset.kind}, which have shape "
             f"{run.dataset.shape}: {error}",
             run.model.kind,
         )
@@ -93,8 +93,8 @@ def _layers_fit(run: RunSpec) -> None:
     if not loss.takes(shape, classes):
         reject(
             ["model"],
-            f"model must end with {loss.TAKES} for loss {loss.kind} and the {classes} classes "
-            f"of {run.dataset.kind}, got shape {shape}",
+            f"loss {loss.kind} needs a model that ends with {loss.TAKES}; {run.dataset.kind} has "
+            f"{classes} classes, got an output of shape {shape}",
             run.model.kind,
         )
     if loss.TAKES_LOGARITHMS and not isinstance(layers[-1], LogSoftmax):
@@ -123,7 +123,7 @@ def _groups_find_parameters(run: RunSpec) -> None:
 
 
 def _numbers_are_representable(run: RunSpec) -> None:
-    """Refuse hyperparameters that the precision of the parameters cannot hold."""
+    """Refuse hyperparameters that are too large for the precision of the parameters."""
     precision = run.training.precision
     if precision == "fp64" or are_lifted():
         return
@@ -200,26 +200,32 @@ def _evaluations_fit_the_loss(run: RunSpec) -> None:
     if training.top_k is not None and training.top_k > classes:
         reject(
             ["training", "top_k"],
-            f"top_k must be at most the {classes} classes of {run.dataset.kind}, "
+            f"top_k must be at most {classes}, the number of classes of {run.dataset.kind}, "
             f"got {training.top_k}",
             training.top_k,
         )
     if training.loss.OF_SEQUENCES:
-        for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
+        for name, given, off in (
+            ("top_k", training.top_k, "null"),
+            ("confusion", training.confusion, "false"),
+        ):
             if given:
-                rule = f"is not for loss {training.loss.kind}, whose outputs are sequences"
-                reject(["training", name], f"{name} {rule}, got {given}", given)
+                rule = f"must be {off} for loss {training.loss.kind}, whose outputs are sequences"
+                reject(["training", name], f"{name} {rule}, got {short_repr(given)}", given)
 
 
 def _lookahead_is_alone(run: RunSpec) -> None:
-    """Refuse lookahead beside options that keep copies of weights: it would not set the copies."""
+    """Refuse lookahead beside options that keep copies of weights, which lookahead does not set."""
     if run.training.lookahead is None:
         return
     # Otherwise parameters are float32 or wider and have no copies.
     copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
     for applies, what in (
-        (copies, "multi_precision, whose float32 copies it would not set"),
-        (run.training.keras_ema is not None, "an ema of kind keras, which it would not set"),
+        (copies, "multi_precision: lookahead would not set the float32 copies"),
+        (
+            run.training.keras_ema is not None,
+            "an ema of kind keras: lookahead would not set the average",
+        ),
         (run.optimizer.KEEPS_WEIGHTS, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
@@ -237,8 +243,8 @@ def _eps_counts(run: RunSpec) -> None:
         if eps > 0 and float32(eps) <= SMALLEST_HALF / 2:
             reject(
                 ["optimizer", "eps"],
-                f"eps must be at least {SMALLEST_HALF:.0e} for float16 parameters, unless "
-                f"multi_precision is true, got {eps}",
+                f"eps must be at least {SMALLEST_HALF:.0e} for float16 parameters, got {eps}: "
+                "float16 rounds it to 0; with multi_precision eps may be smaller",
                 eps,
             )
 
@@ -291,8 +297,8 @@ def _schedules_fit(run: RunSpec) -> None:
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],
-            f"schedules must compute at most {MAX_REPEATED} values from a previous value, all "
-            f"together, got {repeated}; a schedule in precision float64, or a product in dialect "
-            "plain, needs no previous values",
+            f"schedules must together compute at most {MAX_REPEATED} values from the value of the "
+            f"step before, got {repeated}; a schedule with precision float64, or a product with "
+            "dialect plain, does not need the step before",
             run.schedule.kind,
         )

@@ -17,7 +17,7 @@ from optcore.spec.networks.base import Shape
 
 
 class LossSpec(Spec):
-    """The base of all losses, which declares what outputs of a network a loss accepts."""
+    """The base of all losses. A loss declares which outputs of a network it accepts."""
 
     TAKES: ClassVar[str] = "one feature per class"
     """Description of the outputs that the loss accepts, for error messages."""
@@ -30,7 +30,7 @@ class LossSpec(Spec):
     """Name of the loss."""
 
     def takes(self, shape: Shape, num_classes: int) -> bool:
-        """Return whether the loss accepts outputs of *shape* (for one example) for the classes."""
+        """Return whether the loss accepts *shape*, the shape of the output for one example."""
         return shape == (num_classes,)
 
 
@@ -40,8 +40,8 @@ class CrossEntropy(LossSpec):
 
     ::
 
-        loss = -sum_k q_k * log(softmax(x)_k)
-        q_k  = (1 - label_smoothing) * [k = y] + label_smoothing / K
+        loss = -sum_k q_k * log(softmax(x)_k)                           k: each class
+        q_k  = (1 - label_smoothing) * [k = y] + label_smoothing / K    [k = y]: 1 if k is y, else 0
 
     References:
         torch.nn.CrossEntropyLoss; Szegedy et al., Rethinking the Inception Architecture for
@@ -59,7 +59,7 @@ class MeanSquaredError(LossSpec):
 
     ::
 
-        loss = mean_k (x_k - [k = y])^2
+        loss = mean_k (x_k - [k = y])^2        [k = y]: 1 for the right class y, 0 for the others
 
     References:
         torch.nn.MSELoss; paddle.nn.MSELoss; mindspore.nn.MSELoss.
@@ -74,7 +74,7 @@ class MeanAbsoluteError(LossSpec):
 
     ::
 
-        loss = mean_k |x_k - [k = y]|
+        loss = mean_k |x_k - [k = y]|          [k = y]: 1 for the right class y, 0 for the others
 
     References:
         torch.nn.L1Loss; paddle.nn.L1Loss; mindspore.nn.L1Loss.
@@ -89,7 +89,7 @@ class Huber(LossSpec):
 
     ::
 
-        d    = x_k - [k = y]
+        d    = x_k - [k = y]           [k = y]: 1 for the right class y, 0 for the others
         loss = mean_k  0.5 * d^2                      where |d| <= delta
                        delta * (|d| - 0.5 * delta)    elsewhere
 
@@ -108,7 +108,8 @@ class BinaryCrossEntropy(LossSpec):
 
     ::
 
-        loss = mean_k -( [k = y] * log(sigmoid(x_k)) + [k != y] * log(1 - sigmoid(x_k)) )
+        loss = mean_k -log(sigmoid(x_k))        if k is the right class
+                      -log(1 - sigmoid(x_k))    for every other class k
 
     References:
         torch.nn.BCEWithLogitsLoss.
@@ -123,7 +124,7 @@ class NegativeLogLikelihood(LossSpec):
 
     ::
 
-        loss = -x_y
+        loss = -x_y    y: the right class
 
     References:
         torch.nn.NLLLoss.

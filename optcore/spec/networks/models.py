@@ -99,7 +99,7 @@ class Sequential(ModelSpec):
         return self
 
     def network(self, num_classes: int) -> list[AnyLayer]:
-        """Return the layers as given."""
+        """Return the client's layers, unchanged."""
         return list(self.layers)
 
 

@@ -62,8 +62,8 @@ class Lbfgs(OptimizerSpec):
         if not still:
             reject(
                 ["schedule", "kind"],
-                "kind must be constant for lbfgs, without factor and warmup, since its lr cannot "
-                f"change, got {schedule.kind!r}",
+                f"kind must be constant, without factor and warmup, for lbfgs, whose lr cannot "
+                f"change, got {_described(schedule)}",
                 schedule.kind,
             )
 
@@ -87,3 +87,11 @@ class Lbfgs(OptimizerSpec):
                     value,
                 )
         return self
+
+
+def _described(schedule: ScheduleSpec) -> str:
+    if not isinstance(schedule, Constant):
+        return repr(schedule.kind)
+    if schedule.warmup is not None:
+        return "'constant' with a warmup"
+    return f"'constant' with factor {schedule.factor:g}"

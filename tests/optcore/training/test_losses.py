@@ -109,8 +109,8 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
     [
         (
             {"loss": {"kind": "ctc"}},
-            "model: model must end with a map of height 1 with one channel per class and one for "
-            "the blank for loss ctc and the 10 classes of digits, got shape (10,)",
+            "model: loss ctc needs a model that ends with a map of height 1 with one channel per "
+            "class and one for the blank; digits has 10 classes, got an output of shape (10,)",
         ),
         (
             {"loss": {"kind": "nll"}},
@@ -119,7 +119,7 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
         ),
         (
             {"loss": {"kind": "ctc"}, "model": COLUMNS, "top_k": 3},
-            "training.top_k: top_k is not for loss ctc, whose outputs are sequences, got 3",
+            "training.top_k: top_k must be null for loss ctc, whose outputs are sequences, got 3",
         ),
         (
             {"loss": {"kind": "cross_entropy", "label_smoothing": 1.0}},
