@@ -129,9 +129,10 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
 
 def _is_former_inside(inner: ScheduleSpec) -> bool:
     """
-    Return whether 0.2.0 checks *inner*, a part of another schedule, whatever the part's length is.
+    Return whether 0.2.0 accepts *inner*, a part of another schedule, however short the part is.
 
-    In 0.2.0 a warmup, a one_cycle and a piecewise schedule must fit into the length of the part.
+    0.2.0 refuses a warmup, a one_cycle or a piecewise schedule that does not fit into its part, so
+    the result for these is false. `_is_former_itself` checks everything else.
     """
     return inner.warmup is None and not isinstance(inner, (OneCycle, Piecewise))
 

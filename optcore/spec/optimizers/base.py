@@ -303,7 +303,7 @@ class OptimizerSpec(Spec):
         return self
 
     def _movable(self) -> list[str]:
-        """Return the hyperparameters that `schedules` may have: not lr, counts, initial values."""
+        """Return which hyperparameters may be scheduled: not lr, counts or initial values."""
         fields = type(self).model_fields
         return [
             name

@@ -61,9 +61,9 @@ class Lbfgs(OptimizerSpec):
         still = isinstance(schedule, Constant) and schedule.factor == 1 and schedule.warmup is None
         if not still:
             reject(
-                ["schedule", "kind"],
-                f"kind must be constant, without factor and warmup, for lbfgs, whose lr cannot "
-                f"change, got {_described(schedule)}",
+                ["schedule"],
+                f"schedule must be constant, with factor 1 and no warmup, since the lr of lbfgs "
+                f"cannot change, got {_described(schedule)}",
                 schedule.kind,
             )
 
