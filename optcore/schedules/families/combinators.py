@@ -178,7 +178,7 @@ class Product(Dialectal):
         return super().cost(run) - run.total_steps
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the warmup steps of the product itself, plus those of its longest factor warmup."""
+        """Return the warmup steps of the product itself, plus those of the longest factor."""
         longest = max(part.num_warmup_steps(run) for part in self.schedules)
         return min(run.total_steps, super().num_warmup_steps(run) + longest)
 
