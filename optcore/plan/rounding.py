@@ -13,7 +13,7 @@ def rounded_durations(spec: RunSpec) -> Iterator[str]:
     Yield a warning for each duration in ``training`` that is rounded to whole steps.
 
     A run has a whole number of steps, and so do the intervals between evaluations and checkpoints.
-    Durations in schedules are not rounded, or the schedule itself warns.
+    Durations in schedules are not checked here: a schedule that rounds one warns about it itself.
     """
     training, run = spec.training, spec.length
     durations: dict[str, int | Epochs | None] = {

@@ -1,8 +1,8 @@
 """
-Warnings about fields of an optimizer that have no effect, given the other fields of a run.
+Warnings about fields of an optimizer that have no effect because of other fields of the run.
 
-Such fields are not refused, since release 0.2.0 and the frameworks accept them. The warnings of a
-schedule name the fields of the schedule that have no effect.
+Such fields are not refused, since release 0.2.0 and the frameworks accept them. A schedule itself
+warns about its own fields without effect.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
 
 
 def unused_in_groups(spec: OptimizerSpec) -> Unused:
-    """Yield the paths of the fields in the groups of *spec* that have no effect, with reasons."""
+    """Yield (path, reason) for each field without effect in a group of *spec*."""
     for i, group in enumerate(spec.groups):
         if group.preset != "layer_decay" and group.factor != group.default_of("factor"):
             yield f"groups[{i}].factor", "preset is not layer_decay"
@@ -69,7 +69,7 @@ def departs(spec: OptimizerSpec, name: str) -> bool:
 
 
 def unused_in(spec: OptimizerSpec) -> Unused:
-    """Yield the fields of *spec* that have no effect in any run, given the other fields."""
+    """Yield (name, reason) for each field of *spec* that has no effect, whatever the run is."""
     known = type(spec).model_fields
     if spec.order_params is not None:
         yield "order_params", "results do not depend on the order of parameters"
@@ -113,7 +113,7 @@ def _unused_in_muon(spec: Muon) -> Unused:
 
 
 def _unused_without_decay(spec: OptimizerSpec) -> Unused:
-    """Yield the fields that scale steps, where a step without weight decay is not scaled."""
+    """Yield the fields of LARS and LAMB that have no effect, since weight_decay is 0."""
     match spec:
         case Lars(dialect="paddle") | Lars(dialect="timm", always_adapt=False):
             names = ["lars_coeff", "eps", "trust_clip"]
@@ -125,7 +125,12 @@ def _unused_without_decay(spec: OptimizerSpec) -> Unused:
 
 
 def _keeps_signs(spec: OptimizerSpec) -> bool:
-    """Return whether the clip changes no sign, neither by itself nor beside a regularizer."""
+    """
+    Return whether the clip never changes the sign of a coordinate.
+
+    Regularizers are added after the clip. A clip that makes the gradient smaller than the added
+    term can change the sign of their sum.
+    """
     added = ("l1", "l2", *(() if spec.decoupled_weight_decay else ("weight_decay",)))
     if any(getattr(spec, name) or name in spec.schedules for name in added):
         return False
@@ -133,7 +138,7 @@ def _keeps_signs(spec: OptimizerSpec) -> bool:
 
 
 def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
-    """Yield the features of *spec* that torch's kernels lack, so that the rule itself runs."""
+    """Yield the features of *spec* that torch's kernels lack; with one, the update rule runs."""
     for name in ("maximize", "multi_precision", "grad_centralization", "nesterov"):
         if getattr(spec, name, False):
             yield name
@@ -149,7 +154,7 @@ def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
 
 
 def _unused_in_run(run: RunSpec) -> Unused:
-    """Yield the fields of the optimizer that have no effect, given the rest of *run*."""
+    """Yield (name, reason) for each optimizer field that has no effect in this *run*."""
     optimizer, training = run.optimizer, run.training
     if not training.precision.endswith("_true"):
         yield "multi_precision", f"no parameter has 16 bits in precision {training.precision}"

@@ -38,8 +38,8 @@ def check_values(spec: RunSpec) -> None:
     """
     Check the values of all schedules in *spec* against the limits of their hyperparameters.
 
-    For lr the only limit is the largest float32 (with fp64, any finite number): a schedule may
-    lower lr to 0.
+    Every value must be finite and, except with fp64, at most the largest float32. lr has no other
+    limit here: a schedule may lower it to 0.
 
     Raises:
         SpecError: a value is not finite or not within the limits. The message names the schedule,
@@ -88,7 +88,7 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return a key of *schedule*, the same for equal schedules; a long schedule has its own key."""
+    """Return a key for *schedule*; equal schedules have the same key unless they are long."""
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
     # The id stays unique: the run holds the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"

@@ -111,7 +111,12 @@ ObservedMetric = Annotated[str, Field(max_length=200), AfterValidator(_observes)
 
 
 def better(metric: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Return whether *value* beats *best* by more than *min_delta*; NaN never does."""
+    """
+    Return whether *value* is better than *best* by more than *min_delta*.
+
+    Whether a higher or a lower value is better depends on the metric. NaN is never better; any
+    other value is better than None.
+    """
     if best is None:
         return value == value  # noqa: PLR0124  not NaN
     if MetricName.of(metric).higher_is_better:

@@ -39,7 +39,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
     if training.top_k is not None and training.top_k > classes:
         reject(
             ["training", "top_k"],
-            f"top_k must be at most the {classes} classes of {run.dataset.kind}, "
+            f"top_k must be at most {classes}, the number of classes of {run.dataset.kind}, "
             f"got {training.top_k}",
             training.top_k,
         )

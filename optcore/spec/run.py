@@ -72,7 +72,7 @@ class RunSpec(Spec):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of updates in one pass over the training data; the last update may be smaller."""
+        """Number of updates in one pass over the training data; the last may use fewer examples."""
         # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
         return ceil(self.dataset.train_examples / self.examples_per_step)
 

@@ -23,10 +23,10 @@ class ShadowEma(Spec):
 
         e = w                            before the first update
         e = d * e + (1 - d) * w          after each update
-        d = decay                        without warmup
+        d = decay                        without warmup and ramp
             min(decay, (1 + t) / (10 + t))    with warmup, after update t
             decay * (1 - exp(-t / ramp))      with ramp, after update t
-            0                                 after the first begin updates
+            0                                 with begin, while t <= begin
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
@@ -66,7 +66,7 @@ class ShadowEma(Spec):
     @model_validator(mode="after")
     def _rises_in_one_way(self) -> Self:
         if self.ramp is not None and self.warmup:
-            reject(["ramp"], f"ramp must not come with warmup, got {self.ramp:g}", self.ramp)
+            reject(["ramp"], f"ramp must be null with warmup, got {self.ramp:g}", self.ramp)
         return self
 
 
@@ -111,7 +111,7 @@ AnyEma = Annotated[
 
 class Lookahead(Spec):
     """
-    Slow weights s that follow the trained weights w; after every *every* updates, w is set to s.
+    Slow weights s that follow the trained weights w. Once in *every* updates, w is set to s.
 
     ::
 

@@ -103,8 +103,8 @@ class DatasetSpec(Spec):
         if self.batch_size > self.train_examples:
             reject(
                 ["batch_size"],
-                f"batch_size must be at most the {self.train_examples} training examples, "
-                f"got {self.batch_size}",
+                f"batch_size must be at most {self.train_examples}, the number of training "
+                f"examples, got {self.batch_size}",
                 self.batch_size,
             )
         return self

@@ -4,7 +4,7 @@ Arguments from other libraries, and the fields of a job that have the same meani
 An argument may stand for several fields: ``alpha`` is a share of the mean in torch's RMSprop, and
 the end of the curve in Keras's cosine. An error message suggests the first of the fields that the
 spec has. If the spec has none of them, the message suggests the first field that is in another part
-of the job (``training.clip``). So the order of the lines matters.
+of the job (``optimizer.clip``). So the order of the lines matters.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which runs release 0.2.0 accepts, and computes in the same way."""
+"""Which runs release 0.2.0 accepts, and computes in the same way as this release."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ CONSTANT = Constant(kind="constant")
 
 def is_former(run: RunSpec) -> bool:
     """
-    Return whether release 0.2.0 accepts *run*, and computes it in the same way.
+    Return whether release 0.2.0 accepts *run*, and computes it in the same way as this release.
 
-    False if that is not certain. Workers of 0.2.0 then leave the job to workers of this release.
+    If that is not certain, the result is false. Workers of 0.2.0 leave a job with the result false
+    to workers of this release.
     """
     if has_fractions(run) or run.evaluates or run.task not in FORMER_TASKS:
         return False
@@ -86,7 +87,7 @@ def is_former(run: RunSpec) -> bool:
 
 
 def has_fractions(run: RunSpec) -> bool:
-    """Return whether any duration in a schedule is a fraction of steps that is not rounded."""
+    """Return whether a duration in a schedule is not a whole number of steps and is not rounded."""
     return any(
         isinstance(part, Epochs) and not part.is_rounded and part.epochs * epoch % 1 != 0
         for part, epoch in _parts(run)
@@ -132,15 +133,16 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
 
 def _is_former_inside(inner: ScheduleSpec) -> bool:
     """
-    Return whether 0.2.0 checks *inner*, a schedule inside another one, without using its length.
+    Return whether 0.2.0 accepts *inner*, a part of another schedule, however short the part is.
 
-    In 0.2.0 a warmup, a one_cycle and a piecewise schedule must fit the part that they fill.
+    0.2.0 refuses a warmup, a one_cycle or a piecewise schedule that does not fit into its part, so
+    the result for these is false. `_is_former_itself` checks everything else.
     """
     return inner.warmup is None and not isinstance(inner, (OneCycle, Piecewise))
 
 
 def _parts(run: RunSpec) -> Iterator[tuple[BaseModel, int]]:
-    """Yield the specs in the optimizer, its groups and the schedule, with the steps per epoch."""
+    """Yield (spec, steps per epoch) for each spec in the optimizer, its groups and the schedule."""
     groups = enumerate(run.optimizer.groups)
     for part in (
         run.optimizer,

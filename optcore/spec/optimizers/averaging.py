@@ -53,9 +53,9 @@ class Sag(OptimizerSpec):
 
     ::
 
-        i = (t - 1) mod batch_num
-        d = d - y[i] + g
-        y[i] = g
+        i = (t - 1) mod batch_num              the batch of this update
+        d = d - y[i] + g                       sum of the latest gradients of all batches
+        y[i] = g                               latest gradient of batch i, at first 0
         p = p - lr * d / min(t, batch_num)
 
     The batches must come in the same order in every epoch. The state holds batch_num gradients.

@@ -25,12 +25,12 @@ class Lamb(CautiousSpec, AdamSpec):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
         u = m/(1 - beta1 ** t) / (sqrt(v/(1 - beta2 ** t)) + eps) + weight_decay * p
-        r = norm(p) / norm(u)                1 where either norm is 0; in u, optax adds eps_root
-                                             under the root
+        r = norm(p) / norm(u)                1 where either norm is 0
         p = p - lr * r * u
 
     In Paddle and timm r is 1 where weight_decay is 0, unless always_adapt is true. Keras subtracts
-    lr * weight_decay * p from p before all of this, instead of adding weight_decay * p to u.
+    lr * weight_decay * p from p before all of this, instead of adding weight_decay * p to u. In
+    optax the root in u is sqrt(v/(1 - beta2 ** t) + eps_root).
 
     timm clips gradients to a global norm of 1 by default ("clip": null for no clip). Three options
     exist in timm only: with trust_clip (LAMBC), r is at most 1; without grad_averaging, m grows by
@@ -86,7 +86,7 @@ class Lamb(CautiousSpec, AdamSpec):
         return False
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the rounding and for scaling a step without weight decay."""
+        """Return the flags for the rounding, the scale r, the place of the decay, and the means."""
         flags = super().flags(single_precision=single_precision)
         return {
             **{name: flag for name, flag in flags.items() if name != "eps_hat"},
@@ -112,11 +112,13 @@ class Lars(OptimizerSpec):
         v = momentum * v + lr * r * (g + weight_decay * p)  u = r * (g + weight_decay * p)
         p = p - v                                           v = momentum * v + (1 - dampening) * u
                                                             p = p - lr * v
-                                                            p - lr * (u + momentum * v)   nesterov
 
-    r is 1 where a norm is 0, and, in Paddle and timm, where weight_decay is 0 (in timm unless
-    always_adapt is true). In timm v is u at the first update, and with trust_clip (LARC) r is
-    min(r / lr, 1). In optax the divisor is norm(g + weight_decay * p) + eps.
+        nesterov in optax    p = p - momentum * v - lr * r * (g + weight_decay * p)
+        nesterov in timm     p = p - lr * (u + momentum * v)
+
+    r is 1 where a norm is 0. In Paddle, and in timm unless always_adapt is true, r is 1 also where
+    weight_decay is 0. In timm v is u at the first update, and with trust_clip (LARC) r is
+    min(r / lr, 1). In optax the divisor of r is norm(g + weight_decay * p) + eps.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
@@ -156,7 +158,7 @@ class Lars(OptimizerSpec):
     """Whether r is min(r / lr, 1), so that r only ever lowers lr."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the velocity and for the scale r and its norms."""
+        """Return the flags for the velocity (lr_inside, nesterov) and for the scale r."""
         return {
             "adapt": self.adapt,
             "always_adapt": self.always_adapt or self.dialect in ("article", "optax"),

@@ -27,7 +27,8 @@ class RmsSpec(CautiousSpec):
     @model_validator(mode="after")
     def _caution_needs_a_velocity(self) -> Self:
         if self.cautious and not self.has_velocity:
-            reject(["cautious"], "cautious must be false where momentum is 0, got true", True)
+            text = "cautious must be false, got true: it needs a momentum above 0"
+            reject(["cautious"], text, True)
         return self
 
 
@@ -168,11 +169,12 @@ class RmsProp(RmsSpec):
     @model_validator(mode="after")
     def _nesterov_needs_a_velocity(self) -> Self:
         if self.nesterov and not self.has_velocity:
-            reject(["nesterov"], "nesterov must be false where momentum is 0, got true", True)
+            text = "nesterov must be false, got true: it needs a momentum above 0"
+            reject(["nesterov"], text, True)
         return self
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel for Adam computes this spec if its beta1 is 0."""
+        """Return whether torch's fused kernel for Adam, with a beta1 of 0, computes this spec."""
         return super().has_kernel() and not (self.centered or self.has_velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:

@@ -137,7 +137,7 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
         ),
         (
             {"top_k": 11},
-            "training.top_k: top_k must be at most the 10 classes of digits, got 11",
+            "training.top_k: top_k must be at most 10, the number of classes of digits, got 11",
         ),
         (
             {"keep_best": "test_loss"},

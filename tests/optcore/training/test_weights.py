@@ -129,6 +129,6 @@ def test_lookahead_and_float32_copies_exclude_each_other() -> None:
         spec_of(precision="bf16_true", lookahead={}, optimizer=optimizer)
 
     assert str(caught.value) == (
-        "training.lookahead: lookahead does not work with multi_precision, whose float32 copies it "
-        "would not set"
+        "training.lookahead: lookahead does not work with multi_precision: lookahead would not set "
+        "the float32 copies"
     )
