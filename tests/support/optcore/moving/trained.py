@@ -77,7 +77,9 @@ def trainings(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
             model=NORMALISED,
             ema={"decay": 0.5, "every": 2, "every_from": "epoch", "begin": 1, "copy_first": True},
         ),
-        job(optimizer, model=NORMALISED, ema={"kind": "swa", "begin": {"fraction": 0.4}, "every": 1}),
+        job(
+            optimizer, model=NORMALISED, ema={"kind": "swa", "begin": {"fraction": 0.4}, "every": 1}
+        ),
         job(optimizer, ema={"kind": "keras", "decay": 0.5}),
         job(optimizer, lookahead={"every": 2}),
         job(optimizer, keep_best="test_loss"),
