@@ -189,7 +189,7 @@ def _unused_in_average(average: Beside, run: RunSpec) -> Iterator[str]:
         yield "begin: the average is updated once after it, so it is no mean"
     if average.every_from == "epoch" and length.steps(average.every) == 1:
         yield "every_from: is not used, since every is 1"
-    if average.statistics == "copy" and not _has_statistics(run):
+    if average.statistics != "average" and not _has_statistics(run):
         yield "statistics: is not used, since the network has no batch_norm"
 
 

@@ -34,11 +34,14 @@ class Beside(Spec):
     begin: DurationOrShare | None = Field(None, exclude_if=lambda begin: begin is None)
     """Number of updates after which the average begins; until then, each update of the average sets
     e to w. null: the average begins before the first update."""
-    statistics: Literal["average", "copy"] = Field(
+    statistics: Literal["average", "copy", "recompute"] = Field(
         "average", exclude_if=lambda statistics: statistics == "average"
     )
-    """What e holds of BatchNorm's running means and variances: their average, or those of w when
-    the average was last updated (torch's use_buffers=False)."""
+    """What e holds of BatchNorm's running means and variances. average: their average. copy: those
+    of w when the average was last updated (torch's use_buffers=False). recompute: at each
+    evaluation, the mean of those that the network with the weights e has for each batch of the
+    training data, without shuffling and dropout (torch's update_bn); this costs a pass over the
+    training data."""
 
     def begun(self, run: RunLength) -> int:
         """Return the number of updates after which the average begins."""
@@ -160,9 +163,8 @@ class Swa(Beside):
 
     n is n_averaged of torch's AveragedModel. The training loop of torch's documentation, which
     averages after each epoch i > swa_start (i is 0 for the first), has the *begin*
-    ``{"epochs": swa_start + 1}``. The lr of its SWALR is a chain whose last part is a constant with
-    a warmup (docs/training.md). BatchNorm statistics are not computed anew for e, as update_bn
-    does: *statistics* averages or copies those of the training.
+    ``{"epochs": swa_start + 1}``, and the *statistics* recompute for update_bn. The lr of its SWALR
+    is a chain whose last part is a constant with a warmup (docs/training.md).
 
     References:
         Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018.

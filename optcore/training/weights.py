@@ -24,6 +24,7 @@ class Ema:
 
     Attributes:
         tensors: name -> average, in float32 or wider.
+        statistics: the names of the running statistics.
     """
 
     def __init__(self, model: nn.Module, ema: spec.ShadowEma | spec.Swa, run: RunLength) -> None:
@@ -38,7 +39,8 @@ class Ema:
             name: t.detach().to(torch.promote_types(t.dtype, torch.float32), copy=True)
             for name, t in self._tracked.items()
         }
-        copied = set() if ema.statistics == "average" else self._tracked.keys() - params.keys()
+        self.statistics = [name for name in self._tracked if name not in params]
+        copied = () if ema.statistics == "average" else self.statistics
         self._averaged = [name for name in self._tracked if name not in copied]
         self._copied = [name for name in self._tracked if name in copied]
 
@@ -74,6 +76,11 @@ class Ema:
         if ema.power is not None:
             decay = min(decay, 1 - (1 + t - self._begun) ** -ema.power)
         return 1 - decay
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether evaluations compute the running statistics for the averaged weights."""
+        return self._spec.statistics == "recompute" and bool(self.statistics)
 
     def in_place(self) -> AbstractContextManager[None]:
         """Replace the trained weights by their average, inside a ``with`` block."""

@@ -16,9 +16,11 @@ from torch.optim.swa_utils import (
     AveragedModel,
     get_ema_multi_avg_fn,
     get_swa_multi_avg_fn,
+    update_bn,
 )
 
 import optcore
+from optcore.data.examples import pixels
 from optcore.plan.rounding import rounded_durations
 from optcore.plan.unused import unused_fields
 from optcore.plan.values import check_values
@@ -186,6 +188,36 @@ def test_the_mean_has_equal_weights_in_float64() -> None:
     for name, tensor in run.ema.tensors.items():
         mean = sum(seen[t - 1][name] for t in (6, 8, 10, 12)) / 4
         torch.testing.assert_close(tensor, mean, rtol=1e-12, atol=1e-15)
+
+
+def test_recomputed_statistics_are_those_of_update_bn() -> None:
+    ema = {"kind": "swa", "begin": 4, "every": 2, "statistics": "recompute"}
+    run = start(model=NORMALISED, dataset=BATCHES, ema=ema, precision="fp64")
+    theirs = AveragedModel(run.model)
+    for t, report in enumerate(train(run), 1):
+        if isinstance(report, StepReport) and t > 4 and t % 2 == 0:
+            theirs.update_parameters(run.model)
+    trained = {name: tensor.clone() for name, tensor in run.model_tensors().items()}
+
+    theirs = theirs.double()
+    batches = run.dataset.train.images.split(300)
+    update_bn([pixels(images, torch.float64) for images in batches], theirs)
+
+    assert run.ema is not None
+    found = theirs.module.state_dict()
+    for name, tensor in run.ema.tensors.items():
+        torch.testing.assert_close(tensor, found[name], rtol=1e-12, atol=1e-15)
+    copies = run.model_tensors()
+    assert any(not torch.equal(copies[n], run.ema.tensors[n]) for n in run.ema.statistics)
+    assert trained["2.num_batches_tracked"] == 12
+
+
+def test_recomputing_statistics_changes_nothing_of_the_training() -> None:
+    def rows(**ema: Any) -> list[StepReport]:
+        run = start(model=NORMALISED, dataset=BATCHES, evaluate_every=2, **ema)
+        return [report for report in train(run) if isinstance(report, StepReport)]
+
+    assert rows(ema={"statistics": "recompute"}) == rows()
 
 
 def values(ema: dict[str, Any], weights: list[float], *, epoch: int = 1) -> list[float]:

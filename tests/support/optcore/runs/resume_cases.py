@@ -137,7 +137,9 @@ OTHERS = {
             "statistics": "copy",
         },
     ),
-    "the mean of weights": spec_of("adam", ema={"kind": "swa", "begin": 3, "every": 2}),
+    "the mean of weights": spec_of(
+        "adam", ema={"kind": "swa", "begin": 3, "every": 2, "statistics": "recompute"}
+    ),
     "lbfgs with one iteration a step": {
         **spec_of("lbfgs"),
         "optimizer": {"kind": "lbfgs", "lr": 0.1, "max_iter": 1},
