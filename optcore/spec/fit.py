@@ -177,7 +177,7 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
     run.optimizer.check_schedule(run.schedule)
     training = run.training
     if training.keras_ema is not None:
-        text = "kind must be shadow for lbfgs, which does not maintain an average, got keras"
+        text = "kind must be shadow or swa for lbfgs, which does not maintain an average, got keras"
         reject(["training", "ema", "kind"], text, "keras")
     for name, given, only in (
         ("precision", training.precision, ("fp32", "fp64")),
@@ -250,12 +250,17 @@ def _eps_counts(run: RunSpec) -> None:
 
 
 def _durations_have_steps(run: RunSpec) -> None:
-    for name in ("evaluate_every", "checkpoint_every"):
-        duration = getattr(run.training, name)
+    training, average = run.training, run.training.shadow_ema
+    durations = [
+        (["training", "evaluate_every"], training.evaluate_every),
+        (["training", "checkpoint_every"], training.checkpoint_every),
+        (["training", "ema", "every"], None if average is None else average.every),
+    ]
+    for path, duration in durations:
         if duration is not None and run.length.steps(duration) < 1:
             reject(
-                ["training", name],
-                f"{name} must be at least 1 step, got {run.length.in_words(duration)}",
+                path,
+                f"{path[-1]} must be at least 1 step, got {run.length.in_words(duration)}",
                 duration,
             )
 

@@ -13,6 +13,7 @@ from optcore.data.examples import pixels
 from optcore.training.losses import right
 from optcore.training.reports import Evaluation, Progress
 from optcore.training.run import Run
+from optcore.training.statistics import recompute_statistics
 
 BATCH_SIZE = 1000
 """Number of examples per batch: large enough to be fast, small enough for any GPU."""
@@ -34,6 +35,8 @@ def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
     found = yield from _evaluate(run, run.optimizer.averaged)
     if run.ema is None:
         return found
+    if run.ema.recomputes:
+        yield from recompute_statistics(run)
     of_ema = yield from _evaluate(run, run.ema.in_place)
     return replace(found, ema_loss=of_ema.loss, ema_accuracy=of_ema.accuracy)
 

@@ -20,7 +20,7 @@ from optcore.spec.later import LaterSpec
 from optcore.spec.loss_scale import DynamicLossScale
 from optcore.spec.optimizers.base import NEWER, OptimizerSpec
 from optcore.spec.optimizers.clip import ClipAdaptive, ClipRms
-from optcore.spec.weights import KerasEma, ShadowEma
+from optcore.spec.weights import ShadowEma
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec
@@ -70,14 +70,12 @@ def is_former(run: RunSpec) -> bool:
     if any(
         part.schedule != CONSTANT
         and part.name in CARRIED_FROM.get(part.spec.kind, ())
-        and (part.spec.kind == "nadam" or part.spec.dialect != "keras")
+        and (part.spec.kind == "nadam" or getattr(part.spec, "dialect", "") != "keras")
         for part in run.scheduled()
     ):
         return False
     ema = run.training.ema
-    if isinstance(ema, KerasEma):
-        return False
-    if isinstance(ema, ShadowEma) and (ema.ramp is not None or ema.begin is not None):
+    if ema is not None and not (isinstance(ema, ShadowEma) and ema.is_former):
         return False
     return all(_is_former_itself(part, run.length) for part, _ in _parts(run))
 

@@ -124,7 +124,22 @@ def test_the_weights_of_an_average_depend_on_the_schedule_but_not_in_keras() -> 
     assert former(optimizer={"kind": "nadam"}, schedule=cosine)
 
 
-@pytest.mark.parametrize("ema", [{"kind": "keras"}, {"ramp": 200}, {"begin": 1}], ids=str)
+@pytest.mark.parametrize(
+    "ema",
+    [
+        {"kind": "keras"},
+        {"kind": "swa"},
+        {"ramp": 200},
+        {"begin": 1},
+        {"every": 2},
+        {"every_from": "epoch"},
+        {"statistics": "copy"},
+        {"power": 1.0},
+        {"copy_first": True},
+        {"decay": {"kind": "cosine", "value": 0.9, "end": 1}},
+    ],
+    ids=str,
+)
 def test_an_average_that_0_2_0_does_not_have_is_found(ema: dict[str, Any]) -> None:
     assert former(training={"ema": {"decay": 0.9}})
     assert not former(training={"ema": ema})

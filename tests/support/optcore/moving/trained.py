@@ -31,6 +31,14 @@ LAYERS: list[dict[str, Any]] = [
     {"kind": "log_softmax"},
 ]
 """A network with every kind of layer."""
+NORMALISED: dict[str, Any] = {
+    "kind": "sequential",
+    "layers": [
+        {"kind": "flatten"},
+        {"kind": "batch_norm"},
+        {"kind": "linear", "out_features": 10},
+    ],
+}
 COLUMNS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 11, "kernel_size": 8},
 ]
@@ -62,6 +70,16 @@ def trainings(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
         job(optimizer),
         job(optimizer, steps=None, epochs=0.2, evaluate_every={"epochs": 0.1}),
         job(optimizer, ema={"decay": 0.5}),
+        # 3 updates in an epoch: the average is updated after 1, 3, 4 and 6.
+        job(
+            optimizer,
+            dataset={"kind": "digits", "batch_size": 500},
+            model=NORMALISED,
+            ema={"decay": 0.5, "every": 2, "every_from": "epoch", "begin": 1, "copy_first": True},
+        ),
+        job(
+            optimizer, model=NORMALISED, ema={"kind": "swa", "begin": {"fraction": 0.4}, "every": 1}
+        ),
         job(optimizer, ema={"kind": "keras", "decay": 0.5}),
         job(optimizer, lookahead={"every": 2}),
         job(optimizer, keep_best="test_loss"),

@@ -127,6 +127,19 @@ OTHERS = {
         ema={"kind": "keras", "decay": 0.9, "overwrite_every": 5},
         loss_scale={"kind": "fixed", "scale": 1000.0, "drop_overflow": False},
     ),
+    "an average every two updates whose decay moves, begun in the middle": spec_of(
+        "adam",
+        ema={
+            "decay": {"kind": "cosine", "value": 0.5, "end": 1},
+            "every": 2,
+            "begin": 6,
+            "copy_first": True,
+            "statistics": "copy",
+        },
+    ),
+    "the mean of weights": spec_of(
+        "adam", ema={"kind": "swa", "begin": 3, "every": 2, "statistics": "recompute"}
+    ),
     "lbfgs with one iteration a step": {
         **spec_of("lbfgs"),
         "optimizer": {"kind": "lbfgs", "lr": 0.1, "max_iter": 1},
