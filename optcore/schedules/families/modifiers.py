@@ -137,6 +137,11 @@ class PerEpoch(Modifier):
 
     kind: Literal["per_epoch"]
 
+    @model_validator(mode="after")
+    def _counts_epochs(self) -> Self:
+        reject_per_batch(self.schedule, "per_epoch, which counts epochs")
+        return self
+
     def inner(self, run: RunLength) -> RunLength:
         """Return the number of epochs in the run as steps, counting an incomplete last epoch."""
         return RunLength(-(-run.total_steps // run.steps_per_epoch), 1)
@@ -188,6 +193,12 @@ class Shift(Modifier):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         # 0.2.0 counts a duration that it rounds to 0 as one step.
         return shift(self._inner_curve(lr, run), by=run.span(self.by) or 1)
+
+
+def reject_per_batch(schedule: ScheduleSpec, outer: str) -> None:
+    """Raise an error if *schedule* is or contains a per_batch, which must not be inside *outer*."""
+    if any(part.kind == "per_batch" for part in schedule.walk()):
+        reject(["schedule"], f"schedule must not have a per_batch in {outer}", schedule.kind)
 
 
 def scale(curve: Curve, *, factor: float) -> Curve:
