@@ -158,6 +158,11 @@ class Shift(Modifier):
 
         f(t) = schedule(t + by)
 
+    Three of Paddle's schedulers differ if they begin with a last_epoch. CosineAnnealingDecay and
+    LinearLR compute lr as if learning_rate were the lr of that step: give the lr with which the
+    inner schedule has this value at t = last_epoch. CosineAnnealingWarmRestarts counts at most one
+    restart up to last_epoch.
+
     References:
         Paddle 3.3.1 last_epoch (by = last_epoch + 1), for a run that was begun elsewhere.
     """
