@@ -73,6 +73,8 @@ class Dialectal(ScheduleSpec):
     `SHORTENING`."""
     RECURSION: ClassVar[str] = "precision float32 in dialect torch"
     """What makes lr `recursive`, as an error message names it."""
+    RECURSION_FIELD: ClassVar[str] = "precision"
+    """The field that makes lr `recursive`, which an error is about."""
     NO_RECURSION: ClassVar[str] = "float64"
     """What an error message suggests instead of `RECURSION`."""
     STARTS_AT_LR: ClassVar[bool] = True
@@ -213,11 +215,11 @@ class Dialectal(ScheduleSpec):
             )
         if self.recursive and run.total_steps > MAX_RECURSION:
             yield RunProblem(
-                ("precision",),
+                (self.RECURSION_FIELD,),
                 f"{self.RECURSION} needs a run of at most {MAX_RECURSION} steps, got "
                 f"{run.total_steps}: it computes each lr from the previous lr; use "
                 f"{self.NO_RECURSION}",
-                self.precision,
+                getattr(self, self.RECURSION_FIELD),
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, prod
 from typing import TYPE_CHECKING, NoReturn
 
 from optcore.schedules.base import too_many
+from optcore.schedules.families.per_batch import batch_problems
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject, short_repr
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
@@ -283,10 +284,16 @@ def _check_metric_driven(run: RunSpec, scheduled: Scheduled) -> None:
 
 def _schedules_fit(run: RunSpec) -> None:
     repeated = 0
+    accumulate = run.training.accumulate
+    batches = ceil(run.dataset.train_examples / run.dataset.batch_size)
     for scheduled in run.scheduled():
         if scheduled.schedule.STATEFUL:
             _check_metric_driven(run, scheduled)
-        for path, message, value in scheduled.schedule.problems_in(run.length):
+        schedule = scheduled.schedule
+        for path, message, value in (
+            *batch_problems(schedule, accumulate=accumulate, batches=batches),
+            *schedule.problems_in(run.length),
+        ):
             reject([*scheduled.path, *path], message, value)
         cost = scheduled.schedule.cost(run.length)
         if cost > MAX_COST:

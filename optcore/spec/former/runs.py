@@ -12,6 +12,7 @@ from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.families.late_decay import WarmupStableDecay
 from optcore.schedules.families.linear import Linear
 from optcore.schedules.families.one_cycle import OneCycle
+from optcore.schedules.families.per_batch import PerBatch
 from optcore.schedules.families.piecewise import Constant, Piecewise
 from optcore.schedules.families.polynomial import Polynomial
 from optcore.schedules.warmup import Warmup
@@ -35,6 +36,8 @@ LATER_OPTIMIZERS = frozenset(
     )
 )
 """Optimizers that 0.2.0 does not have."""
+LATER_SCHEDULES = frozenset({"per_batch"})
+"""Schedules that 0.2.0 does not have."""
 LATER_FORMS = frozenset({("muon", "article"), ("adamw", "mindspore"), ("lion", "mindspore")})
 """Other pairs of kind and dialect that 0.2.0 does not have."""
 LATER_PRECISIONS = frozenset({"mindspore_o1", "mindspore_o2", "mindspore_o3"})
@@ -98,6 +101,8 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
     kind, dialect = getattr(part, "kind", ""), getattr(part, "dialect", "")
     if dialect in LATER_DIALECTS or (kind, dialect) in LATER_FORMS:
         return False
+    if isinstance(part, ScheduleSpec) and kind in LATER_SCHEDULES:
+        return False
     if isinstance(part, LaterSpec) and part.later_fields():
         return False
     if isinstance(part, ScheduleSpec) and not all(map(_is_former_inside, part.parts)):
@@ -154,6 +159,8 @@ def _nested(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
         inside = [getattr(value, name) for name in type(value).model_fields]
         if getattr(value, "kind", "") == "per_epoch":
             epoch = 1
+        elif isinstance(value, PerBatch):
+            epoch = value.batches(RunLength(1, epoch))
     elif isinstance(value, Mapping):
         inside = value.values()
     elif isinstance(value, (list, tuple)):

@@ -11,6 +11,7 @@ from optcore.spec.duration import rounding
 from optcore.spec.former.runs import (
     LATER_DIALECTS,
     LATER_OPTIMIZERS,
+    LATER_SCHEDULES,
     has_fractions,
     is_former,
 )
@@ -168,13 +169,32 @@ def test_every_optimizer_is_either_known_to_0_2_0_or_not(kind: str) -> None:
     assert former(optimizer={"kind": kind, "dialect": dialect, "lr": 1e-3}) is not later
 
 
-@pytest.mark.parametrize("kind", SCHEDULES)
+@pytest.mark.parametrize("kind", [kind for kind in SCHEDULES if kind not in LATER_SCHEDULES])
 def test_every_schedule_is_known_to_0_2_0(kind: str) -> None:
     example = {key: value for key, value in SCHEDULES[kind].EXAMPLE.items() if key != "dialect"}
     if kind == "values":
         example["values"] = [0.5] * 200
 
     assert former(schedule={"kind": kind, **example})
+
+
+def test_a_schedule_that_0_2_0_does_not_have_is_found() -> None:
+    accumulated = {"accumulate": EPOCH}
+    schedule = {"kind": "per_batch", "schedule": {"kind": "cosine"}, **accumulated}
+
+    assert former(accumulated, schedule={"kind": "cosine"})
+    assert not former(accumulated, schedule=schedule)
+    assert not former(accumulated, schedule={"kind": "scale", "factor": 2, "schedule": schedule})
+
+
+def test_the_epochs_of_a_schedule_per_batch_are_epochs_of_batches() -> None:
+    def inside(length: float) -> RunSpec:
+        cosine = {"kind": "cosine", "length": epochs(length)}
+        schedule = {"kind": "per_batch", "schedule": cosine, "accumulate": EPOCH}
+        return RunSpec.parse(run(schedule=schedule, training={"steps": 9, "accumulate": EPOCH}))
+
+    assert has_fractions(inside(1.5))
+    assert not has_fractions(inside(1))
 
 
 def test_a_duration_that_is_rounded_is_no_fraction() -> None:
