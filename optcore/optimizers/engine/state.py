@@ -193,7 +193,7 @@ def evaluated(
         assert rule.evaluated is not None
         for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
             if t:  # before its first update, asgd's average is 0
-                slots = state.slot_views(i)
+                slots = _without_carried(state, i)
                 param = slots.pop(MASTER, segment.param)  # in the slots' dtype
                 yield segment.param, rule.evaluated(param, *slots.values(), **numbers)
 
