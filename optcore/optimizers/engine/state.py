@@ -164,12 +164,19 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
         view.copy_(slots[slot])
 
 
-def named_slots(states: Sequence[GroupState]) -> dict[str, dict[str, Tensor]]:
-    """Return slot -> parameter name -> contiguous tensor."""
+def named_slots(
+    states: Sequence[GroupState], *, implied: bool = False
+) -> dict[str, dict[str, Tensor]]:
+    """
+    Return slot -> parameter name -> contiguous tensor.
+
+    Carried numbers that counts imply are left out, unless *implied* is true.
+    """
     slots: dict[str, dict[str, Tensor]] = {}
     for state in states:
         for i, segment in enumerate(state.segments):
-            for slot, view in _saved(state, i).items():
+            views = state.slot_views(i) if implied else _saved(state, i)
+            for slot, view in views.items():
                 # contiguous() copies only if the layout differs. Else this is the slot itself,
                 # which later updates change.
                 slots.setdefault(slot, {})[segment.name] = view.contiguous()
