@@ -185,7 +185,11 @@ class Dialectal(ScheduleSpec):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Whether, in dialect timm, a warmup with overlap rises to the curve instead of to lr."""
+        """
+        Whether, in dialect timm, a warmup ends at the schedule's value at that step, not at lr.
+
+        Has no effect with ``delay``: such a warmup always ends at lr.
+        """
         return False
 
     def moment(self, duration: int | Epochs, run: RunLength) -> float:

@@ -78,6 +78,7 @@ class Spans(NamedTuple):
         stored: the parameters themselves, if *params* are float32 copies; else None.
         segment: the parameter, if the ranges belong to a single one; else None.
         carried: numbers that the previous update computed for this update, if the rule has any.
+        ahead: the number that is added to t for a row-sparse gradient (Paddle's Adam), else 0.
     """
 
     params: list[Tensor]
@@ -86,6 +87,7 @@ class Spans(NamedTuple):
     stored: list[Tensor] | None = None
     segment: Segment | None = None
     carried: CarriedPart | None = None
+    ahead: int = 0
 
 
 class FlatState:
@@ -258,9 +260,10 @@ class FlatState:
         # Paddle's kernel for row-sparse gradients corrects by beta ** (t + 1), so that its first
         # step is 0.744 lr with the default betas; Paddle passes dense gradients to another kernel.
         found = self._uneven_updates([param.grad for param in self._tensors])
+        by = [self._sparse_ahead if is_sparse else 0 for is_sparse in sparse]
         return [
-            (t + self._sparse_ahead if ahead else t, spans)
-            for ahead, (t, spans) in zip(sparse, found, strict=True)
+            (t + ahead, spans._replace(ahead=ahead))
+            for ahead, (t, spans) in zip(by, found, strict=True)
         ]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:

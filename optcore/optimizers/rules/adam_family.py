@@ -9,6 +9,7 @@ from torch import Tensor
 from optcore.optimizers.rules.adam import BETAS, corrections, moments, rounded_betas
 from optcore.optimizers.rules.powers import Running, power
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+from optcore.optimizers.rules.running_powers import RunningPowers
 from optcore.spec.optimizers.rounded import float32
 
 
@@ -173,10 +174,15 @@ def radam(
     )
 
 
+ADAMAX_POWERS = RunningPowers(("beta1",))
+NADAM_POWERS = RunningPowers(("beta2",), before_use=True)
+RADAM_POWERS = RunningPowers(("beta1", "beta2"), before_use=True)
+
+
 def _first_correction(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     # From beta1 as given: Paddle's kernel gets the betas in float32, but for float64 tensors the
     # power is accumulated outside the kernel, from the double.
-    correction = {"correction1": 1 - power(numbers["beta1"], t, flags)}
+    correction = {"correction1": 1 - ADAMAX_POWERS.in_update(t, numbers, flags)["beta1"]}
     return correction | (rounded_betas(numbers) if flags["kernel_in_float32"] else {})
 
 
@@ -205,9 +211,14 @@ def _mu_product(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {"mu_product": float32(numbers["mu_product"] * float32(factor))}
 
 
-def _implied_mu_product(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+def _products(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return _mu_product(t, numbers, flags) | NADAM_POWERS.carries(t, numbers, flags)
+
+
+def _implied_products(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     arguments = numbers["beta1"], numbers["momentum_decay"]
-    return {"mu_product": _constant_mu_product(t, *arguments, float32=flags["float32_mu"])}
+    product = _constant_mu_product(t, *arguments, float32=flags["float32_mu"])
+    return {"mu_product": product} | NADAM_POWERS.implied(t, numbers, flags)
 
 
 def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -224,7 +235,7 @@ def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {
         **rounded,
         "eps_root": 0.0,
-        "correction2": 1 - power(numbers["beta2"], t, flags),
+        "correction2": 1 - NADAM_POWERS.in_update(t, numbers, flags)["beta2"],
         "grad_share": (1 - now) / (1 - product),
         "avg_share": following / (1 - product * following),
     }
@@ -241,7 +252,7 @@ def _constant_shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]
 
 
 def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    both = corrections(t, numbers, flags)
+    both = corrections(t, numbers, flags, RADAM_POWERS)
     correction2 = both["correction2"]
     if flags["eps_corrected"]:
         return {**both, **_optax_rectification(t, numbers, flags)}
@@ -286,6 +297,10 @@ ADAMAX = Rule(
     adamax,
     slots=zeros("exp_avg", "exp_inf"),
     scalars=_first_correction,
+    carries=ADAMAX_POWERS.carries,
+    carries_in=torch.float64,
+    carries_from=ADAMAX_POWERS.bases,
+    implied=ADAMAX_POWERS.implied,
     torch_hyperparameters=BETAS,
 )
 NADAM = Rule(
@@ -293,10 +308,20 @@ NADAM = Rule(
     nadam,
     slots=moments,
     scalars=_shares,
-    carries=_mu_product,
+    carries=_products,
     carries_in=torch.float64,
-    carries_from=("beta1", "momentum_decay"),
-    implied=_implied_mu_product,
+    carries_from=("beta1", "momentum_decay", "beta2"),
+    implied=_implied_products,
     torch_hyperparameters=BETAS,
 )
-RADAM = Rule("radam", radam, slots=moments, scalars=_rectification, torch_hyperparameters=BETAS)
+RADAM = Rule(
+    "radam",
+    radam,
+    slots=moments,
+    scalars=_rectification,
+    carries=RADAM_POWERS.carries,
+    carries_in=torch.float64,
+    carries_from=RADAM_POWERS.bases,
+    implied=RADAM_POWERS.implied,
+    torch_hyperparameters=BETAS,
+)

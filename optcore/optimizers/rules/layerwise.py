@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.adam import corrections, moments, rounded_betas
+from optcore.optimizers.rules.powers import power
 from optcore.optimizers.rules.rule import (
     Flags,
     Numbers,
@@ -16,6 +17,8 @@ from optcore.optimizers.rules.rule import (
     mask_scale,
     zeros,
 )
+from optcore.optimizers.rules.running_powers import RunningPowers
+from optcore.spec.optimizers.rounded import float32
 
 
 def lamb_direction(
@@ -180,16 +183,22 @@ def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     scalars = {"correction1": 1.0, "correction2": 1.0, "eps_root": numbers.get("eps_root", 0.0)}
     if not flags["bias_correction"]:
         return scalars
-    scalars |= corrections(t, numbers, flags)
-    if flags["kernel_in_float32"]:
-        rounded = rounded_betas(numbers)
-        for i in ("1", "2"):
-            # The power starts with beta in double; each further factor is beta in float32.
-            start, factor = numbers[f"beta{i}"], rounded[f"beta{i}"]
-            if not flags["float32_products"]:
-                scalars[f"correction{i}"] = 1 - start * factor ** (t - 1)
-        scalars |= rounded
-    return scalars
+    scalars |= corrections(t, numbers, flags, LAMB_POWERS)
+    return scalars | rounded_betas(numbers) if flags["kernel_in_float32"] else scalars
+
+
+def _lamb_power(base: float, t: int, flags: Flags) -> float:
+    if not flags["kernel_in_float32"] or flags["float32_products"]:
+        return power(base, t, flags)
+    # The power starts with beta in double; each further factor is beta in float32.
+    return base * float32(base) ** (t - 1)
+
+
+def _lamb_factor(base: float, flags: Flags) -> float:
+    return float32(base) if flags["kernel_in_float32"] else base
+
+
+LAMB_POWERS = RunningPowers(("beta1", "beta2"), of=_lamb_power, factor=_lamb_factor)
 
 
 def _lamb_norms(
@@ -266,6 +275,10 @@ LAMB = Rule(
     lamb,
     slots=moments,
     scalars=_lamb_scalars,
+    carries=LAMB_POWERS.carries,
+    carries_in=torch.float64,
+    carries_from=LAMB_POWERS.bases,
+    implied=LAMB_POWERS.implied,
     norms=_lamb_norms,
     ratios=_lamb_ratio,
     own_decay=True,

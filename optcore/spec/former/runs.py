@@ -50,6 +50,12 @@ CARRIED_FROM = {
     "schedule_free_adamw": frozenset({"lr", "r", "weight_lr_power"}),
 }
 """Hyperparameters of which 0.2.0 takes the current value as that of all updates so far."""
+RUNNING_POWERS_OF = {
+    **dict.fromkeys(("adam", "adamw", "lazy_adam", "lamb", "radam"), frozenset({"beta1", "beta2"})),
+    **{"adamax": frozenset({"beta1"}), "nadam": frozenset({"beta2"})},
+}
+RUNNING_POWERS_IN = frozenset({"paddle", "paddleocr", "tf1"})
+"""Dialects in which the same is true of the hyperparameters in `RUNNING_POWERS_OF`."""
 CONSTANT = Constant(kind="constant")
 
 
@@ -71,9 +77,7 @@ def is_former(run: RunSpec) -> bool:
     if run.training.precision in LATER_PRECISIONS:
         return False
     if any(
-        part.schedule != CONSTANT
-        and part.name in CARRIED_FROM.get(part.spec.kind, ())
-        and (part.spec.kind == "nadam" or getattr(part.spec, "dialect", "") != "keras")
+        part.schedule != CONSTANT and part.name in _of_all_updates(part.spec)
         for part in run.scheduled()
     ):
         return False
@@ -81,6 +85,18 @@ def is_former(run: RunSpec) -> bool:
     if ema is not None and not (isinstance(ema, ShadowEma) and ema.is_former):
         return False
     return all(_is_former_itself(part, run.length) for part, _ in _parts(run))
+
+
+def _of_all_updates(spec: OptimizerSpec | ShadowEma) -> frozenset[str]:
+    """Return the hyperparameters whose value in each update so far has an effect on the next."""
+    carried: frozenset[str] = frozenset()
+    if not isinstance(spec, OptimizerSpec):
+        return carried  # an average
+    if spec.kind == "nadam" or spec.dialect != "keras":
+        carried = CARRIED_FROM.get(spec.kind, carried)
+    if spec.dialect in RUNNING_POWERS_IN:
+        carried |= RUNNING_POWERS_OF.get(spec.kind, frozenset())
+    return carried
 
 
 def has_fractions(run: RunSpec) -> bool:

@@ -104,6 +104,22 @@ MOVED: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"kind": "nadam"},
         {"groups": [{"match": "*", "momentum_decay": {"kind": "cosine", "value": 1}}]},
     ),
+    *(
+        ({"kind": kind, "dialect": dialect}, {"schedules": {beta: {"kind": "cosine"}}})
+        for kind, dialect, beta in (
+            *(
+                ("adam", "tf1", "beta2"),
+                ("adam", "paddleocr", "beta1"),
+                ("adamw", "paddle", "beta2"),
+            ),
+            *(("lazy_adam", "paddle", "beta1"), ("adamax", "paddle", "beta1")),
+            *(
+                ("lamb", "paddle", "beta2"),
+                ("radam", "paddle", "beta1"),
+                ("nadam", "paddle", "beta2"),
+            ),
+        )
+    ),
     ({"kind": "schedule_free_adamw"}, {"schedules": {"r": {"kind": "cosine"}}, "r": 1.0}),
     ({"kind": "schedule_free_adamw"}, {"groups": [{"match": "*", "schedule": {"kind": "cosine"}}]}),
 ]
@@ -115,6 +131,21 @@ def test_a_number_that_0_2_0_takes_from_the_last_value_alone_is_found(
 ) -> None:
     assert former(optimizer=optimizer)
     assert not former(optimizer={**optimizer, **moved})
+
+
+@pytest.mark.parametrize(
+    ("kind", "dialect", "name"),
+    [
+        *(("adam", "torch", "beta1"), ("adam", "mindspore", "beta1"), ("lamb", "keras", "beta2")),
+        *(("adam", "paddle", "eps"), ("adamax", "paddle", "beta2"), ("nadam", "torch", "beta2")),
+    ],
+)
+def test_other_numbers_that_move_are_taken_from_the_last_value(
+    kind: str, dialect: str, name: str
+) -> None:
+    optimizer = {"kind": kind, "dialect": dialect, "schedules": {name: {"kind": "cosine"}}}
+
+    assert former(optimizer=optimizer)
 
 
 def test_the_weights_of_an_average_depend_on_the_schedule_but_not_in_keras() -> None:
