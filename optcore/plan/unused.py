@@ -18,7 +18,8 @@ from optcore.spec.optimizers.adafactor import Adafactor
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import is_cautious
 from optcore.spec.optimizers.clip import ClipValue
-from optcore.spec.optimizers.layerwise import Lamb, Lars
+from optcore.spec.optimizers.lamb import Lamb
+from optcore.spec.optimizers.lars import Lars
 from optcore.spec.optimizers.muon import Muon
 from optcore.spec.optimizers.rprop import Rprop
 from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSgd
