@@ -112,7 +112,7 @@ def run_of_epochs(make: Any, base: float, *, epoch: int) -> list[float]:
 def close(name: str, params: dict[str, Any], base: float, theirs: list[float]) -> None:
     found = translated("torch", name, {**params, "lr": base}, drive="step()", steps=STEPS)
     schedule = optcore.make_schedule(found.spec, lr=found.lr, total_steps=found.total_steps(STEPS))
-    atol = STEPS * 2.0**-53 * max(theirs)  # torch's recursion rounds once a step
+    atol = STEPS * 2.0**-53 * max([base, *theirs])  # torch's recursion rounds once a step
     np.testing.assert_allclose(schedule(np.arange(STEPS)), theirs, rtol=1e-12, atol=atol)
 
 
@@ -153,10 +153,10 @@ def test_a_schedule_per_batch_equals_a_scheduler_stepped_after_every_batch(
             "schedule": found.spec,
         },
         lr=found.lr,
-        total_steps=whole * per_epoch + -(-updates // accumulate),
+        total_steps=whole * per_epoch + updates // accumulate,
         steps_per_epoch=per_epoch,
     )
-    atol = STEPS * 2.0**-53 * max(theirs, default=base)
+    atol = STEPS * 2.0**-53 * max([base, *theirs])
     np.testing.assert_allclose(schedule(np.arange(len(theirs))), theirs, rtol=1e-12, atol=atol)
 
 
@@ -178,7 +178,7 @@ def test_a_schedule_per_epoch_equals_a_scheduler_stepped_after_every_epoch(
         total_steps=found.total_steps(STEPS) * epoch,
         steps_per_epoch=epoch,
     )
-    atol = STEPS * 2.0**-53 * max(theirs)
+    atol = STEPS * 2.0**-53 * max([base, *theirs])
     np.testing.assert_allclose(schedule(np.arange(STEPS)), theirs, rtol=1e-12, atol=atol)
 
 
