@@ -1,5 +1,5 @@
 """
-Warnings about fields of an optimizer that have no effect because of other fields of the run.
+Warnings about fields of an optimizer or an average that have no effect because of other fields.
 
 Such fields are not refused, since release 0.2.0 and the frameworks accept them. A schedule itself
 warns about its own fields without effect.
@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
+from optcore.spec.duration import counted
+from optcore.spec.networks.regularization import BatchNorm
+from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.adabelief import AdaBelief
 from optcore.spec.optimizers.adafactor import Adafactor
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import is_cautious
 from optcore.spec.optimizers.clip import ClipValue
-from optcore.spec.optimizers.layerwise import Lamb, Lars
+from optcore.spec.optimizers.lamb import Lamb
+from optcore.spec.optimizers.lars import Lars
 from optcore.spec.optimizers.muon import Muon
 from optcore.spec.optimizers.rprop import Rprop
 from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSgd
 from optcore.spec.optimizers.sign import SignSgd
 from optcore.spec.run import RunSpec
+from optcore.spec.weights import Beside, ShadowEma, Swa
 
 Unused = Iterator[tuple[str, str]]
 """Names of fields, each with the reason for which the field changes nothing."""
@@ -37,7 +42,7 @@ CONSTANT = Constant(kind="constant")
 
 
 def unused_fields(run: RunSpec) -> Iterator[str]:
-    """Yield a warning for each field of the optimizer and its groups that has no effect."""
+    """Yield a warning for each field of optimizer, groups and average that has no effect."""
     base = run.optimizer
     specs = [group.spec for group in run.groups() if type(group.spec) is type(base)]
     for name, reason in unused_in(base):
@@ -50,6 +55,9 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
             yield f"optimizer.{name}: is not used, since {reason}"
     for path, reason in unused_in_groups(base):
         yield f"optimizer.{path}: is not used, since {reason}"
+    if run.training.shadow_ema is not None:
+        for text in _unused_in_average(run.training.shadow_ema, run):
+            yield f"training.ema.{text}"
 
 
 def unused_in_groups(spec: OptimizerSpec) -> Unused:
@@ -169,3 +177,33 @@ def _unused_in_run(run: RunSpec) -> Unused:
         yield "engine", "torch's fused kernel has no ema of kind keras"
     if training.precision == "fp64" and (optimizer.clip is not None or run.loss_scale is not None):
         yield "engine", "torch's fused kernel takes the factor for gradients in float32"
+
+
+def _unused_in_average(average: Beside, run: RunSpec) -> Iterator[str]:
+    """Yield the fields of *average* that have no effect in *run*, each with the reason."""
+    length, begun = run.length, average.begun(run.length)
+    updates, copies = (
+        average.updates_in(t, length) for t in (run.total_steps, min(begun, run.total_steps))
+    )
+    if not updates:
+        yield f"every: the average is never updated in {counted(run.total_steps, 'step')}"
+    elif updates == copies:
+        yield f"begin: the average is not updated after {counted(begun, 'step')}, it copies weights"
+    elif average.begin != average.default_of("begin") and not copies and not _rises(average):
+        yield f"begin: is not used, since there is no update of the average in {begun} steps"
+    elif isinstance(average, Swa) and updates == copies + 1:
+        yield "begin: the average is updated once after it, so it is no mean"
+    if average.every_from == "epoch" and length.steps(average.every) == 1:
+        yield "every_from: is not used, since every is 1"
+    if average.statistics != "average" and not _has_statistics(run):
+        yield "statistics: is not used, since the network has no batch_norm"
+
+
+def _rises(average: Beside) -> bool:
+    """Return whether the decay depends on `begin` itself."""
+    return isinstance(average, ShadowEma) and average.power is not None
+
+
+def _has_statistics(run: RunSpec) -> bool:
+    layers = named(run.model.network(run.dataset.target.size))
+    return any(isinstance(layer, BatchNorm) for _, layer in layers)

@@ -20,6 +20,7 @@ from optcore.spec.errors import Problem, SpecError, dotted
 from optcore.spec.limits import MAX_FLOAT32
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.run import RunSpec, Scheduled
+from optcore.spec.weights import ShadowEma
 
 MAX_SAMPLED = 1_000_000
 """Largest number of steps checked for one run, over all its schedules; longer runs are sampled."""
@@ -102,7 +103,7 @@ class _Check:
     name: str
     value: float
     factor: float
-    whose: type[OptimizerSpec]
+    whose: type[OptimizerSpec | ShadowEma]
     param: str
     run: RunLength
     num_sampled: int
@@ -136,7 +137,7 @@ _perform_once = lru_cache(maxsize=CACHE_SIZE)(_perform)
 def check_scheduled(
     schedule: Schedule,
     name: str,
-    whose: type[OptimizerSpec],
+    whose: type[OptimizerSpec | ShadowEma],
     steps: NDArray[np.int64],
     param: str,
     *,
@@ -149,7 +150,7 @@ def check_scheduled(
     Args:
         schedule: schedule of the hyperparameter.
         name: name of the hyperparameter.
-        whose: class of the optimizer that has the hyperparameter.
+        whose: class of the optimizer, or of the average, that has the hyperparameter.
         steps: steps to check.
         param: path of the schedule, for the error.
         factor: number that multiplies the values (a group's lr_scale).
@@ -165,7 +166,9 @@ def check_scheduled(
     _check_limit(name, Le(largest), values, steps, param)
     if name == "lr":
         return
-    for limit in whose.model_fields[name].metadata:
+    # A decay that reaches 1 stops the average; a decay of 1 throughout would be no average.
+    field = whose.model_fields[name].metadata
+    for limit in [Ge(0), Le(1)] if issubclass(whose, ShadowEma) else field:
         _check_limit(name, limit, values, steps, param)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, prod
 from typing import TYPE_CHECKING, NoReturn
 
 from optcore.schedules.base import too_many
+from optcore.schedules.families.per_batch import batch_problems
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.fit_task import (
@@ -186,7 +187,7 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
     run.optimizer.check_schedule(run.schedule)
     training = run.training
     if training.keras_ema is not None:
-        text = "kind must be shadow for lbfgs, which does not maintain an average, got keras"
+        text = "kind must be shadow or swa for lbfgs, which does not maintain an average, got keras"
         reject(["training", "ema", "kind"], text, "keras")
     for name, given, only in (
         ("precision", training.precision, ("fp32", "fp64")),
@@ -240,12 +241,17 @@ def _eps_counts(run: RunSpec) -> None:
 
 
 def _durations_have_steps(run: RunSpec) -> None:
-    for name in ("evaluate_every", "checkpoint_every"):
-        duration = getattr(run.training, name)
+    training, average = run.training, run.training.shadow_ema
+    durations = [
+        (["training", "evaluate_every"], training.evaluate_every),
+        (["training", "checkpoint_every"], training.checkpoint_every),
+        (["training", "ema", "every"], None if average is None else average.every),
+    ]
+    for path, duration in durations:
         if duration is not None and run.length.steps(duration) < 1:
             reject(
-                ["training", name],
-                f"{name} must be at least 1 step, got {run.length.in_words(duration)}",
+                path,
+                f"{path[-1]} must be at least 1 step, got {run.length.in_words(duration)}",
                 duration,
             )
 
@@ -268,10 +274,16 @@ def _check_metric_driven(run: RunSpec, scheduled: Scheduled) -> None:
 
 def _schedules_fit(run: RunSpec) -> None:
     repeated = 0
+    accumulate = run.training.accumulate
+    batches = ceil(run.dataset.train_examples / run.dataset.batch_size)
     for scheduled in run.scheduled():
         if scheduled.schedule.STATEFUL:
             _check_metric_driven(run, scheduled)
-        for path, message, value in scheduled.schedule.problems_in(run.length):
+        schedule = scheduled.schedule
+        for path, message, value in (
+            *batch_problems(schedule, accumulate=accumulate, batches=batches),
+            *schedule.problems_in(run.length),
+        ):
             reject([*scheduled.path, *path], message, value)
         cost = scheduled.schedule.cost(run.length)
         if cost > MAX_COST:

@@ -27,6 +27,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.tasks import Task
 from optcore.spec.training import COMPUTED, OBSERVED, Training
+from optcore.spec.weights import ShadowEma
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,14 @@ class Scheduled:
         path: path of the schedule in the spec of the run.
         name: name of the hyperparameter.
         schedule: schedule of the hyperparameter.
-        spec: the optimizer, or, if the schedule belongs to a group, the spec of that group.
+        spec: the optimizer, or, if the schedule belongs to a group, the spec of that group; the
+            moving average for the schedule of its decay.
     """
 
     path: tuple[str | int, ...]
     name: str
     schedule: ScheduleSpec
-    spec: OptimizerSpec
+    spec: OptimizerSpec | ShadowEma
 
     @property
     def value(self) -> float:
@@ -157,7 +159,7 @@ class RunSpec(Spec):
         return found
 
     def scheduled(self) -> Iterator[Scheduled]:
-        """Yield lr, then every other scheduled hyperparameter of the optimizer and its groups."""
+        """Yield lr, then every other scheduled number: of the optimizer, its groups and the ema."""
         base = self.optimizer
         yield Scheduled(("schedule",), "lr", self.schedule, base)
         for name, schedule in base.schedules.items():
@@ -174,6 +176,10 @@ class RunSpec(Spec):
                     yield Scheduled((*where, name), name, schedule, spec)
                 elif "schedules" in own:
                     yield Scheduled((*where, "schedules", name), name, schedule, spec)
+        ema = self.training.ema
+        if isinstance(ema, ShadowEma):
+            for name, schedule in ema.schedules.items():
+                yield Scheduled(("training", "ema", "schedules", name), name, schedule, ema)
 
     def groups(self) -> list[ResolvedGroup]:
         """Return the groups of parameters, each with its own spec; they are computed only once."""

@@ -340,10 +340,10 @@ def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
     """Return field of `Run` -> part, for the optional parts; None if *spec* has no such part."""
     training, scale = spec.training, spec.loss_scale
-    stopping = training.early_stopping
+    stopping, beside = training.early_stopping, training.shadow_ema
     return {
         "scaler": None if scale is None else Scaler(scale, spec.optimizer.dialect),
-        "ema": None if training.shadow_ema is None else Ema(model, training.shadow_ema),
+        "ema": None if beside is None else Ema(model, beside, spec.length),
         "slow": None if training.lookahead is None else Slow(model, training.lookahead),
         "best": None if training.keep_best is None else Best(training.keep_best),
         "stopping": None if stopping is None else Best(stopping.metric, stopping.min_delta),

@@ -151,6 +151,7 @@ class Product(Dialectal):
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch",)
     ONLY_DOUBLE: ClassVar[bool] = True
     RECURSION: ClassVar[str] = "dialect torch of a product"
+    RECURSION_FIELD: ClassVar[str] = "dialect"
     NO_RECURSION: ClassVar[str] = "dialect plain"
     LATER: ClassVar[frozenset[str]] = frozenset({"dialect", "precision"})
     EXAMPLE: ClassVar[Example] = {"schedules": [COSINE, {"kind": "cyclic", "base": 0.5, "up": 20}]}

@@ -148,7 +148,9 @@ FIELDS: Mapping[str, Answers] = table(
     decay: ema_momentum model_ema_decay ema_decay momentum beta
     overwrite_every: ema_overwrite_frequency
     alpha: slow_step_size la_alpha
-    every: la_steps sync_period la_k
+    every: la_steps sync_period la_k model_ema_steps ema_steps update_every swa_freq
+    begin: swa_start swa_epoch_start update_after_step
+    power: warmup_power ema_power
     label_smoothing: smoothing label_smoothing_factor
     start: init_scale init_loss_scaling initial_scale loss_scale_value
     growth: growth_factor incr_ratio scale_factor

@@ -59,6 +59,7 @@ WORDS: Mapping[str, Answers] = table(
     abs: absolute
     keras: overwrite
     shadow: ema exponential_moving_average
+    swa: AveragedModel stochastic_weight_averaging equal mean
     dynamic: DynamicLossScaler DynamicLossScaleManager DynamicLossScaleUpdateCell GradScaler
         LossScaleOptimizer
     fixed: FixedLossScaleManager static constant

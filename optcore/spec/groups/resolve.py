@@ -12,11 +12,11 @@ from optcore.spec.groups.groups import Group, match_text
 from optcore.spec.groups.matching import Globs, Parameter, Taken, match
 from optcore.spec.groups.unmatched import check_excluded, check_order, check_used, listed
 from optcore.spec.optimizers.adam import AdamW
-from optcore.spec.optimizers.adam_family import NAdam
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.mars import Mars
 from optcore.spec.optimizers.muon import MATRIX, Muon
+from optcore.spec.optimizers.nadam import NAdam
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.optimizers.state_bits import EMBEDDINGS, StateBitsSpec
 

@@ -34,6 +34,8 @@ class AdamSpec(OptimizerSpec):
         return {
             "eps_hat": self.dialect in EPS_HAT,
             "float32_products": product,
+            # MindSpore's betas are constant, and so is the product's base.
+            "running_powers": self.paddle or self.dialect == "tf1",
             "float32_powers": single_precision and self.dialect == "keras",
             "float32_squares": single_precision and self.dialect == "optax",
             "float32_bases": self.dialect == "keras",
@@ -65,6 +67,14 @@ class Adam(CautiousSpec, AdamSpec):
     The eps in the formula on the right is the paper's "epsilon hat": at t = 1 and beta2 = 0.999 it
     weighs 31.6 times as much as torch's eps. In float32 Paddle and MindSpore keep beta1 ** t and
     beta2 ** t as running float32 products, which changes a trajectory by 6e-4 within 20 steps.
+
+    With a schedule for a beta, Paddle and TF1 multiply such a product by the beta of each update,
+    once the update has been made: in update t the power of b(1), b(2), ... is
+    b(1) * b(1) * b(2) * ... * b(t - 1). So do adamw, adamax, lamb and lazy_adam in Paddle; its
+    radam and nadam multiply before the update, by b(1) * b(2) * ... * b(t). (A beta that is a
+    Tensor begins with a power of 0.9 or 0.999 in Paddle, whatever its value; here it begins with
+    its value, as documented.) The other dialects take the beta of the update to the power t. In
+    MindSpore betas are constant, so that there is nothing to follow.
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.

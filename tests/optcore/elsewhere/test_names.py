@@ -26,7 +26,7 @@ from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.optimizers.clip import ClipGlobalNorm, ClipNorm, ClipValue
 from optcore.spec.run import RunSpec
 from optcore.spec.training import Training
-from optcore.spec.weights import KerasEma, Lookahead, ShadowEma
+from optcore.spec.weights import KerasEma, Lookahead, ShadowEma, Swa
 from tests.support.optcore import foreign_names
 
 OTHERS: list[type[Spec]] = [
@@ -39,6 +39,7 @@ OTHERS: list[type[Spec]] = [
         RunSpec,
         Lookahead,
         ShadowEma,
+        Swa,
         KerasEma,
     ),
     *(KerasEma, DynamicLossScale, FixedLossScale, ClipGlobalNorm, ClipNorm, ClipValue),

@@ -269,12 +269,12 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
                 "optimizer": {"kind": "lbfgs"},
                 "schedule": {"kind": "constant"},
             },
-            "training.ema.kind: kind must be shadow for lbfgs, which does not maintain an average, "
-            "got keras",
+            "training.ema.kind: kind must be shadow or swa for lbfgs, which does not maintain an "
+            "average, got keras",
         ),
         (
             {"ema": {"kind": "kera"}},
-            "training.ema.kind: kind must be one of shadow, keras, got 'kera'; "
+            "training.ema.kind: kind must be one of shadow, swa, keras, got 'kera'; "
             "did you mean 'keras'?",
         ),
         (

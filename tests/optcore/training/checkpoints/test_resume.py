@@ -290,7 +290,7 @@ def test_a_run_saved_right_after_an_evaluation_does_not_repeat_it(
 ) -> None:
     """Also after the one that ends it: it stays ended."""
     patient = {"patience": 1, "min_delta": 9.0}
-    spec = spec_of("adam", early_stopping=patient, keep_best="test_accuracy")
+    spec = spec_of("adam", early_stopping=patient, keep_best="val_accuracy")
     whole = list(train(started(spec)))
     ends = [i for i, report in enumerate(whole) if isinstance(report, Evaluation)]
     run = stopped(spec, ends[which] + 1)[0]

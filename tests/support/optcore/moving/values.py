@@ -28,6 +28,8 @@ OBJECTS: list[dict[str, Any]] = [
     {"patience": 1, "min_delta": 0.5},
     {"epochs": 0.5},
     {"weight_decay": {"kind": "linear", "end_fraction": 0.5}},
+    {"decay": {"kind": "linear", "end_fraction": 0.5}},
+    {"fraction": 0.75},
     {"kind": "mse"},
     {"kind": "huber"},
 ]
