@@ -51,6 +51,8 @@ SCALED = {"precision": "fp16", "columns": ["loss_scale"]}
 PLANNED = ("total_steps", "steps_per_epoch", "num_parameters", "layers", "lr", "warnings")
 """What of a plan follows from the spec, and is no copy of a part of it."""
 TRAIN_EXAMPLES, TEST_EXAMPLES, VALIDATION_EXAMPLES = 150, 40, 30
+LONGEST = 500
+"""Number of steps after which a run is not continued."""
 RECORDED = ("device", "exact")
 """Fields of a job's record by which a worker is chosen."""
 
@@ -87,6 +89,8 @@ def trainings(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
         job(optimizer, keep_best="val_loss"),
         job(optimizer, evaluate_every=1, early_stopping={"patience": 1}),
         job(optimizer, evaluate_every=1, early_stopping={"patience": 1, "min_delta": 0.5}),
+        # One example more is an improvement of the accuracy, but not of the loss.
+        job(optimizer, evaluate_every=1, early_stopping={"patience": 1, "min_delta": 0.03}),
         job(optimizer, **SCALED, loss_scale={"kind": "dynamic", "start": 2.0**10, "window": 2}),
         job(optimizer, **SCALED, loss_scale={"kind": "dynamic", "start": 2.0**100, "window": 2}),
         job(optimizer, **SCALED, loss_scale={"kind": "fixed", "scale": 2.0**100}),
@@ -120,8 +124,9 @@ def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
     }
     jobs = []
     for kind, each in DATASETS.items():
-        dataset = {"kind": kind, "batch_size": 50}
-        jobs.append(job(optimizer, dataset=dataset, **tasks.get(each(**dataset).target.task, {})))
+        dataset = each.parse({"kind": kind, "batch_size": 50})
+        more = tasks.get(dataset.target.task, {})
+        jobs.append(job(optimizer, dataset=dataset.model_dump(), **more))
     return jobs
 
 
@@ -145,6 +150,8 @@ def _trained(spec: RunSpec) -> tuple[list[Any], str]:
                 seen.append((report.lr, report.loss, report.lrs, values))
             elif isinstance(report, Evaluation):
                 seen.append(report)
+            if run.row >= LONGEST:
+                break
             if run.settled and run.checkpoint_is_due:
                 seen.append(f"checkpoint at {run.row}")
     except Diverged as error:
