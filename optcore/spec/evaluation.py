@@ -124,6 +124,11 @@ def better(metric: str, value: float, best: float | None, min_delta: float = 0.0
     return value < best - min_delta
 
 
+def default_metric() -> str:
+    """Return the metric by which a run chooses if its spec does not say so."""
+    return "test_loss" if chooses_by_test() else "val_loss"
+
+
 class EarlyStopping(Spec):
     """
     End the run when a metric has not improved for *patience* evaluations in a row.
@@ -132,7 +137,7 @@ class EarlyStopping(Spec):
         keras.callbacks.EarlyStopping; Prechelt, Early Stopping - but when?, 1998.
     """
 
-    metric: Metric = "val_loss"
+    metric: Metric = Field(default_factory=default_metric)
     """Metric that must improve."""
     patience: int = Field(ge=1, le=MAX_COUNT, json_schema_extra={"unit": "evaluations"})
     """The run ends after this many evaluations in a row without a new best value."""

@@ -162,8 +162,8 @@ def only_problem(data: object) -> tuple[str, str]:
                 "layers": [{"kind": "flatten"}, {"kind": "linear", "out_features": 11}],
             },
             "model",
-            "loss cross_entropy needs a model that ends with one feature per class; mnist has 10 "
-            "classes, got an output of shape (11,)",
+            "loss cross_entropy needs a model that ends with one feature per class, label or "
+            "number of the target; mnist has 10 classes, got an output of shape (11,)",
         ),
         (
             "model",

@@ -70,7 +70,7 @@ SHORT: list[dict[str, Any]] = [
     {"kind": "clamp", "schedule": COSINE, "min": 0.002, "max": 0.008},
     {"kind": "noise", "schedule": COSINE, "std": 0.001, "begin": 5},
     {"kind": "per_epoch", "schedule": COSINE},
-    {"kind": "per_batch", "accumulate": 2, "schedule": COSINE},
+    {"kind": "per_batch", "accumulate": 2, "batches_per_epoch": 15, "schedule": COSINE},
     {"kind": "shift", "schedule": COSINE, "by": 5},
 ]
 """A schedule of every kind."""
