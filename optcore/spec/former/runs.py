@@ -58,6 +58,8 @@ def is_former(run: RunSpec) -> bool:
 
     False if that is not certain. Workers of 0.2.0 then leave the job to workers of this release.
     """
+    if run.draws:  # dropout had other masks
+        return False
     if has_fractions(run) or run.evaluates or run.task not in FORMER_TASKS:
         return False
     if run.training.metrics or getattr(run.training.loss, "weighs", False):

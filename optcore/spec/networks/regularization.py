@@ -17,6 +17,11 @@ class Dropout(LayerSpec):
     p: float = Field(0.5, ge=0, lt=1)
     """Probability that a value is set to 0."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether any value may be set to 0."""
+        return self.p > 0
+
 
 class BatchNorm(LayerSpec):
     """Normalise values over the batch, per channel or feature, then scale and shift them."""
