@@ -81,9 +81,9 @@ class Draws:
         self._start["state"]["key"][0] = key
         self._philox.state = self._start
         words = self._philox.random_raw((count + 1) // 2).view(np.int32)[:count]
-        kept = words < min(round((1 - p) * 2**32) - 2**31, 2**31 - 1)
+        passes = words < min(round((1 - p) * 2**32) - 2**31, 2**31 - 1)
         # By numpy, whose calls are shorter: 10 us on 1,000 elements, half of torch's.
-        numbers = np.multiply(kept, value, dtype=NUMPY.get(like.dtype, np.float32))
+        numbers = np.multiply(passes, value, dtype=NUMPY.get(like.dtype, np.float32))
         return torch.from_numpy(numbers).to(like.dtype)
 
     def _generator(self, device: torch.device) -> torch.Generator:

@@ -18,9 +18,9 @@ class Dropout(nn.Module):
     """
     Set elements to 0 with probability *p*, in training only.
 
-    Writing kept for the mask, which is 0 with probability p and else 1::
+    Writing mask for what is drawn, which is 0 with probability p and else 1::
 
-        output = input * kept / (1 - p)
+        output = input * mask / (1 - p)
 
     It differs from `torch.nn.Dropout` in where the mask comes from: *draws*, and so the seed of the
     run, the step, the batch of the step and the name of the layer alone. A loss that is computed
@@ -46,10 +46,10 @@ class Dropout(nn.Module):
         # bfloat16 would round the scale, by up to 0.2 %, and all outputs with it.
         rounds = given.dtype.itemsize < HOLDS_SCALE
         scale = 1 / (1 - self.p)
-        kept = self._draws.mask(
+        mask = self._draws.mask(
             self._number, given.numel(), self.p, value=1.0 if rounds else scale, like=given
         )
-        output = given * _shaped(kept, given.shape)
+        output = given * _shaped(mask, given.shape)
         return output.mul_(scale) if rounds else output
 
     def extra_repr(self) -> str:
