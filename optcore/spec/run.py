@@ -89,6 +89,11 @@ class RunSpec(Spec):
         return "sequence" if self.training.loss.OF_SEQUENCES else self.dataset.target.task
 
     @property
+    def draws(self) -> bool:
+        """Whether a layer of the network draws random numbers in training."""
+        return any(layer.draws for layer in self.model.network(self.dataset.target.size))
+
+    @property
     def metric_names(self) -> tuple[str, ...]:
         """Names of the metrics that an evaluation measures, without split: loss, accuracy, ..."""
         training = self.training

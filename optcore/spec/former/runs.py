@@ -68,6 +68,8 @@ def is_former(run: RunSpec) -> bool:
     If that is not certain, the result is false. Workers of 0.2.0 leave a job with the result false
     to workers of this release.
     """
+    if run.draws:  # dropout had other masks
+        return False
     if has_fractions(run) or run.evaluates or run.task not in FORMER_TASKS:
         return False
     if run.training.metrics or getattr(run.training.loss, "weighted", False):
