@@ -1,5 +1,5 @@
 """
-Warnings about fields of an optimizer or an average that have no effect because of other fields.
+Warnings about fields of optimizer and training that have no effect because of other fields.
 
 Such fields are not refused, since release 0.2.0 and the frameworks accept them. A schedule itself
 warns about its own fields without effect.
@@ -42,7 +42,7 @@ CONSTANT = Constant(kind="constant")
 
 
 def unused_fields(run: RunSpec) -> Iterator[str]:
-    """Yield a warning for each field of optimizer, groups and average that has no effect."""
+    """Yield a warning for each field of optimizer, groups and training that has no effect."""
     base = run.optimizer
     specs = [group.spec for group in run.groups() if type(group.spec) is type(base)]
     for name, reason in unused_in(base):
@@ -55,8 +55,18 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
             yield f"optimizer.{name}: is not used, since {reason}"
     for path, reason in unused_in_groups(base):
         yield f"optimizer.{path}: is not used, since {reason}"
-    if run.training.shadow_ema is not None:
-        for text in _unused_in_average(run.training.shadow_ema, run):
+    training = run.training
+    if (
+        not run.evaluates
+        and training.evaluate_every is not None
+        and "evaluate_every" in training.model_fields_set
+    ):
+        yield (
+            "training.evaluate_every: is not used, since there are no validation examples; hold "
+            "out a part of the training examples with dataset.validation, such as 0.1"
+        )
+    if training.shadow_ema is not None:
+        for text in _unused_in_average(training.shadow_ema, run):
             yield f"training.ema.{text}"
 
 
