@@ -123,6 +123,10 @@ def _gain(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {"gain": 1.0 if t == 1 else 1.0 - numbers["dampening"]}
 
 
+SLICE = 65_536
+"""Number of elements that `_in_float32` converts at a time: they stay in a core's cache."""
+
+
 def _fused(*, nesterov: bool) -> FusedKernel:
     def kernel(
         params: list[Tensor],
@@ -147,7 +151,38 @@ def _fused(*, nesterov: bool) -> FusedKernel:
             is_first_step=False,
         )
 
-    return kernel
+    return _in_float32(kernel)
+
+
+def _in_float32(kernel: FusedKernel) -> FusedKernel:
+    """
+    Return *kernel* with 16-bit tensors on a CPU converted to float32, slice by slice.
+
+    There torch 2.13 leaves 16-bit parameters as they are, but for the last few, and reads beyond
+    the end of the momentum buffer. On a GPU torch's kernel computes in float32 by itself.
+
+    References:
+        https://github.com/pytorch/pytorch/issues/191763
+    """
+
+    def converting(
+        params: list[Tensor],
+        grads: list[Tensor],
+        slots: list[list[Tensor]],
+        t: int,
+        numbers: Numbers,
+    ) -> None:
+        if params[0].is_cuda or params[0].dtype.itemsize >= torch.float32.itemsize:
+            kernel(params, grads, slots, t, numbers)
+            return
+        for span in zip(params, grads, *slots, strict=True):
+            for parts in zip(*(tensor.split(SLICE) for tensor in span), strict=True):
+                param, grad, *others = [part.float() for part in parts]
+                kernel([param], [grad], [[other] for other in others], t, numbers)
+                for part, wide in zip((parts[0], *parts[2:]), (param, *others), strict=True):
+                    part.copy_(wide)
+
+    return converting
 
 
 SGD = Rule(

@@ -13,7 +13,7 @@ import optcore
 from optcore.optimizers.engine.engines import Eager
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.engine.transforms.traced import only
-from tests.support.optcore.updates.optimizer_specs import TORCH
+from tests.support.optcore.updates.optimizer_specs import TORCH, made
 from tests.support.optcore.updates.optimizer_steps import network, same_bits, train
 
 SPECS: list[dict[str, Any]] = [
@@ -106,6 +106,27 @@ def test_a_gradient_that_is_not_finite_changes_only_its_own_coordinate(engine: s
 
     bad = [param.detach().isnan().nonzero().tolist() for param in params]
     assert bad == [[[5]], []]
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("loss_scale", [1.0, 8.0])
+def test_torchs_kernel_moves_every_16_bit_parameter(
+    kind: str, dtype: torch.dtype, loss_scale: float
+) -> None:
+    """By itself it leaves those of whole vectors as they are (pytorch issue 191763)."""
+    size = 100_003
+    narrow, wide = torch.ones(size, dtype=dtype), torch.ones(size)
+    spec = {"kind": kind, "engine": "fused", "lr": 0.1, "weight_decay": 0.1}
+    for param in (narrow, wide):
+        param.requires_grad = True
+        optimizer = made([("w", param)], spec, loss_scale=loss_scale)
+        assert optimizer.engine == "fused"
+        for step in range(4):
+            param.grad = torch.full_like(param, loss_scale * (step - 2.5))
+            optimizer.step()
+
+    torch.testing.assert_close(narrow.float(), wide, rtol=4 * torch.finfo(dtype).eps, atol=0.0)
 
 
 def test_a_momentum_that_comes_later_is_refused_by_rmsprops_kernel() -> None:

@@ -48,10 +48,12 @@ LBFGS: dict[str, Any] = {"kind": "lbfgs", "lr": 0.1, "max_iter": 4}
 """torch's own, which has no engines, groups or schedules, and needs a closure."""
 
 
-def made(named: Iterable[tuple[str, Tensor]], spec: Mapping[str, Any]) -> FlatOptimizer:
-    """Return the optimizer of a variant for these parameters."""
+def made(
+    named: Iterable[tuple[str, Tensor]], spec: Mapping[str, Any], **more: Any
+) -> FlatOptimizer:
+    """Return the optimizer of a variant for these parameters; *more* goes to make_optimizer."""
     alone = {name: value for name, value in spec.items() if name != "ema"}
-    return optcore.make_optimizer(named, alone, ema=spec.get("ema"))
+    return optcore.make_optimizer(named, alone, ema=spec.get("ema"), **more)
 
 
 def variants() -> list[dict[str, Any]]:
