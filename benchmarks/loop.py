@@ -119,10 +119,10 @@ def overhead(dataset: Dataset, steps: int = 300) -> list[float]:
     run, inside = start(dataset), [0.0]
 
     def counted(work: Callable[..., Any]) -> Callable[..., Any]:
-        def count(*args: Any) -> Any:  # noqa: ANN401  whatever it takes and returns
+        def count(*args: Any, **named: Any) -> Any:  # noqa: ANN401  whatever it takes and returns
             begin = time.perf_counter()
             try:
-                return work(*args)
+                return work(*args, **named)
             finally:
                 inside[0] += time.perf_counter() - begin
 

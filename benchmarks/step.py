@@ -2,7 +2,8 @@
 Measures one update against torch's own optimizers, each with the fastest of its engines.
 
 On a small network, where calls cost more than arithmetic, ``step`` is measured alone; on a large
-network, where memory access costs most, zero_grad, backward and step together.
+network, where memory access costs most, zero_grad, backward and step together. Dropout is measured
+against torch's module, forward and backward.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from torch.nn import functional
 import optcore
 from benchmarks.harness import Comparison, compare, fastest, show, timed
 from optcore.networks.build import build
+from optcore.networks.draws import Draws
+from optcore.networks.dropout import Dropout
+from optcore.networks.layout import memory_format
 from optcore.spec.networks.models import Mlp, MnistCnn
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -39,6 +43,13 @@ NOT_SLOWER = 0.97
 end of its confidence interval is a little below 1."""
 LR = 1e-3
 SHAPE = (1, 28, 28)
+DROPPED = {
+    "32x32": (32, 32),
+    "100x128": (100, 128),
+    "100x2048": (100, 2048),
+    "images 100x20x14x14": (100, 20, 14, 14),
+}
+"""Inputs of a dropout, by name."""
 STEPS = 200
 """Steps per measurement of the small network: they take a few ms, less than a time slice."""
 
@@ -162,8 +173,32 @@ def large_network(kind: str) -> Comparison:
     )
 
 
+def dropout(name: str) -> Comparison:
+    """Compare forward and backward of dropout with torch's, on inputs of `DROPPED`."""
+    inputs = torch.rand(DROPPED[name], device=DEVICE)
+    if inputs.dim() == len(SHAPE) + 1:
+        inputs = inputs.contiguous(memory_format=memory_format(inputs.device, inputs.dtype))
+    inputs.requires_grad_()
+    gradient = torch.rand_like(inputs)
+
+    def measure(layer: nn.Module) -> Callable[[], float]:
+        def work() -> None:
+            inputs.grad = None
+            layer(inputs).backward(gradient)
+
+        return finished(work, repeats=5)
+
+    return compare(
+        f"dropout, forward + backward, {name}",
+        measure(Dropout(0.5, Draws(0), "dropout")),
+        measure(nn.Dropout(0.5)),
+        pairs=41,
+    )
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     rows = [small_network(kind) for kind in KINDS]
     rows += [large_network(kind) for kind in KINDS]
     show("One update", rows)
+    show("Dropout", [dropout(name) for name in DROPPED])

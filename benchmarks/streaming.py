@@ -119,7 +119,7 @@ def half_steps(run: Run) -> Iterator[Report]:
     assert isinstance(first, StepReport)
     yield first
     while True:
-        loss = loss_of(run, *run.batches.next()).item()
+        loss = loss_of(run, *run.batches.next(), micro=0).item()
         run.row += 1
         yield StepReport(run.row - 1, first.lr, loss)
 

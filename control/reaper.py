@@ -1,4 +1,4 @@
-"""The reaper: takes back jobs from dead workers, and repeats doorbell messages that were lost."""
+"""The reaper: takes back jobs from dead workers, and wakes idle workers for waiting jobs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ PER_ROUND = 100
 
 class Reaper:
     """
-    Round that takes back jobs whose lease has expired, and repeats lost doorbell messages.
+    Round that takes back jobs whose lease or time limit has expired, and wakes idle workers again.
+
+    The message that wakes a worker (`store.redis.doorbell`) may have been lost.
 
     Args:
         client: the Redis client.
-        lease_s: seconds without a renewal after which a lease expires.
+        lease_s: seconds after the Redis server's start before expired leases count: workers renew
+            their leases first.
     """
 
     name = "reaper"

@@ -105,11 +105,11 @@ class Settings(BaseSettings):
     # 200 connections, each with an unfinished body just below the limit for one body, took a
     # process from 163 to 377 MB; compose gives it 512 MB.
     max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
-    """Maximum bytes of all request bodies together that an API process holds. The process holds a
-    body from its first byte until the response starts. Beyond the maximum, requests whose bodies
-    are still arriving get 503 with Retry-After: first the oldest request from the client address
-    whose bodies have the most bytes. A value below OPTSERVE_MAX_BODY_BYTES counts as
-    OPTSERVE_MAX_BODY_BYTES."""
+    """Maximum total bytes of the request bodies that an API process holds. The process holds a body
+    from its first byte until the response starts. While the total is above the maximum, requests
+    with incomplete bodies are refused one by one, with 503 and Retry-After. The next one is always
+    the oldest from the client address with the most bytes. A value below OPTSERVE_MAX_BODY_BYTES
+    counts as OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
     """Maximum open streams (server-sent events) per API process; beyond it a client gets 503 with
     Retry-After."""

@@ -59,8 +59,8 @@ class Dataset:
 
     def to(self, device: torch.device) -> Dataset:
         """Return the same dataset on *device*."""
-        held_out = None if self.validation is None else self.validation.to(device)
-        return Dataset(self.train.to(device), self.test.to(device), held_out)
+        validation = None if self.validation is None else self.validation.to(device)
+        return Dataset(self.train.to(device), self.test.to(device), validation)
 
 
 def served(inputs: Tensor, dtype: torch.dtype) -> Tensor:

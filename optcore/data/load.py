@@ -9,7 +9,7 @@ import torch
 
 from optcore.data.examples import Dataset, DatasetMissing
 from optcore.spec.datasets.catalogue import DATASETS, AnyDataset
-from optcore.spec.datasets.split import Validation, held_out
+from optcore.spec.datasets.split import Validation, validation_positions
 
 # All are imported here, not when a run needs one: trainers are forked after all imports.
 SOURCES = {kind: import_module(f"optcore.data.sources.{kind}") for kind in DATASETS}
@@ -42,8 +42,8 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
 
 def _split(dataset: Dataset, validation: Validation) -> Dataset:
     """Return *dataset* with a part of its training examples held out as validation examples."""
-    held = torch.from_numpy(held_out(len(dataset.train), validation).copy())
+    chosen = torch.from_numpy(validation_positions(len(dataset.train), validation).copy())
     rest = torch.ones(len(dataset.train), dtype=torch.bool)
-    rest[held] = False
+    rest[chosen] = False
     train = dataset.train.at(rest.nonzero().squeeze(1))
-    return Dataset(train, dataset.test, dataset.train.at(held))
+    return Dataset(train, dataset.test, dataset.train.at(chosen))

@@ -3,7 +3,8 @@ The files of a checkpoint: a folder with three files, which never change.
 
     model.safetensors   the network: loads with plain safetensors
     state.safetensors   the optimizer's slots, averaged and slow weights, gradients of an
-                        unfinished step, the order of the examples, torch's generators
+                        unfinished step, the order of the examples; of runs that release 0.2.0
+                        may resume, torch's generators
     state.json          the facts: everything else, and the SHA-256 of the other two files
 
 ``state.json`` is written last: a folder without it was left by a crash.

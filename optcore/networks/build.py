@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from optcore.networks.draws import Draws
+from optcore.networks.layout import memory_format
 from optcore.networks.modules import module
 from optcore.spec.networks.activations import Relu
 from optcore.spec.networks.base import Shape
@@ -23,7 +26,35 @@ OWN_OUTPUT = (Conv2d, Linear, BatchNorm, MaxPool2d)
 such a layer may overwrite the output."""
 
 
-def build(layers: Sequence[AnyLayer], shape: Shape) -> nn.Sequential:
+def network(
+    layers: Sequence[AnyLayer],
+    shape: Shape,
+    draws: Draws,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> nn.Sequential:
+    """Return the network of *layers*, as `build` does, on *device* in its memory format."""
+    # Drawn on the CPU in float32, then moved: a seed gives the same weights on every device and in
+    # every memory format, and in every precision except for rounding.
+    model = build(layers, shape, draws).to(device, dtype)
+    model.to(memory_format=memory_format(device, dtype))  # type: ignore[call-overload]  # torch's stub lacks it
+    return model
+
+
+def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless *weights* have the names and shapes of *own*, the network's own."""
+    for name in sorted(weights.keys() | own.keys()):
+        if name not in own:
+            raise ValueError(f"weights must be those of the network, which has no {name}")
+        if name not in weights:
+            raise ValueError(f"weights must be those of the network, got none for {name}")
+        wanted, given = tuple(own[name].shape), tuple(weights[name].shape)
+        if given != wanted:
+            raise ValueError(f"{name} must have shape {wanted}, got {given}")
+
+
+def build(layers: Sequence[AnyLayer], shape: Shape, draws: Draws | None = None) -> nn.Sequential:
     """
     Return the network of *layers* for examples of *shape*, with torch's initial weights.
 
@@ -35,11 +66,13 @@ def build(layers: Sequence[AnyLayer], shape: Shape) -> nn.Sequential:
     Args:
         layers: the layers from first to last; each must accept the output of the layer before it.
         shape: shape of one example, without the batch.
+        draws: what the layers draw from in training; None for torch's global generators.
     """
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     before: AnyLayer | None = None
     for name, layer in _pooled_first(named(layers)):
-        modules[name] = module(layer, shape, inplace=isinstance(before, OWN_OUTPUT))
+        inplace = isinstance(before, OWN_OUTPUT)
+        modules[name] = module(layer, shape, inplace=inplace, draws=draws, name=name)
         shape, before = layer.output_shape(shape), layer
     return nn.Sequential(modules)
 

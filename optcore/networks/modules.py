@@ -6,6 +6,8 @@ from typing import assert_never
 
 from torch import nn
 
+from optcore.networks.draws import Draws
+from optcore.networks.dropout import Dropout as DropoutModule
 from optcore.spec.networks.activations import LogSoftmax, Relu
 from optcore.spec.networks.base import IMAGE_DIMS, Shape
 from optcore.spec.networks.convolution import Conv2d, MaxPool2d
@@ -14,7 +16,14 @@ from optcore.spec.networks.layers import AnyLayer
 from optcore.spec.networks.regularization import BatchNorm, Dropout
 
 
-def module(layer: AnyLayer, shape: Shape, *, inplace: bool = False) -> nn.Module:
+def module(
+    layer: AnyLayer,
+    shape: Shape,
+    *,
+    inplace: bool = False,
+    draws: Draws | None = None,
+    name: str = "",
+) -> nn.Module:
     """
     Return the torch module for *layer*, with torch's initial weights.
 
@@ -22,6 +31,8 @@ def module(layer: AnyLayer, shape: Shape, *, inplace: bool = False) -> nn.Module
         layer: spec of the layer.
         shape: shape of one example in the input of the layer.
         inplace: whether an activation may overwrite its input.
+        draws: what the layer draws from in training; None for torch's global generators.
+        name: the name of the layer in its network.
     """
     match layer:
         case Conv2d():
@@ -42,7 +53,7 @@ def module(layer: AnyLayer, shape: Shape, *, inplace: bool = False) -> nn.Module
         case Relu():
             return nn.ReLU(inplace=inplace)
         case Dropout():
-            return nn.Dropout(layer.p)
+            return DropoutModule(layer.p, draws, name)
         case BatchNorm():
             norm = nn.BatchNorm2d if len(shape) == IMAGE_DIMS else nn.BatchNorm1d
             return norm(shape[0], eps=layer.eps, momentum=layer.momentum)

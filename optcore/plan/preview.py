@@ -72,7 +72,7 @@ class PreviewSpec(Spec):
             if group.name in names:
                 reject(
                     ["groups", i, "name"],
-                    f"name must be used once, and not be lr or step, got {group.name!r}",
+                    f"name must be unique, and must not be lr or step, got {group.name!r}",
                     group.name,
                 )
             # Spreadsheets evaluate a cell of a CSV file that begins with one of these characters.
@@ -109,8 +109,8 @@ class PreviewSpec(Spec):
         if cost > MAX_COST:
             reject(
                 ["schedule"],
-                f"schedule must compute at most {MAX_COST} values in a preview, including those "
-                f"of all parts, all groups and the steps that a shift leaves out, got {cost}",
+                f"schedule must compute at most {MAX_COST} values in a preview, got {cost}; values "
+                "of its parts, of all groups and of the steps that a shift leaves out also count",
                 self.schedule.kind,
             )
         return self

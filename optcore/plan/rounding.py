@@ -12,14 +12,17 @@ def rounded_durations(spec: RunSpec) -> Iterator[str]:
     """
     Yield a warning for each duration in ``training`` that is rounded to whole steps.
 
-    A run has a whole number of steps, and so do the intervals between evaluations and checkpoints.
-    Durations in schedules are not rounded, or the schedule itself warns.
+    A run has a whole number of steps, and so do the intervals between evaluations, checkpoints and
+    updates of an average. Durations in schedules are not checked here: a schedule that rounds one
+    warns about it itself.
     """
     training, run = spec.training, spec.length
+    average = training.shadow_ema
     durations: dict[str, int | Epochs | None] = {
         "epochs": None if training.epochs is None else Epochs(epochs=training.epochs),
         "evaluate_every": training.evaluate_every,
         "checkpoint_every": training.checkpoint_every,
+        "ema.every": None if average is None else average.every,
     }
     for name, duration in durations.items():
         if duration is not None and not run.is_whole(duration):

@@ -22,11 +22,12 @@ EDGE = 1000
 
 def planned_steps(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
     """
-    Yield arrays of steps: all steps of the run in blocks, or one sample if all cost too much.
+    Yield arrays of steps: all steps of the run in blocks, or a single array with a sample of them.
 
     Args:
         total_steps: number of steps in the run.
-        cost: number of values computed for all steps; a sample is used above `MOST_PLANNED`.
+        cost: number of values to compute for all steps; if it exceeds `MOST_PLANNED`, the result
+            is a sample.
     """
     if cost > MOST_PLANNED:
         # A step costs cost / total_steps values, so this many steps cost MOST_PLANNED.
@@ -38,9 +39,10 @@ def planned_steps(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
 
 def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
     """
-    Return all steps of a run, or a sample of about *most* steps.
+    Return all steps of a run, or, if they are more than *most*, a sample of about *most* steps.
 
-    A sample contains `EDGE` steps at either end, and evenly spaced steps in between.
+    A sample contains the first and the last `EDGE` steps, and also evenly spaced steps, at least
+    `EDGE` of them. A run of up to 2 * `EDGE` steps is never sampled.
     """
     if total_steps <= max(most, 2 * EDGE):
         return np.arange(total_steps)

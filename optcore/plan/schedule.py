@@ -98,7 +98,7 @@ def plan_schedule(
 
 
 class _Summary:
-    """Collects the numbers in a plan from blocks of values, in the order of their steps."""
+    """Computes the numbers of a plan from blocks of values, added in the order of their steps."""
 
     def __init__(self, total_steps: int) -> None:
         self.total_steps = total_steps

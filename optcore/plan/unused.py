@@ -1,8 +1,8 @@
 """
-Warnings about fields of an optimizer that have no effect, given the other fields of a run.
+Warnings about fields of optimizer and training that have no effect because of other fields.
 
-Such fields are not refused, since release 0.2.0 and the frameworks accept them. The warnings of a
-schedule name the fields of the schedule that have no effect.
+Such fields are not refused, since release 0.2.0 and the frameworks accept them. A schedule itself
+warns about its own fields without effect.
 """
 
 from __future__ import annotations
@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
+from optcore.spec.duration import counted
+from optcore.spec.networks.regularization import BatchNorm
+from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.adabelief import AdaBelief
 from optcore.spec.optimizers.adafactor import Adafactor
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import is_cautious
 from optcore.spec.optimizers.clip import ClipValue
-from optcore.spec.optimizers.layerwise import Lamb, Lars
+from optcore.spec.optimizers.lamb import Lamb
+from optcore.spec.optimizers.lars import Lars
 from optcore.spec.optimizers.muon import Muon
 from optcore.spec.optimizers.rprop import Rprop
 from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSgd
 from optcore.spec.optimizers.sign import SignSgd
 from optcore.spec.run import RunSpec
+from optcore.spec.weights import Beside, ShadowEma, Swa
 
 Unused = Iterator[tuple[str, str]]
 """Names of fields, each with the reason for which the field changes nothing."""
@@ -37,7 +42,7 @@ CONSTANT = Constant(kind="constant")
 
 
 def unused_fields(run: RunSpec) -> Iterator[str]:
-    """Yield a warning for each field of the optimizer and its groups that has no effect."""
+    """Yield a warning for each field of optimizer, groups and training that has no effect."""
     base = run.optimizer
     specs = [group.spec for group in run.groups() if type(group.spec) is type(base)]
     for name, reason in unused_in(base):
@@ -50,10 +55,23 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
             yield f"optimizer.{name}: is not used, since {reason}"
     for path, reason in unused_in_groups(base):
         yield f"optimizer.{path}: is not used, since {reason}"
+    training = run.training
+    if (
+        not run.evaluates
+        and training.evaluate_every is not None
+        and "evaluate_every" in training.model_fields_set
+    ):
+        yield (
+            "training.evaluate_every: is not used, since there are no validation examples; hold "
+            "out a part of the training examples with dataset.validation, such as 0.1"
+        )
+    if training.shadow_ema is not None:
+        for text in _unused_in_average(training.shadow_ema, run):
+            yield f"training.ema.{text}"
 
 
 def unused_in_groups(spec: OptimizerSpec) -> Unused:
-    """Yield the paths of the fields in the groups of *spec* that have no effect, with reasons."""
+    """Yield (path, reason) for each field without effect in a group of *spec*."""
     for i, group in enumerate(spec.groups):
         if group.preset != "layer_decay" and group.factor != group.default_of("factor"):
             yield f"groups[{i}].factor", "preset is not layer_decay"
@@ -69,7 +87,7 @@ def departs(spec: OptimizerSpec, name: str) -> bool:
 
 
 def unused_in(spec: OptimizerSpec) -> Unused:
-    """Yield the fields of *spec* that have no effect in any run, given the other fields."""
+    """Yield (name, reason) for each field of *spec* that has no effect, whatever the run is."""
     known = type(spec).model_fields
     if spec.order_params is not None:
         yield "order_params", "results do not depend on the order of parameters"
@@ -113,7 +131,7 @@ def _unused_in_muon(spec: Muon) -> Unused:
 
 
 def _unused_without_decay(spec: OptimizerSpec) -> Unused:
-    """Yield the fields that scale steps, where a step without weight decay is not scaled."""
+    """Yield the fields of LARS and LAMB that have no effect, since weight_decay is 0."""
     match spec:
         case Lars(dialect="paddle") | Lars(dialect="timm", always_adapt=False):
             names = ["lars_coeff", "eps", "trust_clip"]
@@ -125,7 +143,12 @@ def _unused_without_decay(spec: OptimizerSpec) -> Unused:
 
 
 def _keeps_signs(spec: OptimizerSpec) -> bool:
-    """Return whether the clip changes no sign, neither by itself nor beside a regularizer."""
+    """
+    Return whether the clip never changes the sign of a coordinate.
+
+    Regularizers are added after the clip. A clip that makes the gradient smaller than the added
+    term can change the sign of their sum.
+    """
     added = ("l1", "l2", *(() if spec.decoupled_weight_decay else ("weight_decay",)))
     if any(getattr(spec, name) or name in spec.schedules for name in added):
         return False
@@ -133,7 +156,7 @@ def _keeps_signs(spec: OptimizerSpec) -> bool:
 
 
 def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
-    """Yield the features of *spec* that torch's kernels lack, so that the rule itself runs."""
+    """Yield the features of *spec* that torch's kernels lack; with one, the update rule runs."""
     for name in ("maximize", "multi_precision", "grad_centralization", "nesterov"):
         if getattr(spec, name, False):
             yield name
@@ -149,7 +172,7 @@ def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
 
 
 def _unused_in_run(run: RunSpec) -> Unused:
-    """Yield the fields of the optimizer that have no effect, given the rest of *run*."""
+    """Yield (name, reason) for each optimizer field that has no effect in this *run*."""
     optimizer, training = run.optimizer, run.training
     if not training.precision.endswith("_true"):
         yield "multi_precision", f"no parameter has 16 bits in precision {training.precision}"
@@ -164,3 +187,33 @@ def _unused_in_run(run: RunSpec) -> Unused:
         yield "engine", "torch's fused kernel has no ema of kind keras"
     if training.precision == "fp64" and (optimizer.clip is not None or run.loss_scale is not None):
         yield "engine", "torch's fused kernel takes the factor for gradients in float32"
+
+
+def _unused_in_average(average: Beside, run: RunSpec) -> Iterator[str]:
+    """Yield the fields of *average* that have no effect in *run*, each with the reason."""
+    length, begun = run.length, average.begun(run.length)
+    updates, copies = (
+        average.updates_in(t, length) for t in (run.total_steps, min(begun, run.total_steps))
+    )
+    if not updates:
+        yield f"every: the average is never updated in {counted(run.total_steps, 'step')}"
+    elif updates == copies:
+        yield f"begin: the average is not updated after {counted(begun, 'step')}, it copies weights"
+    elif average.begin != average.default_of("begin") and not copies and not _rises(average):
+        yield f"begin: is not used, since there is no update of the average in {begun} steps"
+    elif isinstance(average, Swa) and updates == copies + 1:
+        yield "begin: the average is updated once after it, so it is no mean"
+    if average.every_from == "epoch" and length.steps(average.every) == 1:
+        yield "every_from: is not used, since every is 1"
+    if average.statistics != "average" and not _has_statistics(run):
+        yield "statistics: is not used, since the network has no batch_norm"
+
+
+def _rises(average: Beside) -> bool:
+    """Return whether the decay depends on `begin` itself."""
+    return isinstance(average, ShadowEma) and average.power is not None
+
+
+def _has_statistics(run: RunSpec) -> bool:
+    layers = named(run.model.network(run.dataset.target.size))
+    return any(isinstance(layer, BatchNorm) for _, layer in layers)

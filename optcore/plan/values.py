@@ -20,6 +20,7 @@ from optcore.spec.errors import Problem, SpecError, dotted
 from optcore.spec.limits import MAX_FLOAT32
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.run import RunSpec, Scheduled
+from optcore.spec.weights import ShadowEma
 
 MAX_SAMPLED = 1_000_000
 """Largest number of steps checked for one run, over all its schedules; longer runs are sampled."""
@@ -38,8 +39,8 @@ def check_values(spec: RunSpec) -> None:
     """
     Check the values of all schedules in *spec* against the limits of their hyperparameters.
 
-    For lr the only limit is the largest float32 (with fp64, any finite number): a schedule may
-    lower lr to 0.
+    Every value must be finite and, except with fp64, at most the largest float32. lr has no other
+    limit here: a schedule may lower it to 0.
 
     Raises:
         SpecError: a value is not finite or not within the limits. The message names the schedule,
@@ -88,7 +89,7 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return a key of *schedule*, the same for equal schedules; a long schedule has its own key."""
+    """Return a key for *schedule*; equal schedules have the same key unless they are long."""
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
     # The id stays unique: the run holds the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"
@@ -102,7 +103,7 @@ class _Check:
     name: str
     value: float
     factor: float
-    whose: type[OptimizerSpec]
+    whose: type[OptimizerSpec | ShadowEma]
     param: str
     run: RunLength
     num_sampled: int
@@ -136,7 +137,7 @@ _perform_once = lru_cache(maxsize=CACHE_SIZE)(_perform)
 def check_scheduled(
     schedule: Schedule,
     name: str,
-    whose: type[OptimizerSpec],
+    whose: type[OptimizerSpec | ShadowEma],
     steps: NDArray[np.int64],
     param: str,
     *,
@@ -149,7 +150,7 @@ def check_scheduled(
     Args:
         schedule: schedule of the hyperparameter.
         name: name of the hyperparameter.
-        whose: class of the optimizer that has the hyperparameter.
+        whose: class of the optimizer, or of the average, that has the hyperparameter.
         steps: steps to check.
         param: path of the schedule, for the error.
         factor: number that multiplies the values (a group's lr_scale).
@@ -165,7 +166,9 @@ def check_scheduled(
     _check_limit(name, Le(largest), values, steps, param)
     if name == "lr":
         return
-    for limit in whose.model_fields[name].metadata:
+    # A decay that reaches 1 stops the average; a decay of 1 throughout would be no average.
+    field = whose.model_fields[name].metadata
+    for limit in [Ge(0), Le(1)] if issubclass(whose, ShadowEma) else field:
         _check_limit(name, limit, values, steps, param)
 
 

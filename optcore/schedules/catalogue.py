@@ -27,6 +27,7 @@ from optcore.schedules.families.modifiers import (
 )
 from optcore.schedules.families.noise import Noise
 from optcore.schedules.families.one_cycle import OneCycle
+from optcore.schedules.families.per_batch import PerBatch
 from optcore.schedules.families.piecewise import Constant, Piecewise
 from optcore.schedules.families.plateau import Plateau
 from optcore.schedules.families.polynomial import Polynomial
@@ -64,7 +65,7 @@ Simple = (
 )
 """Schedules with a formula of their own."""
 
-Composed = Chain | Cycle | Scaled | Product | Clamp | Noise | PerEpoch | Shift
+Composed = Chain | Cycle | Scaled | Product | Clamp | Noise | PerEpoch | PerBatch | Shift
 """Schedules that contain other schedules."""
 
 Stateful = Plateau | Greedy

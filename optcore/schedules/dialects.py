@@ -73,6 +73,8 @@ class Dialectal(ScheduleSpec):
     `SHORTENING`."""
     RECURSION: ClassVar[str] = "precision float32 in dialect torch"
     """What makes lr `recursive`, as an error message names it."""
+    RECURSION_FIELD: ClassVar[str] = "precision"
+    """The field that makes lr `recursive`, which an error is about."""
     NO_RECURSION: ClassVar[str] = "float64"
     """What an error message suggests instead of `RECURSION`."""
     STARTS_AT_LR: ClassVar[bool] = True
@@ -183,7 +185,11 @@ class Dialectal(ScheduleSpec):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Whether, in dialect timm, a warmup with overlap rises to the curve instead of to lr."""
+        """
+        Whether, in dialect timm, a warmup ends at the schedule's value at that step, not at lr.
+
+        Has no effect with ``delay``: such a warmup always ends at lr.
+        """
         return False
 
     def moment(self, duration: int | Epochs, run: RunLength) -> float:
@@ -213,11 +219,11 @@ class Dialectal(ScheduleSpec):
             )
         if self.recursive and run.total_steps > MAX_RECURSION:
             yield RunProblem(
-                ("precision",),
+                (self.RECURSION_FIELD,),
                 f"{self.RECURSION} needs a run of at most {MAX_RECURSION} steps, got "
                 f"{run.total_steps}: it computes each lr from the previous lr; use "
                 f"{self.NO_RECURSION}",
-                self.precision,
+                getattr(self, self.RECURSION_FIELD),
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Specs declare the fields of a run in JSON, once for all of optserve. They do not import torch."""
+"""Specs: classes that declare the JSON fields of a run for all of optserve, without torch."""

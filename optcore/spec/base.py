@@ -114,7 +114,7 @@ class Spec(BaseModel):
         return schema
 
     def default_of(self, name: str) -> object:
-        """Return the default of the field *name* beside the other fields of this spec."""
+        """Return the default of the field *name*, which may depend on this spec's other fields."""
         field = type(self).model_fields[name]
         return field.get_default(call_default_factory=True, validated_data=dict(self))
 
@@ -165,7 +165,7 @@ def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
 
 
 def field_docs(cls: type[Spec]) -> Mapping[str, str]:
-    """Return the name of each field of *cls* that has a text below it, with this text."""
+    """Return name -> text below the field, for the fields of *cls* that have such a text."""
     # Not by pydantic's use_attribute_docstrings, which reads the source of every class when it is
     # imported: a quarter of the time to import all specs, and only a few requests need the texts.
     found: dict[str, str | None] = {}
@@ -177,7 +177,7 @@ def field_docs(cls: type[Spec]) -> Mapping[str, str]:
 
 @cache
 def _texts(module: str) -> Mapping[str, Mapping[str, str | None]]:
-    """Return class -> annotated name -> the text below it, or None, for a module's classes."""
+    """Return, for each class in *module*: annotated name -> the text below the name, or None."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (OSError, TypeError, KeyError, SyntaxError):  # no source, as in an interactive session

@@ -27,9 +27,10 @@ _rounding: ContextVar[bool] = ContextVar("rounding", default=False)
 @contextmanager
 def rounding() -> Iterator[None]:
     """
-    Round durations in epochs that are parsed inside a ``with`` block to whole steps, half to even.
+    Round to whole steps all durations in epochs that are parsed inside a ``with`` block.
 
-    Releases up to 0.2.0 rounded all durations, so a run that they accepted keeps its lr.
+    Half a step is rounded to an even number of steps. Releases up to 0.2.0 rounded all durations,
+    so a run that they accepted keeps its lr.
     """
     before = _rounding.set(True)
     try:
@@ -49,7 +50,7 @@ class Epochs(Spec):
 
     @property
     def is_rounded(self) -> bool:
-        """Whether schedules round this duration to whole steps, because `rounding` applied."""
+        """Whether this duration was parsed inside `rounding`: schedules round it to whole steps."""
         return self._rounded
 
 
@@ -146,10 +147,11 @@ class RunLength(NamedTuple):
 
     def span(self, duration: int | Epochs | Share | None) -> float:
         """
-        Return *duration* in steps, not rounded; a duration of None is the whole run.
+        Return *duration* in steps, perhaps with a fraction; a duration of None is the whole run.
 
         A result that differs from a whole number only by floating-point rounding is replaced by the
-        whole number: 1.1 epochs of 10 steps are 11 steps.
+        whole number: 1.1 epochs of 10 steps are 11 steps. A share, and a duration parsed inside
+        `rounding`, is always a whole number of steps.
         """
         if duration is None:
             return self.total_steps if self.exact_steps is None else self.exact_steps
@@ -174,7 +176,7 @@ class RunLength(NamedTuple):
         """
         Return *duration* rounded to steps, half to even; a duration of None is the whole run.
 
-        Less than half a step gives 0. A share is rounded up or down, as its field says.
+        Half a step or less gives 0. A share is rounded as its field ``rounding`` says.
         """
         if isinstance(duration, Share):
             return duration.steps(self.total_steps)
@@ -191,7 +193,7 @@ class RunLength(NamedTuple):
 
 
 def steps_in(duration: int | Epochs, steps_per_epoch: int) -> int:
-    """Return *duration* in steps; a duration shorter than half a step gives 0."""
+    """Return *duration* rounded to steps, half to even; half a step or less gives 0."""
     if isinstance(duration, Epochs):
         return round(duration.epochs * steps_per_epoch)
     return duration

@@ -97,7 +97,7 @@ class Mistakes:
         self._more = 0
 
     def add(self, param: str, message: Callable[[], str]) -> None:
-        """Add a problem with *param*; *message* is a function that returns its text."""
+        """Add a problem with the field at *param*; *message* is a function that makes its text."""
         if len(self._told) < MOST_PROBLEMS:
             self._told.append(Problem(param, message()))
         else:
@@ -114,15 +114,15 @@ class Mistakes:
 
 def did_you_mean(given: object, known: Iterable[str], of: str = "", *, paths: bool = False) -> str:
     """
-    Return ``"; did you mean 'x'?"`` with the valid name nearest to *given*, or ``""`` without one.
+    Return ``"; did you mean 'x'?"`` with the valid name nearest to *given*; ``""`` if none is near.
 
-    The name may be spelt differently, or be the name for the same thing in another library.
+    *given* may be a misspelt valid name, or another library's name for the same thing.
 
     Args:
         given: the invalid name.
         known: the valid names.
         of: the kind of the spec in which the name was given, or its class if the spec has no kind.
-        paths: whether to suggest also the path of a field in another part of a run's spec.
+        paths: whether the suggestion may be the path of a field in another part of a run's spec.
     """
     if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
         return ""  # not a typing error, and slow to compare
@@ -134,7 +134,7 @@ def did_you_mean(given: object, known: Iterable[str], of: str = "", *, paths: bo
 
 
 def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
-    """Raise an error with *message* about the field at *path*, from inside a validator."""
+    """Raise an error with *message* about the field at *path*; called inside a validator."""
     raise ValidationError.from_exception_data(
         "spec",
         [InitErrorDetails(type=PydanticCustomError(RULE, message), loc=tuple(path), input=value)],
@@ -142,7 +142,7 @@ def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
 
 
 def short_repr(value: object) -> str:
-    """Return *value* as short text for a message, written like JSON."""
+    """Return *value* as short text for a message; true, false and null are written as in JSON."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
@@ -169,7 +169,7 @@ def short_json(value: object) -> str:
 
 
 def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
-    """Return whether *value* may fit into *limit* characters, without making its text."""
+    """Return whether the text of *value* may fit into *limit* characters. The text is not made."""
     left = [value]
     while left and limit >= 0:
         here = left.pop()
@@ -187,20 +187,20 @@ def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
 
 
 def _first_digits(number: int) -> str:
-    """Return the first digits of a *number* so long that Python refuses to convert it to text."""
+    """Return the first digits of *number*, which may be too long for Python to convert to text."""
     digits = int(number.bit_length() * math.log10(2))  # perhaps one too many
     sign = "-" if number < 0 else ""
     return f"{sign}{abs(number) // 10 ** (digits - MAX_VALUE_LENGTH - 2)}"
 
 
 def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
-    """Return the beginning of *text*: at most *most* characters."""
+    """Return *text*, truncated to *most* characters, the last three ``...``, if it is longer."""
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem], int]:
     """
-    Return the first of pydantic's *errors* about *data* as problems, and the number of the rest.
+    Return pydantic's *errors* about *data* as problems, at most 20, and the number of the rest.
 
     Args:
         errors: the errors that `ValidationError.errors()` returns.
@@ -247,7 +247,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def _without_tags(loc: Sequence[str | int], data: object) -> list[str | int]:
-    """Return *loc* without the union tags that pydantic inserts (``optimizer.adam.lr``)."""
+    """Return *loc* without pydantic's union tags, such as ``adam`` in ``optimizer.adam.lr``."""
     path: list[str | int] = []
     here = data
     entered = True
@@ -293,14 +293,16 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
         given = ctx["tag"].removeprefix(TAG)
     else:
         names = [part.strip("'") for part in ctx["expected"].replace(" or ", ", ").split(", ")]
+        names = [{"True": "true", "False": "false"}.get(name, name) for name in names]
         given = value
     # An unknown kind may be the name of a field elsewhere, such as ema; an unknown value may not.
     near = did_you_mean(given, names, paths=kind == "union_tag_invalid")
-    return f"{name} must be one of {', '.join(names)}, got {short_repr(given)}{near}"
+    rule = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+    return f"{name} must be {rule}, got {short_repr(given)}{near}"
 
 
 def _plain(number: object) -> object:
-    """Return *number* as people write it in a message: a whole float such as 1.0 becomes 1."""
+    """Return *number* as it is written in a message: a whole float such as 1.0 becomes 1."""
     if isinstance(number, float) and math.isfinite(number) and number == int(number):
         return int(number)
     return number

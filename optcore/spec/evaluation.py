@@ -111,12 +111,22 @@ ObservedMetric = Annotated[str, Field(max_length=200), AfterValidator(_observes)
 
 
 def better(metric: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Return whether *value* beats *best* by more than *min_delta*; NaN never does."""
+    """
+    Return whether *value* is better than *best* by more than *min_delta*.
+
+    Whether a higher or a lower value is better depends on the metric. NaN is never better; any
+    other value is better than None.
+    """
     if best is None:
         return value == value  # noqa: PLR0124  not NaN
     if MetricName.of(metric).higher_is_better:
         return value > best + min_delta
     return value < best - min_delta
+
+
+def default_metric() -> str:
+    """Return the metric by which a run chooses if its spec does not say so."""
+    return "test_loss" if chooses_by_test() else "val_loss"
 
 
 class EarlyStopping(Spec):
@@ -127,7 +137,7 @@ class EarlyStopping(Spec):
         keras.callbacks.EarlyStopping; Prechelt, Early Stopping - but when?, 1998.
     """
 
-    metric: Metric = "val_loss"
+    metric: Metric = Field(default_factory=default_metric)
     """Metric that must improve."""
     patience: int = Field(ge=1, le=MAX_COUNT, json_schema_extra={"unit": "evaluations"})
     """The run ends after this many evaluations in a row without a new best value."""

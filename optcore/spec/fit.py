@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, prod
 from typing import TYPE_CHECKING, NoReturn
 
 from optcore.schedules.base import too_many
+from optcore.schedules.families.per_batch import batch_problems
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.fit_task import (
@@ -79,7 +80,7 @@ def _work_is_bounded(run: RunSpec) -> None:
     if names > MAX_NAMES:
         reject(
             ["optimizer", "groups"],
-            f"groups must have at most {MAX_NAMES} names and globs, all together, got {names}",
+            f"groups must have together at most {MAX_NAMES} names and globs, got {names}",
             names,
         )
     why = too_many(each.schedule for each in run.scheduled())
@@ -94,7 +95,7 @@ def _layers_fit(run: RunSpec) -> None:
     except ShapeError as error:
         reject(
             ["model"],
-            f"model must take the examples of {run.dataset.kind}, of shape "
+            f"model must accept examples of {run.dataset.kind}, which have shape "
             f"{run.dataset.shape}: {error}",
             run.model.kind,
         )
@@ -102,8 +103,8 @@ def _layers_fit(run: RunSpec) -> None:
     if not loss.takes(shape, target):
         reject(
             ["model"],
-            f"model must end with {loss.TAKES} for loss {loss.kind} and the {target.words} "
-            f"of {run.dataset.kind}, got shape {shape}",
+            f"loss {loss.kind} needs a model that ends with {loss.TAKES}; {run.dataset.kind} has "
+            f"{target.words}, got an output of shape {shape}",
             run.model.kind,
         )
     if loss.TAKES_LOGARITHMS and not isinstance(layers[-1], LogSoftmax):
@@ -132,7 +133,7 @@ def _groups_find_parameters(run: RunSpec) -> None:
 
 
 def _numbers_are_representable(run: RunSpec) -> None:
-    """Refuse hyperparameters that the precision of the parameters cannot hold."""
+    """Refuse hyperparameters that are too large for the precision of the parameters."""
     precision = run.training.precision
     if precision == "fp64" or are_lifted():
         return
@@ -186,7 +187,7 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
     run.optimizer.check_schedule(run.schedule)
     training = run.training
     if training.keras_ema is not None:
-        text = "kind must be shadow for lbfgs, which does not maintain an average, got keras"
+        text = "kind must be shadow or swa for lbfgs, which does not maintain an average, got keras"
         reject(["training", "ema", "kind"], text, "keras")
     for name, given, only in (
         ("precision", training.precision, ("fp32", "fp64")),
@@ -205,14 +206,17 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
 
 
 def _lookahead_is_alone(run: RunSpec) -> None:
-    """Refuse lookahead beside options that keep copies of weights: it would not set the copies."""
+    """Refuse lookahead beside options that keep copies of weights, which lookahead does not set."""
     if run.training.lookahead is None:
         return
     # Otherwise parameters are float32 or wider and have no copies.
     copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
     for applies, what in (
-        (copies, "multi_precision, whose float32 copies it would not set"),
-        (run.training.keras_ema is not None, "an ema of kind keras, which it would not set"),
+        (copies, "multi_precision: lookahead would not set the float32 copies"),
+        (
+            run.training.keras_ema is not None,
+            "an ema of kind keras: lookahead would not set the average",
+        ),
         (run.optimizer.KEEPS_WEIGHTS, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
@@ -230,19 +234,24 @@ def _eps_counts(run: RunSpec) -> None:
         if eps > 0 and float32(eps) <= SMALLEST_HALF / 2:
             reject(
                 ["optimizer", "eps"],
-                f"eps must be at least {SMALLEST_HALF:.0e} for float16 parameters, unless "
-                f"multi_precision is true, got {eps}",
+                f"eps must be at least {SMALLEST_HALF:.0e} for float16 parameters, got {eps}: "
+                "float16 rounds it to 0; with multi_precision eps may be smaller",
                 eps,
             )
 
 
 def _durations_have_steps(run: RunSpec) -> None:
-    for name in ("evaluate_every", "checkpoint_every"):
-        duration = getattr(run.training, name)
+    training, average = run.training, run.training.shadow_ema
+    durations = [
+        (["training", "evaluate_every"], training.evaluate_every),
+        (["training", "checkpoint_every"], training.checkpoint_every),
+        (["training", "ema", "every"], None if average is None else average.every),
+    ]
+    for path, duration in durations:
         if duration is not None and run.length.steps(duration) < 1:
             reject(
-                ["training", name],
-                f"{name} must be at least 1 step, got {run.length.in_words(duration)}",
+                path,
+                f"{path[-1]} must be at least 1 step, got {run.length.in_words(duration)}",
                 duration,
             )
 
@@ -265,10 +274,16 @@ def _check_metric_driven(run: RunSpec, scheduled: Scheduled) -> None:
 
 def _schedules_fit(run: RunSpec) -> None:
     repeated = 0
+    accumulate = run.training.accumulate
+    batches = ceil(run.dataset.train_examples / run.dataset.batch_size)
     for scheduled in run.scheduled():
         if scheduled.schedule.STATEFUL:
             _check_metric_driven(run, scheduled)
-        for path, message, value in scheduled.schedule.problems_in(run.length):
+        schedule = scheduled.schedule
+        for path, message, value in (
+            *batch_problems(schedule, accumulate=accumulate, batches=batches),
+            *schedule.problems_in(run.length),
+        ):
             reject([*scheduled.path, *path], message, value)
         cost = scheduled.schedule.cost(run.length)
         if cost > MAX_COST:
@@ -284,8 +299,8 @@ def _schedules_fit(run: RunSpec) -> None:
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],
-            f"schedules must compute at most {MAX_REPEATED} values from a previous value, all "
-            f"together, got {repeated}; a schedule in precision float64, or a product in dialect "
-            "plain, needs no previous values",
+            f"schedules must together compute at most {MAX_REPEATED} values from the value of the "
+            f"step before, got {repeated}; a schedule with precision float64, or a product with "
+            "dialect plain, does not need the step before",
             run.schedule.kind,
         )

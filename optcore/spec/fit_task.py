@@ -39,7 +39,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
     if training.top_k is not None and training.top_k > classes:
         reject(
             ["training", "top_k"],
-            f"top_k must be at most the {classes} classes of {run.dataset.kind}, "
+            f"top_k must be at most {classes}, the number of classes of {run.dataset.kind}, "
             f"got {training.top_k}",
             training.top_k,
         )
@@ -97,7 +97,7 @@ def weights_fit_the_classes(run: RunSpec) -> None:
     if weights is not None and not any(weights):
         text = "class_weights must have a weight above 0"
         reject(["training", "loss", "class_weights"], text, weights)
-    if loss.weighs and run.training.accumulate > 1:
+    if loss.weighted and run.training.accumulate > 1:
         reject(
             ["training", "accumulate"],
             "accumulate must be 1 for a loss with class_weights or ignore_index, whose mean over "

@@ -1,4 +1,4 @@
-"""Specs with fields added after release 0.2.0, left out of JSON while they have their default."""
+"""Specs whose fields added after release 0.2.0 are left out of JSON if they have their default."""
 
 from __future__ import annotations
 

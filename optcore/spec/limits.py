@@ -64,10 +64,10 @@ MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 def at_most(most: int, name: str) -> BeforeValidator:
     """
-    Return a validator that refuses an object with more than *most* names in the field *name*.
+    Return a validator for the field *name*, which refuses an object with more than *most* keys.
 
-    The validator runs before any name is validated. pydantic would check max_length after it has
-    validated every name.
+    The validator runs before any key is validated. pydantic would check max_length only after it
+    has validated every key.
     """
 
     def check(value: object) -> object:
@@ -80,7 +80,7 @@ def at_most(most: int, name: str) -> BeforeValidator:
 
 
 def are_lifted() -> bool:
-    """Return whether the limits are lifted in this context."""
+    """Return whether this code runs inside a `lifted` block."""
     return _lifted.get()
 
 
@@ -95,7 +95,7 @@ def lifted() -> Iterator[None]:
 
 
 def parsed_without(cls: type[Item], data: object) -> Item:
-    """Return *data* parsed as *cls*, ignoring the upper bounds on numbers and lengths."""
+    """Return *data* parsed as *cls* without the upper bounds on numbers and lengths."""
     return cast("Item", _unbounded(cls).validate_python(data))
 
 

@@ -42,7 +42,7 @@ class LossSpec(Spec):
         return shape == (target.size,)
 
     @property
-    def weighs(self) -> bool:
+    def weighted(self) -> bool:
         """Whether examples may have different weights in the mean."""
         return False
 
@@ -63,7 +63,7 @@ class ClassLoss(LossSpec):
     none."""
 
     @property
-    def weighs(self) -> bool:
+    def weighted(self) -> bool:
         """Whether examples may have different weights in the mean."""
         return self.class_weights is not None or self.ignore_index is not None
 
@@ -74,8 +74,8 @@ class CrossEntropy(ClassLoss):
 
     ::
 
-        loss = -sum_k q_k * log(softmax(x)_k)
-        q_k  = (1 - label_smoothing) * [k = y] + label_smoothing / K
+        loss = -sum_k q_k * log(softmax(x)_k)                           k: each class
+        q_k  = (1 - label_smoothing) * [k = y] + label_smoothing / K    [k = y]: 1 if k is y, else 0
 
     References:
         torch.nn.CrossEntropyLoss; Szegedy et al., Rethinking the Inception Architecture for
@@ -172,7 +172,7 @@ class NegativeLogLikelihood(ClassLoss):
 
     ::
 
-        loss = -x_y
+        loss = -x_y    y: the right class
 
     References:
         torch.nn.NLLLoss.

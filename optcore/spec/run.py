@@ -27,6 +27,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.tasks import Task
 from optcore.spec.training import COMPUTED, OBSERVED, Training
+from optcore.spec.weights import ShadowEma
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,14 @@ class Scheduled:
         path: path of the schedule in the spec of the run.
         name: name of the hyperparameter.
         schedule: schedule of the hyperparameter.
-        spec: the optimizer, or, if the schedule belongs to a group, the spec of that group.
+        spec: the optimizer, or, if the schedule belongs to a group, the spec of that group; the
+            moving average for the schedule of its decay.
     """
 
     path: tuple[str | int, ...]
     name: str
     schedule: ScheduleSpec
-    spec: OptimizerSpec
+    spec: OptimizerSpec | ShadowEma
 
     @property
     def value(self) -> float:
@@ -72,7 +74,7 @@ class RunSpec(Spec):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of updates in one pass over the training data; the last update may be smaller."""
+        """Number of updates in one pass over the training data; the last may use fewer examples."""
         # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
         return ceil(self.dataset.train_examples / self.examples_per_step)
 
@@ -85,6 +87,11 @@ class RunSpec(Spec):
     def task(self) -> Task:
         """What the run learns to predict; it follows from the dataset and the loss."""
         return "sequence" if self.training.loss.OF_SEQUENCES else self.dataset.target.task
+
+    @property
+    def draws(self) -> bool:
+        """Whether a layer of the network draws random numbers in training."""
+        return any(layer.draws for layer in self.model.network(self.dataset.target.size))
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -157,7 +164,7 @@ class RunSpec(Spec):
         return found
 
     def scheduled(self) -> Iterator[Scheduled]:
-        """Yield lr, then every other scheduled hyperparameter of the optimizer and its groups."""
+        """Yield lr, then every other scheduled number: of the optimizer, its groups and the ema."""
         base = self.optimizer
         yield Scheduled(("schedule",), "lr", self.schedule, base)
         for name, schedule in base.schedules.items():
@@ -174,6 +181,10 @@ class RunSpec(Spec):
                     yield Scheduled((*where, name), name, schedule, spec)
                 elif "schedules" in own:
                     yield Scheduled((*where, "schedules", name), name, schedule, spec)
+        ema = self.training.ema
+        if isinstance(ema, ShadowEma):
+            for name, schedule in ema.schedules.items():
+                yield Scheduled(("training", "ema", "schedules", name), name, schedule, ema)
 
     def groups(self) -> list[ResolvedGroup]:
         """Return the groups of parameters, each with its own spec; they are computed only once."""

@@ -14,7 +14,7 @@ from optcore.spec.evaluation import EarlyStopping, Metric, MetricName, chooses_b
 from optcore.spec.former.places import FormerPlace, clip_is_of_the_optimizer
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.losses import AnyLoss, CrossEntropy
-from optcore.spec.weights import AnyEma, KerasEma, Lookahead, ShadowEma
+from optcore.spec.weights import AnyEma, KerasEma, Lookahead, ShadowEma, Swa
 
 Precision = Literal[
     "fp32",
@@ -67,8 +67,9 @@ class Training(Spec):
     loss: AnyLoss = CrossEntropy(kind="cross_entropy")
     """The loss to minimize."""
     ema: AnyEma | None = None
-    """Moving average of the weights. shadow: evaluated and saved in addition to the weights. keras:
-    maintained by the optimizer, and evaluated instead of the weights. null: no average."""
+    """Average of the weights. shadow: a moving average, evaluated and saved in addition to the
+    weights. swa: a mean with equal weights, likewise. keras: maintained by the optimizer, and
+    evaluated instead of the weights. null: no average."""
     lookahead: Lookahead | None = None
     """Slow weights, to which the trained weights are reset every few updates; null for no
     lookahead."""
@@ -113,9 +114,9 @@ class Training(Spec):
         return self._chooses_by_test
 
     @property
-    def shadow_ema(self) -> ShadowEma | None:
-        """The moving average that is evaluated and saved in addition to the weights, or None."""
-        return self.ema if isinstance(self.ema, ShadowEma) else None
+    def shadow_ema(self) -> ShadowEma | Swa | None:
+        """The average that is evaluated and saved in addition to the weights, or None."""
+        return self.ema if isinstance(self.ema, (ShadowEma, Swa)) else None
 
     @property
     def keras_ema(self) -> KerasEma | None:
@@ -145,7 +146,11 @@ class Training(Spec):
         ):
             if metric is not None and MetricName.of(metric).ema and self.shadow_ema is None:
                 got = "none" if self.ema is None else self.ema.kind
-                reject(path, f"{path[-1]} {metric} needs an ema of kind shadow, got {got}", metric)
+                reject(
+                    path,
+                    f"{path[-1]} {metric} needs an ema of kind shadow or swa, got {got}",
+                    metric,
+                )
         if stopping is not None and self.evaluate_every is None:
             reject(
                 ["evaluate_every"],

@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Spec
-from optcore.spec.errors import TAG, reject
-from optcore.spec.limits import MAX_COUNT
+from optcore.spec.duration import Duration, DurationOrShare, Epochs, RunLength, Share
+from optcore.spec.errors import TAG, reject, short_repr
+from optcore.spec.limits import MAX_COUNT, MAX_MOVED, at_most
+from optcore.spec.optimizers.scheduled import take_schedules
 
 
-class ShadowEma(Spec):
+class Beside(Spec):
+    """
+    The base of averages that are evaluated and saved in addition to the weights.
+
+    Fields are left out of JSON while they have their default, so that the previous release can read
+    the spec of an average that it knows.
+    """
+
+    kind: str
+    """The name of the average."""
+    every: Duration = Field(1, exclude_if=lambda every: every == 1)
+    """Number of updates of the run between two updates of the average."""
+    every_from: Literal["run", "epoch"] = Field("run", exclude_if=lambda at: at == "run")
+    """Where *every* is counted from. run: the average is updated after the updates every, 2 * every
+    and so on of the run. epoch: after the first update of each epoch, and after every further
+    *every* updates of that epoch, as in torchvision's model_ema_steps."""
+    begin: DurationOrShare | None = Field(None, exclude_if=lambda begin: begin is None)
+    """Number of updates after which the average begins; until then, each update of the average sets
+    e to w. null: the average begins before the first update."""
+    statistics: Literal["average", "copy", "recompute"] = Field(
+        "average", exclude_if=lambda statistics: statistics == "average"
+    )
+    """What e holds of BatchNorm's running means and variances. average: their average. copy: those
+    of w when the average was last updated (torch's use_buffers=False). recompute: at each
+    evaluation, the mean of those that the network with the weights e has for each batch of the
+    training data, without shuffling and dropout (torch's update_bn); this costs a pass over the
+    training data."""
+
+    def begun(self, run: RunLength) -> int:
+        """Return the number of updates after which the average begins."""
+        return 0 if self.begin is None else math.floor(run.span(self.begin))
+
+    def updates_in(self, t: int, run: RunLength) -> int:
+        """Return how often the average is updated in the first *t* updates of a run."""
+        every = max(1, run.steps(self.every))
+        if self.every_from == "run":
+            return t // every
+        epochs, rest = divmod(t, run.steps_per_epoch)
+        return epochs * math.ceil(run.steps_per_epoch / every) + math.ceil(rest / every)
+
+
+class ShadowEma(Beside):
     """
     An exponential moving average e of weights and BatchNorm statistics w.
 
@@ -22,17 +67,26 @@ class ShadowEma(Spec):
     ::
 
         e = w                            before the first update
-        e = d * e + (1 - d) * w          after each update
-        d = decay                        without warmup
+        e = d * e + (1 - d) * w          after each update, or every *every* updates
+        d = decay                        without warmup, ramp and power
             min(decay, (1 + t) / (10 + t))    with warmup, after update t
             decay * (1 - exp(-t / ramp))      with ramp, after update t
-            0                                 after the first begin updates
+            min(decay, 1 - (1 + t - begin) ** -power)    with power, after update t
+            0                                 with begin, while t <= begin
+            0                                 with copy_first, the first time after begin
+
+    With a schedule, decay is the schedule's value at t - 1, as with the lr of update t. torch's
+    AveragedModel has copy_first: its n_averaged is 0 until its first update. Where a script sets
+    n_averaged to 0 after an update, as torchvision's does in its warmup, *begin* is the last update
+    at which it does.
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
         tf.train.ExponentialMovingAverage (warmup is its num_updates).
         mindcv 0.5 and mindocr 0.4 (ramp is 2000 there); YOLOv5's ModelEMA (ramp is its tau);
-        timm 1.0.31 ModelEmaV3 (begin is its update_after_step + 1).
+        timm 1.0.31 ModelEmaV3 (begin is its update_after_step + 1, power its warmup_power).
+        torch 2.13 AveragedModel with get_ema_multi_avg_fn; torchvision 0.29's references.
+        Grill et al., Bootstrap Your Own Latent, 2020 (a decay that rises from 0.996 to 1).
     """
 
     # Not dumped: the previous release knows only this average, without a kind, and reads the same
@@ -43,7 +97,6 @@ class ShadowEma(Spec):
     """Share of the old average that is kept."""
     warmup: bool = False
     """Whether the decay is smaller at the beginning of the run."""
-    # Dumped only if it is given, so that the previous release can read the spec, as with `kind`.
     ramp: float | None = Field(
         None,
         gt=0,
@@ -53,21 +106,79 @@ class ShadowEma(Spec):
     )
     """Number of updates after which the decay has reached 63 % of its final value (ramp in the
     formula); null for no ramp. It cannot be combined with warmup."""
-    begin: int | None = Field(
-        None,
-        ge=1,
-        le=MAX_COUNT,
-        exclude_if=lambda begin: begin is None,
-        json_schema_extra={"unit": "steps"},
+    power: float | None = Field(None, gt=0, le=1000, exclude_if=lambda power: power is None)
+    """Exponent of a decay that rises from 0; null for none. It cannot be combined with warmup or
+    ramp. timm and diffusers have 2/3; with 1, the average has equal weights until *decay* is
+    reached."""
+    copy_first: bool = Field(default=False, exclude_if=lambda copy_first: not copy_first)
+    """Whether the first update of the average after *begin* sets e to w, as torch's AveragedModel
+    does."""
+    schedules: Annotated[dict[str, AnySchedule], at_most(MAX_MOVED, "schedules")] = Field(
+        default_factory=dict, exclude_if=lambda schedules: not schedules
     )
-    """Number of updates after which the average begins; until then e equals w. null: the average
-    begins with w before the first update."""
+    """Maps ``decay`` to the schedule of the decay, whose values must be from 0 to 1. It may also be
+    written in place of the number: ``{"decay": {"kind": "cosine", "value": 0.996, "end": 1}}``."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the numbers that may have a schedule, by name."""
+        return {"decay": self.decay}
+
+    @property
+    def is_former(self) -> bool:
+        """Whether release 0.2.0 has this average."""
+        return self.model_dump().keys() == {"decay", "warmup"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_schedules(cls, data: Any) -> Any:  # noqa: ANN401  whatever was given
+        return take_schedules(cls, data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _rises_in_one_way(self) -> Self:
         if self.ramp is not None and self.warmup:
-            reject(["ramp"], f"ramp must not come with warmup, got {self.ramp:g}", self.ramp)
+            reject(["ramp"], f"ramp must be null with warmup, got {self.ramp:g}", self.ramp)
+        for name, given in (("warmup", self.warmup), ("ramp", self.ramp is not None)):
+            if self.power is not None and given:
+                text = f"power must be null with {name}, got {self.power:g}"
+                reject(["power"], text, self.power)
         return self
+
+    @model_validator(mode="after")
+    def _schedules_move_the_decay(self) -> Self:
+        for name in self.schedules:
+            if name != "decay":
+                text = f"schedules must be for decay, got {short_repr(name)}"
+                reject(["schedules", name], text, name)
+        return self
+
+
+class Swa(Beside):
+    """
+    Stochastic weight averaging: the mean e of the weights w at several points of the run.
+
+    ::
+
+        e = w                       until begin, and when it is updated first after begin
+        e = e + (w - e) / (n + 1)   when it is updated, after n updates since begin
+
+    n is n_averaged of torch's AveragedModel. The training loop of torch's documentation, which
+    averages after each epoch i > swa_start (i is 0 for the first), has the *begin*
+    ``{"epochs": swa_start + 1}``, and the *statistics* recompute for update_bn. The lr of its SWALR
+    is a chain whose last part is a constant with a warmup (docs/training.md).
+
+    References:
+        Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018.
+        https://arxiv.org/abs/1803.05407
+        torch 2.13 AveragedModel with get_swa_multi_avg_fn, in float32; of float64 weights, torch
+        rounds 1 / (n + 1) to float32.
+    """
+
+    kind: Literal["swa"]
+    every: Duration = Epochs(epochs=1)
+    """Number of updates of the run between two updates of the average."""
+    begin: DurationOrShare | None = Share(fraction=0.75)
+    """Number of updates after which the average begins; until then, each update of the average sets
+    e to w. null: the average begins before the first update."""
 
 
 class KerasEma(Spec):
@@ -103,7 +214,9 @@ def _tag(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was g
 
 
 AnyEma = Annotated[
-    Annotated[ShadowEma, Tag(f"{TAG}shadow")] | Annotated[KerasEma, Tag(f"{TAG}keras")],
+    Annotated[ShadowEma, Tag(f"{TAG}shadow")]
+    | Annotated[Swa, Tag(f"{TAG}swa")]
+    | Annotated[KerasEma, Tag(f"{TAG}keras")],
     Discriminator(_tag),
 ]
 """Any moving average, selected by `kind`, which is shadow by default."""
@@ -111,7 +224,7 @@ AnyEma = Annotated[
 
 class Lookahead(Spec):
     """
-    Slow weights s that follow the trained weights w; after every *every* updates, w is set to s.
+    Slow weights s that follow the trained weights w. Once in *every* updates, w is set to s.
 
     ::
 

@@ -14,6 +14,7 @@ from optcore.metrics.base import Measured, Metric, Subject, Value
 from optcore.metrics.catalogue import metrics_of
 from optcore.training.reports import Evaluation, Progress
 from optcore.training.run import Run
+from optcore.training.statistics import recompute_statistics
 
 BATCH_SIZE = 1000
 """Number of examples per batch: large enough to be fast, small enough for any GPU."""
@@ -48,6 +49,8 @@ def _measured_on(
 ) -> Generator[Progress, None, Evaluation]:
     """Return *found* with the metrics on *examples*, whose names begin with *split*."""
     metrics = dict(found.metrics)
+    if run.ema is not None and run.ema.recomputes and not found.metrics:
+        yield from recompute_statistics(run)
     for ema, weights in _weights(run):
         values = yield from _evaluate(run, examples, weights)
         metrics |= {f"{ema}{split}_{name}": value for name, value in values.items()}

@@ -21,9 +21,20 @@ images draws its mask in that order), and RMSprop uses torch's Adam kernel.
 
 Since number 3, engines update ranges of memory that end on 128 bytes (`engine.memory.segments`),
 and torch's SGD kernel gets 16-bit parameters on a CPU as float32.
+
+A change to some runs only, after which a run that has begun can still be computed as before, is a
+fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.networks.draws`.
 """
-CHOSEN = ("engine", "memory_format", "threads")
+CHOSEN = ("engine", "memory_format", "threads", "draws")
 """Names of facts chosen when a run starts. Any machine can adopt these to resume the run."""
+KEYED = "keyed"
+"""
+The fact ``draws`` of a run whose layers draw from `optcore.networks.draws`.
+
+Runs without such layers have no fact of this name. Neither have runs that draw from torch's global
+generators, as in releases up to 0.2.0; there, a dropout on images draws its mask in the order in
+which the images are stored.
+"""
 
 
 def machine_facts(device: torch.device) -> dict[str, str]:
@@ -50,7 +61,7 @@ def machine_facts(device: torch.device) -> dict[str, str]:
 
 
 def run_facts(
-    device: torch.device, *, engine: str, memory_format: torch.memory_format
+    device: torch.device, *, engine: str, memory_format: torch.memory_format, keyed: bool = False
 ) -> dict[str, str]:
     """
     Return the facts that must be equal for two runs with one spec to agree bit for bit.
@@ -59,11 +70,13 @@ def run_facts(
         device: the device that the run trains on.
         engine: the name of the optimizer's engine.
         memory_format: the memory format of images.
+        keyed: whether layers draw random numbers, and draw them from `optcore.networks.draws`.
     """
     chosen = {
         "engine": engine,
         "memory_format": str(memory_format).removeprefix("torch."),
         "threads": str(torch.get_num_threads()),  # each computes a part of a sum
+        **({"draws": KEYED} if keyed else {}),
     }
     return {**machine_facts(device), **chosen}
 

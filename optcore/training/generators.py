@@ -1,4 +1,9 @@
-"""Seeds, saves and restores the random generators that a run draws from."""
+"""
+Seeds, saves and restores the global random generators.
+
+A run draws its initial weights from torch's. Its layers draw from `optcore.networks.draws`, except
+in runs that began under release 0.2.0: for these, checkpoints hold the states of the generators.
+"""
 
 from __future__ import annotations
 

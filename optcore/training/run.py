@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from optcore.data.batches import Batches
 from optcore.data.examples import Dataset
 from optcore.data.load import load
-from optcore.networks.build import build
+from optcore.networks.build import check_fit, network
+from optcore.networks.draws import Draws
 from optcore.networks.layout import memory_format
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
@@ -27,7 +28,7 @@ from optcore.spec.limits import lifted
 from optcore.spec.loss_scale import DynamicLossScale, first_scale
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
-from optcore.training.fingerprint import run_facts
+from optcore.training.fingerprint import KEYED, run_facts
 from optcore.training.generators import seed_everything
 from optcore.training.levels import forward_of
 from optcore.training.losses import Loss, loss_of
@@ -46,6 +47,7 @@ class Run:
         dataset: the training, validation and test examples, on *device*.
         device: the device that the run trains on.
         model: the network, in training mode.
+        draws: what the layers of *model* draw from.
         forward: computes the outputs of *model* for a batch, in the run's precision.
         loss: the loss of outputs and targets.
         autocast: the context in which outputs and loss are computed.
@@ -78,6 +80,7 @@ class Run:
     dataset: Dataset
     device: torch.device
     model: nn.Module
+    draws: Draws
     forward: Callable[[Tensor], Tensor]
     loss: Loss
     autocast: AbstractContextManager[None]
@@ -144,9 +147,12 @@ class Run:
         # Right before the initial weights are drawn, so that they do not depend on what this
         # process has drawn before.
         seed_everything(training.seed)
-        model = _model(spec, place, dtype)
+        draws = Draws(training.seed)
+        draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
+        layers = spec.model.network(spec.dataset.target.size)
+        model = network(layers, spec.dataset.shape, draws, device=place, dtype=dtype).train()
         if weights is not None:  # before anything copies them
-            _check_fit(weights, model.state_dict())
+            check_fit(weights, model.state_dict())
             model.load_state_dict(dict(weights))
         scale = first_scale(spec.loss_scale, spec.optimizer.dialect)
         moves = isinstance(spec.loss_scale, DynamicLossScale)
@@ -169,6 +175,7 @@ class Run:
             dataset=dataset,
             device=place,
             model=model,
+            draws=draws,
             forward=forward_of(model, training.precision),
             loss=loss_of(training.loss, spec.dataset.target),
             autocast=autocast(training.precision, place),
@@ -258,7 +265,12 @@ class Run:
             self.device,
             engine=self.optimizer.engine,
             memory_format=memory_format(self.device, self.dtype),
+            keyed=self.spec.draws and self.draws.keyed,
         )
+
+    def adopt_draws(self, facts: Mapping[str, str]) -> None:
+        """Draw random numbers as the run did whose facts (`facts`) are given."""
+        self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers, as contiguous tensors by name."""
@@ -315,35 +327,13 @@ def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
     return 0
 
 
-def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """Return the network that *spec* describes, in training mode."""
-    layers = spec.model.network(spec.dataset.target.size)
-    # Drawn on the CPU in float32, then moved: a seed gives the same weights on every device and in
-    # every memory format, and in every precision except for rounding.
-    model = build(layers, spec.dataset.shape).to(device, dtype)
-    model.to(memory_format=memory_format(device, dtype))  # type: ignore[call-overload]  # torch's stub lacks it
-    return model.train()
-
-
-def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless *weights* have the names and shapes of *own*, the network's own."""
-    for name in sorted(weights.keys() | own.keys()):
-        if name not in own:
-            raise ValueError(f"weights must be those of the network, which has no {name}")
-        if name not in weights:
-            raise ValueError(f"weights must be those of the network, got none for {name}")
-        wanted, given = tuple(own[name].shape), tuple(weights[name].shape)
-        if given != wanted:
-            raise ValueError(f"{name} must have shape {wanted}, got {given}")
-
-
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
     """Return field of `Run` -> part, for the optional parts; None if *spec* has no such part."""
     training, scale = spec.training, spec.loss_scale
-    stopping = training.early_stopping
+    stopping, beside = training.early_stopping, training.shadow_ema
     return {
         "scaler": None if scale is None else Scaler(scale, spec.optimizer.dialect),
-        "ema": None if training.shadow_ema is None else Ema(model, training.shadow_ema),
+        "ema": None if beside is None else Ema(model, beside, spec.length),
         "slow": None if training.lookahead is None else Slow(model, training.lookahead),
         "best": None if training.keep_best is None else Best(training.keep_best),
         "stopping": None if stopping is None else Best(stopping.metric, stopping.min_delta),

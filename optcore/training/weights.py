@@ -10,42 +10,77 @@ import torch
 from torch import Tensor, nn
 
 from optcore.optimizers.engine.swapped import swapped
+from optcore.schedules.make import Schedule, make_schedule
 from optcore.spec import weights as spec
+from optcore.spec.duration import RunLength
 
 
 class Ema:
     """
     The moving average of a network's parameters and running statistics.
 
-    `optcore.spec.weights.ShadowEma` has the formula.
+    `optcore.spec.weights.ShadowEma` and `optcore.spec.weights.Swa` have the formulas. The number of
+    weights averaged so far follows from t, so it is no state of its own.
 
     Attributes:
         tensors: name -> average, in float32 or wider.
+        statistics: the names of the running statistics.
     """
 
-    def __init__(self, model: nn.Module, ema: spec.ShadowEma) -> None:
-        self._spec = ema
-        named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    def __init__(self, model: nn.Module, ema: spec.ShadowEma | spec.Swa, run: RunLength) -> None:
+        self._spec, self._run = ema, run
+        self._begun = ema.begun(run)
+        self._updates_before = ema.updates_in(self._begun, run)
+        self._schedule = _schedule(ema, run)
+        params = dict(model.named_parameters())
+        named = {**params, **dict(model.named_buffers())}
         self._tracked = {name: t for name, t in named.items() if t.is_floating_point()}
         self.tensors = {
             name: t.detach().to(torch.promote_types(t.dtype, torch.float32), copy=True)
             for name, t in self._tracked.items()
         }
+        self.statistics = [name for name in self._tracked if name not in params]
+        copied = () if ema.statistics == "average" else self.statistics
+        self._averaged = [name for name in self._tracked if name not in copied]
+        self._copied = [name for name in self._tracked if name in copied]
 
     def update(self, t: int) -> None:
-        """Add the current weights to the average, after update *t* (1 for the first)."""
-        decay = self._spec.decay
-        if self._spec.warmup:
-            decay = min(decay, (1 + t) / (10 + t))
-        if self._spec.ramp is not None:
-            decay *= -math.expm1(-t / self._spec.ramp)
-        if self._spec.begin is not None and t <= self._spec.begin:
-            decay = 0.0
+        """Add the current weights to the average, if this is due after update *t* (from 1)."""
+        before = self._spec.updates_in(t - 1, self._run)
+        if self._spec.updates_in(t, self._run) == before:
+            return
+        # Not negative: until the average begins, every update copies.
+        weight = self._weight(t, max(0, before - self._updates_before))
         with torch.no_grad():
-            means = list(self.tensors.values())
+            means = [self.tensors[name] for name in self._averaged]
             # torch's foreach_lerp takes tensors of one dtype.
-            now = [t.to(mean.dtype) for t, mean in zip(self._now(), means, strict=True)]
-            torch._foreach_lerp_(means, now, 1 - decay)
+            now = [self._tracked[name].to(self.tensors[name].dtype) for name in self._averaged]
+            torch._foreach_lerp_(means, now, weight)
+            for name in self._copied:
+                self.tensors[name].copy_(self._tracked[name])
+
+    def _weight(self, t: int, num_averaged: int) -> float:
+        """Return the weight of the weights after update *t*, after *num_averaged* others."""
+        ema = self._spec
+        if t <= self._begun:
+            return 1.0
+        if isinstance(ema, spec.Swa):
+            return 1 / (num_averaged + 1)
+        if ema.copy_first and num_averaged == 0:
+            return 1.0
+        decay = ema.decay if self._schedule is None else self._schedule(t - 1)
+        if ema.warmup:
+            decay = min(decay, (1 + t) / (10 + t))
+        if ema.ramp is not None:
+            decay *= -math.expm1(-t / ema.ramp)
+        if ema.power is not None:
+            decay = min(decay, 1 - (1 + t - self._begun) ** -ema.power)
+        return 1 - decay
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether evaluations compute the running statistics for the averaged weights."""
+        return self._spec.statistics == "recompute" and bool(self.statistics)
 
     def in_place(self) -> AbstractContextManager[None]:
         """Replace the trained weights by their average, inside a ``with`` block."""
@@ -57,6 +92,18 @@ class Ema:
 
     def _now(self) -> list[Tensor]:
         return list(self._tracked.values())
+
+
+def _schedule(ema: spec.ShadowEma | spec.Swa, run: RunLength) -> Schedule | None:
+    """Return the schedule of the decay; None if it has none."""
+    if isinstance(ema, spec.Swa) or not ema.schedules:
+        return None
+    return make_schedule(
+        ema.schedules["decay"],
+        lr=ema.decay,
+        total_steps=run.total_steps,
+        steps_per_epoch=run.steps_per_epoch,
+    )
 
 
 class Slow:

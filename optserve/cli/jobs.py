@@ -112,7 +112,9 @@ def _cells(job: ListedJob) -> list[str]:
 
 
 def _told(metrics: Mapping[str, float]) -> str:
-    """Return the first metric that is not the loss; the loss if there is no other."""
+    """Return the accuracy; else the first metric that is not the loss; else the loss."""
+    if "accuracy" in metrics:
+        return f"{metrics['accuracy']:.2%}"
     name = next((name for name in metrics if name != "loss"), "loss")
     return f"{name} {metrics[name]:.4g}" if name in metrics else ""
 

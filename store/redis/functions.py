@@ -1,5 +1,5 @@
 """
-Calls the Lua functions on the Redis server, whose source `store.redis.library` builds.
+Calls the Lua functions on the Redis server; `store.redis.library` builds their source.
 
 A `Call` holds what to send and how to read the reply. The functions in `store.jobs.calls` create
 calls, and `send` sends them. A call may be repeated: sent again with the same arguments, it changes

@@ -28,11 +28,12 @@ class StorageAway(Exception):
 
 def require_usable(client: redis.Redis, storage: Storage) -> bool:
     """
-    Check that files can be written to the storage; return whether it belongs to this store.
+    Check that the storage can be used; return whether it belongs to the data in Redis.
 
-    A new storage is marked: the store's name is written to a file in it. A storage that is marked
-    with another name belongs to another store, or to this one before Redis was emptied. Files can
-    be written to it, but files that no record points to must not be deleted from it.
+    The data in Redis have a name, which is also written to a file in a new storage. If that file
+    holds another name, the storage belongs to other data, or Redis was emptied and its data have a
+    new name. Such a storage can be written to, but files in it that no record points to must not be
+    deleted: records elsewhere may point to them. A full storage is not an error.
 
     Raises:
         StorageAway: the storage is read-only, missing or not mounted, or returned another error.

@@ -127,12 +127,12 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
         (
             {"groups": [{"name": "lr"}]},
             "groups[0].name",
-            "name must be used once, and not be lr or step, got 'lr'",
+            "name must be unique, and must not be lr or step, got 'lr'",
         ),
         (
             {"groups": [{"name": "step"}]},
             "groups[0].name",
-            "name must be used once, and not be lr or step, got 'step'",
+            "name must be unique, and must not be lr or step, got 'step'",
         ),
         (
             {"groups": [{"name": "=1+2"}]},
@@ -164,8 +164,8 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
         (
             {"schedule": {"kind": "shift", "by": 100_000_000, "schedule": {"kind": "cosine"}}},
             "schedule",
-            "schedule must compute at most 20000000 values in a preview, including those of all "
-            "parts, all groups and the steps that a shift leaves out, got 100000200",
+            "schedule must compute at most 20000000 values in a preview, got 100000200; values of "
+            "its parts, of all groups and of the steps that a shift leaves out also count",
         ),
         (
             {

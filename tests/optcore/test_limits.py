@@ -47,7 +47,7 @@ WIDE = {
                 }
             },
             "optimizer.groups",
-            "groups must have at most 1000 names and globs, all together, got 1101",
+            "groups must have together at most 1000 names and globs, got 1101",
         ),
         (
             {"optimizer": {"kind": "muon", "exclude": ["a"] * (MAX_NAMES + 1)}},
@@ -103,9 +103,9 @@ WIDE = {
                 },
             },
             "schedule",
-            "schedules must compute at most 2000000 values from a previous value, all together, "
-            "got 2700000; a schedule in precision float64, or a product in dialect plain, needs no "
-            "previous values",
+            "schedules must together compute at most 2000000 values from the value of the step "
+            "before, got 2700000; a schedule with precision float64, or a product with dialect "
+            "plain, does not need the step before",
         ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

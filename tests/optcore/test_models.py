@@ -102,12 +102,13 @@ def test_mnist_cnn_is_the_network_of_the_article() -> None:
         (
             {"kind": "max_pool2d", "kernel_size": 3},
             (1, 2, 2),
-            "window of 3 does not fit 2x2 pixels",
+            "kernel_size must be at most 2 for 2x2 pixels, got 3",
         ),
         (
             {"kind": "conv2d", "out_channels": 1, "kernel_size": 5},
             (1, 4, 4),
-            "a kernel of 5 does not fit 4 pixels with padding 0",
+            "kernel_size must be at most 4 for a side of 4 pixels with padding 0 at both ends, "
+            "got 5",
         ),
         ({"kind": "conv2d", "out_channels": 1, "kernel_size": 1}, (4,), "conv2d needs an image"),
     ],

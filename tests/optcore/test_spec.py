@@ -152,8 +152,8 @@ def only_problem(data: object) -> tuple[str, str]:
             "model",
             {"kind": "sequential", "layers": [{"kind": "linear", "out_features": 10}]},
             "model",
-            "model must take the examples of mnist, of shape (1, 28, 28): layer 0: linear needs a "
-            "flat input, got shape (1, 28, 28); put a flatten before",
+            "model must accept examples of mnist, which have shape (1, 28, 28): layer 0: linear "
+            "needs a flat input, got shape (1, 28, 28); insert a flatten layer before it",
         ),
         (
             "model",
@@ -162,8 +162,8 @@ def only_problem(data: object) -> tuple[str, str]:
                 "layers": [{"kind": "flatten"}, {"kind": "linear", "out_features": 11}],
             },
             "model",
-            "model must end with one feature per class for loss cross_entropy and the 10 classes "
-            "of mnist, got shape (11,)",
+            "loss cross_entropy needs a model that ends with one feature per class, label or "
+            "number of the target; mnist has 10 classes, got an output of shape (11,)",
         ),
         (
             "model",
@@ -187,13 +187,15 @@ def only_problem(data: object) -> tuple[str, str]:
             "optimizer",
             {"kind": "adam", "dialect": "paddle", "beta1": 0.99999999},
             "optimizer.beta1",
-            "beta1 must stay in its range when paddle rounds it to float32, got 0.99999999 (1.0)",
+            "beta1 must stay in its range when paddle rounds it to float32, got 0.99999999, which "
+            "becomes 1.0",
         ),
         (
             "optimizer",
             {"kind": "adam", "dialect": "paddle", "lr": 1e308},
             "optimizer.lr",
-            "lr must stay in its range when paddle rounds it to float32, got 1e+308 (inf)",
+            "lr must stay in its range when paddle rounds it to float32, got 1e+308, which "
+            "becomes inf",
         ),
         (
             "schedule",
@@ -219,7 +221,7 @@ def only_problem(data: object) -> tuple[str, str]:
             "dataset.batch_size",
             65_000,
             "dataset.batch_size",
-            "batch_size must be at most the 60000 training examples, got 65000",
+            "batch_size must be at most 60000, the number of training examples, got 65000",
         ),
         (
             "dataset.batch_size",

@@ -135,6 +135,13 @@ class Restorer:
 
     def _first(self) -> Run:
         """Return the run at its first step; a clone starts from the state of its parent."""
+        run = self._beginning()
+        if self.record.facts:
+            # Rows that are computed again, without a checkpoint, are compared with those stored.
+            run.adopt_draws(self.record.facts)
+        return run
+
+    def _beginning(self) -> Run:
         start = self.record.starting_state
         if start is None:
             return self._start()

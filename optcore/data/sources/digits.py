@@ -31,6 +31,7 @@ def read(spec: Digits, folder: Path) -> Dataset:
     """Return the digits: the first to train on, the rest to test. *folder* is not read."""
     del spec, folder
     images, classes = images_and_classes()
-    inputs, targets = torch.from_numpy(images).unsqueeze(1), torch.from_numpy(classes)
+    # Copies, so that nothing can change the arrays of later runs.
+    inputs, targets = torch.tensor(images).unsqueeze(1), torch.tensor(classes)
     n = TRAIN_DIGITS
     return Dataset(Examples(inputs[:n], targets[:n]), Examples(inputs[n:], targets[n:]))

@@ -63,6 +63,8 @@ def encode(
     scale = largest.unsqueeze(1)
     # All numbers of a block without a largest one are 0, whatever their codes.
     scale = torch.where(scale == 0, 1.0, scale)
+    # For a largest value below 2.9e-39 the reciprocal is infinite in float32, as in the CPU kernel:
+    # the block then holds only the codes of -1 (also of 0) and 1.
     shares = blocks * (1 / scale) if by_table else blocks / scale
     shares = shares.view(-1)[: numbers.numel()].float()
     found = _from_table(shares, signed) if by_table else _nearest(shares, signed)

@@ -170,10 +170,11 @@ class Carrying:
         part.numbers.note(tuple([numbers[name] for name in self._made_with]))
         # No update comes before the first. One value for all parameters: where their values
         # differ, `FlatState.updates` returns each parameter by itself.
-        carried = part.read() if t > 1 else self._carries(0, numbers, self._flags)
-        numbers = {**numbers, **carried}
-        self._engine(spans, t, numbers)
-        part.write(self._carries(t, numbers, self._flags))
+        at = t - spans.ahead
+        carried = part.read() if at > 1 else self._carries(0, numbers, self._flags)
+        following = self._carries(at, {**numbers, **carried}, self._flags)
+        self._engine(spans, t, {**numbers, **(following if spans.ahead else carried)})
+        part.write(following)
 
 
 def slice_length(size: int, num_scratch: int) -> int:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.engine.codes import BLOCK, decoded, encode
-from optcore.optimizers.engine.engines import MAX_SLICE, Eager
+from optcore.optimizers.engine.engines import Eager
 from optcore.optimizers.engine.memory.segments import Spans
 from optcore.optimizers.engine.transforms.traced import AVERAGE
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
@@ -25,6 +25,10 @@ from optcore.spec.optimizers.state_bits import CODE_BITS, SMALLEST, StateBitsSpe
 
 LARGEST = "_absmax"
 """Suffix of the name of the largest absolute values of a slot."""
+SLICE = 131_072
+"""Number of elements per slice, a multiple of `BLOCK`. Decoding and encoding a slice takes some ten
+buffers of its size: 3.4 % of parameters, gradients and slots with 12.6M parameters, and 13.3 % in
+slices of 524,288 elements, which are not faster. The slices have no effect on the bits."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,8 @@ class Quantized:
         # is not contiguous.
         flat, grad = param.reshape(-1), spans.grads[0].reshape(-1)
         slots = list(self._slots([slot[0] for slot in spans.slots], numbers))
-        for start in range(0, flat.numel(), MAX_SLICE):
-            stop = min(start + MAX_SLICE, flat.numel())
+        for start in range(0, flat.numel(), SLICE):
+            stop = min(start + SLICE, flat.numel())
             parts = [slot.part(start, stop) for slot in slots]
             self._run(flat[start:stop], grad[start:stop], parts, t, numbers)
         if flat.data_ptr() != param.data_ptr():

@@ -80,6 +80,11 @@ def _new_state(
     if taken := RESERVED & first_values.keys():
         raise ValueError(f"no slot of {update.kind} may be called {', '.join(sorted(taken))}")
     whose = f"{update.kind} in dialect {update.dialect}"
+    carried = None
+    if names := carried_names(rule, numbers, update.flags):
+        carried = CarriedNumbers(
+            names, len(named), rule.carries_in, may_be_implied=rule.implied is not None
+        )
     of_shape = rule.shapes
     if of_shape is not None or rule.by_rows or update.storage is not None:
         return PerTensorState(
@@ -88,14 +93,10 @@ def _new_state(
             shapes=None if of_shape is None else lambda shape: of_shape(shape, numbers),
             takes_sparse=rule.by_rows,
             whose=whose,
+            carried=carried,
             multi_precision=update.multi_precision,
             sparse_ahead=update.sparse_ahead,
             storage=update.storage,
-        )
-    carried = None
-    if names := carried_names(rule, numbers, update.flags):
-        carried = CarriedNumbers(
-            names, len(named), rule.carries_in, may_be_implied=rule.implied is not None
         )
     return FlatState(
         named,
@@ -145,11 +146,12 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
         return
     carried = state.carried
     if carried is not None and carried.may_be_implied:
-        lacks = carried.names[0] not in slots
-        carried.implied &= lacks
-        if lacks:
-            carried.missing.add(i)
-            views = {slot: view for slot, view in views.items() if slot not in carried.names}
+        # torch's NAdam keeps one of the two numbers of Paddle's.
+        missing = [name for name in carried.names if name not in slots]
+        carried.implied &= len(missing) == len(carried.names)
+        if missing:
+            carried.missing[i] = missing
+            views = {slot: view for slot, view in views.items() if slot not in missing}
     if slots.keys() != views.keys():
         raise ValueError(
             f"state of {segment.name} must have the slots of {kind} "
@@ -163,12 +165,19 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
         view.copy_(slots[slot])
 
 
-def named_slots(states: Sequence[GroupState]) -> dict[str, dict[str, Tensor]]:
-    """Return slot -> parameter name -> contiguous tensor."""
+def named_slots(
+    states: Sequence[GroupState], *, implied: bool = False
+) -> dict[str, dict[str, Tensor]]:
+    """
+    Return slot -> parameter name -> contiguous tensor.
+
+    Carried numbers that counts imply are left out, unless *implied* is true.
+    """
     slots: dict[str, dict[str, Tensor]] = {}
     for state in states:
         for i, segment in enumerate(state.segments):
-            for slot, view in _saved(state, i).items():
+            views = state.slot_views(i) if implied else _saved(state, i)
+            for slot, view in views.items():
                 # contiguous() copies only if the layout differs. Else this is the slot itself,
                 # which later updates change.
                 slots.setdefault(slot, {})[segment.name] = view.contiguous()
@@ -194,7 +203,7 @@ def evaluated(
         assert rule.evaluated is not None
         for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
             if t:  # before its first update, asgd's average is 0
-                slots = state.slot_views(i)
+                slots = _without_carried(state, i)
                 param = slots.pop(MASTER, segment.param)  # in the slots' dtype
                 yield segment.param, rule.evaluated(param, *slots.values(), **numbers)
 
@@ -215,8 +224,9 @@ def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -
         carried = state.carried
         if carried is None or update.rule.implied is None:
             continue
-        for i in carried.missing:
-            carried.write(i, i + 1, update.rule.implied(state.t[i], numbers, update.flags))
+        for i, names in carried.missing.items():
+            implied = update.rule.implied(state.t[i], numbers, update.flags)
+            carried.write(i, i + 1, {name: implied[name] for name in names})
         carried.missing.clear()
         carried.note(tuple(numbers[name] for name in update.rule.carries_from))
 
@@ -282,7 +292,8 @@ def load_named(
         carried = state.carried
         if carried is not None and carried.may_be_implied:
             carried.implied = _lacks_carried(state, slots)
-            carried.missing = set(range(len(state.t))) if carried.implied else set()
+            lacking = range(len(state.t)) if carried.implied else range(0)
+            carried.missing = dict.fromkeys(lacking, carried.names)
 
 
 def _lacks_carried(state: GroupState, slots: Mapping[str, Mapping[str, Tensor]]) -> bool:

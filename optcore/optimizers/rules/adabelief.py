@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.adam import BETAS, corrections
-from optcore.optimizers.rules.adam_family import rectification
+from optcore.optimizers.rules.radam import rectification
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
 
 

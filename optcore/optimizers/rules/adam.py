@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optcore.optimizers.rules.powers import power
 from optcore.optimizers.rules.rule import Flags, FusedKernel, Numbers, Rule, unscale
+from optcore.optimizers.rules.running_powers import RunningPowers
 from optcore.spec.optimizers.rounded import float32
 
 
@@ -146,12 +146,15 @@ def moments(numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {**slots, "max_exp_avg_sq": 0.0} if flags.get("amsgrad") else slots
 
 
-def corrections(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+POWERS = RunningPowers(("beta1", "beta2"))
+
+
+def corrections(
+    t: int, numbers: Numbers, flags: Flags, powers: RunningPowers = POWERS
+) -> dict[str, float]:
     """Return the divisors that correct exp_avg and exp_avg_sq for starting at 0."""
-    return {
-        "correction1": 1 - power(numbers["beta1"], t, flags),
-        "correction2": 1 - power(numbers["beta2"], t, flags),
-    }
+    now = powers.in_update(t, numbers, flags)
+    return {"correction1": 1 - now["beta1"], "correction2": 1 - now["beta2"]}
 
 
 def _corrections_and_root(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -207,6 +210,10 @@ ADAM = Rule(
     adam,
     slots=moments,
     scalars=_corrections_and_root,
+    carries=POWERS.carries,
+    carries_in=torch.float64,
+    carries_from=POWERS.bases,
+    implied=POWERS.implied,
     fused=_fused(decoupled=False),
     torch_hyperparameters=BETAS,
     torch_flags=("amsgrad",),
@@ -218,6 +225,10 @@ ADAMW = Rule(
     adam,
     slots=moments,
     scalars=_corrections_and_root,
+    carries=POWERS.carries,
+    carries_in=torch.float64,
+    carries_from=POWERS.bases,
+    implied=POWERS.implied,
     fused=_fused(decoupled=True),
     fused_decays=True,
     fused_flags={"nesterov": False},
@@ -231,6 +242,10 @@ LAZY_ADAM = Rule(
     adam,
     slots=moments,
     scalars=_corrections_and_root,
+    carries=POWERS.carries,
+    carries_in=torch.float64,
+    carries_from=POWERS.bases,
+    implied=POWERS.implied,
     by_rows=True,
     torch_hyperparameters=BETAS,
     whole_steps=True,

@@ -52,7 +52,8 @@ def adan(
         beta3: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         eps_root: keeps the mean square away from 0.
-        diff_share: share of d in n, and of v in u: 1 - beta2 (the paper), or beta2 (timm).
+        diff_share: factor of d in n, and of v in u: beta2 (timm, and the paper, which writes it as
+            1 minus its own beta2), or 1 - beta2 (optax).
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
         correction3: 1 - beta3 ** t.

@@ -15,7 +15,12 @@ ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(\S+)\s*$", re.MULTIL
 
 
 def parse_command(
-    text: str, *, aliases: Mapping[str, str], flags: Collection[str], lists: Collection[str]
+    text: str,
+    *,
+    aliases: Mapping[str, str],
+    flags: Collection[str],
+    lists: Collection[str],
+    launcher: Collection[str] = (),
 ) -> dict[str, Any] | None:
     """
     Return the arguments of the last command in *text* that runs a training script.
@@ -26,6 +31,8 @@ def parse_command(
         aliases: short name of an option -> long name, without dashes: ``{"b": "batch_size"}``.
         flags: the options that take no value, under their names in the result.
         lists: the options that take any number of values, under their names in the result.
+        launcher: the options that are also read before the script, where they are torchrun's.
+            If there are any, a script that Python runs alone has a ``world_size`` of 1.
 
     Returns:
         The arguments, with underscores in their names, or None if no such command is found.
@@ -37,6 +44,10 @@ def parse_command(
         start = next((i for i, word in enumerate(words) if SCRIPTS.search(word)), None)
         if start is not None:
             found = dict(_arguments(words[start + 1 :], aliases, flags, lists))
+            before = dict(_arguments(words[:start], {}, (), ()))
+            if launcher and re.fullmatch(r"\S*python[\d.]*", " ".join(words[:start])):
+                found = {"world_size": 1, **found}
+            found |= {name: before[name] for name in launcher if name in before}
     return found
 
 

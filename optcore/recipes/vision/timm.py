@@ -69,7 +69,7 @@ def _average(file: Block) -> None:
         others(file, ("model_ema", *keys), "there is no average")
         return
     if file.get("model_ema_warmup"):
-        file.refused("model_ema_warmup", "has the decay 1 - (1 + t) ** -0.667, at first")
+        file.converted("model_ema_warmup", "training.ema.power", 2 / 3)
     decay = float(file.number("model_ema_decay", 0.9998))
     file.converted("model_ema", "training.ema.kind", "shadow")
     set_value(file, "model_ema_decay", "training.ema.decay", decay, BY)

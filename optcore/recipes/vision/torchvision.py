@@ -18,7 +18,7 @@ from optcore.recipes.vision.command_line import parse_command
 BY = "train.py"
 OTHERS = words("""
     auto_augment augmix_severity backend cache_dataset cutmix_alpha data_path device dist_url
-    interpolation label_smoothing mixup_alpha model n_nodes nproc_per_node output_dir
+    interpolation label_smoothing mixup_alpha model n_nodes nnodes nproc_per_node output_dir
     policy_magnitude pretrained print_freq ra_magnitude ra_reps ra_sampler random_erase start_epoch
     sync_bn train_crop_size use_deterministic_algorithms use_v2 val_crop_size val_resize_size
     weights workers world_size
@@ -28,6 +28,8 @@ FLAGS = words("""
     amp cache_dataset model_ema pretrained ra_sampler sync_bn test_only
     use_deterministic_algorithms use_v2
 """)
+LAUNCHER = ("nproc_per_node", "nnodes")
+"""Options of torchrun that say the number of devices."""
 AT = "schedule.schedule"
 """Path of the schedule in the job: inside a per_epoch."""
 BATCH = "times the number of devices, it is the job's dataset.batch_size"
@@ -148,15 +150,53 @@ def _step(file: Block) -> None:
         largest = float(file.number("clip_grad_norm"))
         file.converted("clip_grad_norm", "optimizer.clip", {"kind": "global_norm", "max": largest})
     file.other("clip_grad_norm", "it is off")
-    if file.get("model_ema"):
-        file.refused("model_ema", "is updated every model_ema_steps, with a decay from world_size")
-    file.other("model_ema", "it is off")
-    others(file, ("model_ema_steps", "model_ema_decay"), "they are read with model_ema")
+    _average(file)
+
+
+def _average(file: Block) -> None:
+    keys = ("model_ema_steps", "model_ema_decay")
+    if not file.get("model_ema"):
+        others(file, ("model_ema", *keys), "there is no average")
+        return
+    devices = _devices(file)
+    if devices is None:
+        why = "has a decay that depends on the number of devices: give world_size as well"
+        file.refused("model_ema", why)
+        others(file, keys, "see model_ema")
+        return
+    file.converted("model_ema", "training.ema.kind", "shadow")
+    every = file.whole("model_ema_steps", 32)
+    set_value(file, "model_ema_steps", "training.ema.every", every, BY)
+    # As in train.py, so that the rounding is the same.
+    adjust = devices * file.whole("batch_size", 32) * every / file.whole("epochs", 90)
+    decay = 1.0 - min(1.0, (1.0 - float(file.number("model_ema_decay", 0.99998))) * adjust)
+    if decay >= 1:
+        file.refused("model_ema_decay", "must be below 1", required=True)
+    why = "1 - min(1, (1 - model_ema_decay) * devices * batch_size * model_ema_steps / epochs)"
+    file.result.default("training.ema.decay", decay, why)
+    for name in ("model_ema_decay", "world_size", "nproc_per_node", "nnodes", "n_nodes"):
+        file.converted(name, "training.ema.decay", decay, reason=why)
+    file.result.default("training.ema.every_from", "epoch", "train.py counts the batches of epochs")
+    file.result.default("training.ema.copy_first", value=True, reason="n_averaged is 0 at first")
+    warmup = float(file.number("lr_warmup_epochs", 0))
+    if warmup:
+        why = "n_averaged is set to 0 during the warmup"
+        file.result.default("training.ema.begin", {"epochs": warmup}, why)
+
+
+def _devices(file: Block) -> int | None:
+    """Return the number of devices; None if the file does not say it."""
+    if file.given("world_size"):
+        return file.whole("world_size")
+    if file.given("nproc_per_node"):
+        nodes = next((name for name in ("nnodes", "n_nodes") if file.given(name)), None)
+        return file.whole("nproc_per_node") * (1 if nodes is None else file.whole(nodes))
+    return None
 
 
 def parse(text: str) -> Mapping[str, Any] | None:
     """Return the arguments in *text*, a command line."""
-    return parse_command(text, aliases=ALIASES, flags=FLAGS, lists=())
+    return parse_command(text, aliases=ALIASES, flags=FLAGS, lists=(), launcher=LAUNCHER)
 
 
 def fits(config: Mapping[str, Any]) -> bool:

@@ -94,7 +94,7 @@ class Chain(ScheduleSpec):
             yield part, length._replace(total_steps=min(length.total_steps, run.total_steps))
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the number of warmup steps, including those in the first part."""
+        """Return the warmup steps of the schedule itself, plus those of its first part."""
         first = self.schedules[0].num_warmup_steps(self.lengths(run)[0])
         return min(run.total_steps, super().num_warmup_steps(run) + first)
 
@@ -151,6 +151,7 @@ class Product(Dialectal):
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch",)
     ONLY_DOUBLE: ClassVar[bool] = True
     RECURSION: ClassVar[str] = "dialect torch of a product"
+    RECURSION_FIELD: ClassVar[str] = "dialect"
     NO_RECURSION: ClassVar[str] = "dialect plain"
     LATER: ClassVar[frozenset[str]] = frozenset({"dialect", "precision"})
     EXAMPLE: ClassVar[Example] = {"schedules": [COSINE, {"kind": "cyclic", "base": 0.5, "up": 20}]}
@@ -178,7 +179,7 @@ class Product(Dialectal):
         return super().cost(run) - run.total_steps
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the number of warmup steps, including those of the factor that has the most."""
+        """Return the warmup steps of the product itself, plus those of the longest factor."""
         longest = max(part.num_warmup_steps(run) for part in self.schedules)
         return min(run.total_steps, super().num_warmup_steps(run) + longest)
 

@@ -95,7 +95,7 @@ class Cycle(Modifier, Dialectal):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Whether a warmup rises to the curve: the `rises_to_curve` of the inner schedule."""
+        """Whether a warmup ends at the schedule's value, as it does for the inner schedule."""
         return isinstance(self.schedule, Dialectal) and self.schedule.rises_to_curve
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:

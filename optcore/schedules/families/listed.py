@@ -73,7 +73,7 @@ class Values(ScheduleSpec):
     list of its values.
 
     References:
-        torch 2.13 LambdaLR; Paddle 3.3.1 LambdaDecay; MindSpore 2.10 learning-rate lists.
+        torch 2.13 LambdaLR; Paddle 3.3.1 LambdaDecay; MindSpore 2.10 experimental.LambdaLR.
     """
 
     # Each value belongs to a step of the run, which a warmup must not move.

@@ -137,6 +137,11 @@ class PerEpoch(Modifier):
 
     kind: Literal["per_epoch"]
 
+    @model_validator(mode="after")
+    def _counts_epochs(self) -> Self:
+        reject_per_batch(self.schedule, "per_epoch, which counts epochs")
+        return self
+
     def inner(self, run: RunLength) -> RunLength:
         """Return the number of epochs in the run, as steps; an incomplete last epoch counts."""
         return RunLength(-(-run.total_steps // run.steps_per_epoch), 1)
@@ -152,6 +157,11 @@ class Shift(Modifier):
     ::
 
         f(t) = schedule(t + by)
+
+    Three of Paddle's schedulers differ if they begin with a last_epoch. CosineAnnealingDecay and
+    LinearLR compute lr as if learning_rate were the lr of that step: give the lr with which the
+    inner schedule has this value at t = last_epoch. CosineAnnealingWarmRestarts counts at most one
+    restart up to last_epoch.
 
     References:
         Paddle 3.3.1 last_epoch (by = last_epoch + 1), for a run that was begun elsewhere.
@@ -188,6 +198,12 @@ class Shift(Modifier):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         # 0.2.0 counts a duration that it rounds to 0 as one step.
         return shift(self._inner_curve(lr, run), by=run.span(self.by) or 1)
+
+
+def reject_per_batch(schedule: ScheduleSpec, outer: str) -> None:
+    """Raise an error if *schedule* is or contains a per_batch, which must not be inside *outer*."""
+    if any(part.kind == "per_batch" for part in schedule.walk()):
+        reject(["schedule"], f"schedule must not have a per_batch in {outer}", schedule.kind)
 
 
 def scale(curve: Curve, *, factor: float) -> Curve:

@@ -149,7 +149,8 @@ class Piecewise(Dialectal):
         if self.interpolation != "none" and self.at_boundary == "old":
             reject(
                 ["interpolation"],
-                f"interpolation must be none where at_boundary is old, got {self.interpolation}",
+                "interpolation must be none if at_boundary is old (the default in dialects keras "
+                f"and tf1), got {self.interpolation}",
                 self.interpolation,
             )
         return self

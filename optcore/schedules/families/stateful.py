@@ -14,7 +14,7 @@ from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.numerics.numbers import DOUBLE, Curve, Numbers
 from optcore.schedules.warmup import After
 from optcore.spec.duration import RunLength
-from optcore.spec.evaluation import TRAIN_LOSS, MetricName, ObservedMetric
+from optcore.spec.evaluation import TRAIN_LOSS, MetricName, ObservedMetric, default_metric
 from optcore.spec.limits import MAX_COUNT
 
 
@@ -25,10 +25,10 @@ class MetricDriven(ScheduleSpec):
     # Values are observed at every evaluation of the run, even during a warmup.
     AFTER: ClassVar[After] = "overlap"
 
-    metric: ObservedMetric = "val_loss"
+    metric: ObservedMetric = Field(default_factory=default_metric)
     """The metric that changes lr, observed at every evaluation: a metric of the validation
-    examples, such as val_loss or ema_val_accuracy; or train_loss, the mean training loss over the
-    steps since the previous evaluation."""
+    examples, such as val_loss (the default) or ema_val_accuracy; or train_loss, the mean training
+    loss over the steps since the previous evaluation."""
     mode: Literal["min", "max"] = Field(default_factory=lambda data: _mode(data.get("metric")))
     """Whether lower (min) or higher (max) values are better. If left out, as it is for the metric:
     min for a loss, max for an accuracy."""

@@ -54,7 +54,7 @@ class Tanh(Annealing, Dialectal):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Always true: a warmup rises to the curve, as in timm's TanhLRScheduler."""
+        """Always true: a warmup ends at the schedule's value, as in timm's TanhLRScheduler."""
         return True
 
     def _formula(self, lr: float, run: RunLength) -> Curve:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from optcore.spec.base import Spec
-from optcore.spec.datasets.split import held_out
+from optcore.spec.datasets.split import validation_positions
 from optcore.spec.errors import RULE, reject, short_repr
 from optcore.spec.networks.base import Shape
 from optcore.spec.tasks import Target
@@ -83,7 +83,7 @@ class DatasetSpec(Spec):
         """Number of validation examples; 0 if there is no validation split."""
         if self.validation is None:
             return self.own_validation_examples
-        return len(held_out(self.all_train_examples, self.validation))
+        return len(validation_positions(self.all_train_examples, self.validation))
 
     @model_validator(mode="after")
     def _splits_have_examples(self) -> Self:
@@ -103,8 +103,8 @@ class DatasetSpec(Spec):
         if self.batch_size > self.train_examples:
             reject(
                 ["batch_size"],
-                f"batch_size must be at most the {self.train_examples} training examples, "
-                f"got {self.batch_size}",
+                f"batch_size must be at most {self.train_examples}, the number of training "
+                f"examples, got {self.batch_size}",
                 self.batch_size,
             )
         return self

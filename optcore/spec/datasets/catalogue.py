@@ -1,4 +1,4 @@
-"""The list of all datasets. Add a new one here, and a module of its name in `data.sources`."""
+"""The list of all datasets. Add a new one here, and its module in `optcore.data.sources`."""
 
 from __future__ import annotations
 

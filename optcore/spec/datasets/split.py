@@ -1,4 +1,4 @@
-"""Which training examples are held out for validation: a function of their numbers alone."""
+"""Which training examples are used for validation: a function of their positions alone."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Validation = float | int
 
 
 @lru_cache(maxsize=32)
-def held_out(examples: int, validation: Validation) -> NDArray[np.int64]:
+def validation_positions(examples: int, validation: Validation) -> NDArray[np.int64]:
     """
-    Return the numbers of the examples that are held out, in ascending order.
+    Return the positions of the validation examples, in ascending order.
 
-    Every example has a number u in 0..1, a hash of its position. A share holds out the examples
-    whose u is below it: the same ones when examples are appended. A count holds out the examples
-    with the smallest u. Neither depends on a seed, so runs that differ only in their seeds are
-    evaluated with the same examples.
+    Every example has a number u in 0..1, a hash of its position. With a share, the examples whose u
+    is below it are chosen: the same ones when examples are appended. With a count, the examples
+    with the smallest u are chosen. Neither depends on a seed, so runs that differ only in their
+    seeds are evaluated with the same examples.
 
     Args:
         examples: the number of training examples.
-        validation: the share or the number to hold out.
+        validation: the share (a float) or the number (an int) of the examples.
 
     References:
         Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014 (the hash).

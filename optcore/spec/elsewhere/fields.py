@@ -4,7 +4,7 @@ Arguments from other libraries, and the fields of a job that have the same meani
 An argument may stand for several fields: ``alpha`` is a share of the mean in torch's RMSprop, and
 the end of the curve in Keras's cosine. An error message suggests the first of the fields that the
 spec has. If the spec has none of them, the message suggests the first field that is in another part
-of the job (``training.clip``). So the order of the lines matters.
+of the job (``optimizer.clip``). So the order of the lines matters.
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ FIELDS: Mapping[str, Answers] = table(
     decay: ema_momentum model_ema_decay ema_decay momentum beta
     overwrite_every: ema_overwrite_frequency
     alpha: slow_step_size la_alpha
-    every: la_steps sync_period la_k
+    every: la_steps sync_period la_k model_ema_steps ema_steps update_every swa_freq
+    begin: swa_start swa_epoch_start update_after_step
+    power: warmup_power ema_power
     label_smoothing: smoothing label_smoothing_factor
     start: init_scale init_loss_scaling initial_scale loss_scale_value
     growth: growth_factor incr_ratio scale_factor

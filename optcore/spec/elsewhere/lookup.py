@@ -17,7 +17,7 @@ def our_word(
     given: str, known: Sequence[str], of: str = "", *, paths: bool = True
 ) -> Answer | None:
     """
-    Return our name for *given*, a name from another library, or None if there is no such name.
+    Return our name for *given*, which is a name from another library; None if we have no name.
 
     Args:
         given: the name that a client used: ``T_max``, ``torch.optim.AdamW``.

@@ -42,7 +42,7 @@ OPTIMIZERS: Mapping[str, Answers] = table(
     schedule_free_adamw: ScheduleFreeAdamW AdamWScheduleFree schedule_free_adamw
         ScheduleFreeOptimizer
     training.lookahead: Lookahead lookahead LookAhead
-    training.ema: ExponentialMovingAverage AveragedModel ModelEMA ModelEmaV2 ModelEmaV3 EMA
+    training.ema: ExponentialMovingAverage AveragedModel ModelEMA ModelEmaV2 ModelEmaV3 EMA SWA
     optimizer.clip: clip_by_global_norm clip_grad_norm_ clip adaptive_grad_clip
     """
 )

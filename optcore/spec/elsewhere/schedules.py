@@ -61,7 +61,7 @@ SCHEDULES: Mapping[str, Answers] = table(
     plateau: ReduceLROnPlateau ReduceOnPlateau reduce_on_plateau PlateauLRScheduler
         reduce_lr_on_plateau get_reduce_on_plateau_schedule
     greedy: GreedyLR get_greedy_schedule
-    chain: SequentialLR join_schedules sequential SequentialSchedule
+    chain: SequentialLR SWALR join_schedules sequential SequentialSchedule
     product: ChainedScheduler
     cycle: sgdr_schedule
     schedule.warmup: LinearWarmup linear_warmup_schedule warmup

@@ -1,4 +1,4 @@
-"""Parse the tables of names: on each line our name, a colon, and its names in other libraries."""
+"""Parse tables in which a line has our name, a colon, and its names in other libraries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class Answer(NamedTuple):
 
     Attributes:
         word: a kind, a field, a value, or the path of a field in the spec of a run.
-        note: what must be added to be equivalent: `` with a warmup``; empty if nothing.
+        note: text to append to *word* in a message, such as `` with a warmup``: what *word* needs
+            in order to be equivalent. Empty if it needs nothing.
     """
 
     word: str
@@ -32,7 +33,12 @@ Answers = tuple[Answer, ...]
 
 
 def table(text: str) -> Mapping[str, Answers]:
-    """Return name -> our names for it, from lines ``our_name note: name ...``, which may wrap."""
+    """
+    Return simplified name in another library -> our names for it, parsed from *text*.
+
+    An entry is ``our_name: name name ...``, or ``our_name note: name name ...`` with the
+    `Answer.note` of these names. A line without a colon continues the entry before it.
+    """
     found: dict[str, Answers] = {}
     word = note = ""
     for line in text.strip().splitlines():
@@ -48,5 +54,5 @@ def table(text: str) -> Mapping[str, Answers]:
 
 
 def simplified(name: str) -> str:
-    """Return *name* without its module, capitals, hyphens and underscores."""
+    """Return *name* in lower case, without its module, hyphens, underscores and spaces."""
     return name.rpartition(".")[2].lower().replace("_", "").replace("-", "").replace(" ", "")

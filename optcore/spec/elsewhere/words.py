@@ -50,8 +50,8 @@ WORDS: Mapping[str, Answers] = table(
     one_minus_square: 1-square 1_square square
     cuda: gpu
     cpu: CPU
-    test_loss: val_loss eval_loss validation_loss loss valid_loss
-    test_accuracy: val_accuracy eval_accuracy val_acc acc accuracy top1 eval_top1 acc1
+    val_loss: eval_loss validation_loss loss valid_loss test_loss
+    val_accuracy: eval_accuracy val_acc acc accuracy top1 eval_top1 acc1 test_accuracy test_acc
     train_loss: training_loss
     min: minimize auto
     max: maximize
@@ -59,6 +59,7 @@ WORDS: Mapping[str, Answers] = table(
     abs: absolute
     keras: overwrite
     shadow: ema exponential_moving_average
+    swa: AveragedModel stochastic_weight_averaging equal mean
     dynamic: DynamicLossScaler DynamicLossScaleManager DynamicLossScaleUpdateCell GradScaler
         LossScaleOptimizer
     fixed: FixedLossScaleManager static constant

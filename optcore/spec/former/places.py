@@ -1,4 +1,4 @@
-"""Error messages about fields in their former places, which name the present places."""
+"""Error messages about fields that have moved: each message names the present place."""
 
 from __future__ import annotations
 

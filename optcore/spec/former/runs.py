@@ -1,4 +1,4 @@
-"""Which runs release 0.2.0 accepts, and computes in the same way."""
+"""Which runs release 0.2.0 accepts, and computes in the same way as this release."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.families.late_decay import WarmupStableDecay
 from optcore.schedules.families.linear import Linear
 from optcore.schedules.families.one_cycle import OneCycle
+from optcore.schedules.families.per_batch import PerBatch
 from optcore.schedules.families.piecewise import Constant, Piecewise
 from optcore.schedules.families.polynomial import Polynomial
 from optcore.schedules.warmup import Warmup
@@ -20,7 +21,7 @@ from optcore.spec.later import LaterSpec
 from optcore.spec.loss_scale import DynamicLossScale
 from optcore.spec.optimizers.base import NEWER, OptimizerSpec
 from optcore.spec.optimizers.clip import ClipAdaptive, ClipRms
-from optcore.spec.weights import KerasEma, ShadowEma
+from optcore.spec.weights import ShadowEma
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec
@@ -35,6 +36,8 @@ LATER_OPTIMIZERS = frozenset(
     )
 )
 """Optimizers that 0.2.0 does not have."""
+LATER_SCHEDULES = frozenset({"per_batch"})
+"""Schedules that 0.2.0 does not have."""
 LATER_FORMS = frozenset({("muon", "article"), ("adamw", "mindspore"), ("lion", "mindspore")})
 """Other pairs of kind and dialect that 0.2.0 does not have."""
 LATER_PRECISIONS = frozenset({"mindspore_o1", "mindspore_o2", "mindspore_o3"})
@@ -49,18 +52,27 @@ CARRIED_FROM = {
 """Hyperparameters of which 0.2.0 takes the current value as that of all updates so far."""
 FORMER_TASKS = frozenset({"classification", "sequence"})
 """Tasks of the datasets that 0.2.0 has."""
+RUNNING_POWERS_OF = {
+    **dict.fromkeys(("adam", "adamw", "lazy_adam", "lamb", "radam"), frozenset({"beta1", "beta2"})),
+    **{"adamax": frozenset({"beta1"}), "nadam": frozenset({"beta2"})},
+}
+RUNNING_POWERS_IN = frozenset({"paddle", "paddleocr", "tf1"})
+"""Dialects in which the same is true of the hyperparameters in `RUNNING_POWERS_OF`."""
 CONSTANT = Constant(kind="constant")
 
 
 def is_former(run: RunSpec) -> bool:
     """
-    Return whether release 0.2.0 accepts *run*, and computes it in the same way.
+    Return whether release 0.2.0 accepts *run*, and computes it in the same way as this release.
 
-    False if that is not certain. Workers of 0.2.0 then leave the job to workers of this release.
+    If that is not certain, the result is false. Workers of 0.2.0 leave a job with the result false
+    to workers of this release.
     """
+    if run.draws:  # dropout had other masks
+        return False
     if has_fractions(run) or run.evaluates or run.task not in FORMER_TASKS:
         return False
-    if run.training.metrics or getattr(run.training.loss, "weighs", False):
+    if run.training.metrics or getattr(run.training.loss, "weighted", False):
         return False
     # The first step size of rprop is the lr of the first update; in 0.2.0 it is that of the spec.
     if run.optimizer.kind == "rprop" and run.schedule != CONSTANT:
@@ -71,22 +83,30 @@ def is_former(run: RunSpec) -> bool:
     if run.training.precision in LATER_PRECISIONS:
         return False
     if any(
-        part.schedule != CONSTANT
-        and part.name in CARRIED_FROM.get(part.spec.kind, ())
-        and (part.spec.kind == "nadam" or part.spec.dialect != "keras")
+        part.schedule != CONSTANT and part.name in _of_all_updates(part.spec)
         for part in run.scheduled()
     ):
         return False
     ema = run.training.ema
-    if isinstance(ema, KerasEma):
-        return False
-    if isinstance(ema, ShadowEma) and (ema.ramp is not None or ema.begin is not None):
+    if ema is not None and not (isinstance(ema, ShadowEma) and ema.is_former):
         return False
     return all(_is_former_itself(part, run.length) for part, _ in _parts(run))
 
 
+def _of_all_updates(spec: OptimizerSpec | ShadowEma) -> frozenset[str]:
+    """Return the hyperparameters whose value in each update so far has an effect on the next."""
+    carried: frozenset[str] = frozenset()
+    if not isinstance(spec, OptimizerSpec):
+        return carried  # an average
+    if spec.kind == "nadam" or spec.dialect != "keras":
+        carried = CARRIED_FROM.get(spec.kind, carried)
+    if spec.dialect in RUNNING_POWERS_IN:
+        carried |= RUNNING_POWERS_OF.get(spec.kind, frozenset())
+    return carried
+
+
 def has_fractions(run: RunSpec) -> bool:
-    """Return whether any duration in a schedule is a fraction of steps that is not rounded."""
+    """Return whether a duration in a schedule is not a whole number of steps and is not rounded."""
     return any(
         isinstance(part, Epochs) and not part.is_rounded and part.epochs * epoch % 1 != 0
         for part, epoch in _parts(run)
@@ -102,6 +122,8 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
     """
     kind, dialect = getattr(part, "kind", ""), getattr(part, "dialect", "")
     if dialect in LATER_DIALECTS or (kind, dialect) in LATER_FORMS:
+        return False
+    if isinstance(part, ScheduleSpec) and kind in LATER_SCHEDULES:
         return False
     if isinstance(part, LaterSpec) and part.later_fields():
         return False
@@ -132,15 +154,16 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
 
 def _is_former_inside(inner: ScheduleSpec) -> bool:
     """
-    Return whether 0.2.0 checks *inner*, a schedule inside another one, without using its length.
+    Return whether 0.2.0 accepts *inner*, a part of another schedule, however short the part is.
 
-    In 0.2.0 a warmup, a one_cycle and a piecewise schedule must fit the part that they fill.
+    0.2.0 refuses a warmup, a one_cycle or a piecewise schedule that does not fit into its part, so
+    the result for these is false. `_is_former_itself` checks everything else.
     """
     return inner.warmup is None and not isinstance(inner, (OneCycle, Piecewise))
 
 
 def _parts(run: RunSpec) -> Iterator[tuple[BaseModel, int]]:
-    """Yield the specs in the optimizer, its groups and the schedule, with the steps per epoch."""
+    """Yield (spec, steps per epoch) for each spec in the optimizer, its groups and the schedule."""
     groups = enumerate(run.optimizer.groups)
     for part in (
         run.optimizer,
@@ -158,6 +181,8 @@ def _nested(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
         inside = [getattr(value, name) for name in type(value).model_fields]
         if getattr(value, "kind", "") == "per_epoch":
             epoch = 1
+        elif isinstance(value, PerBatch):
+            epoch = value.batches(RunLength(1, epoch))
     elif isinstance(value, Mapping):
         inside = value.values()
     elif isinstance(value, (list, tuple)):

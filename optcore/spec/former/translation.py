@@ -8,9 +8,10 @@ Stored records and checkpoints still have the fields in their former places::
     optimizer.loss_scale          training.loss_scale, of kind fixed with drop_overflow false
     optimizer.average             training.ema, of kind keras
     optimizer.schedules.lr        schedule
-    groups[i].schedules.lr, .lr   groups[i].schedule
+    groups[i].schedules.lr        groups[i].schedule
+    groups[i].lr, if a schedule   groups[i].schedule
 
-A spec that a client posts is not translated: a field in its former place is then an error
+A spec that a client posts is not translated: there, a field in its former place is an error
 (`optcore.spec.former.places`).
 """
 
@@ -43,7 +44,7 @@ def former_rules() -> Iterator[None]:
 
 def translated(stored: Mapping[str, Any]) -> Json:
     """
-    Return *stored*, a spec's JSON from this or an earlier release, with all fields in their places.
+    Return *stored*, JSON of a spec from any release, with all fields in their present places.
 
     Defaults are neither added nor removed. A spec with two moving averages, which 0.2.0 accepted,
     keeps ``optimizer.average``: parsing it raises an error about that field.

@@ -17,13 +17,13 @@ from optcore.spec.groups.groups import WILDCARDS, Group, Match, as_match
 @dataclass(frozen=True)
 class Parameter:
     """
-    The properties of a parameter that a group can match.
+    The properties of a parameter on which its assignment to a group depends.
 
     Attributes:
         name: name in the model.
         shape: shape of the parameter.
         module: type of the module that contains the parameter, if known.
-        trainable: whether the parameter gets a gradient.
+        trainable: whether the parameter gets a gradient; if not, it is in no group.
     """
 
     name: str
@@ -58,8 +58,8 @@ class Matched:
 
     Attributes:
         taken: groups with their parameters, in the order of the spec.
-        unused: groups without parameters, each as its index and the group (or the first of the
-            groups that its preset expands to).
+        unused: (index, group) for each group without parameters; if it has a preset, the first of
+            the groups that the preset expands to.
         rest: parameters in no group.
     """
 
@@ -72,7 +72,8 @@ class Globs:
     """
     Several compiled globs; ``name in globs`` is true if one of them matches.
 
-    `fnmatch` is not used, since it would keep the last 32,768 globs of all clients in memory.
+    `fnmatch.fnmatch` is not used, since it would keep the last 32,768 globs of all clients in
+    memory.
     """
 
     def __init__(self, globs: Iterable[str]) -> None:
@@ -136,7 +137,7 @@ def _several(value: str | list[str] | None) -> list[str] | None:
 
 
 def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield *group*, or the groups its preset expands to, each with a check of a parameter."""
+    """Yield (group, its `Fits`) for *group*, or for each group that its preset expands to."""
     if group.preset == "layer_decay":
         yield from _layers(group, parameters)
         return

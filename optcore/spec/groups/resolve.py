@@ -12,11 +12,11 @@ from optcore.spec.groups.groups import Group, match_text
 from optcore.spec.groups.matching import Globs, Parameter, Taken, match
 from optcore.spec.groups.unmatched import check_excluded, check_order, check_used, listed
 from optcore.spec.optimizers.adam import AdamW
-from optcore.spec.optimizers.adam_family import NAdam
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.mars import Mars
 from optcore.spec.optimizers.muon import MATRIX, Muon
+from optcore.spec.optimizers.nadam import NAdam
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.optimizers.state_bits import EMBEDDINGS, StateBitsSpec
 
@@ -32,8 +32,9 @@ class ResolvedGroup:
         spec: the optimizer with the hyperparameters of this group; its field groups is ignored.
         lr_scale: factor that multiplies the learning rate.
         schedule: schedule of the group's lr; None for the schedule of the run.
-        normed_with: name of the global norm that includes the gradients of this group: the path of
-            a group in the spec that has its own norm, or "" for the norm in the optimizer's clip.
+        normed_with: name of the global norm that includes the gradients of this group. "" is the
+            norm in the optimizer's clip. If a group in the spec has a norm of its own, the name of
+            this norm is the path of the group: ``groups[0]``.
     """
 
     match: str
@@ -48,14 +49,18 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     """
     Return *parameters* in groups: each trainable parameter in the first group that matches it.
 
+    Parameters that no group matches are the last group. A group is split where the optimizer treats
+    its parameters differently, such as the matrices and the other parameters of muon.
+
     Args:
         spec: the optimizer, with the groups as a client wrote them.
         parameters: the parameters of the model, in the model's order.
 
     Raises:
         SpecError: a group, or a glob in exclude, matches no parameter; a group matches by module,
-            but the types of modules are not known; or order_params does not name every trainable
-            parameter once.
+            or embeddings_32bit is true, but the types of modules are not known; order_params does
+            not name every trainable parameter once; lr * lr_scale overflows; or muon finds no
+            matrix in the model.
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
     undecayed = _undecayed_by_the_dialect(spec, trainable)
@@ -164,7 +169,7 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
 def _by_shape(
     groups: Sequence[ResolvedGroup], parameters: Sequence[Parameter]
 ) -> Iterator[ResolvedGroup]:
-    """Yield *groups*, each muon or mars group split into matrices and parameters for AdamW."""
+    """Yield *groups*; muon and mars groups are split into matrices and parameters for AdamW."""
     shapes = {parameter.name: parameter.shape for parameter in parameters}
     # Groups have the globs of the optimizer unless they have their own.
     excluding: dict[tuple[str, ...], Globs] = {}

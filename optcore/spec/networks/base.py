@@ -86,6 +86,11 @@ class LayerSpec(Spec):
             reject([], f"name must not be one that torch's modules use, got {name!r}", name)
         return name
 
+    @property
+    def draws(self) -> bool:
+        """Whether the layer draws random numbers in training."""
+        return False
+
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the output for an input of *shape*, or raise `ShapeError`."""
         return shape

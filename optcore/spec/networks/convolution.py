@@ -53,8 +53,8 @@ class Conv2d(LayerSpec):
         out = (side + 2 * self.padding - self.kernel_size) // self.stride + 1
         if out < 1:
             raise ShapeError(
-                f"a kernel of {self.kernel_size} does not fit {side} pixels with padding "
-                f"{self.padding}"
+                f"kernel_size must be at most {side + 2 * self.padding} for a side of {side} "
+                f"pixels with padding {self.padding} at both ends, got {self.kernel_size}"
             )
         return out
 
@@ -70,5 +70,8 @@ class MaxPool2d(LayerSpec):
         """Return (channels, height / kernel_size, width / kernel_size), rounded down."""
         channels, height, width = image_shape(self.kind, shape)
         if min(height, width) < self.kernel_size:
-            raise ShapeError(f"a window of {self.kernel_size} does not fit {height}x{width} pixels")
+            raise ShapeError(
+                f"kernel_size must be at most {min(height, width)} for {height}x{width} pixels, "
+                f"got {self.kernel_size}"
+            )
         return (channels, height // self.kernel_size, width // self.kernel_size)

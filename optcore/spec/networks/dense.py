@@ -33,7 +33,9 @@ class Linear(LayerSpec):
 
     def _in_features(self, shape: Shape) -> int:
         if len(shape) != 1:
-            raise ShapeError(f"linear needs a flat input, got shape {shape}; put a flatten before")
+            raise ShapeError(
+                f"linear needs a flat input, got shape {shape}; insert a flatten layer before it"
+            )
         return shape[0]
 
 

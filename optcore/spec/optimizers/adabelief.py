@@ -16,11 +16,11 @@ class AdaBelief(AdamSpec):
 
     ::
 
-        g = g + weight_decay * p                       p = p - lr * weight_decay * p if decoupled
+        g = g + weight_decay * p               if decoupled: p = p - lr * weight_decay * p instead
         m = beta1 * m + (1 - beta1) * g
         s = beta2 * s + (1 - beta2) * (g - m) ** 2 + eps_root
         n = m / (1 - beta1 ** t)
-            beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1 ** t)    nesterov
+            nesterov: beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1 ** t)
         p = p - lr * n / (sqrt(s / (1 - beta2 ** t)) + eps)
 
     In timm eps is also used as eps_root. With rectify (timm), the step is that of radam, with s in
@@ -63,7 +63,7 @@ class AdaBelief(AdamSpec):
         return {**numbers, "eps_root": self.eps} if self.dialect == "timm" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for looking ahead, for the largest s, and for the rectification."""
+        """Return the fields nesterov, amsgrad, rectify and degenerated_to_sgd, which are flags."""
         return {
             "nesterov": self.nesterov,
             "amsgrad": self.amsgrad,

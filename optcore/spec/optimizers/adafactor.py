@@ -18,7 +18,7 @@ class Adafactor(OptimizerSpec):
 
     ::
 
-        b = 1 - t ** -beta2_decay                                   (t ** beta2_decay in torch)
+        b = 1 - t ** beta2_decay                  beta2_decay is 0 or less
         R = b * R + (1 - b) * mean(g * g, over columns)
         C = b * C + (1 - b) * mean(g * g, over rows)
         V = R * C / mean(R)                       for a vector, V is kept whole
@@ -27,8 +27,8 @@ class Adafactor(OptimizerSpec):
         a = lr * max(eps2, rms(p))                if scale_parameter; else a = lr
         p = p - a * u
 
-    torch      lr = min(lr, 1/sqrt(t)); the decay is lr * weight_decay * p with lr as given; R and C
-               are at least eps1
+    torch      lr = min(lr, 1/sqrt(t)); the decay is lr * weight_decay * p without this limit on lr;
+               sqrt(V) and mean(R) are at least eps1
     keras      as torch, but eps1 is added to g * g, and the decay comes first
     mindspore, transformers
                lr = min(0.01, 1/sqrt(t)) if relative_step (min(1e-6 * t, 1/sqrt(t)) if warmup_init);
@@ -97,7 +97,7 @@ class Adafactor(OptimizerSpec):
         if self.warmup_init and not self.relative_step:
             reject(
                 ["warmup_init"],
-                "warmup_init must be false unless relative_step is true, got true",
+                "warmup_init must be false, got true: it needs relative_step, which is false",
                 True,
             )
         return self

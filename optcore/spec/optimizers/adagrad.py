@@ -103,5 +103,5 @@ class Adagrad(OptimizerSpec):
         return numbers if self.has_field("eps") else {**numbers, "eps": 0.0}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the place of eps and for whether h grows."""
+        """Return eps_inside (whether eps is under the root) and update_slots (whether h grows)."""
         return {"eps_inside": self.dialect in ("keras", "optax"), "update_slots": self.update_slots}

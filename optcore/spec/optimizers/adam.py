@@ -27,13 +27,15 @@ class AdamSpec(OptimizerSpec):
     """Share of the old mean of the squared gradient that is kept."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the form of eps and for the rounding of the powers of the betas."""
+        """Return the flags for the form of eps, and for how powers of the betas are rounded."""
         # TF1 and MindSpore keep the powers in float32 for parameters of any dtype, Paddle in the
         # dtype of the parameters.
         product = self.dialect in ("tf1", "mindspore") or (single_precision and self.paddle)
         return {
             "eps_hat": self.dialect in EPS_HAT,
             "float32_products": product,
+            # MindSpore's betas are constant, and so is the product's base.
+            "running_powers": self.paddle or self.dialect == "tf1",
             "float32_powers": single_precision and self.dialect == "keras",
             "float32_squares": single_precision and self.dialect == "optax",
             "float32_bases": self.dialect == "keras",
@@ -65,6 +67,14 @@ class Adam(CautiousSpec, AdamSpec):
     The eps in the formula on the right is the paper's "epsilon hat": at t = 1 and beta2 = 0.999 it
     weighs 31.6 times as much as torch's eps. In float32 Paddle and MindSpore keep beta1 ** t and
     beta2 ** t as running float32 products, which changes a trajectory by 6e-4 within 20 steps.
+
+    With a schedule for a beta, Paddle and TF1 multiply such a product by the beta of each update,
+    once the update has been made: in update t the power of b(1), b(2), ... is
+    b(1) * b(1) * b(2) * ... * b(t - 1). So do adamw, adamax, lamb and lazy_adam in Paddle; its
+    radam and nadam multiply before the update, by b(1) * b(2) * ... * b(t). (A beta that is a
+    Tensor begins with a power of 0.9 or 0.999 in Paddle, whatever its value; here it begins with
+    its value, as documented.) The other dialects take the beta of the update to the power t. In
+    MindSpore betas are constant, so that there is nothing to follow.
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
@@ -123,7 +133,7 @@ class Adam(CautiousSpec, AdamSpec):
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags that all Adam optimizers have, and also *amsgrad* and *nesterov*."""
+        """Return the flags of all Adam optimizers, amsgrad, nesterov and corrected_maximum."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
@@ -152,10 +162,13 @@ class AdamW(StateBitsSpec, AdamSpec):
         largest = max(abs(m))               after the update
         code: map[code] is nearest to m / largest
 
-    map has 256 numbers: 0, 1, and for e = 0 to 6 the middles of 2 ** e (for v: 2 ** (e + 1)) equal
-    parts of 0.1 to 1, times 10 ** (e - 6), for m with both signs. The CUDA kernels decay p after
-    the step. (On a GPU they divide and take powers with fewer digits; they also leave out elements
-    whose gradient is not finite, which are NaN here.)
+    map has 256 numbers: 0, 1, and numbers made for each e from 0 to 6: the interval from 0.1 to 1
+    is divided into 2 ** e equal parts, and the middle of each part is multiplied by 10 ** (e - 6).
+    The map of m also has the negatives of these numbers. The map of v, which is never negative, has
+    2 ** (e + 1) parts instead.
+
+    The CUDA kernels decay p after the step. (On a GPU they divide and take powers with fewer
+    digits; they also leave out elements whose gradient is not finite, which are NaN here.)
 
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
@@ -239,7 +252,7 @@ class AdamW(StateBitsSpec, AdamSpec):
     """Whether parameters with one dimension are exempt from weight decay."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags that all Adam optimizers have, and also *amsgrad* and *nesterov*."""
+        """Return the flags of all Adam optimizers, amsgrad, nesterov and corrected_maximum."""
         return {
             **super().flags(single_precision=single_precision),
             # The class of mindcv corrects v, and adds eps to the root of that.

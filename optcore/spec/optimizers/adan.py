@@ -27,8 +27,8 @@ class Adan(CautiousSpec, AdamSpec):
         p = p - lr * u / (sqrt(n / (1 - beta3 ** t) + eps_root) + eps)
         p = p / (1 + lr * weight_decay)                proximal
 
-    In optax s is 1 - beta2, as in the paper (whose betas are 1 - beta1, 1 - beta2 and 1 - beta3
-    here). In timm s is beta2, as in the authors' own code. A cautious step masks m, not v.
+    In timm s is beta2, as in the authors' own code and in the paper (whose betas are 1 - beta1,
+    1 - beta2 and 1 - beta3 here). In optax s is 1 - beta2. A cautious step masks m, not v.
 
     References:
         Xie et al., Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models,

@@ -182,7 +182,7 @@ class OptimizerSpec(Spec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the update rule may apply the weight decay: false if the decay is decoupled."""
+        """Whether the update rule may apply the weight decay itself: only if not decoupled."""
         return not self.decoupled_weight_decay
 
     @property
@@ -266,8 +266,8 @@ class OptimizerSpec(Spec):
         if self.corrected_weight_decay and not self.decoupled_weight_decay:
             reject(
                 ["corrected_weight_decay"],
-                "corrected_weight_decay must be false unless decoupled_weight_decay is true, "
-                "got true",
+                "corrected_weight_decay must be false, got true: it needs decoupled_weight_decay, "
+                "which is false",
                 True,
             )
         return self
@@ -277,8 +277,8 @@ class OptimizerSpec(Spec):
         if self.clip_update is not None and self.multi_precision:
             reject(
                 ["clip_update"],
-                "clip_update must be null with multi_precision, since it would not limit the "
-                f"float32 copies, got {self.clip_update.model_dump()}",
+                "clip_update must be null with multi_precision, whose float32 copies a clip would "
+                f"not limit, got {self.clip_update.model_dump()}",
                 self.clip_update.model_dump(),
             )
         return self
@@ -303,7 +303,7 @@ class OptimizerSpec(Spec):
         return self
 
     def _movable(self) -> list[str]:
-        """Return the hyperparameters that may change in a run: all but counts and first values."""
+        """Return which hyperparameters may be scheduled: not lr, counts or initial values."""
         fields = type(self).model_fields
         return [
             name

@@ -7,7 +7,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class CautiousSpec(OptimizerSpec):
     """
-    The base of the optimizers whose step may be masked where its sign is not that of the gradient.
+    The base of the optimizers that may mask the step where it differs in sign from the gradient.
 
     Writing u for the step without the decay::
 

@@ -1,4 +1,4 @@
-"""What an optimizer's fields must be in its dialect."""
+"""Checks of an optimizer's fields against its dialect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_dialect(spec: OptimizerSpec) -> None:
-    """Raise an error if the dialect of *spec* does not exist, or a field does not fit it."""
+    """Raise an error if the optimizer lacks the dialect of *spec*, or a field does not fit it."""
     if spec.dialect not in spec.DIALECTS:
         reject(
             ["dialect"],

@@ -38,7 +38,8 @@ class ClipValue(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.lowest > self.max:
-            reject(["min"], f"min must be at most max ({self.max}), got {self.lowest}", self.lowest)
+            given = f"{self.lowest}" if self.min is not None else f"null, which is {self.lowest}"
+            reject(["min"], f"min must be at most max ({self.max}), got {given}", self.lowest)
         return self
 
     @property
@@ -132,7 +133,7 @@ class ClipGlobalNorm(Spec):
 
     ::
 
-        torch                                    elsewhere
+        torch, timm, bitsandbytes                elsewhere, and timm's lamb
         g = g * min(1, max / (norm + 1e-6))      g = g * max / max(norm, max)
 
     References:

@@ -12,7 +12,7 @@ from optcore.spec.optimizers.cautious import CautiousSpec
 
 class LaProp(CautiousSpec):
     """
-    Momentum of gradients, each of which is first divided by the root mean square.
+    Momentum of gradients that are first divided by their running root mean square.
 
     ::
 

@@ -61,9 +61,9 @@ class Lbfgs(OptimizerSpec):
         still = isinstance(schedule, Constant) and schedule.factor == 1 and schedule.warmup is None
         if not still:
             reject(
-                ["schedule", "kind"],
-                "kind must be constant for lbfgs, without factor and warmup, since its lr cannot "
-                f"change, got {schedule.kind!r}",
+                ["schedule"],
+                f"schedule must be constant, with factor 1 and no warmup, since the lr of lbfgs "
+                f"cannot change, got {_described(schedule)}",
                 schedule.kind,
             )
 
@@ -87,3 +87,11 @@ class Lbfgs(OptimizerSpec):
                     value,
                 )
         return self
+
+
+def _described(schedule: ScheduleSpec) -> str:
+    if not isinstance(schedule, Constant):
+        return repr(schedule.kind)
+    if schedule.warmup is not None:
+        return "'constant' with a warmup"
+    return f"'constant' with factor {schedule.factor:g}"

@@ -80,7 +80,7 @@ class Lion(StateBitsSpec):
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for how the two means are computed, which decides where signs change."""
+        """Return the flags for the formula of the means: its rounding may decide a sign."""
         return {
             "as_lerp": self.dialect == "timm",
             "as_products": self.dialect == "mindspore",

@@ -95,7 +95,7 @@ class Mars(CautiousSpec):
 
     def adamw(self) -> dict[str, Any]:
         """
-        Return the data of the AdamW spec for the parameters with one dimension.
+        Return the data of the AdamW spec for the parameters with one dimension or none.
 
         The caller must multiply the lr in the data by lr_1d_scale, at every step of a schedule.
         """

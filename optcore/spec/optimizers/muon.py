@@ -41,12 +41,15 @@ class Muon(OptimizerSpec):
 
     ::
 
-        keras        v = momentum * v + g                    n = momentum * v + g
-        elsewhere    v = momentum * v + (1 - momentum) * g   n = momentum * v + (1 - momentum) * g
-                     (nesterov; else n = v)
+        keras        v = momentum * v + g
+                     n = momentum * v + g                     nesterov; otherwise n = v
+        elsewhere    v = momentum * v + (1 - momentum) * g
+                     n = momentum * v + (1 - momentum) * g    nesterov; otherwise n = v
 
-        X = n / norm(n)                         ns_steps times:
-        A = X X^T;  X = ns_a * X + (ns_b * A + ns_c * A A) X
+        X = n / norm(n)
+        repeat ns_steps times:
+            A = X X^T
+            X = ns_a * X + (ns_b * A + ns_c * A A) X
 
         p = p - lr * weight_decay * p
         p = p - lr * s * X
@@ -57,8 +60,8 @@ class Muon(OptimizerSpec):
 
         adaptive (AdaMuon)
         q = adamw_beta2 * q + (1 - adamw_beta2) * X * X
-        A = X / (sqrt(q / (1 - adamw_beta2 ** t)) + ns_eps)          takes the place of X
-        match_rms_adamw: A = X / (sqrt(q) + ns_eps), s = rms_rate * sqrt(elements of p) / norm(A)
+        Y = X / (sqrt(q / (1 - adamw_beta2 ** t)) + ns_eps)          takes the place of X
+        match_rms_adamw: Y = X / (sqrt(q) + ns_eps), s = rms_rate * sqrt(elements of p) / norm(Y)
 
     Parameters that are not matrices, and those whose names match *exclude*, are trained by AdamW.
     torch, timm and article compute X in bfloat16 for parameters of any dtype. In optax, the bias of

@@ -1,4 +1,4 @@
-"""The optimizers RMSprop, in two forms, and Adadelta."""
+"""RMSprop, in two forms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
-from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import CautiousSpec
 
 
@@ -27,7 +26,8 @@ class RmsSpec(CautiousSpec):
     @model_validator(mode="after")
     def _caution_needs_a_velocity(self) -> Self:
         if self.cautious and not self.has_velocity:
-            reject(["cautious"], "cautious must be false where momentum is 0, got true", True)
+            text = "cautious must be false, got true: it needs a momentum above 0"
+            reject(["cautious"], text, True)
         return self
 
 
@@ -168,11 +168,12 @@ class RmsProp(RmsSpec):
     @model_validator(mode="after")
     def _nesterov_needs_a_velocity(self) -> Self:
         if self.nesterov and not self.has_velocity:
-            reject(["nesterov"], "nesterov must be false where momentum is 0, got true", True)
+            text = "nesterov must be false, got true: it needs a momentum above 0"
+            reject(["nesterov"], text, True)
         return self
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel for Adam computes this spec if its beta1 is 0."""
+        """Return whether torch's fused kernel for Adam, with a beta1 of 0, computes this spec."""
         return super().has_kernel() and not (self.centered or self.has_velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
@@ -241,81 +242,3 @@ class RmsPropTf(RmsSpec):
             "nesterov": False,
             "bias_correction": False,
         }
-
-
-class Adadelta(OptimizerSpec):
-    """
-    RMSprop whose step has the unit of p, by means of the running mean square d of the steps.
-
-    ::
-
-        g = g + weight_decay * p
-        h = rho * h + (1 - rho) * g * g
-        u = g * sqrt(d + eps) / sqrt(h + eps)
-        d = rho * d + (1 - rho) * u * u
-        p = p - lr * u
-
-    References:
-        Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012, Algorithm 1 (where lr is 1).
-        https://arxiv.org/abs/1212.5701
-        torch.optim.Adadelta, paddle.optimizer.Adadelta, mindspore.nn.Adadelta,
-        keras.optimizers.Adadelta, tf.compat.v1.train.AdadeltaOptimizer, optax.adadelta.
-    """
-
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = (
-        "torch",
-        "paddle",
-        "paddleocr",
-        "mindspore",
-        "keras",
-        "tf1",
-        "optax",
-    )
-    FLOAT32_IN: ClassVar = {
-        "paddle": frozenset({"rho", "eps"}),  # C++ floats in its kernel
-        "paddleocr": frozenset({"rho", "eps"}),
-    }
-
-    ELSEWHERE: ClassVar = {"timm": "; timm's adadelta is torch's: use dialect torch"}
-
-    kind: Literal["adadelta"]
-    lr: float = per_dialect(
-        {
-            "torch": 1.0,
-            "paddle": 1e-3,
-            "paddleocr": 1e-3,
-            "mindspore": 1.0,
-            "keras": 1e-3,
-            "tf1": 1e-3,
-            "optax": None,
-        },
-        gt=0,
-    )
-    """Learning rate."""
-    rho: float = per_dialect(
-        {
-            "torch": 0.9,
-            "paddle": 0.95,
-            "paddleocr": 0.95,
-            "mindspore": 0.9,
-            "keras": 0.95,
-            "tf1": 0.95,
-            "optax": 0.9,
-        },
-        ge=0,
-        le=1,
-    )
-    """Share of the old mean squares that is kept."""
-    eps: float = per_dialect(
-        {
-            "torch": 1e-6,
-            "paddle": 1e-6,
-            "paddleocr": 1e-8,  # its wrapper's own default
-            "mindspore": 1e-6,
-            "keras": 1e-7,
-            "tf1": 1e-8,
-            "optax": 1e-6,
-        },
-        ge=0,
-    )
-    """Keeps both roots, and so the first step, away from 0."""

@@ -35,6 +35,6 @@ def check_rounded(spec: OptimizerSpec, name: str) -> None:
             reject(
                 [name],
                 f"{name} must stay in its range when {spec.dialect} rounds it to float32, "
-                f"got {value} ({single})",
+                f"got {value}, which becomes {single}",
                 value,
             )

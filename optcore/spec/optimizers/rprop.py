@@ -22,7 +22,7 @@ class Rprop(OptimizerSpec):
         s = clamp(s * eta_minus, step_min, step_max)   if the signs differ; g then counts as 0
         p = p - s * sign(g)
 
-    It is suitable for gradients of the whole dataset: gradients of small batches change sign by
+    Rprop is suitable for gradients of the whole dataset: gradients of small batches change sign by
     chance.
 
     References:

@@ -18,17 +18,17 @@ class ScheduleFreeAdamW(AdamSpec):
 
     ::
 
-        w = 1/t                        keras
-        w = k / (sum of all k so far)  elsewhere: k = t ** r * (largest e so far) ** weight_lr_power
-        e = lr * min(1, t / warmup_steps)       optax: (t - 1) / warmup_steps; k has the next e
+        e = lr * min(1, t / warmup_steps)                     in optax (t - 1) / warmup_steps
+        k = t ** r * (largest e so far) ** weight_lr_power    in optax the next e is included
+        w = k / (sum of all k so far)                         in keras 1 / t
         v = beta2 * v + (1 - beta2) * g * g
         u = g / (sqrt(v / (1 - beta2 ** t)) + eps) + weight_decay * y
         y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
         z = z - e * u
         x = (y - (1 - beta1) * z) / beta1
 
-    Keras recovers x from y with the z that has already moved. So in Keras y is (1 - w) * y + w * z
-    with the new z, and gradients are taken close to x.
+    In Keras the two lines for y and z are replaced by z = z - e * u, then y = (1 - w) * y + w * z,
+    with the new z. So gradients are taken close to x.
 
     The parameters are y; evaluations and the final model use x. If the weight decay is decoupled
     (as in keras), it shrinks y before the update instead of being part of u.
@@ -81,9 +81,9 @@ class ScheduleFreeSgd(OptimizerSpec):
 
     ::
 
-        k = t ** r * (largest e so far) ** weight_lr_power
+        e = lr * min(1, t / warmup_steps)                     in optax (t - 1) / warmup_steps
+        k = t ** r * (largest e so far) ** weight_lr_power    in optax the next e is included
         w = k / (sum of all k so far)
-        e = lr * min(1, t / warmup_steps)       optax: (t - 1) / warmup_steps; k has the next e
         u = g + weight_decay * y
         y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
         z = z - e * u

@@ -23,15 +23,17 @@ class StateBitsSpec(CautiousSpec):
     """
     The base of the optimizers whose slots (means of gradients) bitsandbytes keeps in 8 bits.
 
-    With a state_bits of 8, a parameter with 4096 elements or more keeps of each slot an 8-bit code
-    per element and the largest absolute value of each block of 256 elements::
+    With a state_bits of 8, each slot of a parameter with 4096 elements or more is stored as an
+    8-bit code per element, and as the largest absolute value of each block of 256 elements::
 
         s = map[code] * largest              before the update, in float32
         largest = max(abs(s)) of the block   after the update
         code = the number of the value in map that is nearest to s / largest
 
-    map has 256 values: 0, 1, and for e = 0 to 6 the middles of 2 ** e (in a slot that is never
-    negative: 2 ** (e + 1)) equal parts of 0.1 to 1, times 10 ** (e - 6), with both signs.
+    map has 256 values: 0, 1, and values made for each e from 0 to 6: the interval from 0.1 to 1 is
+    divided into 2 ** e equal parts, and the middle of each part is multiplied by 10 ** (e - 6). The
+    map also has the negatives of these values. The map of a slot that is never negative has
+    2 ** (e + 1) parts instead of the negatives.
 
     References:
         Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022, section 2.
@@ -63,7 +65,7 @@ class StateBitsSpec(CautiousSpec):
         return numbers
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:
-        """Return all hyperparameters where the CUDA kernels of bitsandbytes take float32."""
+        """Return the names of all hyperparameters if bitsandbytes' CUDA kernels round them."""
         if self.of_bitsandbytes and self.backend == "cuda" and single_precision:
             return frozenset(self.hyperparameters())
         return super().rounded(single_precision=single_precision)
@@ -75,7 +77,7 @@ class StateBitsSpec(CautiousSpec):
 
     @property
     def in_float32(self) -> bool:
-        """Whether 16-bit parameters are updated in float32: in dialect bitsandbytes, always."""
+        """Whether 16-bit parameters are updated in float32; always true in dialect bitsandbytes."""
         return self.multi_precision or self.of_bitsandbytes
 
     @property
@@ -84,7 +86,7 @@ class StateBitsSpec(CautiousSpec):
         return self.of_bitsandbytes and self.backend == "cuda"
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
-        """Return a copy without groups; 32 bits in *overrides* hold for embeddings as well."""
+        """Return a copy without groups; state_bits 32 in *overrides* unsets embeddings_32bit."""
         if overrides.get("state_bits", CODE_BITS) != CODE_BITS:
             overrides = {"embeddings_32bit": False, **overrides}
         return super().overridden(overrides)
@@ -102,8 +104,8 @@ class StateBitsSpec(CautiousSpec):
         if self.embeddings_32bit and self.state_bits != CODE_BITS:
             reject(
                 ["embeddings_32bit"],
-                "embeddings_32bit must be false where state_bits is 32 for all parameters, "
-                "got true",
+                "embeddings_32bit must be false, got true: state_bits is 32 for all parameters, so "
+                "embeddings have 32 bits anyway",
                 True,
             )
         return self

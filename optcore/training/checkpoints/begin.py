@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
+from optcore.optimizers.engine.state import named_slots
+from optcore.optimizers.make import make_optimizer
+from optcore.optimizers.rules.catalogue import RULES
+from optcore.spec.limits import lifted
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints.checkpoint import slots_of
+from optcore.training.checkpoints.former import in_present_words
 from optcore.training.checkpoints.tensors import network, read
 from optcore.training.run import Run
+
+Slots = Mapping[str, Mapping[str, Tensor]]
+"""Slot -> name of a parameter -> tensor."""
 
 
 def begin_from(
@@ -35,7 +45,9 @@ def begin_from(
         path: the path of a checkpoint, of any run, as `save` returned it. With ``weights`` it may
             also be the path of a file that holds a network.
         keep: ``weights`` to start the optimizer afresh; ``optimizer`` to start it with the slots
-            and update counts from the checkpoint. Schedules start at 0 in both cases.
+            and update counts from the checkpoint. Schedules start at 0 in both cases. Numbers
+            that sum up the updates so far, such as the weights of schedule_free_adamw, are those
+            of the hyperparameters in the checkpoint's run.
         data_dir: the folder that holds the datasets.
         device: ``cpu`` or ``cuda``.
         sha256: the SHA-256 that `save` returned, or the SHA-256 of the file; None if unknown.
@@ -57,6 +69,51 @@ def begin_from(
         run = Run.start(spec, data_dir=data_dir, device=device, weights=model)
         if keep == "optimizer":
             run.optimizer.load_named(slots, counts, updates=0)
+            continued = _with_numbers_left(in_present_words(facts), slots, run)
+            if continued is not slots:
+                run.optimizer.load_named(continued, counts, updates=0)
     except ValueError as error:
         raise CheckpointUnusable(f"{path} does not fit the run: {error}") from None
     return run
+
+
+def _with_numbers_left(facts: Mapping[str, Any], slots: Slots, run: Run) -> Slots:
+    """
+    Return *slots* with the carried numbers that they lack, as the run with *facts* left them.
+
+    The numbers follow from the hyperparameters of that run, not of *run*, which continues with
+    them. They are left out if those of *run* imply the same numbers.
+    """
+    rule = RULES.get(run.spec.optimizer.kind)  # lbfgs has none
+    if rule is None or all(state.carried is None for state in run.optimizer.states()):
+        return slots
+    with lifted():
+        spec = RunSpec.parse(facts["spec"])
+        optimizer = make_optimizer(
+            # The numbers depend on the group of a parameter, not on its size.
+            [
+                (name, torch.zeros((1,) * param.dim(), dtype=param.dtype, requires_grad=True))
+                for name, param in run.model.named_parameters()
+                if param.requires_grad
+            ],
+            spec.optimizer,
+            modules={p.name: p.module for p in spec.parameters() if p.module is not None},
+            schedule=spec.schedule,
+            total_steps=spec.total_steps,
+            steps_per_epoch=spec.steps_per_epoch,
+        )
+    small = {
+        slot: {name: tensor for name, tensor in by.items() if name in slots.get(slot, {})}
+        for slot, by in named_slots(optimizer.states(), implied=True).items()
+    }
+    given = {slot: by for slot, by in small.items() if by}
+    optimizer.load_named(given, facts["counts"], updates=facts["updates"])
+    own = named_slots(run.optimizer.states(), implied=True)
+    left = {
+        slot: {name: number for name, number in by.items() if name not in slots.get(slot, {})}
+        for slot, by in named_slots(optimizer.states(), implied=True).items()
+        if slot in own
+    }
+    if all(number == own[slot][name] for slot, by in left.items() for name, number in by.items()):
+        return slots
+    return {**slots, **{slot: {**slots.get(slot, {}), **by} for slot, by in left.items() if by}}

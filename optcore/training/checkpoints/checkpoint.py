@@ -18,7 +18,7 @@ from torch import Tensor
 from optcore.files import checkpoint as layout
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
-from optcore.spec.former.runs import has_fractions
+from optcore.spec.former.runs import has_fractions, is_former
 from optcore.spec.former.translation import with_former_defaults
 from optcore.training.best import Best
 from optcore.training.checkpoints.digest import digest
@@ -74,14 +74,17 @@ def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
     """
     # Before writing: incomplete checkpoints left by a crash take space.
     left = layout.prune(files, folder, most=MAX_CHECKPOINTS)
-    facts = _facts(run)
+    facts, tensors = _facts(run), _state_tensors(run)
+    if _has_generators(run):
+        facts["generators"] = generator_words()
+        tensors |= {f"generator.{name}": state for name, state in generator_tensors().items()}
     path, sha256 = layout.write(
         files,
         folder,
         step=run.row,
         facts=facts,
         model=tensors_to_bytes(run.model_tensors()),
-        state=tensors_to_bytes(_state_tensors(run)),
+        state=tensors_to_bytes(tensors),
     )
     layout.delete(files, [*left, path][:-MAX_CHECKPOINTS])
     return Checkpoint(path, run.row, sha256, facts["digest"])
@@ -108,6 +111,7 @@ def restore(
     """
     facts, model, state = read(files, path, sha256=sha256)
     facts = in_present_words(facts)
+    run.adopt_draws(facts["facts"])
     if facts["spec"] != run.spec.model_dump(mode="json"):
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
     if "durations" not in facts and has_fractions(run.spec):
@@ -153,9 +157,10 @@ def _load(
     run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
     if "order" in parts:
         run.batches.order = parts["order"][""].to(run.device)
-    # Last, so that nothing above draws from the restored generators.
-    restore_generator_tensors(parts["generator"])
-    restore_generator_words(facts["generators"])
+    if not run.draws.keyed and run.spec.draws:
+        # Last, so that nothing above draws from the restored generators.
+        restore_generator_tensors(parts["generator"])
+        restore_generator_words(facts["generators"])
 
 
 def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:
@@ -220,10 +225,16 @@ def _state_tensors(run: Run) -> dict[str, Tensor]:
         name: tensor for name, tensor in run.tensors().items() if not name.startswith("model.")
     }
     tensors |= {f"gradient.{name}": grad for name, grad in run.gradients().items()}
-    tensors |= {f"generator.{name}": state for name, state in generator_tensors().items()}
     if run.batches.order is not None:
         tensors["order"] = run.batches.order
     return tensors
+
+
+def _has_generators(run: Run) -> bool:
+    """Return whether a checkpoint of *run* has the states of the global random generators."""
+    # Most runs draw nothing from them, but 0.2.0, which may resume a run, requires them.
+    former = run.spec.training.chooses_by_test or is_former(run.spec)
+    return former or not run.draws.keyed
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -239,7 +250,6 @@ def _facts(run: Run) -> dict[str, Any]:
         "position": run.batches.position,
         "counts": run.optimizer.named_counts(),
         "updates": run.optimizer.num_updates,
-        "generators": generator_words(),
         "facts": run.facts(),
         "digest": digest(run.tensors()),
     }

@@ -49,7 +49,7 @@ def step_ahead(run: Run) -> Made:
     run.optimizer.zero_grad()
     while not micro or not (micro == accumulate or run.batches.at_end):
         inputs, targets = run.batches.next()
-        loss = loss_of(run, inputs, targets)
+        loss = loss_of(run, inputs, targets, micro=micro)
         if accumulate > 1:
             loss = loss * (len(targets) / whole)
         backward(run, loss)

@@ -34,8 +34,18 @@ def examples(run: Run) -> int:
     return min(left or len(run.dataset.train), run.spec.examples_per_step)
 
 
-def loss_of(run: Run, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean loss of a batch, computed in float32 or wider."""
+def loss_of(run: Run, inputs: Tensor, targets: Tensor, *, micro: int) -> Tensor:
+    """
+    Return the mean loss of a batch, computed in float32 or wider.
+
+    Args:
+        run: the run; its layers draw the random numbers of its current step (`Run.row`).
+        inputs: the inputs of the batch.
+        targets: the targets of the batch.
+        micro: the number of batches of the step before this one.
+    """
+    # By row, not by t: the step after a skipped one has another batch, and other masks.
+    run.draws.begin(run.row, micro)
     with run.autocast:
         return run.loss(run.forward(inputs), targets)
 

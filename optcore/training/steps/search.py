@@ -2,7 +2,7 @@
 Makes a step with an optimizer that evaluates the loss of a batch several times, such as L-BFGS.
 
 Such a step may take long, so the caller of the loop may interrupt it. The run is then restored to
-its state before the step, including random generators, and repeats the step bit for bit.
+its state before the step, and repeats the step bit for bit.
 """
 
 from __future__ import annotations
@@ -14,12 +14,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from optcore.optimizers.lbfgs import LbfgsOptimizer
-from optcore.training.generators import (
-    generator_tensors,
-    generator_words,
-    restore_generator_tensors,
-    restore_generator_words,
-)
+from optcore.training.generators import generator_tensors, restore_generator_tensors
 from optcore.training.reports import Progress
 from optcore.training.run import Run
 from optcore.training.steps.columns import Columns
@@ -74,7 +69,8 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
         if run.interrupt.is_set():
             raise _Interrupted
         run.optimizer.zero_grad()
-        loss = loss_of(run, inputs, targets)
+        # With the same masks each time: a search compares the losses of one function.
+        loss = loss_of(run, inputs, targets, micro=0)
         losses.append(loss.item())
         # Only the first loss is reported. A search may pass points with an infinite loss.
         if len(losses) == 1 and not acceptable(run, losses[0]):
@@ -100,7 +96,6 @@ class _Before:
     memory: dict[str, Any]
     walk: tuple[int, int, int, Tensor | None]
     generators: dict[str, Tensor]
-    words: dict[str, Any]
 
     @classmethod
     def of(cls, run: Run) -> _Before:
@@ -113,8 +108,7 @@ class _Before:
             _optimizer(run).memory(),
             # The order is not copied: `Batches` makes a new order for each pass and changes none.
             (batches.epoch, batches.position, batches.served, batches.order),
-            generator_tensors(),
-            generator_words(),
+            {} if run.draws.keyed else generator_tensors(),
         )
 
     def restore(self, run: Run) -> None:
@@ -125,8 +119,8 @@ class _Before:
         _optimizer(run).recall(self.memory)
         batches = run.batches
         batches.epoch, batches.position, batches.served, batches.order = self.walk
-        restore_generator_tensors(self.generators)
-        restore_generator_words(self.words)
+        if not run.draws.keyed:
+            restore_generator_tensors(self.generators)
 
 
 def _optimizer(run: Run) -> LbfgsOptimizer:

@@ -88,7 +88,7 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
     while True:
         inputs, targets = run.batches.next()
         before = _statistics(run)
-        loss = loss_of(run, inputs, targets)
+        loss = loss_of(run, inputs, targets, micro=run.micro)
         if accumulate > 1:
             # By examples, not by batches: the last batch of a pass may be shorter.
             loss = loss * (len(targets) / whole)

@@ -155,7 +155,7 @@ def finish(
         claim: the claim that this attempt has on the job.
         rows: the number of rows of the run; must equal the number that are stored.
         digest: the digest of all tensors of the run.
-        result: the metrics of the last evaluation on the held-out examples.
+        result: the metrics of the last evaluation.
         artifacts: artifact name -> path, sha256 and size.
         ended: ``completed``, or ``early_stopped`` if the run stopped by itself before its last
             step.

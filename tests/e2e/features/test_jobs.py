@@ -35,7 +35,7 @@ def test_a_job_is_trained_and_every_step_is_there_once(service: Client) -> None:
     assert [event.kind for event in service.events(job.id)] == [
         "submitted",
         "started",
-        *["evaluated"] * 4,
+        "evaluated",
         "succeeded",
     ]
 

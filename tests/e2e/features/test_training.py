@@ -1,5 +1,6 @@
 """What training can do, through the whole service: skipped steps, columns, averages, early ends."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ def test_a_job_with_everything_switched_on_survives_its_trainers(service: Client
     assert sorted(job.artifacts) == ["ema.safetensors", "model.safetensors"]
 
 
+HELD_OUT = {"kind": "digits", "batch_size": 100, "validation": 300}
+"""Digits with 12 batches to train on."""
+
+
 def test_the_averaged_weights_are_a_file_beside_the_network(
     service: Client, tmp_path: Path
 ) -> None:
@@ -80,13 +85,19 @@ def test_the_averaged_weights_are_a_file_beside_the_network(
 
 
 def test_a_job_that_no_longer_gets_better_ends_early_and_has_succeeded(service: Client) -> None:
-    patient = {"metric": "test_accuracy", "patience": 2, "min_delta": 0.5}
+    patient = {"metric": "val_accuracy", "patience": 2, "min_delta": 0.5}
     training = {"epochs": 50, "seed": 3, "early_stopping": patient}
 
-    job = finished(service, service.submit({**SHORT, "training": training}).id)
+    spec = {**SHORT, "dataset": HELD_OUT, "training": training}
+
+    job = finished(service, service.submit(spec).id)
 
     assert (job.state, job.outcome) == (State.SUCCEEDED, "early_stopped")
-    assert 15 <= job.step < job.total_steps == 750
+    assert 12 <= job.step < job.total_steps == 600
+    assert job.result is not None
+    assert job.result.metrics.keys() == {
+        *("val_loss", "val_accuracy", "test_loss", "test_accuracy"),
+    }
     assert len(list(service.metrics(job.id))) == job.step
 
 
@@ -123,6 +134,7 @@ def test_the_best_is_kept_whatever_comes_later(service: Client, tmp_path: Path) 
     """Its lr grows until it unlearns; killed after its best, it still has it."""
     spec = {
         **SHORT,
+        "dataset": HELD_OUT,
         "optimizer": {"kind": "sgd", "lr": 0.05},
         "schedule": {"kind": "exponential", "rate": 1.6, "every": 100},
         "training": {
@@ -130,7 +142,7 @@ def test_the_best_is_kept_whatever_comes_later(service: Client, tmp_path: Path) 
             "seed": 3,
             "evaluate_every": 50,
             "checkpoint_every": 400,
-            "keep_best": "test_loss",
+            "keep_best": "val_loss",
             "on_divergence": "skip",
         },
     }
@@ -142,11 +154,69 @@ def test_the_best_is_kept_whatever_comes_later(service: Client, tmp_path: Path) 
     job = finished(service, job_id)
 
     looks = [event.data for event in service.events(job_id) if event.kind == "evaluated"]
-    best = min(looks, key=lambda look: (float(look["loss"]), look["step"]))
+    best = min(looks, key=lambda look: (float(look["val_loss"]), look["step"]))
     assert job.best is not None
-    assert (job.best.step, job.best.value) == (best["step"], best["loss"])
+    assert (job.best.step, job.best.value) == (best["step"], best["val_loss"])
     assert 0 < job.best.step < 1500
     assert sorted(job.artifacts) == ["best.safetensors", "model.safetensors"]
     clone = service.clone(job_id, source="best", changes={"training": {"steps": 1, "epochs": None}})
     first = next(iter(service.metrics(finished(service, clone.id).id)))
-    assert first.loss < looks[-1]["loss"]
+    assert first.loss < looks[-1]["val_loss"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "metric", "good"),
+    [
+        (
+            {
+                "model": {"kind": "mlp", "hidden": []},
+                "dataset": {"kind": "diabetes", "batch_size": 354},
+                "optimizer": {"kind": "lbfgs", "lr": 1.0},
+                "schedule": {"kind": "constant"},
+                "training": {"steps": 50, "loss": {"kind": "mse"}},
+            },
+            "rmse",
+            lambda rmse: abs(rmse / 53.946386804 - 1) < 0.01,  # least squares
+        ),
+        (
+            {
+                "model": {"kind": "mlp", "hidden": [64]},
+                "dataset": {"kind": "digit_segments"},
+                "optimizer": {"kind": "adam", "lr": 0.01},
+                "training": {"epochs": 10, "loss": {"kind": "bce"}, "metrics": ["macro_f1"]},
+            },
+            "macro_f1",
+            lambda f1: f1 > 0.9,
+        ),
+        (
+            {
+                "model": {
+                    "kind": "sequential",
+                    "layers": [
+                        {"kind": "conv2d", "out_channels": 24, "kernel_size": 3, "padding": 1},
+                        {"kind": "relu"},
+                        {"kind": "max_pool2d", "kernel_size": 2},
+                        {"kind": "conv2d", "out_channels": 48, "kernel_size": 4},
+                        {"kind": "relu"},
+                        {"kind": "conv2d", "out_channels": 11, "kernel_size": 1},
+                    ],
+                },
+                "dataset": {"kind": "digit_lines", "batch_size": 50},
+                "optimizer": {"kind": "adam", "lr": 0.005},
+                "schedule": {"kind": "cosine"},
+                "training": {"epochs": 6, "loss": {"kind": "ctc"}},
+            },
+            "character_error_rate",
+            lambda rate: rate < 0.2,
+        ),
+    ],
+    ids=["regression", "several labels", "sequences"],
+)
+def test_other_tasks_are_trained(
+    service: Client, spec: dict[str, Any], metric: str, good: Callable[[float], bool]
+) -> None:
+    job = finished(service, service.submit(spec).id)
+
+    assert job.state is State.SUCCEEDED, job.detail
+    assert job.result is not None
+    assert good(job.result.test[metric]), job.result

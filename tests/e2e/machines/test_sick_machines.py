@@ -35,7 +35,7 @@ ERRORS = ("EROFS", "EIO", "ESTALE", "EACCES", "EMFILE", "ENOENT")
 TRAINING = {"steps": 3000, "seed": 3, "evaluate_every": None, "checkpoint_every": None}
 PHASES: dict[str, tuple[str, dict[str, Any]]] = {
     "checkpoint": ("checkpoints", {"checkpoint_every": 500}),
-    "best": ("best", {"evaluate_every": 1000, "keep_best": "test_accuracy"}),
+    "best": ("best", {"evaluate_every": 1000, "keep_best": "val_accuracy"}),
     "finish": ("model.safetensors", {}),
     "restore": ("checkpoints", {"checkpoint_every": 500}),
 }

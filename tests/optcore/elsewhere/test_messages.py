@@ -85,6 +85,16 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
         "training.gradient_accumulation_steps",
         "'accumulate'",
     ),
+    (
+        {"training": {"steps": 9, "ema": {"model_ema_steps": 32}}},
+        "training.ema.model_ema_steps",
+        "'every'",
+    ),
+    (
+        {"training": {"steps": 9, "ema": {"kind": "swa", "swa_start": 5}}},
+        "training.ema.swa_start",
+        "'begin'",
+    ),
     ({"learning_rate": 0.1}, "learning_rate", "optimizer.lr"),
     ({"num_train_epochs": 3}, "num_train_epochs", "training.epochs"),
     ({"lr_scheduler": {}}, "lr_scheduler", "'schedule'"),
@@ -98,6 +108,11 @@ VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"optimizer": {"kind": "adam", "dialect": "pytorch"}}, "optimizer.dialect", "'torch'"),
     ({"training": {"steps": 9, "precision": "bfloat16"}}, "training.precision", "'bf16'"),
     ({"training": {"steps": 9, "device": "gpu"}}, "training.device", "'cuda'"),
+    (
+        {"training": {"steps": 9, "ema": {"kind": "AveragedModel"}}},
+        "training.ema.kind",
+        "'swa'",
+    ),
     (
         {"training": {"steps": 9, "loss": {"kind": "CrossEntropyLoss"}}},
         "training.loss.kind",

@@ -26,7 +26,7 @@ from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.optimizers.clip import ClipGlobalNorm, ClipNorm, ClipValue
 from optcore.spec.run import RunSpec
 from optcore.spec.training import Training
-from optcore.spec.weights import KerasEma, Lookahead, ShadowEma
+from optcore.spec.weights import KerasEma, Lookahead, ShadowEma, Swa
 from tests.support.optcore import foreign_names
 
 OTHERS: list[type[Spec]] = [
@@ -39,6 +39,7 @@ OTHERS: list[type[Spec]] = [
         RunSpec,
         Lookahead,
         ShadowEma,
+        Swa,
         KerasEma,
     ),
     *(KerasEma, DynamicLossScale, FixedLossScale, ClipGlobalNorm, ClipNorm, ClipValue),
@@ -68,6 +69,7 @@ def literals() -> set[object]:
     for cls in CLASSES:
         for field in cls.model_fields.values():
             visit(field.annotation)
+    found |= {"val_loss", "val_accuracy", "train_loss"}  # any metric of the validation examples
     return found | {"mse", "l1", "huber", "bce", "nll", "ctc", "cross_entropy", "norm", "value"}
 
 

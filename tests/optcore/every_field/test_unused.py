@@ -150,3 +150,13 @@ def test_an_engine_that_is_asked_for_in_vain_is_named_and_no_other(kind: str) ->
 def test_a_weight_that_is_too_small_for_a_float_is_0(spec: dict[str, Any]) -> None:
     """The first update raised ZeroDivisionError."""
     assert updates.effect(parse({**spec, "lr": 0.05}))
+
+
+def test_an_interval_of_evaluations_needs_validation_examples() -> None:
+    sgd = {"kind": "sgd"}
+
+    assert warnings(sgd, evaluate_every=5) == [
+        "training.evaluate_every: is not used, since there are no validation examples; hold out a "
+        "part of the training examples with dataset.validation, such as 0.1"
+    ]
+    assert warnings(sgd) == warnings(sgd, evaluate_every=None) == []

@@ -9,6 +9,7 @@ import pytest
 
 from optcore.schedules.make import make_schedule, parse_schedule
 from optcore.spec.duration import rounding
+from optcore.spec.former.translation import former_rules
 
 FILE = Path(__file__).parents[2] / "golden" / "schedule_lr_0_2_0.json"
 RECORDED: dict[str, Any] = json.loads(FILE.read_text())
@@ -18,7 +19,7 @@ SIZES = {name: RECORDED[name] for name in ("lr", "total_steps", "steps_per_epoch
 
 @pytest.mark.parametrize("case", RECORDED["schedules"], ids=lambda case: str(case["spec"]["kind"]))
 def test_rounded_durations_give_the_lr_of_0_2_0(case: dict[str, Any]) -> None:
-    with rounding():
+    with former_rules():
         spec = parse_schedule(case["spec"])
 
     lrs = make_schedule(spec, **SIZES)(np.arange(SIZES["total_steps"]))

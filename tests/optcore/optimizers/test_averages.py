@@ -45,6 +45,32 @@ def test_an_average_of_bfloat16_parameters_is_that_of_their_float32_copies(
     assert same_bits(weights(low), trained)
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"kind": "nadam"},
+        {"kind": "nadam", "dialect": "keras"},
+        {"kind": "adam", "dialect": "paddle"},
+    ],
+    ids=name_of,
+)
+def test_the_average_of_a_rule_that_carries_numbers_is_of_the_parameters(
+    spec: dict[str, Any],
+) -> None:
+    values = [torch.tensor([1.0, -2.0, 3.0], requires_grad=True)]
+    ours = made([("w", values[0])], {"lr": 0.1, **spec, "ema": {"kind": "keras", "decay": 0.5}})
+
+    average = None  # the first one is the parameter after its first update
+    for _ in range(3):
+        values[0].grad = values[0].detach().sign()
+        ours.step()
+        now = values[0].detach().clone()
+        average = now if average is None else (average + now) / 2
+
+    with ours.averaged():
+        torch.testing.assert_close(values[0].detach(), average)
+
+
 @pytest.mark.parametrize("by_name", [False, True])
 def test_a_restored_run_evaluates_on_the_same_average(by_name: bool) -> None:
     model, restored = network(), network()

@@ -235,9 +235,9 @@ def test_lbfgs_refuses_a_schedule_that_moves_lr() -> None:
     still, falling = Constant(kind="constant"), Linear(kind="linear")
 
     optcore.make_optimizer(named, {"kind": "lbfgs"}, schedule=still, total_steps=9)
-    with pytest.raises(SpecError, match=r"schedule\.kind: kind must be constant for lbfgs, .*'lin"):
+    with pytest.raises(SpecError, match=r"schedule: schedule must be constant, .*'lin"):
         optcore.make_optimizer(named, {"kind": "lbfgs"}, schedule=falling, total_steps=9)
-    with pytest.raises(SpecError, match=r"schedule\.kind: kind must be constant for lbfgs, .*'lin"):
+    with pytest.raises(SpecError, match=r"schedule: schedule must be constant, .*'lin"):
         RunSpec.parse(
             {
                 "model": {"kind": "mlp"},

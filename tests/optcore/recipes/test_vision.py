@@ -146,6 +146,64 @@ def test_a_command_line_is_read(tmp_path: Any) -> None:
     assert optimizer["clip"] == {"kind": "global_norm", "max": 1.0}
 
 
+RESNET50 = (
+    "train.py --model resnet50 --batch-size 128 --lr 0.5 --lr-scheduler cosineannealinglr "
+    "--lr-warmup-epochs 5 --lr-warmup-method linear --epochs 600 --weight-decay 0.00002 "
+    "--norm-weight-decay 0.0 --model-ema\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "devices"),
+    [
+        ("torchrun --nproc_per_node=8", 8),
+        ("torchrun --nnodes 2 --nproc-per-node 4", 8),
+        ("python -m torch.distributed.launch --nproc_per_node=2 --use_env", 2),
+        ("python3", 1),
+    ],
+)
+def test_the_average_of_torchvision_depends_on_the_devices(
+    launcher: str, devices: int, tmp_path: Any
+) -> None:
+    path = tmp_path / "train.sh"
+    path.write_text(f"{launcher} {RESNET50}")
+
+    result = convert_file(path, "torchvision")
+
+    assert result.problems == []
+    # alpha of train.py.
+    alpha = min(1.0, (1.0 - 0.99998) * (devices * 128 * 32 / 600))
+    assert result.job["training"]["ema"] == {
+        "kind": "shadow",
+        "every": 32,
+        "decay": 1.0 - alpha,
+        "every_from": "epoch",
+        "copy_first": True,
+        "begin": {"epochs": 5.0},
+    }
+
+
+def test_an_average_of_torchvision_without_a_warmup_begins_at_once() -> None:
+    ema = {"model_ema": True, "model_ema_decay": 0.5, "model_ema_steps": 4, "world_size": 30}
+
+    result = converted("torchvision", TORCHVISION | ema)
+
+    assert result.job["training"]["ema"] == {
+        "kind": "shadow",
+        "every": 4,
+        "decay": 0.0,
+        "every_from": "epoch",
+        "copy_first": True,
+    }
+
+
+def test_the_decay_of_timms_average_may_rise() -> None:
+    result = converted("timm", TIMM | {"model_ema_warmup": True})
+
+    average = {"kind": "shadow", "decay": 0.9999, "begin": 1, "power": 2 / 3}
+    assert result.job["training"]["ema"] == average
+
+
 def test_options_that_two_scripts_have_do_not_tell_which_it_is(tmp_path: Any) -> None:
     path = tmp_path / "train.sh"
     path.write_text("torchrun train.py --model resnet50 --lr 0.1\n")
@@ -169,7 +227,12 @@ def test_a_text_without_a_training_script_is_no_command() -> None:
         ("timm", TIMM | {"sched": "plateau"}, "sched has no exactly equivalent schedule"),
         ("timm", TIMM | {"opt": "lamb", "clip_grad": 1.0}, "clip_grad comes before the clip"),
         ("timm", TIMM | {"scheduler": "cosine"}, "scheduler is not known in timm"),
-        ("torchvision", TORCHVISION | {"model_ema": True}, "model_ema is updated every"),
+        ("torchvision", TORCHVISION | {"model_ema": True}, "model_ema has a decay that depends"),
+        (
+            "torchvision",
+            TORCHVISION | {"model_ema": True, "world_size": 1, "model_ema_decay": 1.0},
+            "model_ema_decay must be below 1",
+        ),
         ("torchvision", TORCHVISION | {"opt": "lamb"}, "opt must be sgd, sgd_nesterov, rmsprop"),
         ("torchvision", TORCHVISION | {"test_only": True}, "test_only trains nothing"),
     ],

@@ -88,10 +88,31 @@ def run(make: Any, base: float) -> list[float]:
     return lrs
 
 
+def run_of_batches(make: Any, base: float, *, accumulate: int, epoch: int) -> list[float]:
+    """Return the lr of each update of a loop that steps torch's scheduler after every batch."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base, momentum=0.9)
+    lrs = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scheduler = make(optimizer)
+        for batch in range(STEPS - 1):
+            if (batch % epoch + 1) % accumulate == 0 or batch % epoch == epoch - 1:
+                lrs.append(optimizer.param_groups[0]["lr"])
+                optimizer.step()
+            scheduler.step()
+    return lrs
+
+
+def run_of_epochs(make: Any, base: float, *, epoch: int) -> list[float]:
+    """Return the lr of each update of a loop that steps torch's scheduler after every epoch."""
+    lrs = run(make, base)
+    return [lrs[t // epoch] for t in range(STEPS)]
+
+
 def close(name: str, params: dict[str, Any], base: float, theirs: list[float]) -> None:
     found = translated("torch", name, {**params, "lr": base}, drive="step()", steps=STEPS)
     schedule = optcore.make_schedule(found.spec, lr=found.lr, total_steps=found.total_steps(STEPS))
-    atol = STEPS * 2.0**-53 * max(theirs)  # torch's recursion rounds once a step
+    atol = STEPS * 2.0**-53 * max([base, *theirs])  # torch's recursion rounds once a step
     np.testing.assert_allclose(schedule(np.arange(STEPS)), theirs, rtol=1e-12, atol=atol)
 
 
@@ -105,6 +126,60 @@ def test_every_schedule_equals_torchs_scheduler(
     theirs = run(lambda optimizer: getattr(lr_scheduler, name)(optimizer, **params), base)
 
     close(name, params, base, theirs)
+
+
+@settings(max_examples=200, deadline=None)
+@given(schedulers(list(CLASSES)), st.floats(1e-3, 1), st.integers(2, 7), st.integers(1, 20))
+def test_a_schedule_per_batch_equals_a_scheduler_stepped_after_every_batch(
+    one: tuple[str, dict[str, Any]], base: float, accumulate: int, epoch: int
+) -> None:
+    name, params = one
+
+    theirs = run_of_batches(
+        lambda optimizer: getattr(lr_scheduler, name)(optimizer, **params),
+        base,
+        accumulate=accumulate,
+        epoch=epoch,
+    )
+
+    found = translated("torch", name, {**params, "lr": base}, drive="step()", steps=STEPS)
+    whole, updates = divmod(found.total_steps(STEPS), epoch)
+    per_epoch = -(-epoch // accumulate)
+    schedule = optcore.make_schedule(
+        {
+            "kind": "per_batch",
+            "accumulate": accumulate,
+            "batches_per_epoch": epoch,
+            "schedule": found.spec,
+        },
+        lr=found.lr,
+        total_steps=whole * per_epoch + updates // accumulate,
+        steps_per_epoch=per_epoch,
+    )
+    atol = STEPS * 2.0**-53 * max([base, *theirs])
+    np.testing.assert_allclose(schedule(np.arange(len(theirs))), theirs, rtol=1e-12, atol=atol)
+
+
+@settings(max_examples=60, deadline=None)
+@given(schedulers(list(CLASSES)), st.floats(1e-3, 1), st.integers(1, 20))
+def test_a_schedule_per_epoch_equals_a_scheduler_stepped_after_every_epoch(
+    one: tuple[str, dict[str, Any]], base: float, epoch: int
+) -> None:
+    name, params = one
+
+    theirs = run_of_epochs(
+        lambda optimizer: getattr(lr_scheduler, name)(optimizer, **params), base, epoch=epoch
+    )
+
+    found = translated("torch", name, {**params, "lr": base}, drive="step()", steps=STEPS)
+    schedule = optcore.make_schedule(
+        {"kind": "per_epoch", "schedule": found.spec},
+        lr=found.lr,
+        total_steps=found.total_steps(STEPS) * epoch,
+        steps_per_epoch=epoch,
+    )
+    atol = STEPS * 2.0**-53 * max([base, *theirs])
+    np.testing.assert_allclose(schedule(np.arange(STEPS)), theirs, rtol=1e-12, atol=atol)
 
 
 @settings(max_examples=60, deadline=None)

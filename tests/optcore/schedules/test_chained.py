@@ -82,5 +82,12 @@ def test_the_kinds_in_the_error_are_those_that_torch_can_chain() -> None:
 
 
 def test_a_recursion_has_a_longest_run() -> None:
-    with pytest.raises(SpecError, match="dialect torch of a product needs a run of at most"):
+    with pytest.raises(SpecError) as error:
         optcore.make_schedule(product(COSINE), lr=0.1, total_steps=1_000_001)
+
+    (problem,) = error.value.problems
+    assert problem.param == "dialect"
+    assert problem.message == (
+        "dialect torch of a product needs a run of at most 1000000 steps, got 1000001: it computes "
+        "each lr from the previous lr; use dialect plain"
+    )

@@ -243,7 +243,7 @@ WARNED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"kind": "plateau"},
-        "schedule: lr depends on test_loss; the planned lr leaves out the changes by that metric",
+        "schedule: lr depends on val_loss; the planned lr leaves out the changes by that metric",
     ),
 ]
 

@@ -123,12 +123,13 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
     [
         (
             {"keep_best": "ema_val_loss"},
-            "training.keep_best: keep_best ema_val_loss needs an ema of kind shadow, got none",
+            "training.keep_best: keep_best ema_val_loss needs an ema of kind shadow or swa, got "
+            "none",
         ),
         (
             {"early_stopping": {"patience": 2, "metric": "ema_val_loss"}, "ema": {"kind": "keras"}},
-            "training.early_stopping.metric: metric ema_val_loss needs an ema of kind shadow, "
-            "got keras",
+            "training.early_stopping.metric: metric ema_val_loss needs an ema of kind shadow or "
+            "swa, got keras",
         ),
         (
             {"early_stopping": {"patience": 2}, "evaluate_every": None},
@@ -137,7 +138,7 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
         ),
         (
             {"top_k": 11},
-            "training.top_k: top_k must be at most the 10 classes of digits, got 11",
+            "training.top_k: top_k must be at most 10, the number of classes of digits, got 11",
         ),
         (
             {"keep_best": "test_loss"},

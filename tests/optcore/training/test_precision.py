@@ -269,17 +269,17 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
                 "optimizer": {"kind": "lbfgs"},
                 "schedule": {"kind": "constant"},
             },
-            "training.ema.kind: kind must be shadow for lbfgs, which does not maintain an average, "
-            "got keras",
+            "training.ema.kind: kind must be shadow or swa for lbfgs, which does not maintain an "
+            "average, got keras",
         ),
         (
             {"ema": {"kind": "kera"}},
-            "training.ema.kind: kind must be one of shadow, keras, got 'kera'; "
+            "training.ema.kind: kind must be one of shadow, swa, keras, got 'kera'; "
             "did you mean 'keras'?",
         ),
         (
             {"ema": {"ramp": 100.0, "warmup": True}},
-            "training.ema.ramp: ramp must not come with warmup, got 100",
+            "training.ema.ramp: ramp must be null with warmup, got 100",
         ),
         (
             {"ema": {"decay": 1.0}},
@@ -296,13 +296,14 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {"precision": "fp16_true", "optimizer": {"kind": "adam"}},
-            "optimizer.eps: eps must be at least 6e-08 for float16 parameters, unless "
-            "multi_precision is true, got 1e-08",
+            "optimizer.eps: eps must be at least 6e-08 for float16 parameters, got 1e-08: float16 "
+            "rounds it to 0; with multi_precision eps may be smaller",
         ),
         (
             {"precision": "fp16_true", "optimizer": {"kind": "adam", "eps": 2.0**-25}},
-            "optimizer.eps: eps must be at least 6e-08 for float16 parameters, unless "
-            "multi_precision is true, got 2.9802322387695312e-08",
+            "optimizer.eps: eps must be at least 6e-08 for float16 parameters, got "
+            "2.9802322387695312e-08: float16 rounds it to 0; with multi_precision eps may be "
+            "smaller",
         ),
         (
             {"lookahead": {}, "optimizer": {"kind": "schedule_free_adamw"}},
@@ -311,8 +312,8 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {"lookahead": {}, "ema": {"kind": "keras"}},
-            "training.lookahead: lookahead does not work with an ema of kind keras, which it would "
-            "not set",
+            "training.lookahead: lookahead does not work with an ema of kind keras: lookahead "
+            "would not set the average",
         ),
         (
             {"precision": "bf17"},

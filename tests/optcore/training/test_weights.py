@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from optcore.spec.duration import RunLength
 from optcore.spec.errors import SpecError
 from optcore.spec.weights import ShadowEma
 from optcore.training.loop import train
@@ -62,7 +63,7 @@ def test_the_average_is_its_formula_statistics_included(
 
 def test_an_average_that_begins_with_the_first_update_is_timms() -> None:
     model = torch.nn.Linear(1, 1, bias=False).double()
-    average = Ema(model, ShadowEma(decay=0.9, begin=1))
+    average = Ema(model, ShadowEma(decay=0.9, begin=1), RunLength(4, 4))
     found = []
 
     for t, weight in enumerate([2.0, 3.0, 5.0, 4.0], 1):
@@ -129,6 +130,6 @@ def test_lookahead_and_float32_copies_exclude_each_other() -> None:
         spec_of(precision="bf16_true", lookahead={}, optimizer=optimizer)
 
     assert str(caught.value) == (
-        "training.lookahead: lookahead does not work with multi_precision, whose float32 copies it "
-        "would not set"
+        "training.lookahead: lookahead does not work with multi_precision: lookahead would not set "
+        "the float32 copies"
     )

@@ -56,7 +56,7 @@ LINE: dict[str, Any] = {
 }
 BEGIN = st.integers(0, 20)
 METRIC: dict[str, Any] = {
-    "metric": st.sampled_from(["test_loss", "test_accuracy"]),
+    "metric": st.sampled_from(["val_loss", "val_accuracy"]),
     "patience": st.integers(0, 5),
 }
 ONE_CYCLE = fields(
@@ -161,6 +161,8 @@ def modified(inner: Specs) -> Specs:
 def modifier(kind: str, fields: Specs, inner: Specs) -> Specs:
     # A list must have one value per step, which those inside have not.
     fitting = inner.filter(lambda part: "values" not in str(part))
+    if kind in ("per_epoch", "per_batch"):
+        fitting = fitting.filter(lambda part: "per_batch" not in kinds(part))
     return st.builds(lambda a, b: {"kind": kind, "schedule": a, **b}, fitting, fields)
 
 
@@ -182,6 +184,7 @@ MODIFIERS: dict[str, Specs] = {
         dialect=st.sampled_from(["plain", "timm"]),
     ),
     "per_epoch": fields(),
+    "per_batch": fields({"accumulate": st.just(3)}, batches_per_epoch=st.sampled_from([10, 12])),
     "shift": fields({"by": st.integers(1, 20)}),
 }
 COMBINATORS = {"chain", "product"}

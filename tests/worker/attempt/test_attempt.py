@@ -1,5 +1,6 @@
 """An attempt that fails: what is logged, and what is not once the job is lost."""
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -95,3 +96,56 @@ def test_an_attempt_whose_claim_is_over_writes_nothing(
 
     assert record_of(client, record.id) == before
     assert not list((tmp_path / "jobs").rglob("*"))
+
+
+DROPPING = [
+    {"kind": "flatten"},
+    {"kind": "dropout"},
+    {"kind": "linear", "out_features": 10},
+]
+
+
+@pytest.fixture
+def dropping(client: redis.Redis) -> Record:
+    """The record of a job with dropout that was claimed."""
+    submit(client, model={"kind": "sequential", "layers": DROPPING})
+    record = claim(client, "t")
+    assert record is not None
+    return record
+
+
+def is_keyed(record: Record, client: redis.Redis, home: Path) -> bool:
+    """Return whether the masks of the job of *record* are a function of its seed and step."""
+    seen = []
+
+    def train(run: Run) -> Iterator[Report]:
+        seen.append(run.draws.keyed)
+        return loop.train(run)
+
+    attempt_at(record, client, home, train).train()
+    (keyed,) = seen
+    return keyed
+
+
+@pytest.mark.parametrize(
+    ("facts", "keyed"), [({}, True), ({"draws": "keyed"}, True), ({"engine": "fused"}, False)]
+)
+def test_a_job_without_a_checkpoint_draws_again_what_its_rows_were_computed_with(
+    facts: dict[str, str],
+    keyed: bool,
+    dropping: Record,
+    client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    """A job that began before masks had keys has facts, but none of what it draws."""
+    begun = Record({**dropping.fields, "facts": json.dumps(facts)})
+
+    assert is_keyed(begun, client, tmp_path) == keyed
+
+
+def test_a_job_that_0_2_0_accepted_draws_as_it_did(
+    dropping: Record, client: redis.Redis, tmp_path: Path
+) -> None:
+    fields = {name: value for name, value in dropping.fields.items() if name != "durations"}
+
+    assert not is_keyed(Record(fields), client, tmp_path)

@@ -24,8 +24,9 @@ TRAINING = {
     "device": "cpu",
     "evaluate_every": 5,
     "checkpoint_every": None,
-    "keep_best": "test_loss",
+    "keep_best": "val_loss",
 }
+DATASET = {"kind": "digits", "batch_size": 100, "validation": 0.2}
 
 
 def best_states(root: Path) -> list[str]:
@@ -37,7 +38,8 @@ def best_states(root: Path) -> list[str]:
 def test_training_goes_on_without_the_store_and_the_best_state_is_recorded_later(
     server: EmbeddedServer, client: redis.Redis, tmp_path: Path
 ) -> None:
-    job_id = submit(client, optimizer={"kind": "sgd", "lr": 0.01}, training=TRAINING)
+    sgd = {"kind": "sgd", "lr": 0.01}
+    job_id = submit(client, optimizer=sgd, training=TRAINING, dataset=DATASET)
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
     storage = storage_of(client, tmp_path)
     tools = Tools(store, storage, Settings(home=tmp_path), "cpu", threading.Event())
@@ -68,9 +70,9 @@ def test_training_goes_on_without_the_store_and_the_best_state_is_recorded_later
     assert outcomes == ["succeeded"]
     record = record_of(client, job_id)
     looks = [e["data"] for e in history(client, job_id) if e["kind"] == "evaluated"]
-    best = min(looks, key=lambda look: (float(look["loss"]), look["step"]))
+    best = min(looks, key=lambda look: (float(look["val_loss"]), look["step"]))
     assert record.best is not None
-    assert (record.best.step, record.best.value) == (best["step"], float(best["loss"]))
+    assert (record.best.step, record.best.value) == (best["step"], float(best["val_loss"]))
     assert best_states(tmp_path) == [record.best.path.rpartition("/")[2]]
     assert BEST in record.artifacts
 
@@ -80,7 +82,8 @@ def test_a_checkpoint_made_right_after_a_best_state_was_sent_is_not_deleted(
 ) -> None:
     """The store's list of needed files is older than the checkpoint, and does not name it."""
     training = {**TRAINING, "steps": 100_000, "checkpoint_every": 20}
-    job_id = submit(client, optimizer={"kind": "sgd", "lr": 0.01}, training=training)
+    sgd = {"kind": "sgd", "lr": 0.01}
+    job_id = submit(client, optimizer=sgd, training=training, dataset=DATASET)
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
     leaving, storage = threading.Event(), storage_of(client, tmp_path)
     claimed = claim(client, "t")

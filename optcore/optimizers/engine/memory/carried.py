@@ -18,7 +18,8 @@ class CarriedNumbers:
         may_be_implied: whether the rule can compute the numbers from the counts of updates, if the
             hyperparameters have not changed (`Rule.implied`).
         implied: whether the numbers follow from the counts of updates. They are then not saved.
-        missing: the indices of the parameters whose numbers a loaded state did not have.
+        missing: for each parameter of which a loaded state did not have all numbers, by index: the
+            names of those numbers.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class CarriedNumbers:
     ) -> None:
         self.names = tuple(names)
         self.may_be_implied = self.implied = may_be_implied
-        self.missing: set[int] = set()
+        self.missing: dict[int, Sequence[str]] = {}
         self._made_with: tuple[float, ...] | None = None
         # On the CPU, so that reading a number waits for no GPU.
         self._values = torch.zeros(len(names), num_params, dtype=dtype)
@@ -50,9 +51,9 @@ class CarriedNumbers:
         return dict(zip(self.names, self._array[:, i].tolist(), strict=True))
 
     def write(self, start: int, stop: int, values: Mapping[str, float]) -> None:
-        """Set the numbers of the parameters from index *start* to *stop* to *values*."""
-        for j, name in enumerate(self.names):
-            self._array[j, start:stop] = values[name]
+        """Set the numbers in *values* of the parameters from index *start* to *stop*."""
+        for name, value in values.items():
+            self._array[self.names.index(name), start:stop] = value
 
     def note(self, made_with: tuple[float, ...]) -> None:
         """

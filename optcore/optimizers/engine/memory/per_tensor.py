@@ -26,10 +26,8 @@ class PerTensorState:
     Attributes:
         segments: the parameters.
         t: for each parameter, the number of updates applied to it.
-        carried: always None. No rule with this state computes numbers for the next update.
+        carried: the numbers that each update of a parameter computes for the next, if any.
     """
-
-    carried: CarriedNumbers | None = None
 
     def __init__(
         self,
@@ -39,6 +37,7 @@ class PerTensorState:
         shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None,
         takes_sparse: bool,
         whose: str = "this optimizer",
+        carried: CarriedNumbers | None = None,
         multi_precision: bool = False,
         sparse_ahead: int = 0,
         storage: Storage | None = None,
@@ -54,6 +53,7 @@ class PerTensorState:
             takes_sparse: whether `updates` accepts row-sparse gradients; if false, `updates` raises
                 ValueError for a row-sparse gradient.
             whose: a description of the optimizer, for the message of this error.
+            carried: as in `FlatState`.
             multi_precision: as in `FlatState`.
             sparse_ahead: as in `FlatState`.
             storage: how the slots are stored; None for the dtype of the parameter.
@@ -61,6 +61,7 @@ class PerTensorState:
         # Without a buffer, start and strides have no meaning, and nothing reads them.
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
         self.t = [0] * len(self.segments)
+        self.carried = carried
         self._takes_sparse, self._whose, self._sparse_ahead = takes_sparse, whose, sparse_ahead
         self._slots = [
             _slots_of(param, first_values, shapes, multi_precision, storage) for _, param in named
@@ -69,8 +70,8 @@ class PerTensorState:
         self._devices = [param.device for _, param in named]
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return the slots of parameter *i* by name."""
-        return dict(self._slots[i])
+        """Return the slots of parameter *i* by name, and its carried numbers."""
+        return self._slots[i] | ({} if self.carried is None else self.carried.views(i))
 
     def adopt(self) -> None:
         """Do nothing: the parameters keep their own memory."""
@@ -100,14 +101,17 @@ class PerTensorState:
             slots = dict(self._slots[i])
             master = slots.pop(MASTER, None)
             param = segment.param.data
+            ahead = self._sparse_ahead if grad.is_sparse else 0
             spans = Spans(
                 [param if master is None else master],
                 [grad.detach()],
                 [[slot] for slot in slots.values()],
                 None if master is None else [param],
                 segment,
+                None if self.carried is None else self.carried.of(i, i + 1),
+                ahead,
             )
-            found.append((self.t[i] + (self._sparse_ahead if grad.is_sparse else 0), spans))
+            found.append((self.t[i] + ahead, spans))
         return found
 
 

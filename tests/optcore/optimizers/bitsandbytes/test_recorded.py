@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from optcore.optimizers.engine.codes import code_map
+from optcore.optimizers.engine.codes import code_map, encode
 from tests.support.optcore.updates.bitsandbytes import (
     EVERY,
     SHAPES,
@@ -76,3 +76,46 @@ def test_the_map_is_that_of_the_paper() -> None:
     assert int((positive > 0.1).sum()) == 128 + 1
     assert signed[signed > 0].min() == pytest.approx(5.5e-7)
     assert positive[positive > 0].min() == pytest.approx(3.25e-7)
+
+
+SHARES = [1.0, -1.0, 0.5, -0.3, 0.01, -1e-4, 0.0, 1e-7]
+DENORMAL = [
+    (True, 1e-45, [255, 0, 0, 0, 0, 0, 0, 0]),
+    (True, 1e-41, [255, 0, 255, 0, 255, 0, 0, 0]),
+    (True, 2.9e-39, [255, 0, 255, 0, 255, 0, 0, 0]),
+    (True, 3e-39, [255, 0, 219, 49, 158, 120, 131, 131]),
+    (True, 1e-38, [255, 0, 219, 49, 158, 120, 131, 131]),
+    (False, 1e-45, [255, 255, 0, 0, 0, 0, 0, 0]),
+    (False, 1e-41, [255, 255, 255, 255, 255, 255, 0, 0]),
+    (False, 2.9e-39, [255, 255, 255, 255, 255, 255, 0, 0]),
+    (False, 3e-39, [255, 255, 183, 155, 62, 14, 7, 7]),
+    (False, 1e-38, [255, 255, 183, 155, 62, 14, 7, 7]),
+]
+"""Codes of `SHARES` times the largest value of a block, by bitsandbytes 0.50.2 on a CPU:
+``quantize_blockwise(x, code=code, blocksize=256)``."""
+
+
+@pytest.mark.parametrize(("signed", "largest", "expected"), DENORMAL)
+def test_the_codes_of_a_denormal_block_are_those_of_the_cpu_kernel(
+    signed: bool, largest: float, expected: list[int]
+) -> None:
+    shares = torch.tensor(SHARES, dtype=torch.float64)
+    block = ((shares if signed else shares.abs()) * largest).float()
+    codes, found = torch.zeros(len(block), dtype=torch.uint8), torch.zeros(1)
+
+    encode(block, codes, found, signed=signed, by_table=True)
+
+    assert codes.tolist() == expected
+    assert found.item() == block[0].item()
+
+
+@pytest.mark.parametrize("largest", [1e-41, 2.9e-39, 1e-38])
+def test_the_cuda_kernels_divide_a_denormal_block(largest: float) -> None:
+    shares = torch.tensor(SHARES, dtype=torch.float64)
+    whole, small = torch.zeros(2, len(SHARES), dtype=torch.uint8)
+
+    encode(shares.float(), whole, torch.zeros(1), signed=True, by_table=False)
+    encode((shares * largest).float(), small, torch.zeros(1), signed=True, by_table=False)
+
+    kept = [0, 1, 2, 3, 6]  # the others round to few of the digits that a denormal number has left
+    assert small[kept].tolist() == whole[kept].tolist()

@@ -293,7 +293,8 @@ def test_a_negative_number_never_gets_the_code_of_0_in_the_cuda_kernels() -> Non
         ),
         (
             {**ADAMW, "state_bits": 32, "embeddings_32bit": True},
-            "embeddings_32bit must be false where state_bits is 32 for all parameters, got true",
+            "embeddings_32bit must be false, got true: state_bits is 32 for all parameters, so "
+            "embeddings have 32 bits anyway",
         ),
         (
             {**ADAMW, "engine": "fused"},

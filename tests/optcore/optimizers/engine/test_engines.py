@@ -55,7 +55,11 @@ def pure_step(
     slots = optimizer.named_slots()
     if update.rule.carries is not None:
         for name, first in update.rule.carries(0, numbers, update.flags).items():
-            left = float(next(iter(slots.pop(name).values())))
+            if name in slots:
+                left = float(next(iter(slots.pop(name).values())))
+            else:
+                assert update.rule.implied is not None
+                left = update.rule.implied(t - 1, numbers, update.flags)[name]
             numbers[name] = first if t == 1 else left
     given = {**numbers, **update.flags, **update.rule.scalars(t, numbers, update.flags)}
     arguments = only(given, update.rule.update)

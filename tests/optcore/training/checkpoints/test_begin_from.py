@@ -80,6 +80,89 @@ def test_the_optimizers_slots_and_counts_are_kept_where_that_was_asked_for(tmp_p
     assert set(cold.optimizer.named_counts().values()) == {0}
 
 
+@pytest.mark.parametrize("schedule", [{"kind": "constant"}, {"kind": "linear", "end": 0.02}])
+def test_the_weights_of_an_average_are_those_of_the_lr_of_each_update(
+    tmp_path: Path, schedule: dict[str, Any]
+) -> None:
+    """As in schedulefree, whose state keeps the sum of the weights and the highest lr."""
+    kind = {"kind": "schedule_free_sgd"}
+    before: dict[str, Any] = {"optimizer": {**kind, "lr": 0.01}, "schedule": schedule}
+    _, kept = saved(tmp_path, **before)
+    lrs = [report.lr for report in steps(start(evaluate_every=None, **before))][:7]
+
+    after = {"optimizer": {**kind, "lr": 0.1}, "schedule": {"kind": "constant"}}
+    run = trained(begun(kept, "optimizer", **after), 2)
+
+    unit, highest, total = lrs[0], 0.0, 0.0
+    for lr in [*lrs, 0.1, 0.1]:
+        highest = max(highest, lr / unit)
+        total += highest**2
+    sums = run.optimizer.named_slots()["weight_sum"].values()
+    assert [float(value) for value in sums] == pytest.approx([total] * len(sums), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name", "factor"),
+    [
+        ({"kind": "adam", "dialect": "paddle", "lr": 0.01}, "beta1_power", 0.9**8 * 0.5),
+        ({"kind": "nadam", "dialect": "paddle", "lr": 0.01}, "beta2_power", 0.999**7 * 0.999),
+    ],
+)
+def test_a_power_continues_with_the_beta_of_the_new_run(
+    tmp_path: Path, optimizer: dict[str, Any], name: str, factor: float
+) -> None:
+    _, kept = saved(tmp_path, optimizer=optimizer)
+
+    run = trained(begun(kept, "optimizer", optimizer={**optimizer, "beta1": 0.5}), 1)
+
+    powers = run.optimizer.named_slots()[name].values()
+    assert [float(power) for power in powers] == pytest.approx([factor] * len(powers), rel=1e-6)
+
+
+def test_numbers_of_a_group_alone_continue_with_those_of_the_others(tmp_path: Path) -> None:
+    kind = {"kind": "schedule_free_sgd", "lr": 0.01}
+    moved = [{"match": "*.bias", "schedule": {"kind": "linear", "end": 0.02}}]
+    parts: dict[str, Any] = {
+        "optimizer": {**kind, "groups": moved},
+        "schedule": {"kind": "constant"},
+    }
+    parent, kept = saved(tmp_path, **parts)
+    assert len(parent.optimizer.named_slots()["weight_sum"]) < len(parent.optimizer.named_counts())
+
+    run = begun(kept, "optimizer", **{**parts, "optimizer": {**kind, "lr": 0.1, "groups": moved}})
+
+    sums = run.optimizer.named_slots()["weight_sum"]
+    assert sums.keys() == run.optimizer.named_counts().keys()
+    for name, total in parent.optimizer.named_slots()["weight_sum"].items():
+        assert sums[name] == total
+    assert {float(total) for name, total in sums.items() if not name.endswith("bias")} == {7.0}
+
+
+@pytest.mark.parametrize("kind", ["lbfgs", "muon", "adafactor", "lamb"])
+def test_other_optimizers_begin_with_their_state(tmp_path: Path, kind: str) -> None:
+    optimizer: dict[str, Any] = {"kind": kind, "lr": 0.01}
+    if kind == "lamb":
+        optimizer |= {"dialect": "paddle", "schedules": {"beta1": {"kind": "linear"}}}
+    parts: dict[str, Any] = {"optimizer": optimizer, "schedule": {"kind": "constant"}}
+    _, kept = saved(tmp_path, **parts)
+
+    run = begun(kept, "optimizer", **parts)
+
+    assert len(steps(run)) == 12
+
+
+def test_numbers_that_follow_from_the_counts_are_not_saved_by_a_clone(tmp_path: Path) -> None:
+    parts: dict[str, Any] = {
+        "optimizer": {"kind": "schedule_free_sgd", "lr": 0.01},
+        "schedule": {"kind": "constant"},
+    }
+    _, kept = saved(tmp_path, **parts)
+
+    run = trained(begun(kept, "optimizer", **parts), 1)
+
+    assert run.optimizer.named_slots().keys() == {"z"}
+
+
 @pytest.mark.parametrize(
     "changes",
     [

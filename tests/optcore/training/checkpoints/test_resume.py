@@ -14,10 +14,10 @@ from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.errors import SpecError
+from optcore.spec.former.translation import former_rules
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
-from optcore.training.generators import seed_everything
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation
 from optcore.training.run import Run
@@ -131,10 +131,6 @@ def _forget_order(run: Run) -> None:
     run.batches.order = torch.arange(len(run.dataset.train))
 
 
-def _forget_generator(run: Run) -> None:
-    seed_everything(run.spec.training.seed)
-
-
 def _forget_statistics(run: Run) -> None:
     for layer in run.model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -169,7 +165,6 @@ FORGOTTEN: dict[str, Callable[[Run], None]] = {
     "the step": _forget_step,
     "the position in the epoch": _forget_position,
     "the order of the examples": _forget_order,
-    "torch's generator": _forget_generator,
     "BatchNorm's statistics": _forget_statistics,
     "averaged weights": _forget_ema,
     "gradients of the step that was begun": _forget_gradients,
@@ -183,7 +178,7 @@ UNSEEN = ("BatchNorm's statistics", "averaged weights")
 def test_every_ingredient_of_a_checkpoint_matters(what: str, tmp_path: Path) -> None:
     spec = spec_of("adam")
     undisturbed = finish(started(spec))
-    begun, rows = stopped(spec, 22)  # mid-epoch, and one batch into a step
+    begun, rows = stopped(spec, 21)  # mid-epoch, and one batch into a step
     assert (begun.micro, begun.row) == (1, len(rows)) == (1, 9)
     saved = checkpoint.save(begun, Files(tmp_path))
     run = started(spec)
@@ -267,17 +262,20 @@ def test_a_run_that_is_never_evaluated_cannot_be_followed() -> None:
     )
 
 
-def test_generators_of_python_and_numpy_are_restored_too(tmp_path: Path) -> None:
-    """Nothing of ours draws from them; a layer or a dataset of somebody else's might."""
+def test_the_global_generators_are_restored_in_a_run_of_0_2_0(tmp_path: Path) -> None:
+    """Its dropout draws from torch's; nothing of ours draws from those of Python and numpy."""
 
-    def draws() -> tuple[float, float, float]:
-        return random.random(), float(np.random.random()), float(np.random.standard_normal())
+    def draws() -> tuple[float, ...]:
+        numpys = float(np.random.random()), float(np.random.standard_normal())
+        return random.random(), *numpys, float(torch.rand(()))
 
-    run = after(spec_of("adam"), 3)[0]
+    with former_rules():
+        run = after(spec_of("adam"), 3)[0]
     draws()
     saved = checkpoint.save(run, Files(tmp_path))
     expected = draws()
-    resumed = started(spec_of("adam"))
+    with former_rules():
+        resumed = started(spec_of("adam"))
 
     checkpoint.restore(resumed, Files(tmp_path), saved.path)
 
@@ -290,7 +288,7 @@ def test_a_run_saved_right_after_an_evaluation_does_not_repeat_it(
 ) -> None:
     """Also after the one that ends it: it stays ended."""
     patient = {"patience": 1, "min_delta": 9.0}
-    spec = spec_of("adam", early_stopping=patient, keep_best="test_accuracy")
+    spec = spec_of("adam", early_stopping=patient, keep_best="val_accuracy")
     whole = list(train(started(spec)))
     ends = [i for i, report in enumerate(whole) if isinstance(report, Evaluation)]
     run = stopped(spec, ends[which] + 1)[0]

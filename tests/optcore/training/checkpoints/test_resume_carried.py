@@ -23,6 +23,11 @@ OPTIMIZERS: list[dict[str, Any]] = [
     {"kind": "schedule_free_adamw", "weight_lr_power": 0.0},
     {"kind": "schedule_free_adamw", "dialect": "optax"},
     {"kind": "nadam", "schedules": {"beta1": {"kind": "cosine"}}},
+    *(
+        {"kind": kind, "dialect": dialect, "schedules": {"beta1": {"kind": "cosine"}}}
+        for kind, dialect in (("adam", "paddle"), ("lazy_adam", "paddle"), ("adam", "tf1"))
+    ),
+    {"kind": "radam", "dialect": "paddle", "schedules": {"beta2": {"kind": "cosine"}}},
     {
         **{"kind": "nadam", "momentum_decay": 0.01},
         "schedules": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from api.jobs.plan import plan_of
 from optcore.data.examples import Dataset, Examples
@@ -12,6 +13,7 @@ from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.losses import LOSSES
 from optcore.spec.networks.models import MODELS
 from optcore.spec.run import RunSpec
+from optcore.spec.tasks import Task
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, StepReport
@@ -31,6 +33,14 @@ LAYERS: list[dict[str, Any]] = [
     {"kind": "log_softmax"},
 ]
 """A network with every kind of layer."""
+NORMALISED: dict[str, Any] = {
+    "kind": "sequential",
+    "layers": [
+        {"kind": "flatten"},
+        {"kind": "batch_norm"},
+        {"kind": "linear", "out_features": 10},
+    ],
+}
 COLUMNS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 11, "kernel_size": 8},
 ]
@@ -40,7 +50,9 @@ SCALED = {"precision": "fp16", "columns": ["loss_scale"]}
 
 PLANNED = ("total_steps", "steps_per_epoch", "num_parameters", "layers", "lr", "warnings")
 """What of a plan follows from the spec, and is no copy of a part of it."""
-TRAIN_EXAMPLES, TEST_EXAMPLES = 150, 40
+TRAIN_EXAMPLES, TEST_EXAMPLES, VALIDATION_EXAMPLES = 150, 40, 30
+LONGEST = 500
+"""Number of steps after which a run is not continued."""
 RECORDED = ("device", "exact")
 """Fields of a job's record by which a worker is chosen."""
 
@@ -49,7 +61,7 @@ def job(optimizer: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Return a short job; *changes* go into ``training``, or replace a part by its name."""
     parts: dict[str, Any] = {
         "model": {"kind": "mlp", "hidden": [8]},
-        "dataset": {"kind": "digits", "batch_size": 50},
+        "dataset": {"kind": "digits", "batch_size": 50, "validation": 0.2},
         "optimizer": optimizer,
     }
     parts |= {name: changes.pop(name) for name in parts.keys() & changes.keys()}
@@ -62,11 +74,23 @@ def trainings(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
         job(optimizer),
         job(optimizer, steps=None, epochs=0.2, evaluate_every={"epochs": 0.1}),
         job(optimizer, ema={"decay": 0.5}),
+        # 3 updates in an epoch: the average is updated after 1, 3, 4 and 6.
+        job(
+            optimizer,
+            dataset={"kind": "digits", "batch_size": 500},
+            model=NORMALISED,
+            ema={"decay": 0.5, "every": 2, "every_from": "epoch", "begin": 1, "copy_first": True},
+        ),
+        job(
+            optimizer, model=NORMALISED, ema={"kind": "swa", "begin": {"fraction": 0.4}, "every": 1}
+        ),
         job(optimizer, ema={"kind": "keras", "decay": 0.5}),
         job(optimizer, lookahead={"every": 2}),
-        job(optimizer, keep_best="test_loss"),
+        job(optimizer, keep_best="val_loss"),
         job(optimizer, evaluate_every=1, early_stopping={"patience": 1}),
         job(optimizer, evaluate_every=1, early_stopping={"patience": 1, "min_delta": 0.5}),
+        # One example more is an improvement of the accuracy, but not of the loss.
+        job(optimizer, evaluate_every=1, early_stopping={"patience": 1, "min_delta": 0.03}),
         job(optimizer, **SCALED, loss_scale={"kind": "dynamic", "start": 2.0**10, "window": 2}),
         job(optimizer, **SCALED, loss_scale={"kind": "dynamic", "start": 2.0**100, "window": 2}),
         job(optimizer, **SCALED, loss_scale={"kind": "fixed", "scale": 2.0**100}),
@@ -90,7 +114,20 @@ def models(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
 
 def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a job for every dataset."""
-    return [job(optimizer, dataset={"kind": kind, "batch_size": 50}) for kind in DATASETS]
+    tasks: dict[Task, dict[str, Any]] = {
+        "multi_label": {"loss": {"kind": "bce"}},
+        "regression": {"loss": {"kind": "mse"}},
+        "sequence": {
+            "loss": {"kind": "ctc"},
+            "model": {"kind": "sequential", "layers": COLUMNS},
+        },
+    }
+    jobs = []
+    for kind, each in DATASETS.items():
+        dataset = each.parse({"kind": kind, "batch_size": 50})
+        more = tasks.get(dataset.target.task, {})
+        jobs.append(job(optimizer, dataset=dataset.model_dump(), **more))
+    return jobs
 
 
 def effect(spec: JobSpec) -> str:
@@ -113,6 +150,8 @@ def _trained(spec: RunSpec) -> tuple[list[Any], str]:
                 seen.append((report.lr, report.loss, report.lrs, values))
             elif isinstance(report, Evaluation):
                 seen.append(report)
+            if run.row >= LONGEST:
+                break
             if run.settled and run.checkpoint_is_due:
                 seen.append(f"checkpoint at {run.row}")
     except Diverged as error:
@@ -126,7 +165,18 @@ def _examples(spec: RunSpec) -> Dataset:
 
     def some(number: int) -> Examples:
         pixels = torch.randint(0, 256, (number, *spec.dataset.shape), generator=generator)
-        labels = torch.randint(0, spec.dataset.target.size, (number,), generator=generator)
-        return Examples(pixels.to(torch.uint8), labels)
+        return Examples(pixels.to(torch.uint8), targets(number))
 
-    return Dataset(some(TRAIN_EXAMPLES), some(TEST_EXAMPLES))
+    def targets(number: int) -> Tensor:
+        target = spec.dataset.target
+        if target.task == "classification":
+            return torch.randint(0, target.size, (number,), generator=generator)
+        shape = (number, target.longest if target.task == "sequence" else target.size)
+        if target.task == "regression":
+            return torch.rand(shape, generator=generator)
+        classes = 2 if target.task == "multi_label" else target.size
+        drawn = torch.randint(0, classes, shape, generator=generator)
+        return drawn.float() if target.task == "multi_label" else drawn
+
+    validation = some(VALIDATION_EXAMPLES) if spec.dataset.validation_examples else None
+    return Dataset(some(TRAIN_EXAMPLES), some(TEST_EXAMPLES), validation)

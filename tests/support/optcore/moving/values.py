@@ -11,8 +11,9 @@ from pydantic.fields import FieldInfo
 
 FLOATS = [0.3, 0.75, 0.05, 1.5, 3.0, 1e-3, 0.0, -0.5, -9.0, 40.0, 1e-6, 30000.0]
 INTS = [1, 2, 3, 5, 8, 30, 100, 0, 401]
-TEXTS = ["bias", "*.bias", "weight"]
+TEXTS = ["bias", "*.bias", "weight", "val_loss", "val_accuracy", "train_loss"]
 LISTS: list[list[Any]] = [["*weight"], ["grad_norm"], ["bias"], [20], [0.5, 0.25]]
+LISTS += [["macro_f1"], [1.0, 0.5] * 5]
 OBJECTS: list[dict[str, Any]] = [
     {"length": 40, "start": 0.25},
     {"kind": "value", "max": 0.01},
@@ -28,6 +29,8 @@ OBJECTS: list[dict[str, Any]] = [
     {"patience": 1, "min_delta": 0.5},
     {"epochs": 0.5},
     {"weight_decay": {"kind": "linear", "end_fraction": 0.5}},
+    {"decay": {"kind": "linear", "end_fraction": 0.5}},
+    {"fraction": 0.75},
     {"kind": "mse"},
     {"kind": "huber"},
 ]

@@ -70,6 +70,7 @@ SHORT: list[dict[str, Any]] = [
     {"kind": "clamp", "schedule": COSINE, "min": 0.002, "max": 0.008},
     {"kind": "noise", "schedule": COSINE, "std": 0.001, "begin": 5},
     {"kind": "per_epoch", "schedule": COSINE},
+    {"kind": "per_batch", "accumulate": 2, "batches_per_epoch": 15, "schedule": COSINE},
     {"kind": "shift", "schedule": COSINE, "by": 5},
 ]
 """A schedule of every kind."""
@@ -80,7 +81,7 @@ def spec_of(optimizer: str, schedule: object = None, **training: object) -> dict
     alone = optimizer == "lbfgs"
     return {
         "model": NETWORK,
-        "dataset": {"kind": "digits", "batch_size": 190 if alone else 95},
+        "dataset": {"kind": "digits", "batch_size": 190 if alone else 95, "validation": 75},
         "optimizer": {"kind": optimizer, "lr": 0.01},
         "schedule": schedule or ({"kind": "constant"} if alone else SHORT[6]),
         "training": {
@@ -126,6 +127,19 @@ OTHERS = {
         "sgd",
         ema={"kind": "keras", "decay": 0.9, "overwrite_every": 5},
         loss_scale={"kind": "fixed", "scale": 1000.0, "drop_overflow": False},
+    ),
+    "an average every two updates whose decay moves, begun in the middle": spec_of(
+        "adam",
+        ema={
+            "decay": {"kind": "cosine", "value": 0.5, "end": 1},
+            "every": 2,
+            "begin": 6,
+            "copy_first": True,
+            "statistics": "copy",
+        },
+    ),
+    "the mean of weights": spec_of(
+        "adam", ema={"kind": "swa", "begin": 3, "every": 2, "statistics": "recompute"}
     ),
     "lbfgs with one iteration a step": {
         **spec_of("lbfgs"),

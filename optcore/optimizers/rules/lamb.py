@@ -1,4 +1,4 @@
-"""Rules that scale the step of each parameter tensor as a whole: LAMB and LARS."""
+"""LAMB: Adam with a step size per parameter tensor, from norms."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.adam import corrections, moments, rounded_betas
+from optcore.optimizers.rules.powers import power
 from optcore.optimizers.rules.rule import (
     Flags,
     Numbers,
     Rule,
     agreement,
     mask_scale,
-    zeros,
 )
+from optcore.optimizers.rules.running_powers import RunningPowers
+from optcore.spec.optimizers.rounded import float32
 
 
 def lamb_direction(
@@ -118,78 +120,26 @@ def lamb(
     return torch.add(param, direction, alpha=-lr * ratio), exp_avg, exp_avg_sq
 
 
-def lars(
-    param: Tensor,
-    grad: Tensor,
-    momentum_buffer: Tensor,
-    *,
-    lr: float,
-    momentum: float,
-    weight_decay: float,
-    ratio: float,
-    gain: float,
-    lr_inside: bool,
-    nesterov: bool,
-) -> tuple[Tensor, Tensor]:
-    """
-    Return *param* and *momentum_buffer* after one LARS update.
-
-    Writing v for momentum_buffer and u for ratio * (grad + weight_decay * param)::
-
-        lr inside                              lr outside
-        v     = momentum * v + lr * u          v     = momentum * v + gain * u
-        param = param - v                      param = param - lr * v
-                param - lr * u - momentum * v          param - lr * (u + momentum * v)
-
-    The last line applies in place of the line above it if nesterov.
-
-    Args:
-        param: any shape and float dtype.
-        grad: same shape and dtype as *param*.
-        momentum_buffer: same shape as *param*; zeros before the first step.
-        lr: learning rate.
-        momentum: share of the old velocity that is kept, in [0, 1).
-        weight_decay: L2 regularization.
-        ratio: lars_coeff * norm(param) / (norm(grad) + weight_decay * norm(param) + eps) over
-            the whole tensor; 1 where a norm is 0, and where weight_decay is 0 unless always_adapt.
-            (`optcore.spec.optimizers.layerwise.Lars` lists the exceptions of each dialect.)
-        gain: 1 - dampening, but 1 at the first step; not used with *lr_inside*.
-        lr_inside: True for the left column, False for the right (timm).
-        nesterov: whether the step contains u once more.
-
-    References:
-        You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
-        Algorithm 1. https://arxiv.org/abs/1708.03888
-    """
-    if weight_decay:
-        grad = torch.add(grad, param, alpha=weight_decay)
-    if not lr_inside:
-        velocity = torch.add(momentum_buffer * momentum, grad, alpha=gain * ratio)
-        if not nesterov:
-            return torch.add(param, velocity, alpha=-lr), velocity
-        param = torch.add(param, velocity, alpha=-lr * momentum)
-        return torch.add(param, grad, alpha=-lr * ratio), velocity
-    velocity = torch.add(momentum_buffer * momentum, grad, alpha=lr * ratio)
-    if nesterov:
-        param = torch.add(param, velocity, alpha=-momentum)
-        return torch.add(param, grad, alpha=-lr * ratio), velocity
-    return param - velocity, velocity
-
-
 def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     scalars = {"correction1": 1.0, "correction2": 1.0, "eps_root": numbers.get("eps_root", 0.0)}
     if not flags["bias_correction"]:
         return scalars
-    scalars |= corrections(t, numbers, flags)
-    if flags["kernel_in_float32"]:
-        rounded = rounded_betas(numbers)
-        for i in ("1", "2"):
-            # The power starts with beta in double; each further factor is beta in float32.
-            start, factor = numbers[f"beta{i}"], rounded[f"beta{i}"]
-            if not flags["float32_products"]:
-                scalars[f"correction{i}"] = 1 - start * factor ** (t - 1)
-        scalars |= rounded
-    return scalars
+    scalars |= corrections(t, numbers, flags, LAMB_POWERS)
+    return scalars | rounded_betas(numbers) if flags["kernel_in_float32"] else scalars
+
+
+def _lamb_power(base: float, t: int, flags: Flags) -> float:
+    if not flags["kernel_in_float32"] or flags["float32_products"]:
+        return power(base, t, flags)
+    # The power starts with beta in double; each further factor is beta in float32.
+    return base * float32(base) ** (t - 1)
+
+
+def _lamb_factor(base: float, flags: Flags) -> float:
+    return float32(base) if flags["kernel_in_float32"] else base
+
+
+LAMB_POWERS = RunningPowers(("beta1", "beta2"), of=_lamb_power, factor=_lamb_factor)
 
 
 def _lamb_norms(
@@ -233,51 +183,18 @@ def _scaled_norm(of_sum: float, of_step: float, scale: float, of_decay: float) -
     return math.sqrt(max(square, 0.0))
 
 
-def _lars_norms(
-    param: Tensor, grad: Tensor, momentum_buffer: Tensor, **numbers: float
-) -> tuple[Tensor, Tensor]:
-    if numbers["norm_with_decay"]:
-        return param, torch.add(grad, param, alpha=numbers["weight_decay"])
-    # The gradient is without decay: `_lars_ratio` adds weight_decay * norm(param).
-    return param, grad
-
-
-def _lars_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str, float]:
-    of_param, of_grad = norms
-    decay, lr = numbers["weight_decay"], numbers["lr"]
-    if not flags["adapt"] or not (flags["always_adapt"] or decay > 0):
-        return {"ratio": 1.0}
-    ratio = 1.0
-    if of_param > 0 and of_grad > 0:
-        if not flags["norm_with_decay"]:
-            of_grad += decay * of_param
-        ratio = numbers["lars_coeff"] * of_param / (of_grad + numbers["eps"])
-    if flags["trust_clip"]:
-        ratio = min(ratio / lr, 1.0) if lr else 1.0
-    return {"ratio": ratio}
-
-
-def _gain(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    return {"gain": 1.0 if t == 1 else 1.0 - numbers["dampening"]}
-
-
 LAMB = Rule(
     "lamb",
     lamb,
     slots=moments,
     scalars=_lamb_scalars,
+    carries=LAMB_POWERS.carries,
+    carries_in=torch.float64,
+    carries_from=LAMB_POWERS.bases,
+    implied=LAMB_POWERS.implied,
     norms=_lamb_norms,
     ratios=_lamb_ratio,
     own_decay=True,
     own_caution=True,
     takes_sparse_in_paddle=True,
-)
-LARS = Rule(
-    "lars",
-    lars,
-    slots=zeros("momentum_buffer"),
-    scalars=_gain,
-    norms=_lars_norms,
-    ratios=_lars_ratio,
-    own_decay=True,
 )

@@ -1,4 +1,4 @@
-"""Optimizers that average over updates: ASGD averages parameters, SAG averages gradients."""
+"""ASGD, which averages parameters over updates."""
 
 from __future__ import annotations
 
@@ -45,35 +45,3 @@ class Asgd(OptimizerSpec):
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flag in_float32: eta and the weight of p in a are float32 in all dialects."""
         return {"in_float32": True}
-
-
-class Sag(OptimizerSpec):
-    """
-    Stochastic average gradient: steps along the mean of the latest gradients of batch_num batches.
-
-    ::
-
-        i = (t - 1) mod batch_num
-        d = d - y[i] + g
-        y[i] = g
-        p = p - lr * d / min(t, batch_num)
-
-    The batches must come in the same order in every epoch. The state holds batch_num gradients.
-
-    References:
-        Schmidt, Le Roux and Bach, Minimizing Finite Sums with the Stochastic Average Gradient,
-        2017, Algorithm 1. https://arxiv.org/abs/1309.2388
-        paddle.optimizer.ASGD.
-    """
-
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("paddle", "article")
-    STATE_BYTES: ClassVar[str] = "4 * (1 + batch_num)"
-
-    kind: Literal["sag"]
-    dialect: Dialect = "paddle"
-    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
-    lr: float = Field(1e-3, gt=0)
-    """Learning rate."""
-    # Each batch has a slot as large as the parameters.
-    batch_num: int = Field(1, ge=1, le=1000)
-    """Number of batches in an epoch."""

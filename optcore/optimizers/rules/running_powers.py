@@ -1,0 +1,86 @@
+"""Powers of betas that a framework keeps as running products, one factor from each update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from optcore.optimizers.rules.powers import power
+from optcore.optimizers.rules.rule import Flags, Numbers
+from optcore.spec.optimizers.rounded import float32
+
+
+def _itself(base: float, flags: Flags) -> float:
+    return base
+
+
+@dataclass(frozen=True)
+class RunningPowers:
+    """
+    The powers of the hyperparameters *bases*, for a rule that has the flag ``running_powers``.
+
+    With the flag, the power of a base that a schedule moves is a product over the updates, as in
+    Paddle and TF1. Its number is carried (`Rule.carries`), as *base*``_power``::
+
+        after use     power in update t: b(1) * b(1) * b(2) * ... * b(t - 1)
+        before use    power in update t: b(1) * b(2) * ... * b(t)
+
+    Here b(i) is the base in update i. Without the flag, or if the base has not changed, the power
+    is *of*(base, t).
+
+    Attributes:
+        bases: the names of hyperparameters.
+        before_use: whether each update multiplies before it uses the power (Paddle's RAdam and
+            NAdam), not after.
+        of: a function from the base, t and flags to base ** t, rounded as the framework does.
+        factor: a function from the base and flags to the factor of an update.
+    """
+
+    bases: tuple[str, ...]
+    before_use: bool = False
+    of: Callable[[float, int, Flags], float] = power
+    factor: Callable[[float, Flags], float] = _itself
+
+    def in_update(self, t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+        """Return each base's power in update *t*, by the name of the base."""
+        if not flags.get("running_powers"):
+            return {base: self.of(numbers[base], t, flags) for base in self.bases}
+        carried = {base: numbers[f"{base}_power"] for base in self.bases}
+        if not self.before_use:
+            return carried
+        return {base: self._times(carried[base], t, numbers[base], flags) for base in self.bases}
+
+    def carries(self, t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+        """Return the numbers that update *t* computes for the next, as `Rule.carries` does."""
+        if not flags.get("running_powers"):
+            return {}
+        at = t if self.before_use else t + 1
+        if t == 0:
+            return self._named({base: self.of(numbers[base], at, flags) for base in self.bases})
+        return self._named(
+            {
+                base: self._times(numbers[f"{base}_power"], at, numbers[base], flags)
+                for base in self.bases
+            }
+        )
+
+    def implied(self, t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+        """Return the numbers that `carries` returns if the bases were the same in all updates."""
+        if not flags.get("running_powers"):
+            return {}
+        at = t if self.before_use else t + 1
+        return self._named({base: self.of(numbers[base], at, flags) for base in self.bases})
+
+    def _times(self, before: float, t: int, base: float, flags: Flags) -> float:
+        """Return the product that follows *before*; base ** t if *before* is base ** (t - 1)."""
+        if flags["float32_products"]:
+            # A product of two float32 is exact in double: this rounds as a float32 product.
+            return float32(before * float32(base))
+        # In double, a power has other last bits than a product, and release 0.2.0 has powers.
+        if before == self.of(base, t - 1, flags):
+            return self.of(base, t, flags)
+        return before * self.factor(base, flags)
+
+    @staticmethod
+    def _named(powers: dict[str, float]) -> dict[str, float]:
+        return {f"{base}_power": value for base, value in powers.items()}

@@ -1,0 +1,201 @@
+"""A mask of dropout is a function of seed, step, batch and layer; it drops what torch's drops."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from optcore.networks.draws import Draws, mixed, number
+from optcore.networks.dropout import Dropout
+
+SIZE = (100, 200)
+
+
+def mask(
+    seed: int = 3, step: int = 5, batch: int = 0, layer: str = "drop", p: float = 0.5
+) -> Tensor:
+    """Return where a layer keeps elements, as 0 and 1."""
+    draws = Draws(seed)
+    draws.begin(step, batch)
+    output: Tensor = Dropout(p, draws, layer)(torch.ones(SIZE))
+    return (output != 0).float()
+
+
+def drawn(draws: Draws, layer: str = "drop", count: int = 64) -> str:
+    """Return which of *count* elements are kept, in hexadecimal."""
+    found = draws.mask(number(layer), count, 0.5, value=1.0, like=torch.ones(1))
+    return f"{int(''.join(str(int(kept)) for kept in found.tolist()), 2):x}"
+
+
+def test_the_mask_of_a_key_is_this() -> None:
+    """It must not change with torch, numpy or the processor: a resumed run draws it again."""
+    draws = Draws(3)
+    draws.begin(5, 1)
+
+    assert drawn(draws) == "bfd9e35042bd3fc4"
+
+
+def test_splitmix_gives_its_published_outputs() -> None:
+    """Those of seed 1234567 in the reference implementation of Vigna."""
+    assert [mixed(1234567, i) for i in range(3)] == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "others"),
+    [
+        ("seed", [0, 1, 4, 2**32 + 3, 2**63 - 1]),
+        ("step", [0, 4, 6, 5 + 2**32]),
+        ("batch", [1, 2]),
+        ("layer", ["drop1", "0", "1"]),
+    ],
+)
+def test_each_part_of_the_key_gives_another_mask_that_is_independent(
+    key: str, others: list[int]
+) -> None:
+    first = mask()
+
+    for other in others:
+        agree = (first == mask(**{key: other})).float().mean().item()  # type: ignore[arg-type]
+        assert abs(agree - 0.5) < 5 * 0.5 / 20_000**0.5, other
+
+
+@pytest.mark.parametrize("p", [0.001, 0.1, 0.5, 0.9])
+def test_the_rate_is_p_within_a_mask_and_at_a_position_over_keys(p: float) -> None:
+    keys = itertools.product((0, 1, 2), (0, 1, 1000), (0, 1), ("a", "b"))
+    masks = torch.stack([mask(*key, p=p) for key in keys])
+
+    dropped = 1 - masks.double().mean().item()
+    elements = masks.numel()
+    assert abs(dropped - p) < 5 * (p * (1 - p) / elements) ** 0.5
+    first = 1 - torch.stack([mask(step=i, p=p)[0, 0] for i in range(2000)]).double().mean().item()
+    assert abs(first - p) < 5 * (p * (1 - p) / 2000) ** 0.5
+
+
+def test_masks_of_many_keys_are_uncorrelated() -> None:
+    keys = itertools.product(range(4), range(8), range(2), ("0", "1", "2", "3"))
+    masks = torch.stack([mask(*key).flatten() for key in keys]) * 2 - 1
+
+    correlations = (masks @ masks.T / masks.shape[1]).fill_diagonal_(0) * masks.shape[1] ** 0.5
+
+    assert correlations.abs().max() < 5.5  # standard deviations, of 32,640 pairs
+    assert 0.97 < correlations.std() < 1.03
+
+
+def test_a_mask_is_the_same_again_and_with_other_threads() -> None:
+    threads = torch.get_num_threads()
+    draws = Draws(3)
+    layer = Dropout(0.5, draws, "drop")
+    draws.begin(5, 0)
+    inputs = torch.ones(400, 500)
+    first, again = layer(inputs), layer(inputs)
+    torch.rand(7)  # not from there
+
+    torch.set_num_threads(3)
+    try:
+        draws.begin(6, 0)
+        draws.begin(5, 0)
+        other = layer(inputs)
+    finally:
+        torch.set_num_threads(threads)
+
+    assert torch.equal(first, again)
+    assert torch.equal(first, other)
+
+
+def test_another_process_draws_the_same() -> None:
+    program = (
+        "from optcore.networks.draws import Draws; from tests.optcore.test_dropout import drawn\n"
+        "draws = Draws(9); draws.begin(1000, 2); print(drawn(draws, 'x', 999))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+    draws = Draws(9)
+    draws.begin(1000, 2)
+    assert done.stdout.decode().strip() == drawn(draws, "x", 999)
+
+
+def test_torchs_generator_is_not_used() -> None:
+    before = torch.get_rng_state()
+
+    mask()
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_the_mask_is_the_same_in_every_dtype_and_memory_format(dtype: torch.dtype) -> None:
+    layer = Dropout(0.3, Draws(1), "drop")
+    images = torch.rand(6, 5, 4, 3, dtype=torch.float64) + 1
+
+    wanted = layer(images)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        given = images.to(dtype).contiguous(memory_format=memory_format)
+        found = layer(given)
+
+        assert torch.equal(found != 0, wanted != 0)
+        assert found.stride() == given.stride()
+        assert found.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_kept_elements_and_gradients_are_scaled_as_the_formula_says(dtype: torch.dtype) -> None:
+    given = torch.randn(50, 40, dtype=dtype, requires_grad=True)
+    gradient = torch.randn(50, 40, dtype=dtype)
+
+    output = Dropout(0.1, Draws(1), "drop")(given)
+    output.backward(gradient)
+
+    kept = output.detach() != 0
+    exact = given.detach().double() * kept / 0.9
+    torch.testing.assert_close(output.detach(), exact.to(dtype), rtol=RTOL[dtype], atol=0)
+    assert given.grad is not None
+    exact = gradient.double() * kept / 0.9
+    torch.testing.assert_close(given.grad, exact.to(dtype), rtol=RTOL[dtype], atol=0)
+
+
+def test_in_float32_it_is_torchs_own_dropout_but_for_the_mask() -> None:
+    given = torch.randn(50, 40)
+    output = Dropout(0.3, Draws(1), "drop")(given)
+    kept = (output != 0).float()
+
+    assert torch.equal(output, given * kept.div(0.7))  # what torch computes on a CPU
+
+
+def test_without_draws_it_is_torchs() -> None:
+    given = torch.randn(50, 40)
+    torch.manual_seed(1)
+    wanted = nn.Dropout(0.3)(given)
+    torch.manual_seed(1)
+
+    assert torch.equal(Dropout(0.3)(given), wanted)
+    assert repr(Dropout(0.3)) == "Dropout(p=0.3)"
+
+
+def test_evaluation_and_p_of_0_return_the_input_itself() -> None:
+    given = torch.randn(3, 4)
+
+    assert Dropout(0.0, Draws(1), "drop")(given) is given
+    assert Dropout(0.5, Draws(1), "drop").eval()(given) is given
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (1, 1), (3, 5), (2, 0, 3, 3), (2, 3, 4), (1, 3, 3, 3)])
+def test_any_shape_is_accepted(shape: tuple[int, ...]) -> None:
+    assert Dropout(0.5, Draws(1), "drop")(torch.ones(shape)).shape == shape
+
+
+RTOL = {
+    torch.float64: 1e-15,
+    torch.float32: 2e-7,
+    torch.bfloat16: 2**-8,
+    torch.float16: 2**-10,
+}
