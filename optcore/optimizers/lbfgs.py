@@ -23,6 +23,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
     needs_closure = True
     engine = "torch"
     kind = "lbfgs"
+    aligned = False
 
     def __init__(self, named: Sequence[tuple[str, Tensor]], spec: Lbfgs) -> None:
         """Take the hyperparameters from *spec*. The parameters keep their own memory."""
@@ -36,6 +37,9 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             history_size=spec.history_size,
             line_search_fn=spec.line_search_fn,
         )
+
+    def align(self, aligned: bool) -> None:
+        """Do nothing: torch updates each parameter by itself."""
 
     def metric_driven(self) -> list[MetricDrivenSchedule]:
         """Return an empty list: lbfgs has no schedules."""

@@ -11,21 +11,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-LAYOUT = 3
+LAYOUT = 2
 """
 A number that is incremented whenever a change to this library changes the last bits of results
 (layout of buffers, order of sums).
 
-Since number 2, images are stored channels last where oneDNN computes convolutions (and a dropout on
-images draws its mask in that order), and RMSprop uses torch's Adam kernel.
-
-Since number 3, engines update ranges of memory that end on 128 bytes (`engine.memory.segments`),
-and torch's SGD kernel gets 16-bit parameters on a CPU as float32.
+Since number 2, images are stored channels last where oneDNN computes convolutions, and RMSprop uses
+torch's Adam kernel.
 
 A change to some runs only, after which a run that has begun can still be computed as before, is a
-fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.networks.draws`.
+fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.networks.draws`, and
+``spans`` since engines update ranges of memory that end on 128 bytes.
 """
-CHOSEN = ("engine", "memory_format", "threads", "draws")
+CHOSEN = ("engine", "memory_format", "threads", "draws", "spans")
 """Names of facts chosen when a run starts. Any machine can adopt these to resume the run."""
 KEYED = "keyed"
 """
@@ -34,6 +32,14 @@ The fact ``draws`` of a run whose layers draw from `optcore.networks.draws`.
 Runs without such layers have no fact of this name. Neither have runs that draw from torch's global
 generators, as in releases up to 0.2.0; there, a dropout on images draws its mask in the order in
 which the images are stored.
+"""
+ALIGNED = "aligned"
+"""
+The fact ``spans`` of a run whose updates run over ranges of memory that end on 128 bytes
+(`optcore.optimizers.engine.memory.segments`).
+
+Runs that began before have no fact of this name, and neither have runs that 0.2.0 may continue
+(`optcore.spec.former.runs.may_be_former`): their ranges end with the last element. Nor has lbfgs.
 """
 
 
@@ -61,7 +67,12 @@ def machine_facts(device: torch.device) -> dict[str, str]:
 
 
 def run_facts(
-    device: torch.device, *, engine: str, memory_format: torch.memory_format, keyed: bool = False
+    device: torch.device,
+    *,
+    engine: str,
+    memory_format: torch.memory_format,
+    keyed: bool = False,
+    aligned: bool = False,
 ) -> dict[str, str]:
     """
     Return the facts that must be equal for two runs with one spec to agree bit for bit.
@@ -71,12 +82,14 @@ def run_facts(
         engine: the name of the optimizer's engine.
         memory_format: the memory format of images.
         keyed: whether layers draw random numbers, and draw them from `optcore.networks.draws`.
+        aligned: whether updates run over ranges of memory that end on 128 bytes.
     """
     chosen = {
         "engine": engine,
         "memory_format": str(memory_format).removeprefix("torch."),
         "threads": str(torch.get_num_threads()),  # each computes a part of a sum
         **({"draws": KEYED} if keyed else {}),
+        **({"spans": ALIGNED} if aligned else {}),
     }
     return {**machine_facts(device), **chosen}
 

@@ -23,12 +23,13 @@ from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.evaluation import TRAIN_LOSS
+from optcore.spec.former.runs import may_be_former
 from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.limits import lifted
 from optcore.spec.loss_scale import DynamicLossScale, first_scale
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
-from optcore.training.fingerprint import KEYED, run_facts
+from optcore.training.fingerprint import ALIGNED, KEYED, run_facts
 from optcore.training.generators import seed_everything
 from optcore.training.levels import forward_of
 from optcore.training.losses import Loss, loss_of
@@ -72,8 +73,8 @@ class Run:
         evaluated: the *row* at the last evaluation; -1 before the first.
         loss_sum: the sum of the losses of all updates since the last evaluation.
         loss_count: the number of losses in *loss_sum*.
-        interrupt: an event that makes the run settle soon, and that any thread may set. A long step
-            is interrupted, and repeated once the loop continues.
+        interrupt: an event, set by any thread, that makes the run settle soon. A long step is
+            interrupted, and repeated once the loop continues.
     """
 
     spec: RunSpec
@@ -144,8 +145,7 @@ class Run:
         training = spec.training
         place, dtype = torch.device(device), DTYPES[training.precision]
         dataset = dataset.to(place)
-        # Right before the initial weights are drawn, so that they do not depend on what this
-        # process has drawn before.
+        # Right before the initial weights are drawn: they depend on nothing drawn earlier.
         seed_everything(training.seed)
         draws = Draws(training.seed)
         draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
@@ -170,6 +170,7 @@ class Run:
             )
         if moves:  # made for a scale of 1, it would have no unscaling, which a later scale needs
             optimizer.loss_scale = scale
+        optimizer.align(not may_be_former(spec))
         return cls(
             spec=spec,
             dataset=dataset,
@@ -266,11 +267,13 @@ class Run:
             engine=self.optimizer.engine,
             memory_format=memory_format(self.device, self.dtype),
             keyed=self.spec.draws and self.draws.keyed,
+            aligned=self.optimizer.aligned,
         )
 
-    def adopt_draws(self, facts: Mapping[str, str]) -> None:
-        """Draw random numbers as the run did whose facts (`facts`) are given."""
+    def adopt(self, facts: Mapping[str, str]) -> None:
+        """Draw random numbers and update parameters as the run did whose *facts* are given."""
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
+        self.optimizer.align(facts.get("spans") == ALIGNED)
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers, as contiguous tensors by name."""
@@ -295,8 +298,7 @@ class Run:
 
     def is_finite(self) -> bool:
         """Return whether all weights and running statistics of the network are finite."""
-        weights = [param.detach() for param in self.model.parameters()]
-        return all_finite([*weights, *self.statistics])
+        return all_finite([*(p.detach() for p in self.model.parameters()), *self.statistics])
 
     @property
     def statistics(self) -> list[Tensor]:

@@ -138,7 +138,7 @@ class Restorer:
         run = self._beginning()
         if self.record.facts:
             # Rows that are computed again, without a checkpoint, are compared with those stored.
-            run.adopt_draws(self.record.facts)
+            run.adopt(self.record.facts)
         return run
 
     def _beginning(self) -> Run:

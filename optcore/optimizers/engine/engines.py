@@ -80,7 +80,8 @@ class Eager:
             self._run_wide(program, spans, arguments, length)
             return
         for buffers in zip(spans.params, spans.grads, *spans.slots, strict=True):
-            self._run(program, buffers, arguments, length)
+            lengths = _lengths(buffers[0], length, aligned=spans.aligned)
+            self._run(program, buffers, arguments, lengths)
 
     @property
     def scratch_bytes(self) -> int:
@@ -106,9 +107,12 @@ class Eager:
         return self._programs[zeros]
 
     def _run(
-        self, program: Program, buffers: tuple[Tensor, ...], arguments: list[float], length: int
+        self,
+        program: Program,
+        buffers: tuple[Tensor, ...],
+        arguments: list[float],
+        lengths: list[int],
     ) -> None:
-        lengths = self._lengths(buffers[0], length)
         # Most networks fit into one slice. Splitting their buffers nevertheless would cost half as
         # much time as updating 20k parameters.
         if len(lengths) == 1:
@@ -123,20 +127,12 @@ class Eager:
         """Update the float32 copies of parameters, then copy the results to the parameters."""
         assert spans.stored is not None
         for span in zip(spans.stored, spans.params, spans.grads, *spans.slots, strict=True):
-            lengths = self._lengths(span[1], length)
+            lengths = _lengths(span[1], length, aligned=spans.aligned)
             for stored, param, grad, *slots in zip(*(b.split(lengths) for b in span), strict=True):
                 scratch = self._scratch.take(program.num_scratch, param)
                 # Converted by slices: there is never a float32 copy of a whole large gradient.
                 program.run(param, grad.to(param.dtype), *slots, *arguments, *scratch)
                 stored.copy_(param)
-
-    @staticmethod
-    def _lengths(buffer: Tensor, length: int) -> list[int]:
-        """Return the lengths of the slices of *buffer*; *length* is the largest allowed."""
-        # On a GPU, an element has the same bits in every slice.
-        threads = 1 if buffer.is_cuda else torch.get_num_threads()
-        alignment = ALIGNMENT_BYTES // buffer.itemsize
-        return slice_lengths(buffer.numel(), length, alignment, threads)
 
 
 class Fused:
@@ -146,12 +142,13 @@ class Fused:
 
     def __init__(self, rule: Rule) -> None:
         assert rule.fused is not None
-        self._kernel = rule.fused
+        self._kernel, self._unaligned = rule.fused, rule.fused_unaligned or rule.fused
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place."""
         # `spans.stored` is None here: `fusible` refuses multi_precision.
-        self._kernel(spans.params, spans.grads, spans.slots, t, numbers)
+        kernel = self._kernel if spans.aligned else self._unaligned
+        kernel(spans.params, spans.grads, spans.slots, t, numbers)
 
 
 class Carrying:
@@ -181,6 +178,15 @@ def slice_length(size: int, num_scratch: int) -> int:
     """Return the number of elements per slice for *size* elements and *num_scratch* buffers."""
     wanted = size // (SCRATCH_SHARE * max(num_scratch, 1))
     return min(MAX_SLICE, max(MIN_SLICE, 1 << max(wanted, 1).bit_length() - 1))
+
+
+def _lengths(buffer: Tensor, length: int, *, aligned: bool) -> list[int]:
+    """Return the lengths of the slices of *buffer*; *length* is the largest allowed."""
+    if not aligned:
+        return slice_lengths(buffer.numel(), length, 1, 1)
+    # On a GPU, an element has the same bits in every slice.
+    threads = 1 if buffer.is_cuda else torch.get_num_threads()
+    return slice_lengths(buffer.numel(), length, ALIGNMENT_BYTES // buffer.itemsize, threads)
 
 
 @lru_cache(maxsize=4096)

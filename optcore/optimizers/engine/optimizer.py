@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,6 +16,7 @@ from optcore.optimizers.engine.group_update import GroupUpdate, check_loss_scale
 from optcore.optimizers.engine.state import GroupState
 from optcore.optimizers.engine.swapped import swapped
 from optcore.optimizers.engine.torch_state import (
+    add_param_group,
     as_given,
     groups_from_torch,
     groups_to_torch,
@@ -34,10 +34,6 @@ NOTHING_TO_UPDATE = (
     "after the optimizer was made (load_state_dict(assign=True))?"
 )
 
-_add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-"""torch's own method without its decorator. The decorator, which disables torch.compile, imports
-torch._dynamo, and this import takes 1.3 seconds of CPU time."""
-
 
 class FlatOptimizer(torch.optim.Optimizer):
     """
@@ -52,6 +48,7 @@ class FlatOptimizer(torch.optim.Optimizer):
     """
 
     needs_closure = False
+    aligned = True
 
     def __init__(
         self,
@@ -105,6 +102,12 @@ class FlatOptimizer(torch.optim.Optimizer):
         check_loss_scale(self._group_updates, self.loss_scale, scale)
         self._grad_scales.loss_scale = scale
 
+    def align(self, aligned: bool) -> None:
+        """Choose whether updates run over ranges that end on 128 bytes (`memory.segments`)."""
+        self.aligned = aligned
+        for state in self.states():
+            state.align(aligned)
+
     def metric_driven(self) -> list[MetricDrivenSchedule]:
         """Return the schedules that depend on a metric, in the order of the groups."""
         plans = [plan for plans in self._plans for plan in plans.values()]
@@ -116,7 +119,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of (name, parameter) pairs and allocate its state."""
-        _add_param_group(self, param_group)
+        add_param_group(self, param_group)
         i = len(self.param_groups) - 1
         if i == len(self._group_updates):  # called by a user, after the optimizer was made
             self._group_updates.append(self._group_updates[0])
@@ -178,14 +181,13 @@ class FlatOptimizer(torch.optim.Optimizer):
         limited = limited_update(self._clip_update, self.param_groups)
         updated = False
         for i, group in enumerate(self.param_groups):
-            update = self._group_updates[i]
             if any(state.is_elsewhere() for state in self._states[i]):
                 self._take_back(i)  # all states of the group at once
             numbers = self._numbers(i, group)
             numbers["grad_scale"] = scales[i]
             for state in self._states[i]:
                 for t, spans in state.updates():
-                    update.engine(spans, t, numbers)
+                    self._group_updates[i].engine(spans, t, numbers)
                     updated = True
         if limited is not None:
             limited.limit()
@@ -196,8 +198,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """
         Give the parameters, inside a ``with`` block, the values to use in evaluation.
 
-        These values differ from the trained values for schedule-free optimizers, for asgd, and with
-        an ema.
+        These values differ from the trained ones for schedule-free optimizers, asgd, and an ema.
         """
         return swapped(self._evaluated())
 
@@ -263,8 +264,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         Args:
             slots: slot -> parameter name -> tensor.
             counts: parameter name -> number of updates applied to it.
-            updates: the number of updates made in this run, from which schedules continue.
-                Default: the highest of *counts*.
+            updates: the number of updates made, for schedules; by default the highest of *counts*.
 
         Raises:
             ValueError: a slot or a parameter is missing or unknown, or has another shape.
@@ -291,8 +291,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         for state in self.states():
             for segment, t in zip(state.segments, state.t, strict=True):
                 self.state[segment.param]["step"] = t
-        own = ("kind", "_group_updates", "_plans", "_grad_scales", "_clip_update")
-        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
+        own = ("kind", "_group_updates", "_plans", "_grad_scales", "_clip_update", "aligned")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
         """Set scheduled hyperparameters for the next update; if *back* is 1, for the last one."""
@@ -300,8 +300,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             group.update(self._planned(i, back))
 
     def _planned(self, i: int, back: int) -> dict[str, Any]:
-        updates = max(0, self._updates - back)
-        return {name: value(updates) for name, value in self._plans[i].items()}
+        return {name: value(max(0, self._updates - back)) for name, value in self._plans[i].items()}
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (parameter, value to use in evaluation) wherever the two differ."""
@@ -330,7 +329,8 @@ class FlatOptimizer(torch.optim.Optimizer):
     def _placed(self, i: int) -> list[GroupState]:
         group = self.param_groups[i]
         named = list(zip(group["param_names"], group["params"], strict=True))
-        return group_state.allocate(self._group_updates[i], named, self._numbers(i, group))
+        update = self._group_updates[i]
+        return group_state.allocate(update, named, self._numbers(i, group), aligned=self.aligned)
 
     def _take_back(self, i: int) -> None:
         """Make the parameters in group *i* views of the buffers again after they were moved."""

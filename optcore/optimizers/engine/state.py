@@ -46,6 +46,9 @@ class GroupState(Protocol):
     def updates(self) -> list[tuple[int, Spans]]:
         """Count an update of each parameter that has a gradient; return the (t, spans) to apply."""
 
+    def align(self, aligned: bool) -> None:
+        """Choose whether what an engine updates ends on 128 bytes, as in a new state."""
+
     def adopt(self) -> None:
         """Make the parameters views of this state's memory again."""
 
@@ -60,12 +63,20 @@ class GroupState(Protocol):
 
 
 def allocate(
-    update: GroupUpdate, named: Sequence[tuple[str, Tensor]], numbers: Numbers
+    update: GroupUpdate,
+    named: Sequence[tuple[str, Tensor]],
+    numbers: Numbers,
+    *,
+    aligned: bool = True,
 ) -> list[GroupState]:
     """Return new states for the (name, parameter) pairs *named*, one per dtype and device."""
     # groupby only groups neighbours. The sort is stable, so the order of the model is preserved.
     by_placement = groupby(sorted(named, key=_placement), key=_placement)
-    return [_new_state(update, list(pairs), numbers) for _, pairs in by_placement]
+    states = [_new_state(update, list(pairs), numbers) for _, pairs in by_placement]
+    if not aligned:
+        for state in states:
+            state.align(False)
+    return states
 
 
 def _placement(pair: tuple[str, Tensor]) -> tuple[str, str]:

@@ -155,6 +155,7 @@ def _flattened(spans: Spans) -> Spans | None:
         [spans.grads[0].view(-1)],
         [[slot[0].view(-1)] for slot in spans.slots],
         [stored[0].view(-1)] if stored else None,
+        aligned=spans.aligned,
     )
 
 
@@ -313,4 +314,5 @@ def _part(spans: Spans, stretch: slice, grad: Tensor) -> Spans:
         [grad],
         [[slot[0][stretch]] for slot in spans.slots],
         None if spans.stored is None else [spans.stored[0][stretch]],
+        aligned=spans.aligned,
     )

@@ -113,11 +113,7 @@ def _fused(
     t: int,
     numbers: Numbers,
 ) -> None:
-    # The slots were made for a rule without velocity; a user may change param_groups later.
-    if numbers["momentum"]:
-        raise ValueError(
-            f"momentum must be 0, as it was when the optimizer was made, got {numbers['momentum']}"
-        )
+    _check_momentum(numbers)
     if sum([param.numel() for param in params]) <= SLICE // 2:
         _as_adam(list(zip(params, grads, slots[0], strict=True)), numbers)
         return
@@ -132,6 +128,31 @@ def _fused(
             batch.append(part)
             size += part[0].numel()
     _as_adam(batch, numbers)
+
+
+def _fused_unaligned(
+    params: list[Tensor],
+    grads: list[Tensor],
+    slots: list[list[Tensor]],
+    t: int,
+    numbers: Numbers,
+) -> None:
+    _check_momentum(numbers)
+    spans = list(zip(params, grads, slots[0], strict=True))
+    if sum([param.numel() for param in params]) <= SLICE:
+        _as_adam(spans, numbers)
+        return
+    for span in spans:
+        for part in zip(*(tensor.split(SLICE) for tensor in span), strict=True):
+            _as_adam([part], numbers)
+
+
+def _check_momentum(numbers: Numbers) -> None:
+    # The slots were made for a rule without velocity; a user may change param_groups later.
+    if numbers["momentum"]:
+        raise ValueError(
+            f"momentum must be 0, as it was when the optimizer was made, got {numbers['momentum']}"
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -192,6 +213,7 @@ RMSPROP = Rule(
     slots=_slots,
     scalars=_correction,
     fused=_fused,
+    fused_unaligned=_fused_unaligned,
     torch_hyperparameters={"alpha": ("rho",)},
     torch_flags=("centered",),
     takes_sparse_in_paddle=True,

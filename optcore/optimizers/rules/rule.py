@@ -102,6 +102,8 @@ class Rule:
             and may overwrite the parameter and the slots.
         own_decay: whether *update* applies ``weight_decay`` itself, unless the decay is decoupled.
         fused: torch's fused kernel for exactly this rule, or None.
+        fused_unaligned: the same kernel for spans that are not aligned (`Spans.aligned`), if it
+            slices these in another way; else None.
         fused_from: the number of elements from which that kernel is faster than the rule. (The
             kernel wakes a team of threads even for few elements.)
         fused_decays: whether that kernel applies ``weight_decay`` to the parameter, decoupled.
@@ -143,6 +145,7 @@ class Rule:
     shapes: Callable[[Size, Numbers], dict[str, tuple[int, ...]]] | None = None
     own_decay: bool = False
     fused: FusedKernel | None = None
+    fused_unaligned: FusedKernel | None = None
     fused_from: int = 0
     fused_decays: bool = False
     fused_flags: Mapping[str, bool] = field(default_factory=dict)

@@ -42,6 +42,8 @@ LATER_FORMS = frozenset({("muon", "article"), ("adamw", "mindspore"), ("lion", "
 """Other pairs of kind and dialect that 0.2.0 does not have."""
 LATER_PRECISIONS = frozenset({"mindspore_o1", "mindspore_o2", "mindspore_o3"})
 """Precisions that 0.2.0 does not have."""
+HALVES = frozenset({"bf16_true", "fp16_true"})
+"""Precisions of 16-bit parameters."""
 FORMER_RISES = frozenset({"linear", "cosine", "exponential", "constant"})
 FORMER_FALLS = frozenset({"linear", "cosine", "one_minus_sqrt", "one_minus_square"})
 """Shapes of a warmup, and of the fall of wsd, that 0.2.0 has."""
@@ -80,7 +82,7 @@ def is_former(run: RunSpec) -> bool:
     scale = run.training.loss_scale
     if isinstance(scale, DynamicLossScale) and scale.start == 1:  # 0.2.0 refuses it
         return False
-    if run.training.precision in LATER_PRECISIONS:
+    if run.training.precision in LATER_PRECISIONS or _is_left_untrained(run):
         return False
     if any(
         part.schedule != CONSTANT and part.name in _of_all_updates(part.spec)
@@ -93,6 +95,11 @@ def is_former(run: RunSpec) -> bool:
     return all(_is_former_itself(part, run.length) for part, _ in _parts(run))
 
 
+def may_be_former(run: RunSpec) -> bool:
+    """Return whether 0.2.0 has accepted *run*, or may continue it: it then keeps the same bits."""
+    return run.training.chooses_by_test or is_former(run)
+
+
 def _of_all_updates(spec: OptimizerSpec | ShadowEma) -> frozenset[str]:
     """Return the hyperparameters whose value in each update so far has an effect on the next."""
     carried: frozenset[str] = frozenset()
@@ -103,6 +110,12 @@ def _of_all_updates(spec: OptimizerSpec | ShadowEma) -> frozenset[str]:
     if spec.dialect in RUNNING_POWERS_IN:
         carried |= RUNNING_POWERS_OF.get(spec.kind, frozenset())
     return carried
+
+
+def _is_left_untrained(run: RunSpec) -> bool:
+    """Return whether a kernel leaves 16-bit parameters on a CPU as they are, in 0.2.0."""
+    of_sgd = run.optimizer.kind in {"sgd", "momentum", "nesterov"}
+    return of_sgd and run.training.precision in HALVES and run.optimizer.engine != "eager"
 
 
 def has_fractions(run: RunSpec) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 from optcore.files import checkpoint as layout
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
-from optcore.spec.former.runs import has_fractions, is_former
+from optcore.spec.former.runs import has_fractions, may_be_former
 from optcore.spec.former.translation import with_former_defaults
 from optcore.training.best import Best
 from optcore.training.checkpoints.digest import digest
@@ -111,7 +111,7 @@ def restore(
     """
     facts, model, state = read(files, path, sha256=sha256)
     facts = in_present_words(facts)
-    run.adopt_draws(facts["facts"])
+    run.adopt(facts["facts"])
     if facts["spec"] != run.spec.model_dump(mode="json"):
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
     if "durations" not in facts and has_fractions(run.spec):
@@ -233,8 +233,7 @@ def _state_tensors(run: Run) -> dict[str, Tensor]:
 def _has_generators(run: Run) -> bool:
     """Return whether a checkpoint of *run* has the states of the global random generators."""
     # Most runs draw nothing from them, but 0.2.0, which may resume a run, requires them.
-    former = run.spec.training.chooses_by_test or is_former(run.spec)
-    return former or not run.draws.keyed
+    return may_be_former(run.spec) or not run.draws.keyed
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from optcore.optimizers.engine.memory.gradients import Gradients
 from optcore.optimizers.engine.memory.segments import (
     ALIGNMENT_BYTES,
     Spans,
-    aligned,
     dense_strides,
     lay_out,
+    rounded_up,
 )
 
 FLOAT32_BYTES = 4
@@ -78,7 +78,7 @@ class FlatState:
         alignment = ALIGNMENT_BYTES // dtype.itemsize
         self.segments = lay_out(named, alignment)
         self.t = [0] * len(self.segments)
-        size = aligned(self.segments[-1].stop, alignment)
+        size = rounded_up(self.segments[-1].stop, alignment)
         self.params = torch.zeros(size, dtype=dtype, device=device)
         wide = torch.float32 if multi_precision and dtype.itemsize < FLOAT32_BYTES else dtype
         self.slots = {
@@ -91,9 +91,21 @@ class FlatState:
         if wide != dtype:
             self._work = self.slots[MASTER] = torch.zeros(size, dtype=wide, device=device)
         self._tensors = [segment.param for segment in self.segments]
+        self.align(True)
+        self.adopt()
+        # After `adopt`, since before it the buffer does not hold the values of the parameters.
+        for slot, value in first_values.items():
+            if math.isnan(value):  # COPY
+                self.slots[slot].copy_(self._work)
+
+    def align(self, aligned: bool) -> None:
+        """Let updated ranges end on 128 bytes; if not *aligned*, with the last element."""
+        self._aligned = aligned
         # Norms and means are taken over a span, so the span of one parameter has no padding then.
-        ends_on = 1 if separately else alignment
-        self._grads = Gradients(self.segments, self.params, wide, alignment=ends_on)
+        padded = aligned and not self._separately
+        ends_on = ALIGNMENT_BYTES // self.params.itemsize if padded else 1
+        dtype = self._work.dtype
+        self._grads = Gradients(self.segments, self.params, dtype, alignment=ends_on)
         of_each = [segment.stretches(ends_on) for segment in self.segments]
         # Sliced once: slicing at each step would take a good part of a small network's step time.
         self._single = [
@@ -104,13 +116,9 @@ class FlatState:
         if len(large) < len(self.segments):
             # All small parameters as one range, gaps included: an elementwise rule carries nothing
             # from a gap to a parameter, and a rule that needs norms or means runs `separately`.
-            stretches.append((self.segments[len(large)].start, size))
+            stop = rounded_up(self.segments[-1].stop, ends_on)
+            stretches.append((self.segments[len(large)].start, stop))
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
-        self.adopt()
-        # After `adopt`, since before it the buffer does not hold the values of the parameters.
-        for slot, value in first_values.items():
-            if math.isnan(value):  # COPY
-                self.slots[slot].copy_(self._work)
 
     @property
     def has_master(self) -> bool:
@@ -185,9 +193,9 @@ class FlatState:
         self.t = [self.t[0] + 1] * len(grads)
         params, slots, stored = self._of(self._all)
         carried = None if self.carried is None else self.carried.of(0, len(grads))
-        return [
-            (self.t[0], Spans(params, self._grads.of_all(present), slots, stored, None, carried))
-        ]
+        flat = self._grads.of_all(present)
+        spans = Spans(params, flat, slots, stored, None, carried, aligned=self._aligned)
+        return [(self.t[0], spans)]
 
     def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:
         """
@@ -214,7 +222,8 @@ class FlatState:
             parts, segment = self._grads.of(i, grad), self.segments[i]
             params, slots, stored = self._of(self._single[i])
             carried = None if self.carried is None else self.carried.of(i, i + 1)
-            found.append((self.t[i], Spans(params, parts, slots, stored, segment, carried)))
+            spans = Spans(params, parts, slots, stored, segment, carried, aligned=self._aligned)
+            found.append((self.t[i], spans))
         return found
 
     def _of(

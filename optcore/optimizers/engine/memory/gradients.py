@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.memory.segments import Segment
+from optcore.optimizers.engine.memory.segments import Segment, rounded_up
 
 
 class Gradients:
@@ -39,9 +39,10 @@ class Gradients:
         # Tails come first, each as long as *alignment*, then the small gradients.
         self._rests = [segment.param.numel() % alignment for segment in large]
         num_tails = sum(rest > 0 for rest in self._rests)
-        start = small[0].start if small else params.numel()
+        stop = rounded_up(segments[-1].stop, alignment)
+        start = small[0].start if small else stop
         moved = num_tails * alignment - start
-        buffer = torch.zeros(params.numel() + moved, dtype=dtype, device=params.device)
+        buffer = torch.zeros(stop + moved, dtype=dtype, device=params.device)
         self._small = buffer[start + moved :]
         tails = iter(buffer[: num_tails * alignment].split(alignment))
         self._tails = [next(tails) if rest else None for rest in self._rests]
@@ -52,9 +53,9 @@ class Gradients:
         ]
         self._views += [replace(one, start=one.start + moved).view(buffer) for one in small]
         self._stretches = [
-            buffer[begin + moved : stop + moved]
+            buffer[begin + moved : end + moved]
             for segment in small
-            for begin, stop in segment.stretches(alignment)
+            for begin, end in segment.stretches(alignment)
         ]
 
     def of_all(self, grads: Sequence[Tensor]) -> list[Tensor]:

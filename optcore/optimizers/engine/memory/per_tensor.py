@@ -62,6 +62,7 @@ class PerTensorState:
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
         self.t = [0] * len(self.segments)
         self.carried = carried
+        self._aligned = True
         self._takes_sparse, self._whose, self._sparse_ahead = takes_sparse, whose, sparse_ahead
         self._slots = [
             _slots_of(param, first_values, shapes, multi_precision, storage) for _, param in named
@@ -72,6 +73,10 @@ class PerTensorState:
     def slot_views(self, i: int) -> dict[str, Tensor]:
         """Return the slots of parameter *i* by name, and its carried numbers."""
         return self._slots[i] | ({} if self.carried is None else self.carried.views(i))
+
+    def align(self, aligned: bool) -> None:
+        """Let slices, and each thread's share of a slice, end on 128 bytes if *aligned*."""
+        self._aligned = aligned
 
     def adopt(self) -> None:
         """Do nothing: the parameters keep their own memory."""
@@ -110,6 +115,7 @@ class PerTensorState:
                 segment,
                 None if self.carried is None else self.carried.of(i, i + 1),
                 ahead,
+                self._aligned,
             )
             found.append((self.t[i] + ahead, spans))
         return found

@@ -5,6 +5,8 @@ torch computes most elements of a tensor as vectors of a processor, and the last
 thread's share singly. Some operations (pow, a sum with a factor in 16 bits, torch's fused Adam)
 give an element other last bits there. So segments start and spans end on 128 bytes, which is two
 vectors of AVX-512, torch's widest step: the bits of an element do not depend on its place.
+
+In runs that began before (`FlatOptimizer.aligned` is false), spans end with the last element.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ class Segment:
         rest = self.param.numel() % alignment if self.is_large else self.param.numel()
         whole = self.stop - rest
         found = [(self.start, whole)] if whole > self.start else []
-        return [*found, (whole, whole + aligned(rest, alignment))] if rest or not found else found
+        if rest or not found:
+            found.append((whole, whole + rounded_up(rest, alignment)))
+        return found
 
 
 class Spans(NamedTuple):
@@ -88,6 +92,8 @@ class Spans(NamedTuple):
         stored: the parameters themselves, if *params* are float32 copies; else None.
         segment: the parameter, if the ranges belong to a single one; else None.
         carried: numbers that the previous update computed for this update, if the rule has any.
+        ahead: the number that is added to t for a row-sparse gradient (Paddle's Adam), else 0.
+        aligned: whether slices of the ranges, and each thread's share of a slice, end on 128 bytes.
     """
 
     params: list[Tensor]
@@ -96,6 +102,8 @@ class Spans(NamedTuple):
     stored: list[Tensor] | None = None
     segment: Segment | None = None
     carried: CarriedPart | None = None
+    ahead: int = 0
+    aligned: bool = True
 
 
 def lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:
@@ -105,11 +113,11 @@ def lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment
     segments, start = [], 0
     for name, param in large_first:
         segments.append(Segment(name, param, start, dense_strides(param)))
-        start += aligned(param.numel(), alignment)
+        start += rounded_up(param.numel(), alignment)
     return segments
 
 
-def aligned(size: int, alignment: int) -> int:
+def rounded_up(size: int, alignment: int) -> int:
     """Return the smallest multiple of *alignment* that is at least *size*."""
     return -(-size // alignment) * alignment
 
