@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from optcore.spec.former.runs import is_former
 from optcore.training import loop
 from optcore.training.reports import Report
 from optcore.training.run import Run
@@ -149,3 +150,41 @@ def test_a_job_that_0_2_0_accepted_draws_as_it_did(
     fields = {name: value for name, value in dropping.fields.items() if name != "durations"}
 
     assert not is_keyed(Record(fields), client, tmp_path)
+
+
+def is_aligned(record: Record, client: redis.Redis, home: Path) -> bool:
+    """Return whether updates of the job of *record* run over ranges that end on 128 bytes."""
+    seen = []
+
+    def train(run: Run) -> Iterator[Report]:
+        seen.append(run.optimizer.aligned)
+        return loop.train(run)
+
+    attempt_at(record, client, home, train).train()
+    (aligned,) = seen
+    return aligned
+
+
+@pytest.mark.parametrize(
+    ("facts", "aligned"),
+    [({}, True), ({"spans": "aligned"}, True), ({"draws": "keyed"}, False)],
+)
+def test_a_job_without_a_checkpoint_has_the_ranges_its_rows_were_computed_with(
+    facts: dict[str, str],
+    aligned: bool,
+    dropping: Record,
+    client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    """A job that began before ranges ended on 128 bytes has facts, but none of its ranges."""
+    begun = Record({**dropping.fields, "facts": json.dumps(facts)})
+
+    assert is_aligned(begun, client, tmp_path) == aligned
+
+
+def test_a_job_that_0_2_0_may_claim_has_the_ranges_of_0_2_0(
+    record: Record, client: redis.Redis, tmp_path: Path
+) -> None:
+    assert is_former(record.spec)
+
+    assert not is_aligned(record, client, tmp_path)
