@@ -57,7 +57,7 @@ class _Cached:
 
     Attributes:
         series: the series.
-        lock: lock that is held while further entries are read.
+        lock: lock of a request that reads further entries.
     """
 
     def __init__(self, record: Record) -> None:
