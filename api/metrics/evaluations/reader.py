@@ -15,7 +15,7 @@ from api.metrics.charts.buckets import Buckets
 from api.metrics.evaluations.series import EvaluationSeries, buckets_of
 from api.metrics.evaluations.sparse import fitting, merged
 from store.errors import JobNotFound
-from store.jobs.evaluations import StoredEvaluation, evaluations_in, names_in
+from store.jobs.evaluations import StoredEvaluation, evaluations_in
 from store.jobs.record import Record
 from store.jobs.views import Store
 
@@ -171,14 +171,14 @@ class EvaluationReader:
         self, record: Record, series: EvaluationSeries, after: int
     ) -> AsyncIterator[StoredEvaluation]:
         """Yield the valid evaluations after more than *after* steps, from the history."""
-        number, stop, former = series.entry_before(after), series.read, names_in(record)
+        number, stop = series.entry_before(after), series.read
         while number < stop:
             entries = await self._store.entries(
                 record, after=number, limit=min(BLOCK, stop - number)
             )
             if not entries:
                 return
-            parsed = partial(_parsed, entries, number + 1, former, after)
+            parsed = partial(_parsed, entries, number + 1, series.former, after)
             for each in await _computed(_num_bytes(entries), INLINE_BYTES, parsed):
                 if series.valid(each):
                     yield each

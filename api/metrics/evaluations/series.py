@@ -57,6 +57,7 @@ class EvaluationSeries:
         job_id: id of the job.
         read: number of entries of the history that were read.
         size: steps per bucket, a power of two.
+        former: the metric for each name in entries of 0.2.0; see `names_in`.
         last: no evaluation was made after more than this number of steps; -1 if there is none.
     """
 
@@ -67,7 +68,7 @@ class EvaluationSeries:
         self.read = 0
         self.size = 1
         self._max_buckets, self._max_indexed = max_buckets, max_indexed
-        self._former = names_in(record)
+        self.former = names_in(record)
         self._buckets: dict[str, Buckets] = {}
         self.last = -1
         # Every n-th evaluation, by step and by the number of its entry.
@@ -133,7 +134,7 @@ class EvaluationSeries:
 
     def _extend(self, entries: Sequence[bytes]) -> None:
         pending: _Pending = {}
-        for each in evaluations_in(entries, self.read + 1, self._former):
+        for each in evaluations_in(entries, self.read + 1, self.former):
             if isinstance(each, StoredTruncation):
                 # The evaluation after that step depends only on rows before it, and is valid.
                 self._void(each.number, each.step + 1, pending)
