@@ -317,6 +317,10 @@ class Store:
         """Return entries of a job's history, as `store.jobs.history.History.events` does."""
         return await self._history.events(tenant, job_id, after=after, limit=limit)
 
+    async def entries(self, record: Record, *, after: int, limit: int) -> list[bytes]:
+        """Return entries of a job's history, as `store.jobs.history.History.entries` does."""
+        return await self._history.entries(record.tenant, record.id, after=after, limit=limit)
+
     async def workers(self) -> list[Worker]:
         """Return the live workers."""
         return await read_workers(self._client)
