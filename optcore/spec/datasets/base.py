@@ -62,6 +62,15 @@ class DatasetSpec(Spec):
         raise NotImplementedError
 
     @property
+    def content(self) -> str:
+        """
+        Version of the examples: another content has another version.
+
+        For files that are checked when they are read, a digest of them.
+        """
+        return "1"
+
+    @property
     def shape(self) -> Shape:
         """Shape of one example: (channels, height, width) for images."""
         raise NotImplementedError

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
+from optcore.plan.run_plan import StoredPlan
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints.checkpoint import slots_of
 from optcore.training.checkpoints.tensors import network, read
@@ -24,6 +25,7 @@ def begin_from(
     data_dir: Path,
     device: str = "cpu",
     sha256: str | None = None,
+    plan: StoredPlan | None = None,
 ) -> Run:
     """
     Return the run that *spec* describes, at its first step, with the network from a checkpoint.
@@ -39,6 +41,7 @@ def begin_from(
         data_dir: the folder that holds the datasets.
         device: ``cpu`` or ``cuda``.
         sha256: the SHA-256 that `save` returned, or the SHA-256 of the file; None if unknown.
+        plan: as in `Run.start`.
 
     Raises:
         CheckpointUnusable: a file is damaged, or the network or the optimizer state does not fit
@@ -54,7 +57,7 @@ def begin_from(
     else:
         model = network(files, path, sha256)
     try:
-        run = Run.start(spec, data_dir=data_dir, device=device, weights=model)
+        run = Run.start(spec, data_dir=data_dir, device=device, weights=model, plan=plan)
         if keep == "optimizer":
             run.optimizer.load_named(slots, counts, updates=0)
     except ValueError as error:
