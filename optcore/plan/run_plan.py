@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from optcore.plan.facts import DatasetFacts
+from optcore.plan.likeness import likeness
+from optcore.plan.memory import Memory
 from optcore.plan.stored_groups import read_groups, stored_groups
+from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.networks.summary import LayerSummary
 from optcore.spec.run import RunSpec
 
@@ -32,17 +35,28 @@ class RunPlan:
         total_steps: number of steps in the run.
         steps_per_epoch: number of steps in an epoch.
         layers: output shape, parameters and cost of each layer.
+        groups: the groups of parameters, each parameter in one of them.
+        memory: the memory that the run takes.
     """
 
     facts: DatasetFacts
     total_steps: int
     steps_per_epoch: int
     layers: tuple[LayerSummary, ...]
+    groups: tuple[ResolvedGroup, ...]
+    memory: Memory
 
     @classmethod
     def of(cls, run: RunSpec) -> RunPlan:
         """Return the plan of *run*."""
-        return cls(DatasetFacts.of(run.dataset), run.total_steps, run.steps_per_epoch, run.layers)
+        return cls(
+            DatasetFacts.of(run.dataset),
+            run.total_steps,
+            run.steps_per_epoch,
+            run.layers,
+            tuple(run.groups()),
+            Memory.of(run),
+        )
 
     @property
     def num_parameters(self) -> int:
@@ -66,6 +80,8 @@ class StoredPlan:
         sizes: number of training, validation and test examples.
         num_parameters: number of trainable numbers in the network.
         flops: floating-point operations of the forward pass for one example.
+        memory_bytes: the most memory that the run takes at a time, with the dataset.
+        like: digest of what determines how long a step takes; see `likeness`.
         groups: the groups of parameters (`stored_groups`); None if they are too many to store.
     """
 
@@ -74,6 +90,8 @@ class StoredPlan:
     sizes: tuple[int, int, int]
     num_parameters: int
     flops: int
+    memory_bytes: int
+    like: str
     groups: list[dict[str, Any]] | None
 
     @classmethod
@@ -87,6 +105,8 @@ class StoredPlan:
             plan.facts.sizes,
             plan.num_parameters,
             plan.flops,
+            plan.memory.total,
+            likeness(run),
             groups if small else None,
         )
 
@@ -99,9 +119,11 @@ class StoredPlan:
         return cls(
             VERSION,
             stored["data"],
-            tuple(stored["sizes"]),
-            stored["parameters"],
+            tuple(stored["n"]),
+            stored["params"],
             stored["flops"],
+            stored["mem"],
+            stored["like"],
             stored.get("groups"),
         )
 
@@ -112,9 +134,11 @@ class StoredPlan:
         stored = {
             "v": self.version,
             "data": self.dataset,
-            "sizes": self.sizes,
-            "parameters": self.num_parameters,
+            "n": self.sizes,
+            "params": self.num_parameters,
             "flops": self.flops,
+            "mem": self.memory_bytes,
+            "like": self.like,
             **({} if self.groups is None else {"groups": self.groups}),
         }
         return json.dumps(stored, separators=(",", ":"))

@@ -33,7 +33,7 @@ def stored_groups(run: RunSpec) -> list[dict[str, Any]]:
             known[id(group.spec)] = _difference(_fields(group.spec), base)
         found.append(
             {
-                **({} if group.match == names_text(group.names) else {"match": group.match}),
+                **({} if group.match == names_text(group.names) else {"m": group.match}),
                 "at": _ranges([positions[name] for name in group.names]),
                 **known[id(group.spec)],
                 **({} if group.lr_scale == 1 else {"lr_scale": group.lr_scale}),
@@ -54,7 +54,7 @@ def read_groups(stored: Sequence[Mapping[str, Any]], run: RunSpec) -> list[Resol
         own = _named(group["at"], names)
         found.append(
             ResolvedGroup(
-                match=group.get("match") or names_text(own),
+                match=group.get("m") or names_text(own),
                 names=own,
                 spec=_spec(group, run.optimizer, base, specs),
                 lr_scale=group.get("lr_scale", 1.0),

@@ -71,6 +71,11 @@ class DatasetSpec(Spec):
         return "1"
 
     @property
+    def value_bytes(self) -> int:
+        """Bytes of a number in the inputs, as they are kept in memory; 1 for uint8."""
+        return 4
+
+    @property
     def shape(self) -> Shape:
         """Shape of one example: (channels, height, width) for images."""
         raise NotImplementedError

@@ -59,6 +59,11 @@ class Mnist(DatasetSpec):
         return sha256("".join(MNIST_IDX_FILES.values()).encode()).hexdigest()
 
     @property
+    def value_bytes(self) -> int:
+        """Bytes of a pixel: 1 (uint8) from the IDX files, 4 from mnist.json.gz."""
+        return 1 if self.source == "idx" else super().value_bytes
+
+    @property
     def shape(self) -> Shape:
         """Shape of one example: (1, 28, 28)."""
         return (1, 28, 28)

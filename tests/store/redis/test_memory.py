@@ -25,7 +25,7 @@ JOBS: dict[str, dict[str, Any]] = {
         },
         "schedule": {"kind": "cosine", "warmup": {"length": {"epochs": 1}, "after": "delay"}},
         "training": {
-            **{"epochs": 5, "seed": 7, "device": "cpu", "precision": "fp32"},
+            **{"epochs": 5, "seed": 7, "device": "auto", "precision": "fp32"},
             **{"evaluate_every": {"epochs": 1}, "checkpoint_every": 500},
         },
     },
@@ -40,7 +40,7 @@ JOBS: dict[str, dict[str, Any]] = {
 def test_a_queued_job_with_its_plan_takes_at_most_4_kb(
     client: redis.Redis, spec: dict[str, Any]
 ) -> None:
-    job_id = submit(client, **spec)
+    job_id = submit(client, key="a-key", **spec)
 
     plan = record_of(client, job_id).plan
     assert plan is not None
