@@ -11,6 +11,7 @@ from optcore.plan.schedule import SchedulePlan, plan_schedule
 from optcore.plan.unused import unused_fields
 from optserve.contract.answers.plans import (
     DatasetFacts,
+    ExpectedTime,
     GroupSummary,
     LayerSummary,
     MemoryEstimate,
@@ -20,8 +21,8 @@ from optserve.contract.answers.schedules import LrSummary
 from optserve.contract.requests.job import JobSpec
 
 
-def plan_of(spec: JobSpec) -> Plan:
-    """Return the plan of the job that *spec* describes."""
+def plan_of(spec: JobSpec, times: list[ExpectedTime] | None = None) -> Plan:
+    """Return the plan of the job that *spec* describes; *times* are those that it is to take."""
     known = plan_schedule(
         spec.schedule,
         lr=spec.optimizer.lr,
@@ -40,6 +41,7 @@ def plan_of(spec: JobSpec) -> Plan:
         layers=[LayerSummary.model_validate(layer, from_attributes=True) for layer in plan.layers],
         groups=list(_groups(spec, plan)),
         memory=MemoryEstimate.model_validate(plan.memory, from_attributes=True),
+        expected_time=times,
         lr=lr_brief(known),
         warnings=list(_warnings(spec, known)),
     )

@@ -63,6 +63,21 @@ class MemoryEstimate(WireModel):
     and evaluation."""
 
 
+class ExpectedTime(WireModel):
+    """How long the job would take on one kind of the workers that are alive."""
+
+    device: str
+    fingerprint: str
+    workers: int
+    """Number of live workers with this fingerprint."""
+    jobs: int
+    """Number of finished jobs of the same kind, on such machines, that the range is made from."""
+    lowest_s: float | None
+    """Lower end of the range in seconds; null if it is unknown, until three such jobs finished."""
+    highest_s: float | None
+    """Upper end of the range in seconds, at most twice the lower end; null if it is unknown."""
+
+
 class DatasetFacts(WireModel):
     """Facts about the dataset from which the plan was computed."""
 
@@ -93,5 +108,8 @@ class Plan(WireModel):
     groups: list[GroupSummary]
     """Every parameter is in exactly one group."""
     memory: MemoryEstimate
+    expected_time: list[ExpectedTime] | None = None
+    """Time of training on each kind of live worker that may take the job; null if the store does
+    not respond."""
     lr: LrSummary
     warnings: list[str]
