@@ -17,7 +17,7 @@ def likeness(run: RunSpec) -> str:
     its groups, the precision, and how often the run is evaluated and saved. Values of
     hyperparameters, schedules and the seed are not among them.
     """
-    training = run.training.model_dump(mode="json")
+    training = run.training.model_dump(mode="json", include=set(OF_THE_LOOP))
     network = [layer.model_dump(mode="json", exclude={"name"}) for layer in run.network]
     intervals = {
         name: None if every is None else max(1, run.length.steps(every))

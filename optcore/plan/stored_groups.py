@@ -24,12 +24,13 @@ OF_ALL = ("groups", "order_params")
 def stored_groups(run: RunSpec) -> list[dict[str, Any]]:
     """Return the groups of *run*, as `read_groups` reads them."""
     positions = {parameter.name: i for i, parameter in enumerate(run.parameters())}
-    base = _fields(run.optimizer)
+    base: dict[str, Any] = {}
     known: dict[int, dict[str, Any]] = {id(run.optimizer): {}}
     found = []
     for group in run.groups():
         # Many groups may share a spec: layer_decay makes one for each layer.
         if id(group.spec) not in known:
+            base = base or _fields(run.optimizer)
             known[id(group.spec)] = _difference(_fields(group.spec), base)
         found.append(
             {
