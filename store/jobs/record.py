@@ -13,8 +13,11 @@ from typing import Any
 from pydantic_core import from_json
 
 from optcore.files.files import StoredFile
+from optcore.plan.run_plan import StoredPlan
 from optcore.spec.former.runs import is_former
 from optcore.spec.former.translation import former_rules, translated
+from optcore.spec.run import RunSpec
+from optcore.spec.stored import read_stored
 from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
@@ -150,6 +153,23 @@ class Record:
         with nullcontext() if exact else former_rules():
             # Limits that a later release introduced do not apply to a job that was accepted before.
             return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
+
+    @property
+    def plan(self) -> StoredPlan | None:
+        """The plan that was resolved when the job was accepted; None if there is none to trust."""
+        # Earlier releases stored none, and those that rounded durations resolved other steps.
+        if "plan" not in self.fields or self.fields.get("durations") != EXACT:
+            return None
+        return StoredPlan.read(self.fields["plan"])
+
+    def run_spec(self) -> RunSpec:
+        """Return the spec of the job's run; with the stored plan, nothing is validated again."""
+        plan = self.plan
+        if plan is None:
+            return self.spec.run_spec()
+        stored = from_json(self.fields["spec"])
+        names = RunSpec.model_fields.keys() & stored.keys()
+        return plan.resolved(read_stored(RunSpec, {name: stored[name] for name in names}))
 
     @property
     def posted(self) -> dict[str, Any]:
@@ -333,6 +353,7 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
         # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
         **({"format": FORMER} if is_former(spec) else {}),
         "durations": EXACT,
+        "plan": StoredPlan.of(spec).text(),
         # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
         # parses the spec.
         "device": spec.training.device,
