@@ -104,7 +104,9 @@ def test_a_json_file_with_too_few_examples_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     json_file(tmp_path / "mnist", [[[0.0] * 784], [1]])
 
-    with pytest.raises(DatasetMissing, match="must have 50000 training and 10000 test examples"):
+    with pytest.raises(
+        DatasetMissing, match="must have 50000 training, 10000 validation and 10000 test examples"
+    ):
         load(Mnist(kind="mnist", source="json.gz"), tmp_path)
 
 

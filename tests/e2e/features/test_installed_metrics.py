@@ -53,6 +53,7 @@ JOB = {
         "device": "cpu",
         "evaluate_every": 20,
         "loss": {"kind": "mse"},
+        "metrics": [NAME],
         "keep_best": f"val_{NAME}",
         "early_stopping": {"metric": f"val_{NAME}", "patience": 10},
     },
