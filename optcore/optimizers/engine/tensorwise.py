@@ -14,6 +14,7 @@ and wrappers around an engine, for spans that hold one parameter each:
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
 from optcore.optimizers.engine.flat import Segment, Spans, refused_sparse
 from optcore.optimizers.engine.transforms.centralize import centralized, is_centralized
 from optcore.optimizers.engine.transforms.clipping import wide_dtype
-from optcore.optimizers.engine.transforms.traced import Transforms, limited, only
+from optcore.optimizers.engine.transforms.traced import Transforms, arguments, limited
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule, mask_scale
 
 SMALLEST_NORM = 1e-6
@@ -80,13 +81,14 @@ class Whole:
 
     def __init__(self, rule: Rule, flags: Flags) -> None:
         self._rule, self._flags = rule, flags
+        self._taken = arguments(rule.update)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, which hold one parameter, in place."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         param, slots = spans.params[0], [slot[0] for slot in spans.slots]
         grad = spans.grads[0].to(param.dtype)
-        results = self._rule.update(param, grad, *slots, **only(values, self._rule.update))
+        results = self._rule.update(param, grad, *slots, **self._taken(values))
         _write((param, *slots), results)
         if spans.stored is not None:
             spans.stored[0].copy_(param)
@@ -94,6 +96,8 @@ class Whole:
 
 def _write(places: Sequence[Tensor], results: Sequence[Tensor]) -> None:
     """Copy each of *results* to its place in *places*. A result may be a view of any place."""
+    if all(map(operator.is_, results, places)):  # all written in place already
+        return
     memory = {place.untyped_storage().data_ptr() for place in places}
     # A result in the memory of a place (as when two slots are swapped) is cloned before any place
     # is written.
@@ -103,8 +107,9 @@ def _write(places: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         else result
         for place, result in zip(places, results, strict=True)
     ]
-    for place, result in zip(places, sources, strict=True):
-        place.copy_(result)
+    for place, source in zip(places, sources, strict=True):
+        if source is not place:
+            place.copy_(source)
 
 
 class ByRows(Whole):
