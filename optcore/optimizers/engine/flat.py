@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -62,6 +63,13 @@ class Segment:
         return buffer.as_strided(self.param.shape, self.strides, offset)
 
 
+class Inside(NamedTuple):
+    """The parameters in one range: the *sizes* of each, and the *lengths* with the gap after it."""
+
+    sizes: list[int]
+    lengths: list[int]
+
+
 class Spans(NamedTuple):
     """
     Ranges of memory that one call of an engine updates. Each list has one tensor per range.
@@ -77,6 +85,7 @@ class Spans(NamedTuple):
         segment: the parameter, if the ranges belong to a single one; else None.
         carried: numbers that the previous update computed for this update, if the rule has any.
         ahead: the number that is added to t for a row-sparse gradient (Paddle's Adam), else 0.
+        inside: the parameters in each range; None if there is one range of one parameter.
     """
 
     params: list[Tensor]
@@ -86,6 +95,7 @@ class Spans(NamedTuple):
     segment: Segment | None = None
     carried: CarriedPart | None = None
     ahead: int = 0
+    inside: list[Inside] | None = None
 
 
 class FlatState:
@@ -163,6 +173,15 @@ class FlatState:
             # All small parameters as one range, gaps included: an elementwise rule carries nothing
             # from a gap to a parameter, and a rule that needs norms or means runs `separately`.
             stretches[self._num_large :] = [(self._small_start, size)]
+        self._inside = [
+            _inside(self.segments[first:last], start, stop)
+            for first, last, (start, stop) in zip(
+                range(len(stretches)),
+                [*range(1, len(stretches)), len(self.segments)],
+                stretches,
+                strict=True,
+            )
+        ]
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
         # After `adopt`, since before it the buffer does not hold the values of the parameters.
@@ -247,7 +266,8 @@ class FlatState:
             stretches.append(self._small_grads)
         params, slots, stored = self._of(self._all)
         carried = None if self.carried is None else self.carried.of(0, len(grads))
-        return [(self.t[0], Spans(params, stretches, slots, stored, None, carried))]
+        spans = Spans(params, stretches, slots, stored, None, carried, inside=self._inside)
+        return [(self.t[0], spans)]
 
     def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:
         """
@@ -322,6 +342,13 @@ class FlatState:
             grad = copy.copy_(grad)
         # Not view(-1), which follows the order of the indices: channels_last has another order.
         return grad.as_strided((grad.numel(),), (1,))
+
+
+def _inside(segments: Sequence[Segment], start: int, stop: int) -> Inside:
+    """Return the *segments* that the range from *start* to *stop* holds."""
+    edges = [*(segment.start for segment in segments), stop]
+    lengths = [after - before for before, after in pairwise(edges)]
+    return Inside([segment.param.numel() for segment in segments], lengths)
 
 
 def _columns(rows: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:

@@ -71,7 +71,6 @@ class Transforms:
 
 def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
     """Return *rule* with *transforms* applied around it."""
-
     taken = arguments(rule.update)
 
     # **given are numbers and flags, which each rule types for itself.
