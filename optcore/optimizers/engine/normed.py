@@ -29,9 +29,15 @@ class Normed(Eager):
         # as the parameter.
         values = {**self._unmasked, **numbers, **self._rule.scalars(t, numbers, self._flags)}
         parts = list(_parts_of(spans, together=self._runs_together(spans)))
-        for part, ratios in zip(parts, self._ratios(parts, numbers, values), strict=True):
-            assert part.inside is not None
-            super().__call__(part, t, {**numbers, **_gathered(ratios, part.inside[0].lengths)})
+        # On a CPU, part by part: what the first pass has read is still in the cache for the second.
+        # On a GPU, all norms first, so that the CPU waits only once.
+        at_once = 1 if spans.params[0].is_cpu else len(parts)
+        for i in range(0, len(parts), at_once):
+            some = parts[i : i + at_once]
+            for part, ratios in zip(some, self._ratios(some, numbers, values), strict=True):
+                assert part.inside is not None
+                found = _gathered(ratios, part.inside[0].lengths)
+                super().__call__(part, t, {**numbers, **found})
 
     def _runs_together(self, spans: Spans) -> bool:
         """Return whether several parameters can share a pass and keep their bits."""
@@ -100,10 +106,9 @@ class Normed(Eager):
         (inside,) = _in(part)
         if len(inside.sizes) > 1:
             columns = of(buffers[0], buffers[1].to(buffers[0].dtype), *buffers[2:], **given)
-            views = [_views(column, inside) for column in columns]
-            found = [norm for row in zip(*views, strict=True) for norm in _norms_on_device(row)]
-            slices = [torch.stack(found)]
-            return _over_slices(slices).view(len(inside.sizes), len(columns))
+            views = [view for column in columns for view in _views(column, inside)]
+            norms = _over_slices([torch.stack(_norms_on_device(views))])
+            return norms.view(len(columns), len(inside.sizes)).T
         slices = []
         # *of* makes new tensors, so it gets slices. MAX_SLICE decides the order in which a norm is
         # summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
@@ -119,6 +124,9 @@ def _parts_of(spans: Spans, *, together: bool) -> Iterator[Spans]:
 
     Unless *together* is true, each part has one parameter.
     """
+    if [inside.sizes for inside in _in(spans)] == [[spans.params[0].numel()]]:
+        yield spans._replace(inside=_in(spans))
+        return
     for i, inside in enumerate(_in(spans)):
         start, first = 0, 0
         while first < len(inside.sizes):
@@ -162,14 +170,14 @@ def _gathered(ratios: Sequence[Mapping[str, float]], lengths: Sequence[int]) -> 
 
 def _views(tensor: Tensor, inside: Inside) -> list[Tensor]:
     """Return the elements of *tensor* that belong to each parameter."""
-    parts = tensor.split_with_sizes(inside.lengths)
-    return [part[:size] for part, size in zip(parts, inside.sizes, strict=True)]
+    cuts = [part for size, length in zip(*inside, strict=True) for part in (size, length - size)]
+    return list(tensor.split_with_sizes(cuts)[::2])
 
 
 def _over_slices(norms: Sequence[Tensor]) -> Tensor:
     """Return, for each place in *norms*, the norm over all slices, in double."""
     # In double: the squares of float32 norms may overflow.
-    total: Tensor = torch.stack(list(norms)).double().norm(dim=0)
+    total: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)).double(), dim=0)
     return total
 
 
