@@ -75,7 +75,7 @@ class Eager:
         arguments = [values[name] for name in names]
         size = sum([param.numel() for param in spans.params])
         # With a single pass nothing is read again, so there is nothing to keep in the cache. A
-        # slice of several parameters whose numbers differ cannot be cut.
+        # slice of several parameters whose numbers differ cannot be split.
         whole = program.num_passes == 1 or any(isinstance(a, PerParam) for a in arguments)
         length = size if whole else slice_length(size, program.num_scratch)
         if spans.stored is not None:

@@ -170,8 +170,8 @@ def _gathered(ratios: Sequence[Mapping[str, float]], lengths: Sequence[int]) -> 
 
 def _views(tensor: Tensor, inside: Inside) -> list[Tensor]:
     """Return the elements of *tensor* that belong to each parameter."""
-    cuts = [part for size, length in zip(*inside, strict=True) for part in (size, length - size)]
-    return list(tensor.split_with_sizes(cuts)[::2])
+    pieces = [part for size, length in zip(*inside, strict=True) for part in (size, length - size)]
+    return list(tensor.split_with_sizes(pieces)[::2])
 
 
 def _over_slices(norms: Sequence[Tensor]) -> Tensor:
