@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.carried import CarriedNumbers, CarriedPart
+from optcore.optimizers.engine.carried import CarriedNumbers
+from optcore.optimizers.engine.spans import Inside, Segment, Spans
 
 ALIGNMENT_BYTES = 128
 FLOAT32_BYTES = 4
@@ -29,63 +30,6 @@ LARGE = 65_536
 """Number of elements from which a gradient is read in place, by a separate kernel call: copying
 the gradient would cost more than the call. Smaller gradients are gathered for a single call, which
 is faster: Adam over 6 tensors with 20k elements in all takes 17.9 us instead of 25.3."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """
-    The place of a parameter in its buffer.
-
-    In a `PerTensorState`, which has no buffer, *start* and *strides* have no meaning.
-
-    Attributes:
-        name: the name of the parameter.
-        param: the parameter itself, a view of the buffer if there is one.
-        start: the offset of the parameter's first element in the buffer, in elements.
-        strides: the strides of the parameter, without gaps (channels_last is preserved).
-    """
-
-    name: str
-    param: Tensor
-    start: int
-    strides: tuple[int, ...]
-
-    @property
-    def stop(self) -> int:
-        """The offset after the last element, in elements."""
-        return self.start + self.param.numel()
-
-    def view(self, buffer: Tensor) -> Tensor:
-        """Return this segment of *buffer*, shaped like the parameter."""
-        # as_strided counts from the start of the storage, and *buffer* may be only a part of that.
-        offset = buffer.storage_offset() + self.start
-        return buffer.as_strided(self.param.shape, self.strides, offset)
-
-
-class Spans(NamedTuple):
-    """
-    Ranges of memory that one call of an engine updates. Each list has one tensor per range.
-
-    The tensors are 1-D if a `FlatState` made the spans; a `PerTensorState` makes spans of one
-    parameter, whose tensors keep their own shapes.
-
-    Attributes:
-        params: the parameters to update, or their float32 copies.
-        grads: the gradients of these parameters.
-        slots: one list for each slot of the rule.
-        stored: the parameters themselves, if *params* are float32 copies; else None.
-        segment: the parameter, if the ranges belong to a single one; else None.
-        carried: numbers that the previous update computed for this update, if the rule has any.
-        ahead: the number that is added to t for a row-sparse gradient (Paddle's Adam), else 0.
-    """
-
-    params: list[Tensor]
-    grads: list[Tensor]
-    slots: list[list[Tensor]]
-    stored: list[Tensor] | None = None
-    segment: Segment | None = None
-    carried: CarriedPart | None = None
-    ahead: int = 0
 
 
 class FlatState:
@@ -163,6 +107,15 @@ class FlatState:
             # All small parameters as one range, gaps included: an elementwise rule carries nothing
             # from a gap to a parameter, and a rule that needs norms or means runs `separately`.
             stretches[self._num_large :] = [(self._small_start, size)]
+        self._inside = [
+            _inside(self.segments[first:last], start, stop)
+            for first, last, (start, stop) in zip(
+                range(len(stretches)),
+                [*range(1, len(stretches)), len(self.segments)],
+                stretches,
+                strict=True,
+            )
+        ]
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
         # After `adopt`, since before it the buffer does not hold the values of the parameters.
@@ -247,7 +200,8 @@ class FlatState:
             stretches.append(self._small_grads)
         params, slots, stored = self._of(self._all)
         carried = None if self.carried is None else self.carried.of(0, len(grads))
-        return [(self.t[0], Spans(params, stretches, slots, stored, None, carried))]
+        spans = Spans(params, stretches, slots, stored, None, carried, inside=self._inside)
+        return [(self.t[0], spans)]
 
     def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:
         """
@@ -322,6 +276,13 @@ class FlatState:
             grad = copy.copy_(grad)
         # Not view(-1), which follows the order of the indices: channels_last has another order.
         return grad.as_strided((grad.numel(),), (1,))
+
+
+def _inside(segments: Sequence[Segment], start: int, stop: int) -> Inside:
+    """Return the *segments* that the range from *start* to *stop* holds."""
+    edges = [*(segment.start for segment in segments), stop]
+    lengths = [after - before for before, after in pairwise(edges)]
+    return Inside([segment.param.numel() for segment in segments], lengths)
 
 
 def _columns(rows: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:

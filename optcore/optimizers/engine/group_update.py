@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from optcore.optimizers.engine.engines import Carrying, Eager, Engine, Fused
+from optcore.optimizers.engine.normed import Normed
 from optcore.optimizers.engine.quantized import Quantized, Storage
 from optcore.optimizers.engine.tensorwise import (
     ByRows,
     Centralized,
     ClippedByNorm,
     ClippedByUnit,
-    Normed,
     Whole,
 )
 from optcore.optimizers.engine.transforms.traced import Transforms, with_transforms
@@ -115,10 +115,6 @@ def compile_group(
     # Fused kernels take the factor for gradients as a float32: float64 tensors would lose digits.
     exact = single_precision or (spec.clip is None and loss_scale == 1)
     fused = exact and ema is None and _is_fused(spec, size)
-    # Norms and means of rows are taken over one parameter, so a call cannot update several.
-    by_itself = (
-        isinstance(spec.clip, OF_ONE_PARAMETER) or spec.grad_centralization or is_cautious(spec)
-    )
     return GroupUpdate(
         kind=spec.kind,
         dialect=spec.dialect,
@@ -137,7 +133,8 @@ def compile_group(
         constants=_constants(spec, ema),
         engine=_wrapped_engine(spec, rule, transforms, flags, fused=fused),
         scaled=fused or transforms.scaled,
-        separately=by_itself or rule.norms is not None,
+        # Wrappers around an engine take norms and means of rows over one parameter.
+        separately=isinstance(spec.clip, OF_ONE_PARAMETER) or spec.grad_centralization,
         multi_precision=spec.multi_precision,
         takes_sparse=rule.takes_sparse or (spec.paddle and rule.takes_sparse_in_paddle),
         sparse_ahead=rule.sparse_ahead_in_paddle if spec.paddle else 0,

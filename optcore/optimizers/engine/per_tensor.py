@@ -14,8 +14,9 @@ import torch
 from torch import Size, Tensor
 
 from optcore.optimizers.engine.carried import CarriedNumbers
-from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, Segment, Spans, refused_sparse
+from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, refused_sparse
 from optcore.optimizers.engine.quantized import Storage
+from optcore.optimizers.engine.spans import Segment, Spans
 
 
 class PerTensorState:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from optcore.optimizers.engine.codes import BLOCK, decoded, encode
 from optcore.optimizers.engine.engines import Eager
-from optcore.optimizers.engine.flat import Spans
+from optcore.optimizers.engine.spans import Spans
 from optcore.optimizers.engine.transforms.traced import AVERAGE
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 from optcore.spec.optimizers.state_bits import CODE_BITS, SMALLEST, StateBitsSpec

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from optcore.optimizers.engine.carried import CarriedNumbers
-from optcore.optimizers.engine.flat import MASTER, FlatState, Segment, Spans
+from optcore.optimizers.engine.flat import MASTER, FlatState
 from optcore.optimizers.engine.group_update import GroupUpdate, carried_names
 from optcore.optimizers.engine.per_tensor import PerTensorState
+from optcore.optimizers.engine.spans import Segment, Spans
 from optcore.optimizers.rules.rule import Numbers, Rule
 
 NO_SLOTS = frozenset({"step", "mu_product", "mu"})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.engine.engines import Engine
-from optcore.optimizers.engine.flat import Spans
+from optcore.optimizers.engine.spans import Spans
 from optcore.optimizers.rules.rule import Rule, zeros
 
 
