@@ -33,7 +33,7 @@ from optserve.contract.states import State
 from store.errors import Busy, IdempotencyConflict, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.redis.functions import send_async
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SpecBodyRoute)

@@ -61,8 +61,7 @@ class Run:
         best: the best value of the metric that chooses the best checkpoint, if one is kept.
         stopping: the best value of the metric that may stop the run early, if there is one.
         total_steps: the number of steps in the whole run.
-        evaluate_interval: the number of steps between evaluations; 0 for only one, at the end, as
-            when there are no validation examples.
+        evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
         checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
         row: the number of steps made. Each step adds a row of metrics.
         t: the number of updates applied; less than *row* once an update was skipped.
