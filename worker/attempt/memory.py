@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 
-STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+STATUS, RESET = "/proc/self/status", "/proc/self/clear_refs"
 PEAK = "VmHWM:"
 """Name of the line of `STATUS` with the largest resident memory, in KiB."""
 
@@ -32,7 +31,8 @@ class PeakMemory:
             self._before = torch.cuda.memory_allocated()
             return
         try:
-            RESET.write_text("5")  # resets the peak of this process to its present memory
+            with open(RESET, "w") as file:
+                file.write("5")  # resets the peak of this process to its present memory
         except OSError:  # not Linux, or forbidden
             self._before = -1
 
@@ -46,14 +46,15 @@ class PeakMemory:
             return torch.cuda.max_memory_allocated() - self._before
         if self._before < 0:
             return None
-        lines = STATUS.read_text().splitlines()
-        peak = next(int(line.split()[1]) for line in lines if line.startswith(PEAK))
+        with open(STATUS) as lines:
+            peak = next(int(line.split()[1]) for line in lines if line.startswith(PEAK))
         return max(0, 1024 * peak - self._before)
 
 
 def memory_bytes() -> int:
     """Return the resident memory of this process in bytes; 0 on systems without /proc."""
-    status = Path("/proc/self/statm")
-    if not status.exists():
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except FileNotFoundError:
         return 0
-    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from optserve.contract.answers.base import WireModel
 from optserve.contract.answers.schedules import LrSummary
 
@@ -38,7 +40,8 @@ class GroupSummary(WireModel):
     """Kind of the group's own schedule; null if the group follows the job's schedule."""
     parameters: list[str]
     num_parameters: int
-    state_bytes: int
+    # Fields with a default are missing in responses of release 0.2.0.
+    state_bytes: int | None = None
     """Bytes of the optimizer's state for these parameters, as float32."""
 
 
@@ -98,16 +101,16 @@ class Plan(WireModel):
     """The spec of the job, with every default filled in."""
     total_steps: int
     steps_per_epoch: int
-    columns: list[str]
+    columns: list[str] = Field(default_factory=list)
     """Columns of the series that the job would record."""
-    dataset: DatasetFacts
+    dataset: DatasetFacts | None = None
     num_parameters: int
-    flops: int
+    flops: int | None = None
     """Floating-point operations of the forward pass for one example."""
     layers: list[LayerSummary]
     groups: list[GroupSummary]
     """Every parameter is in exactly one group."""
-    memory: MemoryEstimate
+    memory: MemoryEstimate | None = None
     expected_time: list[ExpectedTime] | None = None
     """Time of training on each kind of live worker that may take the job; null if the store does
     not respond."""

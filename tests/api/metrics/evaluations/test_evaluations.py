@@ -272,7 +272,7 @@ async def test_only_metrics_that_every_job_has_or_will_have_are_compared(
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["message"] == (
         f"column must be among lr, loss, test_loss, test_accuracy for job {without}, "
-        "got 'val_loss'; did you mean 'test_loss'?"
+        "got 'val_loss'; did you mean 'loss'?"
     )
 
 
