@@ -33,6 +33,8 @@ from api.jobs import routes as jobs
 from api.metrics import routes as metrics
 from api.metrics.charts import routes as charts
 from api.metrics.charts.reader import SeriesReader
+from api.metrics.evaluations import routes as evaluations
+from api.metrics.evaluations.reader import EvaluationReader
 from api.metrics.streams import hub
 from api.monitoring import routes as monitoring
 from api.monitoring import system
@@ -86,6 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.files = StoragePool(storage, timeout_s=settings.storage_patience_s)
         app.state.store = Store(client, app.state.files)
         app.state.series_reader = SeriesReader(app.state.store)
+        app.state.evaluation_reader = EvaluationReader(app.state.store)
         app.state.stream_hub = hub.StreamHub(Store(streaming, app.state.files), settings)
         connections = Connections(Limits.of(settings))
         app.state.process_metrics = ProcessMetrics(
@@ -137,9 +140,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SameOrigin)
     app.add_middleware(AllowedHosts, names=settings.hosts)
     app.add_middleware(CountedRequests, metrics=process_metrics)
-    for routes in (jobs, actions, clones, metrics, charts, history, files, previews, catalogue):
+    for routes in (jobs, actions, clones, metrics, charts, evaluations, history, files):
         app.include_router(routes.router)
-    for routes in (system, monitoring):
+    for routes in (previews, catalogue, system, monitoring):
         app.include_router(routes.router)
     docs.install(app)
 

@@ -31,7 +31,7 @@ from optserve.local.ports import listening_port
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.jobs.series import PLAIN
 from store.redis.connect import connect
 from store.redis.functions import send

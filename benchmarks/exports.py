@@ -34,7 +34,8 @@ from store.archive.writer import archive
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import Record, new_fields
+from store.jobs.new_record import new_fields
+from store.jobs.record import Record
 from store.jobs.series import PLAIN
 from store.redis import keys
 from store.redis.connect import connect

@@ -20,7 +20,8 @@ from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.ids import new_id
-from store.jobs.record import SUMMARY, new_fields
+from store.jobs.new_record import new_fields
+from store.jobs.record import SUMMARY
 from store.redis import keys
 from store.redis.connect import connect
 from store.redis.functions import Call, send

@@ -31,7 +31,7 @@ from optserve.contract.requests.job import JobSpec
 from optserve.local import stack
 from store.jobs import calls
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.redis import keys
 from store.redis.connect import connect
 from store.redis.functions import send

@@ -44,7 +44,8 @@ from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import Record, new_fields
+from store.jobs.new_record import new_fields
+from store.jobs.record import Record
 from store.redis.connect import connect
 from store.redis.functions import send
 from store.redis.server import prepare

@@ -37,7 +37,7 @@ ALLOWED = {
     "optcore.recipes": ["optcore.spec", "optcore.schedules", "optcore.recipes"],
     "optcore.files": ["optcore.files"],
     "optcore.data.sources.mnist_fetch": ["optcore.files", "optcore.spec", "optcore.data.errors"],
-    "store": ["store", "optserve.contract", "optcore.spec", "optcore.files"],
+    "store": ["store", "optserve.contract", "optcore.spec", "optcore.plan", "optcore.files"],
     "control": ["control", "store", "optserve.contract"],
     "api": ["api", "control", "store", "optserve.contract", *TORCH_FREE_OPTCORE],
     "worker": ["worker", "store", "optserve.contract", "optcore"],

@@ -10,8 +10,10 @@ from optserve.contract.answers.charts import (
     ComparedNotFinite,
     Comparison,
     Curve,
+    EvaluationCurve,
     XAxis,
 )
+from optserve.contract.answers.evaluations import Evaluation, EvaluationMetric
 from optserve.contract.requests.exports import ExportForm
 from optserve.contract.states import Reason
 from store.settings import Settings
@@ -40,10 +42,17 @@ def test_every_form_of_an_export_is_listed_with_its_media_type() -> None:
 
 def test_every_word_of_a_chart_is_explained() -> None:
     page = (DOCS / "charts.md").read_text()
-    models = (Chart, Curve, ComparedNotFinite, Comparison, ComparedJob)
+    models = (Chart, Curve, EvaluationCurve, ComparedNotFinite, Comparison, ComparedJob)
     words = {name for model in models for name in model.model_fields} - {"object"}
 
     assert not [word for word in [*words, *XAxis] if f"`{word}`" not in page]
+
+
+def test_every_word_of_an_evaluation_and_of_its_metrics_is_explained() -> None:
+    page = (DOCS / "metrics.md").read_text()
+    words = {*Evaluation.model_fields, *EvaluationMetric.model_fields} - {"object"}
+
+    assert not [word for word in words if f"`{word}`" not in page]
 
 
 LIMITS = ("max_", "_timeout_s", "_per_s", "_patience_s", "stream_stall_s", "stream_age_s")

@@ -16,13 +16,17 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.http.problems import documented
+from optcore.metrics.catalogue import metrics
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.base import Spec, dialects_of, field_docs
 from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.evaluation import choosing_names
 from optcore.spec.networks.models import MODELS
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
+from optcore.spec.tasks import TASKS
 from optserve.contract.answers.base import Page
 from optserve.contract.answers.catalogue import CatalogueEntry, CatalogueField
+from optserve.contract.answers.evaluations import EvaluationMetric
 from store.errors import NameNotFound
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
@@ -83,6 +87,35 @@ def read_dataset(name: str) -> CatalogueEntry:
     return _entry("dataset", name)
 
 
+@router.get("/evaluation-metrics")
+def list_evaluation_metrics() -> Page[EvaluationMetric]:
+    """Return all metrics of evaluations, also those that installed packages add."""
+    return Page(data=[_metric(name) for name in metrics()], has_more=False, next=None)
+
+
+@router.get("/evaluation-metrics/{name}", responses=documented(NameNotFound))
+def read_evaluation_metric(name: str) -> EvaluationMetric:
+    """Return a metric of evaluations: what it is, and which names a job can choose by."""
+    if name not in metrics():
+        raise NameNotFound("evaluation metric", name, metrics())
+    return _metric(name)
+
+
+def _metric(name: str) -> EvaluationMetric:
+    metric = metrics()[name]
+    description = inspect.getdoc(metric) or ""
+    return EvaluationMetric(
+        name=name,
+        summary=_summary(description),
+        description=description,
+        tasks=[task for task in TASKS if task in metric.TASKS],
+        higher_is_better=metric.HIGHER_IS_BETTER,
+        on_request=metric.ON_REQUEST,
+        is_number=metric.IS_NUMBER,
+        chooses=choosing_names(name) if metric.IS_NUMBER else [],
+    )
+
+
 def _page(noun: str) -> Page[CatalogueEntry]:
     return Page(data=[_entry(noun, name) for name in NOUNS[noun]], has_more=False, next=None)
 
@@ -102,11 +135,16 @@ def _described(noun: str, name: str) -> CatalogueEntry:
     return CatalogueEntry(
         object=noun,
         name=name,
-        summary=description.partition("\n\n")[0].replace("\n", " "),
+        summary=_summary(description),
         description=description,
         fields=[_field(spec, field, schema) for field in spec.model_fields],
         json_schema=schema,
     )
+
+
+def _summary(description: str) -> str:
+    """Return the first paragraph of *description* as one line."""
+    return description.partition("\n\n")[0].replace("\n", " ")
 
 
 ANY_SCHEDULE: dict[str, Any] = {

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from api.http.thread_pool import RequestThreads, threads_of
 from api.metrics.charts.reader import SeriesReader
+from api.metrics.evaluations.reader import EvaluationReader
 from api.metrics.streams.hub import StreamHub
 from optserve.contract.answers.jobs import Job, ListedJob
 from store.jobs.record import Record
@@ -62,6 +63,11 @@ async def _series_reader(request: Request) -> SeriesReader:
     return reader
 
 
+async def _evaluation_reader(request: Request) -> EvaluationReader:
+    reader: EvaluationReader = request.app.state.evaluation_reader
+    return reader
+
+
 async def _stream_hub(request: Request) -> StreamHub:
     hub: StreamHub = request.app.state.stream_hub
     return hub
@@ -86,6 +92,8 @@ StoredFiles = Annotated[StoragePool, Depends(_files)]
 process."""
 ChartReader = Annotated[SeriesReader, Depends(_series_reader)]
 """The reader of series for charts, with its cache."""
+EvaluationsReader = Annotated[EvaluationReader, Depends(_evaluation_reader)]
+"""The reader of evaluations, with its cache."""
 Hub = Annotated[StreamHub, Depends(_stream_hub)]
 """The hub, which makes the event streams of this process."""
 

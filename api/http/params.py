@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import Header, Request
+from fastapi import Header, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -24,6 +24,15 @@ IdempotencyKey = Annotated[
     ),
 ]
 Accept = Annotated[str, Header(description="The preferred media types.")]
+MAX_TRUNCATIONS = 10**6
+Truncations = Annotated[
+    int | None,
+    Query(
+        ge=0,
+        le=MAX_TRUNCATIONS,
+        description="The value of `truncations` in the page that gave `after`.",
+    ),
+]
 LABEL = "label."
 """Prefix of the query parameters that filter by label."""
 FILTERED = "/v1/jobs"

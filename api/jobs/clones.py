@@ -30,8 +30,9 @@ from store.errors import JobNotFound, NothingToClone, StorageUnavailable
 from store.jobs import calls
 from store.jobs.calls import Submitted
 from store.jobs.ids import new_id
+from store.jobs.new_record import new_fields
 from store.jobs.pointers import Pointer, StartingState
-from store.jobs.record import Record, new_fields
+from store.jobs.record import Record
 from store.redis.functions import send_async
 from store.storage import starting_state
 from store.storage.starting_state import Gone

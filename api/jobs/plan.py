@@ -6,38 +6,50 @@ from collections.abc import Iterator
 from math import prod
 
 from optcore.plan.rounding import rounded_durations
+from optcore.plan.run_plan import RunPlan
 from optcore.plan.schedule import SchedulePlan, plan_schedule
 from optcore.plan.unused import unused_fields
-from optcore.spec.networks.summary import summarize
-from optserve.contract.answers.plans import GroupSummary, LayerSummary, Plan
+from optserve.contract.answers.plans import (
+    DatasetFacts,
+    ExpectedTime,
+    GroupSummary,
+    LayerSummary,
+    MemoryEstimate,
+    Plan,
+)
 from optserve.contract.answers.schedules import LrSummary
 from optserve.contract.requests.job import JobSpec
 
 
-def plan_of(spec: JobSpec) -> Plan:
-    """Return the plan of the job that *spec* describes."""
+def plan_of(spec: JobSpec, times: list[ExpectedTime] | None = None) -> Plan:
+    """Return the plan of the job that *spec* describes; *times* are those that it is to take."""
     known = plan_schedule(
         spec.schedule,
         lr=spec.optimizer.lr,
         total_steps=spec.total_steps,
         steps_per_epoch=spec.steps_per_epoch,
     )
-    layers = summarize(spec.model.network(spec.dataset.target.size), spec.dataset.shape)
+    plan = RunPlan.of(spec)
     return Plan(
         spec=spec.model_dump(mode="json"),
-        total_steps=spec.total_steps,
-        steps_per_epoch=spec.steps_per_epoch,
-        num_parameters=sum(layer.num_parameters for layer in layers),
-        layers=[LayerSummary.model_validate(layer, from_attributes=True) for layer in layers],
-        groups=list(_groups(spec)),
+        total_steps=plan.total_steps,
+        steps_per_epoch=plan.steps_per_epoch,
+        columns=list(spec.columns),
+        dataset=DatasetFacts.model_validate(plan.facts, from_attributes=True),
+        num_parameters=plan.num_parameters,
+        flops=plan.flops,
+        layers=[LayerSummary.model_validate(layer, from_attributes=True) for layer in plan.layers],
+        groups=list(_groups(spec, plan)),
+        memory=MemoryEstimate.model_validate(plan.memory, from_attributes=True),
+        expected_time=times,
         lr=lr_brief(known),
         warnings=list(_warnings(spec, known)),
     )
 
 
-def _groups(spec: JobSpec) -> Iterator[GroupSummary]:
-    sizes = {parameter.name: prod(parameter.shape) for parameter in spec.parameters()}
-    for group in spec.groups():
+def _groups(spec: JobSpec, plan: RunPlan) -> Iterator[GroupSummary]:
+    shapes = {parameter.name: parameter.shape for parameter in spec.parameters()}
+    for group in plan.groups:
         yield GroupSummary(
             match=group.match,
             kind=group.spec.kind,
@@ -47,7 +59,8 @@ def _groups(spec: JobSpec) -> Iterator[GroupSummary]:
             clip=None if group.spec.clip is None else group.spec.clip.model_dump(),
             schedule=None if group.schedule is None else group.schedule.kind,
             parameters=group.names,
-            num_parameters=sum(sizes[name] for name in group.names),
+            num_parameters=sum(prod(shapes[name]) for name in group.names),
+            state_bytes=sum(group.spec.state_bytes(shapes[name]) for name in group.names),
         )
 
 

@@ -20,19 +20,20 @@ from api.http.params import IdempotencyKey, labels_of
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.http.thread_pool import VALUES_PER_BYTE
+from api.jobs.expected import expected_times
 from api.jobs.lists import page
 from api.jobs.plan import plan_of
 from api.jobs.responses import job_response, submitted_response
 from api.jobs.wakeups import wake_workers
 from optcore.plan.values import check_values
 from optserve.contract.answers.jobs import Job, JobPage
-from optserve.contract.answers.plans import Plan
+from optserve.contract.answers.plans import ExpectedTime, Plan
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from store.errors import Busy, IdempotencyConflict, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.redis.functions import send_async
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SpecBodyRoute)
@@ -97,15 +98,17 @@ def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
 
 
 @router.post("/validate", response_model=Plan, responses=documented(Busy))
-async def validate_job(spec: SpecBody[JobSpec], threads: Threads) -> Response:
+async def validate_job(spec: SpecBody[JobSpec], threads: Threads, store: JobStore) -> Response:
     """Return a job's plan without submitting the job: its full spec, sizes, and warnings."""
-    text = await threads.run(threads.size + _cost(spec), _plan, spec)
+    cost = threads.size + _cost(spec)
+    times = await expected_times(store, spec)
+    text = await threads.run(cost, _plan, spec, times)
     return Response(text, media_type="application/json")
 
 
-def _plan(spec: JobSpec) -> str:
+def _plan(spec: JobSpec, times: list[ExpectedTime] | None) -> str:
     check_values(spec)
-    return plan_of(spec).model_dump_json()
+    return plan_of(spec, times).model_dump_json()
 
 
 @router.get("", response_model=JobPage, responses=documented(StoreUnavailable))

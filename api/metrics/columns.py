@@ -21,17 +21,16 @@ def columns_of(record: Record, texts: Sequence[str], *, also: Sequence[str] = ()
     """
     names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:
-        require_column(record, name, "columns", also=also)
+        _require_column(record, name, also)
     require_once("columns", names)
     return names or list(record.series.columns)
 
 
-def require_column(record: Record, name: str, param: str, *, also: Sequence[str] = ()) -> None:
-    """Raise an error for *param* unless *name* is a column of the job or one of *also*."""
+def _require_column(record: Record, name: str, also: Sequence[str]) -> None:
     known = (*also, *record.series.columns)
     if name not in known:
         message = (
-            f"{param} must be among {', '.join(known)} for job {record.id}, "
+            f"columns must be among {', '.join(known)} for job {record.id}, "
             f"got {short_repr(name)}{did_you_mean(name, known)}"
         )
-        raise invalid(param, message, name)
+        raise invalid("columns", message, name)

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 
 from api.http.dependencies import Hub, JobRecord, JobStore
 from api.http.negotiation import preferred
-from api.http.params import Accept, beyond
+from api.http.params import Accept, Truncations, beyond
 from api.http.problems import documented, invalid
 from api.metrics.columns import columns_of
 from api.metrics.exports import STEP, Extract, content, export
@@ -39,19 +39,10 @@ JSON = "json"
 """The format of pages; all others are exports."""
 MEDIA_TYPES = {JSON: "application/json", **{form.value: form.media_type for form in ExportForm}}
 """The media type of each format."""
-MAX_TRUNCATIONS = 10**6
 # Nine digits are enough: a run has at most 100,000,000 steps.
 EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
 """Pattern of an event id: the last step, then a dot and the number of truncations, if not 0."""
 After = Annotated[int, Query(ge=-1, description="Return only steps after this one; -1 for all.")]
-Truncations = Annotated[
-    int | None,
-    Query(
-        ge=0,
-        le=MAX_TRUNCATIONS,
-        description="The value of `truncations` in the page that gave `after`.",
-    ),
-]
 
 
 def _within(after: int, record: Record, name: str) -> int:

@@ -30,12 +30,13 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     """
     dataset: Dataset = SOURCES[spec.kind].read(spec, data_dir / spec.kind)
     # The steps, schedules and plan were computed from the declared sizes, before any file was read.
-    found = (len(dataset.train), len(dataset.test))
-    declared = (spec.all_train_examples, spec.test_examples)
+    own = 0 if dataset.validation is None else len(dataset.validation)
+    found = (len(dataset.train), own, len(dataset.test))
+    declared = (spec.all_train_examples, spec.own_validation_examples, spec.test_examples)
     if found != declared:
         raise DatasetMissing(
-            f"{spec.kind} must have {declared[0]} training and {declared[1]} test examples, "
-            f"got {found[0]} and {found[1]}"
+            f"{spec.kind} must have {declared[0]} training, {declared[1]} validation and "
+            f"{declared[2]} test examples, got {found[0]}, {found[1]} and {found[2]}"
         )
     return dataset if spec.validation is None else _split(dataset, spec.validation)
 

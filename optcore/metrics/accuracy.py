@@ -26,6 +26,7 @@ class Accuracy(Mean):
     TASKS: ClassVar[frozenset[Task]] = frozenset(
         {"classification", "multi_label", "language_model"}
     )
+    ON_REQUEST: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, Tensor | float]:
         """Return the number of correct predictions, and of all."""
@@ -33,7 +34,4 @@ class Accuracy(Mean):
         if self.subject.task == "multi_label":
             right = ((outputs > 0) == (targets > 0)).all(1)
             return right.double().sum(), len(targets)
-        right = outputs.argmax(-1) == targets
-        if batch.counted is None:
-            return right.double().sum(), targets.numel()
-        return (right & batch.counted).double().sum(), batch.counted.double().sum()
+        return (outputs.argmax(1) == targets).double().sum(), len(targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -22,18 +23,18 @@ class Measured:
 
     Attributes:
         outputs: the outputs of the network, whose first dimension is the batch.
-        targets: what the dataset says about the examples; see `optcore.spec.tasks.Target`.
+        targets: what the dataset says about the examples; see `optcore.spec.tasks.Target`. Targets
+            that the loss ignores (ignore_index) are left out, with their outputs. The positions of
+            a language model are examples here.
         loss: the mean loss of the batch, a scalar.
         weight: the number by which the sum of the losses was divided: the number of examples or
             tokens, or the sum of their weights.
-        counted: for a language model, whether each target counts (batch, longest); else None.
     """
 
     outputs: Tensor
     targets: Tensor
     loss: Tensor
     weight: Tensor
-    counted: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,15 @@ class Metric(ABC):
     """
 
     NAME: ClassVar[str]
-    """Name of the metric, without the prefix of a split: ``accuracy``."""
+    """Name of the metric, without the prefix of a split: ``accuracy``. Small letters, digits and
+    underscores, the first of them a letter."""
     TASKS: ClassVar[frozenset[Task]]
     """Tasks for which the metric is defined."""
     HIGHER_IS_BETTER: ClassVar[bool] = True
     """Whether a higher value is better."""
-    ON_REQUEST: ClassVar[bool] = False
-    """Whether the metric is computed only if the job requests it."""
+    ON_REQUEST: ClassVar[bool] = True
+    """Whether the metric is computed only if the job requests it (``training.metrics``). A metric
+    of an installed package should be: otherwise it joins runs that have begun without it."""
     IS_NUMBER: ClassVar[bool] = True
     """Whether the value is a number, which can choose the best checkpoint and be drawn."""
 
@@ -108,6 +111,7 @@ class Mean(Metric):
         self._count = self._count + count
 
     def value(self) -> float:
-        """Return the mean of all scores."""
+        """Return the mean of all scores; NaN if there are none."""
         assert self._sum is not None
-        return float(self._sum) / float(self._count)
+        count = float(self._count)
+        return float(self._sum) / count if count else math.nan

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from optcore.metrics.loss import MeanLoss
-from optcore.spec.tasks import Task
+from optcore.metrics.perplexity import Likelihood
 
 
-class BitsPerByte(MeanLoss):
+class BitsPerByte(Likelihood):
     """
-    The mean loss per token, in bits, divided by the mean number of bytes in a token.
+    The mean of -log2(probability) per token, divided by the mean number of bytes in a token.
 
     Unlike the perplexity, it compares models whose tokens differ.
     """
 
     NAME: ClassVar[str] = "bits_per_byte"
-    TASKS: ClassVar[frozenset[Task]] = frozenset({"language_model"})
 
     def value(self) -> float:
         """Return the bits per byte over all tokens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -11,6 +12,7 @@ import optcore.metrics
 from optcore.metrics.base import Metric
 from optcore.spec.tasks import Task
 
+NAMES = re.compile(r"[a-z][a-z0-9_]{0,63}")
 GROUP = "optserve.metrics"
 """Group of the entry points by which other installed packages add metrics, each a `Metric`."""
 
@@ -21,15 +23,20 @@ def metrics() -> dict[str, type[Metric]]:
     Return all metrics by name: the loss first, then by name.
 
     Raises:
-        ValueError: two metrics have one name.
-        TypeError: an entry point is no metric.
+        TypeError: an entry point is no metric, or its name is no name or that of another metric.
     """
     found: dict[str, type[Metric]] = {}
     for each in (*_own(), *(entry.load() for entry in entry_points(group=GROUP))):
         if not (isinstance(each, type) and issubclass(each, Metric)):
             raise TypeError(f"an entry point of {GROUP} must be a Metric, got {each!r}")
-        if found.setdefault(each.NAME, each) is not each:
-            raise ValueError(f"metrics must have different names, got {each.NAME!r} twice")
+        name, where = getattr(each, "NAME", None), f"{each.__module__}.{each.__qualname__}"
+        if not isinstance(name, str) or not NAMES.fullmatch(name):
+            raise TypeError(f"NAME of {where} must match {NAMES.pattern}, got {name!r}")
+        if found.setdefault(name, each) is not each:
+            other = f"{found[name].__module__}.{found[name].__qualname__}"
+            raise TypeError(
+                f"metrics must have different names, got {name!r} in {other} and {where}"
+            )
     return dict(sorted(found.items(), key=lambda item: (item[0] != "loss", item[0])))
 
 

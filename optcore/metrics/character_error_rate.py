@@ -22,6 +22,7 @@ class CharacterErrorRate(Mean):
 
     NAME: ClassVar[str] = "character_error_rate"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"sequence"})
+    ON_REQUEST: ClassVar[bool] = False
     HIGHER_IS_BETTER: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, float]:

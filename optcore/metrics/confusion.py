@@ -21,7 +21,6 @@ class Confusion(Metric):
 
     NAME: ClassVar[str] = "confusion"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"classification"})
-    ON_REQUEST: ClassVar[bool] = True
     IS_NUMBER: ClassVar[bool] = False
 
     def __init__(self, subject: Subject) -> None:

@@ -20,6 +20,7 @@ class MeanLoss(Mean):
 
     NAME: ClassVar[str] = "loss"
     TASKS: ClassVar[frozenset[Task]] = frozenset(TASKS)
+    ON_REQUEST: ClassVar[bool] = False
     HIGHER_IS_BETTER: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, Tensor]:

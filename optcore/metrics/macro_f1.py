@@ -24,7 +24,6 @@ class MacroF1(Metric):
 
     NAME: ClassVar[str] = "macro_f1"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"classification", "multi_label"})
-    ON_REQUEST: ClassVar[bool] = True
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)

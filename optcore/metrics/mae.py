@@ -21,6 +21,7 @@ class MeanAbsoluteError(Mean):
 
     NAME: ClassVar[str] = "mae"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"regression"})
+    ON_REQUEST: ClassVar[bool] = False
     HIGHER_IS_BETTER: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, float]:

@@ -29,6 +29,7 @@ class R2(Metric):
 
     NAME: ClassVar[str] = "r2"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"regression"})
+    ON_REQUEST: ClassVar[bool] = False
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)

@@ -23,6 +23,7 @@ class RootMeanSquaredError(Metric):
 
     NAME: ClassVar[str] = "rmse"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"regression"})
+    ON_REQUEST: ClassVar[bool] = False
     HIGHER_IS_BETTER: ClassVar[bool] = False
 
     def __init__(self, subject: Subject) -> None:

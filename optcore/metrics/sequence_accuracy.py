@@ -17,6 +17,7 @@ class SequenceAccuracy(Mean):
 
     NAME: ClassVar[str] = "sequence_accuracy"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"sequence"})
+    ON_REQUEST: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, float]:
         """Return the number of right sequences, and of all."""

@@ -21,7 +21,6 @@ class TopK(Mean):
 
     NAME: ClassVar[str] = "top_k"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"classification"})
-    ON_REQUEST: ClassVar[bool] = True
 
     def scores(self, batch: Measured) -> tuple[Tensor, float]:
         """Return the number of examples whose class is among the k, and of all examples."""

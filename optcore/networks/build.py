@@ -11,19 +11,10 @@ from torch import Tensor, nn
 from optcore.networks.draws import Draws
 from optcore.networks.layout import memory_format
 from optcore.networks.modules import module
-from optcore.spec.networks.activations import Relu
 from optcore.spec.networks.base import Shape
-from optcore.spec.networks.convolution import Conv2d, MaxPool2d
-from optcore.spec.networks.dense import Linear
 from optcore.spec.networks.layers import AnyLayer
-from optcore.spec.networks.regularization import BatchNorm
+from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.summary import named
-
-# Not Flatten and Dropout, which may return their input itself, and so the dataset's memory; nor
-# Relu and LogSoftmax, whose backward passes read their output.
-OWN_OUTPUT = (Conv2d, Linear, BatchNorm, MaxPool2d)
-"""Layers whose output is read only by the next layer, not by their own backward pass. A relu after
-such a layer may overwrite the output."""
 
 
 def network(
@@ -70,20 +61,8 @@ def build(layers: Sequence[AnyLayer], shape: Shape, draws: Draws | None = None) 
     """
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     before: AnyLayer | None = None
-    for name, layer in _pooled_first(named(layers)):
+    for name, layer in pooled_first(named(layers)):
         inplace = isinstance(before, OWN_OUTPUT)
         modules[name] = module(layer, shape, inplace=inplace, draws=draws, name=name)
         shape, before = layer.output_shape(shape), layer
     return nn.Sequential(modules)
-
-
-def _pooled_first(layers: list[tuple[str, AnyLayer]]) -> list[tuple[str, AnyLayer]]:
-    """Return *layers*, with each max-pool that follows a relu moved before that relu."""
-    # The bits are the same: the largest of the values above 0 is the largest of all, the first of
-    # equal values stays the first, and where no value is above 0 no gradient flows either way.
-    # Neither draws random numbers, so initial weights are the same too.
-    ordered = list(layers)
-    for i in range(1, len(ordered)):
-        if isinstance(ordered[i][1], MaxPool2d) and isinstance(ordered[i - 1][1], Relu):
-            ordered[i - 1], ordered[i] = ordered[i], ordered[i - 1]
-    return ordered

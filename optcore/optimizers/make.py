@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from optcore.plan.sampling import sampled
 from optcore.plan.values import check_scheduled
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.make import MetricDrivenSchedule, make_schedule, parse_schedule
+from optcore.spec.duration import RunLength
 from optcore.spec.errors import SpecError
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
@@ -27,6 +28,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.lbfgs import Lbfgs
+from optcore.spec.run import RunSpec
 from optcore.spec.weights import KerasEma
 
 _parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer, config=ConfigDict(defer_build=True))
@@ -90,16 +92,60 @@ def make_optimizer(
         # It has the interface of a FlatOptimizer, and torch's LBFGS as its base class.
         return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
     groups = resolve_groups(parsed, _described(everything, named, modules or {}))
-    updates = [_update(group, named, loss_scale, average) for group in groups]
+    length = None if total_steps is None else RunLength(total_steps, steps_per_epoch)
+    plans = [_plans(group, of_lr, length, checked=False) for group in groups]
+    return _assembled(named, parsed, groups, plans, loss_scale=loss_scale, ema=average)
+
+
+def optimizer_of(
+    named_parameters: Iterable[tuple[str, Tensor]],
+    run: RunSpec,
+    *,
+    loss_scale: float,
+    checked: bool = False,
+) -> FlatOptimizer:
+    """
+    Return the optimizer of *run*, for the parameters of its network.
+
+    Unlike `make_optimizer` this neither parses the specs again nor resolves the groups again.
+
+    Args:
+        named_parameters: names and parameters: ``model.named_parameters()``.
+        run: the run.
+        loss_scale: as in `make_optimizer`.
+        checked: whether the values of the schedules were checked (`optcore.plan.values`).
+
+    Raises:
+        SpecError: a schedule takes a value that is out of range, unless *checked*.
+    """
+    named, spec = dict(_trainable(named_parameters)), run.optimizer
+    if isinstance(spec, Lbfgs):
+        return LbfgsOptimizer(list(named.items()), spec)  # type: ignore[return-value]
+    groups = run.groups()
+    plans = [_plans(group, run.schedule, run.length, checked=checked) for group in groups]
+    average = run.training.keras_ema
+    return _assembled(named, spec, groups, plans, loss_scale=loss_scale, ema=average)
+
+
+def _assembled(
+    named: Mapping[str, Tensor],
+    spec: OptimizerSpec,
+    groups: Sequence[ResolvedGroup],
+    plans: Sequence[dict[str, Plan]],
+    *,
+    loss_scale: float,
+    ema: KerasEma | None,
+) -> FlatOptimizer:
+    updates = [_update(group, named, loss_scale, ema) for group in groups]
     return FlatOptimizer(
         [
             (update, [(name, named[name]) for name in group.names])
             for update, group in zip(updates, groups, strict=True)
         ],
-        kind=parsed.kind,
+        kind=spec.kind,
         grad_scales=GradScales([_grad_scale(group, loss_scale) for group in groups]),
-        plans=[_plans(group, of_lr, total_steps, steps_per_epoch) for group in groups],
-        clip_update=parsed.clip_update,
+        plans=plans,
+        clip_update=spec.clip_update,
     )
 
 
@@ -142,10 +188,7 @@ def _grad_scale(group: ResolvedGroup, loss_scale: float) -> GradScale:
 
 
 def _plans(
-    group: ResolvedGroup,
-    schedule: ScheduleSpec | None,
-    total_steps: int | None,
-    steps_per_epoch: int,
+    group: ResolvedGroup, schedule: ScheduleSpec | None, run: RunLength | None, *, checked: bool
 ) -> dict[str, Plan]:
     schedules: dict[str, ScheduleSpec] = dict(group.spec.schedules)
     of_lr = group.schedule or schedule
@@ -153,21 +196,22 @@ def _plans(
         schedules["lr"] = of_lr
     plans: dict[str, Plan] = {}
     for name, moving in schedules.items():
-        if total_steps is None:
+        if run is None:
             raise ValueError(f"total_steps is needed for the schedule of {name}, got None")
         value = getattr(group.spec, name)
         made = make_schedule(
-            moving, lr=value, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+            moving, lr=value, total_steps=run.total_steps, steps_per_epoch=run.steps_per_epoch
         )
         factor = group.lr_scale if name == "lr" else 1.0
         if isinstance(made, MetricDrivenSchedule):
             plans[name] = MetricDrivenValue(made, factor)
         else:
-            param = f"schedule of {name}, group {group.match!r}"
-            # Only a sample of the steps is checked here: the service checks more of them when a
-            # job is posted (`optcore.plan.values`).
-            steps = sampled(total_steps, BLOCK)
-            check_scheduled(made, name, type(group.spec), steps, param, factor=factor)
+            if not checked:
+                param = f"schedule of {name}, group {group.match!r}"
+                # Only a sample of the steps is checked here: the service checks more of them when
+                # a job is posted (`optcore.plan.values`).
+                steps = sampled(run.total_steps, BLOCK)
+                check_scheduled(made, name, type(group.spec), steps, param, factor=factor)
             plans[name] = ScheduledValue(made, factor)
     return plans
 

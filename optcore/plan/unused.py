@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.duration import counted
+from optcore.spec.losses import ClassLoss
 from optcore.spec.networks.regularization import BatchNorm
 from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.adabelief import AdaBelief
@@ -65,9 +66,30 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
             "training.evaluate_every: is not used, since there are no validation examples; hold "
             "out a part of the training examples with dataset.validation, such as 0.1"
         )
+    yield from _unused_in_evaluation(run)
     if training.shadow_ema is not None:
         for text in _unused_in_average(training.shadow_ema, run):
             yield f"training.ema.{text}"
+
+
+def _unused_in_evaluation(run: RunSpec) -> Iterator[str]:
+    dataset, training, loss = run.dataset, run.training, run.training.loss
+    if dataset.validation is not None and dataset.own_validation_examples:
+        yield (
+            f"dataset.validation: the {dataset.own_validation_examples} validation examples of "
+            f"{dataset.kind} are not used, since training examples are held out"
+        )
+    if training.keep_best is not None and training.evaluate_every is None:
+        yield (
+            "training.keep_best: the best state is the last, since evaluate_every is null and the "
+            "validation examples are evaluated once"
+        )
+    index = loss.ignore_index if isinstance(loss, ClassLoss) else None
+    if index is not None and not 0 <= index < dataset.target.size:
+        yield (
+            f"training.loss.ignore_index: no target of {dataset.kind} is {index}; they are from 0 "
+            f"to {dataset.target.size - 1}"
+        )
 
 
 def unused_in_groups(spec: OptimizerSpec) -> Unused:

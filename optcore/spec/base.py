@@ -116,6 +116,8 @@ class Spec(BaseModel):
     def default_of(self, name: str) -> object:
         """Return the default of the field *name*, which may depend on this spec's other fields."""
         field = type(self).model_fields[name]
+        if field.default_factory is None:  # most have none, and the other fields are not needed
+            return field.get_default()
         return field.get_default(call_default_factory=True, validated_data=dict(self))
 
     @model_validator(mode="wrap")

@@ -74,6 +74,11 @@ class MetricName(NamedTuple):
         return metrics()[self.name].HIGHER_IS_BETTER
 
 
+def choosing_names(metric: str) -> list[str]:
+    """Return the names by which a run may choose by *metric*, which is a number."""
+    return [f"{ema}val_{metric}" for ema in ("", "ema_")]
+
+
 def _chooses(text: str, info: ValidationInfo) -> str:
     """Return *text* if it names a number that is measured on the validation split."""
     if chooses_by_test() and text in FORMER_METRICS:
@@ -82,7 +87,7 @@ def _chooses(text: str, info: ValidationInfo) -> str:
     found = FORM.fullmatch(text)
     if found is not None and found["name"] in numbers and found["split"] == "val":
         return text
-    names = [f"{ema}val_{name}" for ema in ("", "ema_") for name in numbers]
+    names = [each for name in numbers for each in choosing_names(name)]
     if found is not None and found["split"] == "test":
         rule = (
             "must be measured on the validation examples (dataset.validation), since test examples "

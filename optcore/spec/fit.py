@@ -19,7 +19,7 @@ from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.networks.activations import LogSoftmax
 from optcore.spec.networks.base import ShapeError
 from optcore.spec.networks.regularization import BatchNorm
-from optcore.spec.networks.summary import named, summarize
+from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32
 
@@ -89,9 +89,9 @@ def _work_is_bounded(run: RunSpec) -> None:
 
 
 def _layers_fit(run: RunSpec) -> None:
-    layers = run.model.network(run.dataset.target.size)
+    layers = run.network
     try:
-        rows = summarize(layers, run.dataset.shape)
+        rows = run.layers
     except ShapeError as error:
         reject(
             ["model"],
@@ -168,7 +168,7 @@ def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
     # torch raises an error only when it reaches that batch, at the end of the first pass.
     last = run.dataset.train_examples % run.dataset.batch_size or run.dataset.batch_size
     shape = run.dataset.shape
-    for name, layer in named(run.model.network(run.dataset.target.size)):
+    for name, layer in named(run.network):
         # A channel of an image has a value per pixel, so a batch of one image can be normalised.
         if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
             reject(

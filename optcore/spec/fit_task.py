@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from optcore.metrics.catalogue import metrics_of
 from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.evaluation import TRAIN_LOSS, MetricName
+from optcore.spec.limits import MAX_FLOAT32
 from optcore.spec.losses import LOSSES, ClassLoss
+from optcore.spec.optimizers.rounded import float32
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec
@@ -45,9 +47,11 @@ def metrics_fit_the_task(run: RunSpec) -> None:
         )
     known = metrics_of(task)
     for i, name in enumerate(training.metrics):
+        if name in training.metrics[:i]:
+            reject(["training", "metrics", i], f"metrics must differ, got {name!r} twice", name)
         if name not in known or name in FIELDS:
             allowed = ", ".join(each for each in known if each not in FIELDS)
-            rule = f"must be metrics of the task {task} ({allowed})"
+            rule = f"must be those of the task {task} ({allowed})"
             if name in FIELDS:
                 rule = f"must not contain {name}, which has the field training.{name}"
             hint = "" if name in FIELDS else did_you_mean(name, known)
@@ -94,13 +98,16 @@ def weights_fit_the_classes(run: RunSpec) -> None:
             f"{run.dataset.kind}, got {len(weights)}",
             len(weights),
         )
-    if weights is not None and not any(weights):
-        text = "class_weights must have a weight above 0"
-        reject(["training", "loss", "class_weights"], text, weights)
+    if weights is not None and max(weights) > MAX_FLOAT32:
+        text = f"class_weights must be at most {MAX_FLOAT32:g}, got {max(weights):g}"
+        reject(["training", "loss", "class_weights"], text, max(weights))
+    if weights is not None and not float32(max(weights)):
+        text = f"class_weights must have a weight above 0 in float32, got at most {max(weights):g}"
+        reject(["training", "loss", "class_weights"], text, max(weights))
     if loss.weighted and run.training.accumulate > 1:
         reject(
             ["training", "accumulate"],
-            "accumulate must be 1 for a loss with class_weights or ignore_index, whose mean over "
-            f"several batches would depend on batches to come, got {run.training.accumulate}",
+            "accumulate must be 1 for a loss with class_weights or ignore_index, whose batches "
+            f"have different weights, got {run.training.accumulate}",
             run.training.accumulate,
         )

@@ -199,16 +199,17 @@ class Ctc(LossSpec):
 
     TASKS: ClassVar[frozenset[Task]] = frozenset({"classification", "sequence"})
     TAKES: ClassVar[str] = (
-        "a map of height 1, at least as wide as the longest target, with one channel per class and "
-        "one for the blank"
+        "a map of height 1, at least 2 n - 1 wide for targets of up to n classes, with one channel "
+        "per class and one for the blank"
     )
     OF_SEQUENCES: ClassVar[bool] = True
 
     kind: Literal["ctc"]
 
     def takes(self, shape: Shape, target: Target) -> bool:
-        """Return whether *shape* is (classes + 1, 1, steps), with a step per class or more."""
-        return shape[:-1] == (target.size + 1, 1) and shape[-1] >= target.longest
+        """Return whether *shape* is (classes + 1, 1, steps), with enough steps for any target."""
+        # A blank must stand between two equal classes.
+        return shape[:-1] == (target.size + 1, 1) and shape[-1] >= 2 * target.longest - 1
 
 
 AnyLoss = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -21,8 +21,9 @@ from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
+from optcore.spec.networks.layers import AnyLayer
 from optcore.spec.networks.models import AnyModel
-from optcore.spec.networks.summary import named
+from optcore.spec.networks.summary import LayerSummary, named, summarize
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.tasks import Task
@@ -149,9 +150,33 @@ class RunSpec(Spec):
         """Number of leading columns that a resumed run must reproduce bit for bit."""
         return sum(name not in OBSERVED for name in self.columns)
 
+    @cached_property
+    def network(self) -> tuple[AnyLayer, ...]:
+        """The layers of the network, whose outputs fit the targets of the dataset."""
+        return tuple(self.model.network(self.dataset.target.size))
+
+    @cached_property
+    def layers(self) -> tuple[LayerSummary, ...]:
+        """
+        A summary of each layer of the network, in their order.
+
+        Raises:
+            ShapeError: a layer does not accept the output of the layer before it.
+        """
+        return tuple(summarize(self.network, self.dataset.shape))
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trainable numbers in the network."""
+        return sum(layer.num_parameters for layer in self.layers)
+
     def parameters(self) -> list[Parameter]:
         """Return the parameters of the network, in the order of its layers."""
-        layers = named(self.model.network(self.dataset.target.size))
+        return list(self._parameters)
+
+    @cached_property
+    def _parameters(self) -> list[Parameter]:
+        layers = named(self.network)
         shape, found = self.dataset.shape, []
         for name, layer in layers:
             found += [
@@ -189,6 +214,13 @@ class RunSpec(Spec):
     def groups(self) -> list[ResolvedGroup]:
         """Return the groups of parameters, each with its own spec; they are computed only once."""
         return list(self._groups)
+
+    def with_groups(self, groups: Sequence[ResolvedGroup]) -> Self:
+        """Return a copy of this spec whose groups were resolved before, to *groups*."""
+        copy = self.model_copy()
+        # Where cached_property looks for the value.
+        copy.__dict__["_groups"] = list(groups)
+        return copy
 
     @cached_property
     def _groups(self) -> list[ResolvedGroup]:

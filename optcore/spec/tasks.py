@@ -34,11 +34,13 @@ class Target:
         task: the task for which these targets are meant.
         size: the number of classes, labels, numbers or tokens.
         longest: the largest number of classes or tokens in one example; 1 for the other tasks.
+        bytes_per_token: the mean number of bytes of text in a token.
     """
 
     task: Task
     size: int
     longest: int = 1
+    bytes_per_token: float = 1.0
 
     @property
     def words(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from optcore.data.examples import Examples, served
 from optcore.metrics.base import Measured, Metric, Subject, Value
 from optcore.metrics.catalogue import metrics_of
+from optcore.training.losses import Loss
 from optcore.training.reports import Evaluation, Progress
 from optcore.training.run import Run
 from optcore.training.statistics import recompute_statistics
@@ -76,23 +77,46 @@ def _evaluate(
         # autocast is entered last: it caches its casts of the weights until it is left, even if
         # the weights are replaced meanwhile.
         with torch.no_grad(), weights(), run.autocast:
-            batch = _measured(run, run.forward(served(inputs, run.dtype)), targets)
+            batch = measured_by(run.loss, run.forward(served(inputs, run.dtype)), targets)
             for metric in measured:
-                metric.add(batch)
+                with _named(metric):
+                    metric.add(batch)
         # A caller that stops here may save the run: the trained weights must be back.
         run.model.train()
         yield Progress(run.row)
-    return {metric.NAME: metric.value() for metric in measured}
+    return {metric.NAME: _value(metric) for metric in measured}
 
 
 def requested(run: Run) -> list[Metric]:
     """Return new metrics: those that every run of this task has, and those that the spec names."""
     training, target = run.spec.training, run.spec.dataset.target
-    subject = Subject(run.spec.task, target.size, training.top_k)
+    subject = Subject(run.spec.task, target.size, training.top_k, target.bytes_per_token)
     return [metrics_of(run.spec.task)[name](subject) for name in run.spec.metric_names]
 
 
-def _measured(run: Run, outputs: Tensor, targets: Tensor) -> Measured:
-    loss = run.loss
-    value, weight = loss(outputs, targets), loss.weight(targets)
-    return Measured(outputs, targets, value, weight, loss.counted(targets))
+def measured_by(loss: Loss, outputs: Tensor, targets: Tensor) -> Measured:
+    """Return a batch with its loss, without the targets that *loss* ignores."""
+    value, weight, counted = loss(outputs, targets), loss.weight(targets), loss.counted(targets)
+    if targets.dim() > 1 and loss.target.task == "language_model":
+        outputs, targets = outputs.flatten(0, 1), targets.flatten()
+        counted = None if counted is None else counted.flatten()
+    if counted is not None:
+        outputs, targets = outputs[counted], targets[counted]
+    return Measured(outputs, targets, value, weight)
+
+
+def _value(metric: Metric) -> Value:
+    with _named(metric):
+        found = metric.value()
+        return float(found) if metric.IS_NUMBER else found  # type: ignore[arg-type]  # a number
+
+
+@contextmanager
+def _named(metric: Metric) -> Iterator[None]:
+    """Name *metric* in any error in the ``with`` block: it may be one of another package."""
+    try:
+        yield
+    except Exception as error:
+        kind = type(metric)
+        error.add_note(f"in the metric {metric.NAME} ({kind.__module__}.{kind.__qualname__})")
+        raise

@@ -13,6 +13,9 @@ from optcore.training.steps.ahead import ahead_of_reports, reported, step_ahead
 from optcore.training.steps.columns import Columns
 from optcore.training.steps.step import divergence, step
 
+LOSSES = ("val_loss", "ema_val_loss", "test_loss", "ema_test_loss")
+"""Metrics that must be finite."""
+
 
 def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     """
@@ -77,8 +80,11 @@ def steps_alone(run: Run, step: int) -> int:
 
 def _evaluate(run: Run) -> Iterator[Report]:
     found = yield from evaluate(run)
-    losses = {name: found.metric(name) for name in found.metrics if name.endswith("_loss")}
+    losses = {name: found.metric(name) for name in LOSSES if name in found.metrics}
     wrong = {name: loss for name, loss in losses.items() if not math.isfinite(loss)}
+    if "val" in found.examples:
+        # Where there are others, test examples decide nothing: what they come to is reported.
+        wrong = {name: loss for name, loss in wrong.items() if "test_" not in name}
     # Before the report, as above: weights whose loss is not finite are not saved.
     run.settled = not wrong
     yield replace(found, best=run.observe(found))

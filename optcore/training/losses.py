@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -25,7 +25,9 @@ from optcore.spec.losses import (
 from optcore.spec.tasks import Target
 
 Function = Callable[[Tensor, Tensor], Tensor]
-"""``function(outputs, targets)`` returns the mean loss of a batch."""
+"""``function(outputs, targets)`` returns the mean loss, or the sum of the losses, of a batch."""
+Weights = Callable[[torch.dtype, torch.device], Tensor | None]
+"""Returns the weights of the classes in a dtype, on a device; None if there are none."""
 IGNORED = -100
 """torch's default of ignore_index: no target is negative."""
 
@@ -41,17 +43,23 @@ class Loss:
     Attributes:
         spec: the spec of the loss.
         target: what the dataset says about an example.
-        function: returns the mean loss of a batch.
+        function: returns the mean loss of a batch; if the loss is weighted, the weighted sum.
     """
 
     spec: AnyLoss
     target: Target
     function: Function
+    weights: Weights
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch."""
+        """Return the mean loss of a batch; 0 if no target in it counts."""
         wide = outputs.dtype.itemsize >= torch.float32.itemsize
-        return self.function(outputs if wide else outputs.float(), targets)
+        found = self.function(outputs if wide else outputs.float(), targets)
+        if not self.spec.weighted:
+            return found
+        # torch's mean would be 0 / 0 for a batch in which no target counts.
+        weight = self.weight(targets)
+        return found / weight.where(weight > 0, 1.0).to(found.dtype)
 
     def counted(self, targets: Tensor) -> Tensor | None:
         """Return, for each target, whether it has a loss; None if all have one."""
@@ -59,42 +67,49 @@ class Loss:
         return None if index is None else targets != index
 
     def weight(self, targets: Tensor) -> Tensor:
-        """Return the number that the sum of a batch's losses was divided by, as float64."""
+        """Return the number that the sum of a batch's losses is divided by, as float64."""
         if not isinstance(self.spec, ClassLoss):
             return torch.tensor(float(len(targets)), dtype=torch.float64, device=targets.device)
         counted = self.counted(targets)
-        weights = self.spec.class_weights
-        if weights is None:
+        table = self.weights(torch.float64, targets.device)
+        if table is None:
             found = torch.ones_like(targets, dtype=torch.float64)
         else:
             # An ignored target may be no class, so it is replaced before it selects a weight.
-            classes = targets if counted is None else targets.where(counted, 0)
-            table = torch.tensor(weights, dtype=torch.float64, device=targets.device)
-            found = table[classes]
+            found = table[targets if counted is None else targets.where(counted, 0)]
         return (found if counted is None else found * counted).sum()
 
 
 def loss_of(spec: AnyLoss, target: Target) -> Loss:
     """Return the loss that *spec* describes, for targets as *target* describes them."""
-    return Loss(spec, target, _function(spec, target))
+    weights = _weights(spec.class_weights if isinstance(spec, ClassLoss) else None)
+    return Loss(spec, target, _function(spec, target, weights), weights)
 
 
-def _function(spec: AnyLoss, target: Target) -> Function:
+def _function(spec: AnyLoss, target: Target, weights: Weights) -> Function:
     def numbers(targets: Tensor, like: Tensor) -> Tensor:
         if target.task == "classification":
             targets = functional.one_hot(targets, target.size)
         return targets.to(like.dtype)
 
+    reduction = "sum" if spec.weighted else "mean"
     match spec:
         case CrossEntropy():
-            smoothing, weights, ignored = spec.label_smoothing, _weights(spec), _ignored(spec)
+            smoothing, ignored = spec.label_smoothing, _ignored(spec)
             return lambda x, y: functional.cross_entropy(
-                *_positions(x, y), weights(x), ignore_index=ignored, label_smoothing=smoothing
+                *_positions(x, y),
+                weights(x.dtype, x.device),
+                ignore_index=ignored,
+                reduction=reduction,
+                label_smoothing=smoothing,
             )
         case NegativeLogLikelihood():
-            weights, ignored = _weights(spec), _ignored(spec)
+            ignored = _ignored(spec)
             return lambda x, y: functional.nll_loss(
-                *_positions(x, y), weights(x), ignore_index=ignored
+                *_positions(x, y),
+                weights(x.dtype, x.device),
+                ignore_index=ignored,
+                reduction=reduction,
             )
         case MeanSquaredError():
             return lambda x, y: functional.mse_loss(x, numbers(y, x))
@@ -121,17 +136,16 @@ def _ignored(spec: ClassLoss) -> int:
     return IGNORED if spec.ignore_index is None else spec.ignore_index
 
 
-def _weights(spec: ClassLoss) -> Callable[[Tensor], Tensor | None]:
-    """Return a function that gives the class weights in the dtype and on the device of a tensor."""
-    given, made = spec.class_weights, dict[tuple[torch.dtype, torch.device], Tensor]()
-    if given is None:
-        return lambda _: None
+def _weights(given: Sequence[float] | None) -> Weights:
+    """Return a function that gives the class weights in a dtype, on a device."""
+    made: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
-    def weights(like: Tensor) -> Tensor:
-        key = (like.dtype, like.device)
-        if key not in made:
-            made[key] = torch.tensor(given, dtype=like.dtype, device=like.device)
-        return made[key]
+    def weights(dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        if given is None:
+            return None
+        if (dtype, device) not in made:
+            made[dtype, device] = torch.tensor(given, dtype=dtype, device=device)
+        return made[dtype, device]
 
     return weights
 

@@ -53,7 +53,12 @@ class Evaluation:
     def metric(self, name: str) -> float:
         """Return the value of the metric *name*, which is a number."""
         parts = MetricName.of(name)
-        value = self.metrics[f"{'ema_' * parts.ema}{parts.split}_{parts.name}"]
+        prefix = f"{'ema_' * parts.ema}{parts.split}_"
+        # Up to 0.2.0 the share of right sequences was called accuracy, too.
+        other = f"{prefix}sequence_{parts.name}"
+        value = self.metrics[
+            other if self.former and other in self.metrics else prefix + parts.name
+        ]
         assert isinstance(value, float), name
         return value
 

@@ -14,18 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from optcore.data.batches import Batches
-from optcore.data.examples import Dataset
+from optcore.data.examples import Dataset, DatasetMissing
 from optcore.data.load import load
 from optcore.networks.build import check_fit, network
 from optcore.networks.draws import Draws
 from optcore.networks.layout import memory_format
 from optcore.optimizers.engine.optimizer import FlatOptimizer
-from optcore.optimizers.make import make_optimizer
+from optcore.optimizers.make import optimizer_of
+from optcore.plan.facts import DatasetFacts
+from optcore.plan.run_plan import StoredPlan
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.evaluation import TRAIN_LOSS
 from optcore.spec.former.runs import may_be_former
 from optcore.spec.groups.resolve import ResolvedGroup
-from optcore.spec.limits import lifted
 from optcore.spec.loss_scale import DynamicLossScale, first_scale
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
@@ -61,8 +62,7 @@ class Run:
         best: the best value of the metric that chooses the best checkpoint, if one is kept.
         stopping: the best value of the metric that may stop the run early, if there is one.
         total_steps: the number of steps in the whole run.
-        evaluate_interval: the number of steps between evaluations; 0 for only one, at the end, as
-            when there are no validation examples.
+        evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
         checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
         row: the number of steps made. Each step adds a row of metrics.
         t: the number of updates applied; less than *row* once an update was skipped.
@@ -115,6 +115,7 @@ class Run:
         data_dir: Path,
         device: str = "cpu",
         weights: Mapping[str, Tensor] | None = None,
+        plan: StoredPlan | None = None,
     ) -> Self:
         """
         Return a run at its first step, after seeding every random generator.
@@ -124,13 +125,19 @@ class Run:
             data_dir: the folder that holds the datasets.
             device: ``cpu`` or ``cuda``.
             weights: the initial weights of the network, by name; None for random ones.
+            plan: the plan that was resolved from *spec*, after every check; None to check what can
+                be checked here.
 
         Raises:
-            DatasetMissing: *data_dir* does not hold the dataset.
+            DatasetMissing: *data_dir* does not hold the dataset, or it is not the one of *plan*.
             ValueError: *weights* do not have the names and shapes of the network's weights.
         """
+        if plan is not None:
+            mismatch = plan.mismatch(DatasetFacts.of(spec.dataset))
+            if mismatch:
+                raise DatasetMissing(mismatch)
         dataset = load(spec.dataset, data_dir)
-        return cls.of(spec, dataset, device=device, weights=weights)
+        return cls.of(spec, dataset, device=device, weights=weights, checked=plan is not None)
 
     @classmethod
     def of(
@@ -140,6 +147,7 @@ class Run:
         *,
         device: str = "cpu",
         weights: Mapping[str, Tensor] | None = None,
+        checked: bool = False,
     ) -> Self:
         """Return a run on *dataset* at its first step, after seeding every random generator."""
         training = spec.training
@@ -156,18 +164,12 @@ class Run:
             model.load_state_dict(dict(weights))
         scale = first_scale(spec.loss_scale, spec.optimizer.dialect)
         moves = isinstance(spec.loss_scale, DynamicLossScale)
-        # Specs are parsed again here; what an earlier release accepted is still trained.
-        with lifted():
-            optimizer = make_optimizer(
-                model.named_parameters(),
-                spec.optimizer,
-                modules={p.name: p.module for p in spec.parameters() if p.module is not None},
-                schedule=spec.schedule,
-                total_steps=spec.total_steps,
-                steps_per_epoch=spec.steps_per_epoch,
-                loss_scale=max(scale, 2.0) if moves else scale,
-                ema=training.keras_ema,
-            )
+        optimizer = optimizer_of(
+            model.named_parameters(),
+            spec,
+            loss_scale=max(scale, 2.0) if moves else scale,
+            checked=checked,
+        )
         if moves:  # made for a scale of 1, it would have no unscaling, which a later scale needs
             optimizer.loss_scale = scale
         optimizer.align(not may_be_former(spec))

@@ -1,4 +1,4 @@
-"""``optserve compare``: one column of several jobs, drawn as one chart in the terminal."""
+"""``optserve compare``: one column or metric of several jobs, drawn as one chart."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from optserve.contract.answers.charts import XAxis
 
 def compare(
     job_ids: Annotated[list[str], typer.Argument(metavar="JOB...")],
-    column: Annotated[str, typer.Option(help="The column to compare.")] = "loss",
+    column: Annotated[
+        str, typer.Option(help="The column, or the metric of evaluations, to compare.")
+    ] = "loss",
     x: Annotated[XAxis, typer.Option(help="The x axis.")] = XAxis.STEP,
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Draw one column of several jobs in one chart."""
+    """Draw one column of several jobs, or one metric such as val_loss, in one chart."""
     with service(url, home) as client:
         found = client.compare(job_ids, column=column, x=x)
     for line in pictures.comparison_chart(found, out.width):

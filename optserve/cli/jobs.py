@@ -92,10 +92,10 @@ def show(
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Show a job: its state, a chart of its lr and loss, and its history."""
+    """Show a job: its state, charts of its lr and loss, its evaluations, and its history."""
     with service(url, home) as client:
         reports.print_facts(client.job(job_id), out)
-        reports.print_chart(client, job_id, out)
+        reports.print_charts(client, job_id, out)
         entries = client.follow_events(job_id) if follow else client.events(job_id)
         reports.print_history(entries, out)
 

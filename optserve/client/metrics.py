@@ -1,4 +1,4 @@
-"""The client's calls that read metrics: rows, charts, comparisons and exports."""
+"""The client's calls that read metrics: rows, evaluations, charts, comparisons and exports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import IO
 from optcore.files.durable import replace
 from optserve.client.addresses import job_path
 from optserve.client.connection import Connection, Params, given
+from optserve.contract.answers.base import Page
 from optserve.contract.answers.charts import Chart, Comparison, XAxis
+from optserve.contract.answers.evaluations import Evaluation, EvaluationMetric, EvaluationsPage
 from optserve.contract.answers.metrics import MetricRow, MetricsPage
 from optserve.contract.requests.exports import ExportForm
 
@@ -37,11 +39,34 @@ class MetricCalls:
             # this page have been discarded: pages would otherwise mix old and new steps.
             params |= {"after": page.data[-1].step, "truncations": page.truncations}
 
+    def evaluations(self, job_id: str, *, after: int = -1) -> Iterator[Evaluation]:
+        """
+        Yield the evaluations of a job after step *after* that are stored now, oldest first.
+
+        Raises:
+            ServiceError: evaluations already yielded have been truncated (``rows_truncated``).
+        """
+        params: Params = {"after": after, "limit": 1000}
+        while True:
+            path = job_path(job_id, "evaluations")
+            page = self._connection.request(EvaluationsPage, "GET", path, params=params)
+            yield from page.data
+            if not (page.has_more and page.data):
+                return
+            # With the count of truncations, as in `metrics`.
+            params |= {"after": page.data[-1].step, "truncations": page.truncations}
+
+    def evaluation_metrics(self) -> list[EvaluationMetric]:
+        """Return all metrics of evaluations that the service has."""
+        path = "/v1/evaluation-metrics"
+        return self._connection.request(Page[EvaluationMetric], "GET", path).data
+
     def chart(
         self,
         job_id: str,
         *,
         columns: Sequence[str] = (),
+        evaluations: Sequence[str] = (),
         max_points: int = 2000,
         first: int = 0,
         last: int | None = None,
@@ -52,12 +77,20 @@ class MetricCalls:
         Args:
             job_id: id of the job.
             columns: columns to return; default: all columns of the job.
-            max_points: maximum number of points per column; in a range with at most this many
-                steps, every step is a point.
+            evaluations: metrics of evaluations to return, such as ``val_loss``; default: all that
+                were measured.
+            max_points: maximum number of points per column and metric; in a range with at most this
+                many steps, every step is a point.
             first: the first step of the range.
             last: the last step of the range; default: the last step stored.
         """
-        params = given(max_points=max_points, first=first, columns=columns or None, last=last)
+        params = given(
+            max_points=max_points,
+            first=first,
+            columns=columns or None,
+            evaluations=evaluations or None,
+            last=last,
+        )
         path = job_path(job_id, "metrics", "chart")
         return self._connection.request(Chart, "GET", path, params=params)
 
@@ -72,11 +105,11 @@ class MetricCalls:
         last: float | None = None,
     ) -> Comparison:
         """
-        Return one column of several jobs, reduced for drawing in one chart.
+        Return one column of several jobs, or one metric of their evaluations, for one chart.
 
         Args:
             job_ids: ids of the jobs.
-            column: the column to compare.
+            column: the column to compare, or a metric of evaluations, such as ``val_loss``.
             x: the quantity on the x axis: step, examples seen, or seconds trained.
             max_points: maximum number of points per job.
             first: start of the range on the x axis; default: the start of the axis.

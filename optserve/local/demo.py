@@ -53,7 +53,7 @@ def run(home: Path, port: int, out: Terminal) -> None:
         if end.state is not State.SUCCEEDED:
             out.say(f"the job ended {end.state}: {end.reason}: {end.detail}")
             raise typer.Exit(1)
-        reports.print_chart(client, job.id, out)
+        reports.print_charts(client, job.id, out)
         result = client.job(job.id).result
         assert result is not None  # a job that succeeded has one
         where = f"{url}/v1/jobs/{job.id}"

@@ -59,6 +59,15 @@ class History:
             StorageUnavailable: a file that holds some of the entries cannot be read now.
             StoreUnavailable: the entries were moved to files during every try to read them.
         """
+        entries = await self.entries(tenant, job_id, after=after, limit=limit)
+        return [_event(number, entry) for number, entry in enumerate(entries, after + 1)]
+
+    async def entries(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[bytes]:
+        """
+        Return at most *limit* entries of a job's history, oldest first, as they are stored.
+
+        The method takes the same arguments as `events`, and raises the same errors.
+        """
         # A client's cursor may be any integer; Redis rejects those of more than 64 bits.
         first = min(after, MAX_ENTRIES)
         for _ in range(TRIES):
@@ -67,10 +76,9 @@ class History:
             if state is None:
                 raise JobNotFound(job_id)
             try:
-                entries = await self._entries(tenant, job_id, int(moved or 0), first, limit)
+                return await self._entries(tenant, job_id, int(moved or 0), first, limit)
             except MovedMeanwhile:
                 continue
-            return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]
         raise StoreUnavailable(f"the history of job {job_id} is being moved to files; try again")
 
     async def _entries(

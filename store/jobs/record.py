@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import from_json
 
 from optcore.files.files import StoredFile
-from optcore.spec.former.runs import is_former
+from optcore.plan.run_plan import StoredPlan
 from optcore.spec.former.translation import former_rules, translated
+from optcore.spec.run import RunSpec
+from optcore.spec.stored import read_stored
 from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
@@ -150,6 +151,23 @@ class Record:
         with nullcontext() if exact else former_rules():
             # Limits that a later release introduced do not apply to a job that was accepted before.
             return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
+
+    @property
+    def plan(self) -> StoredPlan | None:
+        """The plan that was resolved when the job was accepted; None if there is none to trust."""
+        # Earlier releases stored none, and those that rounded durations resolved other steps.
+        if "plan" not in self.fields or self.fields.get("durations") != EXACT:
+            return None
+        return StoredPlan.read(self.fields["plan"])
+
+    def run_spec(self) -> RunSpec:
+        """Return the spec of the job's run; with the stored plan, nothing is validated again."""
+        plan = self.plan
+        if plan is None:
+            return self.spec.run_spec()
+        stored = from_json(self.fields["spec"])
+        names = RunSpec.model_fields.keys() & stored.keys()
+        return plan.resolved(read_stored(RunSpec, {name: stored[name] for name in names}))
 
     @property
     def posted(self) -> dict[str, Any]:
@@ -309,39 +327,6 @@ def _damage_told() -> Iterator[None]:
     except (LookupError, TypeError, ValueError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n", 1)[0]
         raise RecordUnreadable(what) from None
-
-
-def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> dict[str, str]:
-    """Return the fields of a new job's record that follow from its spec and starting state."""
-    parent = {"parent": json.dumps(asdict(starting_state))} if starting_state else {}
-    limit = spec.time_limit_s
-    return {
-        **parent,
-        # The limit is stored twice: in whole milliseconds for the server's arithmetic (rounded up,
-        # so that a limit is never 0), and as the `repr` of what the client wrote, so that the
-        # client reads the same float again.
-        **({} if limit is None else {"time_limit": str(math.ceil(1000 * limit))}),
-        "name": spec.name,
-        "labels": json.dumps(spec.labels),
-        # Redis has no null. An empty text means no limit; an absent field means that 0.1.0 wrote
-        # the record, which had no such fields (`is_called`).
-        "time_limit_s": "" if limit is None else repr(limit),
-        # A clone's changes are merged into this, not into the spec below: defaults for the parent's
-        # kind or dialect would be refused, or wrong, for the kind that a clone changes to.
-        "posted": spec.model_dump_json(exclude_unset=True),
-        "spec": spec.model_dump_json(),
-        # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
-        **({"format": FORMER} if is_former(spec) else {}),
-        "durations": EXACT,
-        # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
-        # parses the spec.
-        "device": spec.training.device,
-        "exact": str(int(spec.training.exact)),
-        "priority": str(spec.priority),
-        "total": str(spec.total_steps),
-        "steps_per_epoch": str(spec.steps_per_epoch),
-        **Series(spec.columns, spec.num_computed).fields(),
-    }
 
 
 def moment(ms: str | None) -> datetime | None:

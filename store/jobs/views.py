@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from optcore.files.files import StoredFile
+from optcore.plan.expected import Duration
 from optserve.contract.answers.history import Event
 from optserve.contract.answers.workers import Queue, Worker
 from optserve.contract.states import State
@@ -18,6 +19,7 @@ from store.archive.pooled import read_file
 from store.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.calls import Monitored, Unreadable
+from store.jobs.durations import read_durations
 from store.jobs.history import History
 from store.jobs.pointers import stored_files
 from store.jobs.progress import PROGRESS, Progress
@@ -317,9 +319,17 @@ class Store:
         """Return entries of a job's history, as `store.jobs.history.History.events` does."""
         return await self._history.events(tenant, job_id, after=after, limit=limit)
 
+    async def entries(self, record: Record, *, after: int, limit: int) -> list[bytes]:
+        """Return entries of a job's history, as `store.jobs.history.History.entries` does."""
+        return await self._history.entries(record.tenant, record.id, after=after, limit=limit)
+
     async def workers(self) -> list[Worker]:
         """Return the live workers."""
         return await read_workers(self._client)
+
+    async def durations(self, like: str, fingerprints: Sequence[str]) -> list[list[Duration]]:
+        """Return how long jobs of the likeness *like* took, for each of *fingerprints*."""
+        return await read_durations(self._client, like, fingerprints)
 
     async def queue(self, tenant: str) -> Queue:
         """Return how many jobs of *tenant* are queued and running, and how many workers exist."""

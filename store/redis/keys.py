@@ -106,6 +106,9 @@ JSON: since when the work has failed, how often, and why."""
 LONG_HISTORIES = "optserve:long_histories"
 """Sorted set of ``tenant/id`` of jobs with long histories, by the time from which on their older
 entries may be moved to a file."""
+DURATIONS = "optserve:durations:%s:%s"
+"""(likeness of a plan, fingerprint) -> list: for each of the last jobs with that plan that machines
+with that fingerprint trained in one attempt, the latest first: its milliseconds and its steps."""
 RUNG = "optserve:rung:%s"
 """(device) -> the time at which the reaper last repeated a doorbell message for that device."""
 
@@ -144,6 +147,7 @@ TEMPLATES = {
     "set_aside": SET_ASIDE,
     "long_histories": LONG_HISTORIES,
     "fingerprints": FINGERPRINTS,
+    "durations": DURATIONS,
     "rung": RUNG,
     "counters": COUNTERS,
     "tenants": TENANTS,

@@ -14,8 +14,13 @@ from optcore.data.examples import DatasetMissing, Examples, served
 from optcore.data.load import SOURCES, load
 from optcore.data.sources.mnist import read_json_file
 from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.datasets.digit_lines import DigitLines
+from optcore.spec.datasets.digit_segments import SEGMENTS, DigitSegments
 from optcore.spec.datasets.digits import Digits
 from optcore.spec.datasets.mnist import Mnist
+
+NOWHERE = Path("/nonexistent")
+"""No folder: these datasets need none."""
 
 
 @pytest.mark.parametrize("kind", DATASETS)
@@ -104,7 +109,9 @@ def test_a_json_file_with_too_few_examples_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     json_file(tmp_path / "mnist", [[[0.0] * 784], [1]])
 
-    with pytest.raises(DatasetMissing, match="must have 50000 training and 10000 test examples"):
+    with pytest.raises(
+        DatasetMissing, match="must have 50000 training, 10000 validation and 10000 test examples"
+    ):
         load(Mnist(kind="mnist", source="json.gz"), tmp_path)
 
 
@@ -129,3 +136,38 @@ def test_shuffled_epochs_serve_every_example_once_in_new_orders() -> None:
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
     assert len({tuple(epoch) for epoch in epochs}) == 3
     assert epochs[1] == permutation(10, seed=3, epoch=1).tolist()
+
+
+def test_validation_lines_share_no_digit_with_training_lines() -> None:
+    """Else a network would be chosen by what it remembers."""
+    lines = load(DigitLines(kind="digit_lines"), NOWHERE)
+
+    assert lines.validation is not None
+    parts = [
+        {
+            tuple(digit.flatten().tolist())
+            for line in part.inputs[:, 0]
+            for digit in line.split(8, dim=1)
+            if digit.any()
+        }
+        for part in (lines.train, lines.validation, lines.test)
+    ]
+    assert [len(part.targets) for part in (lines.train, lines.validation, lines.test)] == [
+        *(3000, 500, 500)
+    ]
+    assert all(len(digits) > 250 for digits in parts)
+    train, validation, test = parts
+    assert not (train & validation)
+    assert not ((train | validation) & test)
+
+
+def test_segments_are_those_of_a_display() -> None:
+    segments = load(DigitSegments(kind="digit_segments"), NOWHERE)
+    digits = load(Digits(kind="digits"), NOWHERE)
+
+    lit = {
+        int(digit): "".join(letter for letter, on in zip("abcdefg", labels, strict=True) if on)
+        for digit, labels in zip(digits.train.targets, segments.train.targets, strict=True)
+    }
+    assert lit == dict(enumerate(SEGMENTS))
+    assert [lit[1], lit[7], lit[8]] == ["bc", "abc", "abcdefg"]

@@ -16,7 +16,8 @@ import redis
 from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs.calls import Claim
-from store.jobs.record import Record, new_fields
+from store.jobs.new_record import new_fields
+from store.jobs.record import Record
 from store.redis.server import prepare
 from store.settings import Settings
 from tests.support.machine.processes import alive, descendants, eventually, parent, priorities

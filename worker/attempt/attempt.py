@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 
@@ -20,6 +21,7 @@ from worker.attempt.checkpointer import Checkpointer
 from worker.attempt.disk import Disk
 from worker.attempt.failures import Fault, fault_of, reason_of
 from worker.attempt.lease import Lease
+from worker.attempt.memory import PeakMemory
 from worker.attempt.restore import OtherBits, Restorer
 from worker.attempt.session import Session, Stop, Tools
 from worker.attempt.steps import StepLoop
@@ -58,6 +60,7 @@ class Attempt:
         self._sender = RetryingSender(tools.client, tools.leaving)
         self._lease_ms = int(tools.settings.lease_s * 1000)
         self._checkpointer: Checkpointer | None = None
+        self._memory = PeakMemory(tools.device)
 
     def train(self) -> Outcome:
         """
@@ -136,11 +139,16 @@ class Attempt:
                 self._claim,
                 rows=run.row,
                 digest=sha256,
-                result=result_of(last),
+                result={**result_of(last), **self._memory_of_the_run()},
                 artifacts=artifacts,
                 ended="early_stopped" if run.stopped else "completed",
             )
         )
+
+    def _memory_of_the_run(self) -> dict[str, Any]:
+        """Return how much memory the run took beside its plan; nothing if it has no plan."""
+        plan = self._record.plan
+        return {} if plan is None else {"memory": self._memory.compared(plan.memory_bytes)}
 
     def _failed(self, error: Exception) -> Outcome:
         """Record that *error* ended the attempt; return the outcome."""

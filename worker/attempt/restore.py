@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from optcore.files.checkpoint import CheckpointUnusable
+from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.begin import begin_from
 from optcore.training.fingerprint import fingerprint, machine_facts
@@ -148,13 +150,14 @@ class Restorer:
         try:
             return self.disk.read(
                 lambda: begin_from(
-                    self.record.spec.run_spec(),
+                    self._spec,
                     self.tools.storage,
                     start.path,
                     keep=start.keep,
                     data_dir=self.tools.settings.data_dir,
                     device=self.tools.device,
                     sha256=start.sha256,
+                    plan=self.record.plan,
                 )
             )
         except CheckpointUnusable as error:
@@ -166,7 +169,16 @@ class Restorer:
 
     def _start(self) -> Run:
         """Return the run at its first step, with fresh weights."""
-        spec, tools = self.record.spec.run_spec(), self.tools
+        tools = self.tools
         return self.disk.read(
-            lambda: Run.start(spec, data_dir=tools.settings.data_dir, device=tools.device)
+            lambda: Run.start(
+                self._spec,
+                data_dir=tools.settings.data_dir,
+                device=tools.device,
+                plan=self.record.plan,
+            )
         )
+
+    @cached_property
+    def _spec(self) -> RunSpec:
+        return self.record.run_spec()

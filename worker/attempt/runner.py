@@ -23,6 +23,7 @@ from store.redis.functions import Fenced
 from store.settings import Settings
 from store.storage.storage import Storage
 from worker.attempt.attempt import Attempt, Outcome
+from worker.attempt.memory import memory_bytes
 from worker.attempt.session import Tools, Train
 
 log = logging.getLogger(__name__)
@@ -123,11 +124,3 @@ def warm_up() -> None:
         spec = RunSpec.parse({**WARM_UP_SPEC, "optimizer": {"kind": "adam", "engine": engine}})
         for _ in train(Run.start(spec, data_dir=Path())):
             pass
-
-
-def memory_bytes() -> int:
-    """Return the resident memory of this process in bytes; 0 on systems without /proc."""
-    status = Path("/proc/self/statm")
-    if not status.exists():
-        return 0
-    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -5,19 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from optcore.training.reports import Evaluation
+from store.jobs.evaluations import FORMER_NAMES
 
-FORMER_NAMES = {
-    "test_loss": "loss",
-    "test_accuracy": "accuracy",
-    "test_sequence_accuracy": "accuracy",
-    "test_top_k": "top_k",
-    "test_confusion": "confusion",
-    "ema_test_loss": "ema_loss",
-    "ema_test_accuracy": "ema_accuracy",
-    "ema_test_sequence_accuracy": "ema_accuracy",
+FORMER_RESULT = {
+    "test_loss": "test_loss",
+    "test_accuracy": "test_accuracy",
+    "test_sequence_accuracy": "test_accuracy",
 }
-"""Names of metrics in releases up to 0.2.0, in the order in which they were written."""
-FORMER_RESULT: tuple[str, ...] = ("test_loss", "test_accuracy")
 """What API processes of 0.2.0, which may run beside a worker during an upgrade, require."""
 
 
@@ -45,4 +39,6 @@ def result_of(last: Evaluation) -> dict[str, Any]:
         "metrics": numbers,
         "matrices": {name: each for name, each in last.metrics.items() if name not in numbers},
     }
-    return result | {name: numbers[name] for name in FORMER_RESULT if name in numbers}
+    return result | {
+        former: numbers[name] for name, former in FORMER_RESULT.items() if name in numbers
+    }

@@ -43,7 +43,9 @@ class Outbox:
         return bool(self._evaluations) or self._best is not None
 
     def add_evaluation(self, report: Evaluation) -> None:
-        """Add an evaluation to be sent."""
+        """Add an evaluation to be sent; one without metrics only changed the lr."""
+        if not report.metrics:
+            return
         with self._lock:
             self.last_evaluation = report
             self._evaluations.append(report)

@@ -59,6 +59,16 @@ def seconds(marks: bytes) -> Axis:
     return trained
 
 
+def of_evaluations(axis: Axis) -> Axis:
+    """
+    Return the axis that maps the number of steps made before an evaluation to its position.
+
+    An evaluation is where the step before it ends. On the axis of steps, its position is the number
+    of steps.
+    """
+    return axis if axis is steps else lambda made: axis(made - 1)
+
+
 def between(axis: Axis, num_rows: int, first: float | None, last: float | None) -> tuple[int, int]:
     """
     Return the numbers of the first and the last row in a range of positions on *axis*.

@@ -12,11 +12,29 @@ from api.metrics.charts import axes, responses
 from api.metrics.charts.axes import Axis
 from api.metrics.charts.buckets import bucket_size
 from api.metrics.charts.reader import SeriesReader
+from api.metrics.evaluations.reader import EvaluationReader, View
 from optserve.contract.answers.charts import ComparedJob, XAxis
 from store.jobs.record import Record
 from store.jobs.views import Store
 
 NO_TIMES = "the job was trained by a release that did not record the times of steps"
+
+
+class Window(NamedTuple):
+    """
+    The part of the axis that is shown.
+
+    Attributes:
+        along: the axis. On the axis of steps, all jobs have the same buckets.
+        first: beginning of the range on the axis; None for the first position.
+        last: end of the range on the axis; None for the last position.
+        max_points: maximum number of points per job.
+    """
+
+    along: XAxis
+    first: float | None
+    last: float | None
+    max_points: int
 
 
 class Side(NamedTuple):
@@ -45,27 +63,24 @@ async def side(store: Store, record: Record, along: XAxis) -> Side:
     return Side(record, await asyncio.to_thread(axes.seconds, marks))
 
 
-def end(sides: Sequence[Side], along: XAxis) -> float | None:
+def end(sides: Sequence[Side], along: XAxis, *, evaluated: bool) -> float | None:
     """
     Return the position at which the axis will end when every job has made all of its steps.
 
-    Return None for the axis of seconds, whose end is not known in advance.
+    Return None for the axis of seconds, whose end is not known in advance. If *evaluated* is true,
+    the axis is that of evaluations, of which one may follow the last step.
     """
     if along is XAxis.SECONDS:
         return None
     lasts = [axis(np.asarray([max(record.num_steps, 1) - 1]))[0] for record, axis in sides if axis]
-    return float(max(lasts)) + 1
+    return float(max(lasts)) + 1 + (evaluated and along is XAxis.STEP)
 
 
 async def curves(
     reader: SeriesReader,
     sides: Sequence[Side],
     column: str,
-    along: XAxis,
-    *,
-    first: float | None,
-    last: float | None,
-    max_points: int,
+    window: Window,
 ) -> list[ComparedJob]:
     """
     Return a curve for each job; a job without an axis gets a reason instead of points.
@@ -74,11 +89,9 @@ async def curves(
         reader: the reader of the jobs' rows.
         sides: the jobs.
         column: the name of the compared column.
-        along: the axis. On the axis of steps, all jobs have the same buckets.
-        first: beginning of the range on the axis; None for the first position.
-        last: end of the range on the axis; None for the last position.
-        max_points: maximum number of points per job.
+        window: the part of the axis that is shown.
     """
+    along, first, last, max_points = window
     ranges = [
         axes.between(axis, record.rows, first, last) if axis else (0, -1) for record, axis in sides
     ]
@@ -95,3 +108,37 @@ async def curves(
         )
         found.append(responses.compared(view, axis))
     return found
+
+
+async def evaluation_curves(
+    reader: EvaluationReader, sides: Sequence[Side], name: str, window: Window
+) -> list[ComparedJob]:
+    """
+    Return a curve of a metric for each job; a job without an axis gets a reason instead of points.
+
+    Args:
+        reader: the reader of the jobs' evaluations.
+        sides: the jobs.
+        name: the name of the metric.
+        window: the part of the axis that is shown.
+    """
+    views: list[View | None] = []
+    for record, axis in sides:
+        if axis is None:
+            views.append(None)
+            continue
+        positions = axes.of_evaluations(axis)
+        begin, final = axes.between(positions, record.total_steps + 1, window.first, window.last)
+        found = await reader.views(
+            record, [name], first=begin, last=final, max_points=window.max_points
+        )
+        views.append(found[name])
+    size = 1
+    if window.along is XAxis.STEP:
+        size = max(view.size for view in views if view)
+    return [
+        responses.compared_evaluations(record, view.coarser(size), axes.of_evaluations(axis))
+        if view and axis
+        else responses.omitted(record, NO_TIMES)
+        for (record, axis), view in zip(sides, views, strict=True)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,24 @@ import numpy as np
 from api.metrics.charts.axes import Axis
 from api.metrics.charts.buckets import BUCKET, COUNTS, NOWHERE, Buckets, points
 from api.metrics.charts.reader import View
-from optserve.contract.answers.charts import Chart, ComparedJob, Curve
+from api.metrics.evaluations.names import higher_is_better
+from api.metrics.evaluations.reader import View as EvaluationView
+from optserve.contract.answers.charts import Chart, ComparedJob, Curve, EvaluationCurve
 from store.jobs.record import Record
 
 
-def chart(view: View) -> Chart:
+def chart(view: View, evaluations: Mapping[str, EvaluationView]) -> Chart:
     """Return the chart of one job."""
     record = view.record
-    curves = {name: Curve(**_curve(view.buckets[:, i])) for i, name in enumerate(view.columns)}
+    evaluated = {
+        name: EvaluationCurve(
+            **_curve(each.buckets), bucket=each.size, higher_is_better=higher_is_better(name)
+        )
+        for name, each in evaluations.items()
+    }
+    curves: dict[str, Curve] = {
+        name: Curve(**_curve(view.buckets[:, i])) for i, name in enumerate(view.columns)
+    }
     return Chart(
         job=record.id,
         state=record.state,
@@ -24,17 +35,27 @@ def chart(view: View) -> Chart:
         first=view.first,
         last=view.stop - 1,
         bucket=view.size,
-        returned=sum(len(curve.steps) for curve in curves.values()),
+        returned=sum(len(curve.steps) for curve in [*curves.values(), *evaluated.values()]),
         columns=curves,
+        evaluations=evaluated,
     )
 
 
 def compared(view: View, axis: Axis) -> ComparedJob:
     """Return the curve of one of the compared jobs, with positions on *axis*."""
-    curve = _curve(view.buckets[:, 0])
+    return _compared(view.record, view.buckets[:, 0], view.size, axis)
+
+
+def compared_evaluations(record: Record, view: EvaluationView, axis: Axis) -> ComparedJob:
+    """Return the curve of a metric of one of the compared jobs, with positions on *axis*."""
+    return _compared(record, view.buckets, view.size, axis)
+
+
+def _compared(record: Record, buckets: Buckets, size: int, axis: Axis) -> ComparedJob:
+    curve = _curve(buckets)
     for part in (curve, curve["not_finite"]):
         part["x"] = axis(np.asarray(part["steps"], np.int64)).tolist()
-    return ComparedJob(**_facts(view.record), bucket=view.size, **curve)
+    return ComparedJob(**_facts(record), bucket=size, **curve)
 
 
 def omitted(record: Record, reason: str) -> ComparedJob:

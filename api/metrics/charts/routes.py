@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from api.http.dependencies import ChartReader, JobRecord, JobStore, TenantName
+from api.http.dependencies import ChartReader, EvaluationsReader, JobRecord, JobStore, TenantName
 from api.http.params import require_once
 from api.http.problems import documented
 from api.metrics.charts import comparison, responses
+from api.metrics.charts.comparison import Window
 from api.metrics.charts.params import MaxPoints, require_range
-from api.metrics.columns import columns_of, require_column
+from api.metrics.columns import columns_of
+from api.metrics.evaluations.names import metrics_of, require_compared
 from optserve.contract.answers.base import WireModel
 from optserve.contract.answers.charts import MAX_COMPARED_JOBS, Chart, Comparison, XAxis
 from store.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
@@ -28,9 +30,14 @@ async def chart_metrics(
     *,
     record: JobRecord,
     reader: ChartReader,
+    evaluation_reader: EvaluationsReader,
     columns: Annotated[
         list[str], Query(description="Column names, such as loss or loss,lr; default: all.")
     ] = [],  # noqa: B006  FastAPI copies it
+    evaluations: Annotated[
+        list[str],
+        Query(description="Metrics of evaluations, such as val_loss; default: all measured."),
+    ] = [],  # noqa: B006  as above
     max_points: MaxPoints = 2000,
     first: Annotated[int, Query(ge=0, description="First step of the range.")] = 0,
     last: Annotated[
@@ -40,6 +47,9 @@ async def chart_metrics(
     """
     Return a chart of a job: the smallest and the largest value in each bucket of steps.
 
+    Its columns have a value for every step, and its evaluations for some. `max_points` applies to
+    each column and each metric.
+
     No spike is lost, NaN and infinities are counted, and equal requests get equal responses. If the
     range has at most `max_points` steps, the chart contains every step.
     """
@@ -47,7 +57,12 @@ async def chart_metrics(
     # 0 is allowed for a job without steps, too.
     require_range(first or None, last, record.num_steps)
     view = await reader.view(record, names, first=first, last=last, max_points=max_points)
-    return _json(responses.chart(view))
+    measured = await evaluation_reader.names(record)
+    chosen = metrics_of(record, measured, evaluations)
+    evaluated = await evaluation_reader.views(
+        view.record, chosen, first=first, last=view.stop, max_points=max_points
+    )
+    return _json(responses.chart(view, evaluated))
 
 
 @router.get("/metrics/chart", responses=_responses(Comparison))
@@ -56,6 +71,7 @@ async def compare_jobs(
     tenant: TenantName,
     store: JobStore,
     reader: ChartReader,
+    evaluation_reader: EvaluationsReader,
     job: Annotated[
         list[str],
         Query(
@@ -64,7 +80,9 @@ async def compare_jobs(
             description="Id of a job; repeat the parameter for each job.",
         ),
     ],
-    column: Annotated[str, Query(description="A column that all of the jobs have.")] = "loss",
+    column: Annotated[
+        str, Query(description="A column, or a metric of evaluations, that all of the jobs have.")
+    ] = "loss",
     x: Annotated[XAxis, Query(description="The axis on which the jobs are aligned.")] = (
         XAxis.STEP
     ),
@@ -79,19 +97,23 @@ async def compare_jobs(
     ] = None,
 ) -> Response:
     """
-    Return a chart that compares a column of several jobs, by step, examples or seconds trained.
+    Return a chart that compares several jobs, by step, examples or seconds trained.
 
-    On the axis of steps, all jobs have the same buckets. `max_points` applies to each job.
+    The jobs are compared by a column, or by a metric of their evaluations, such as `val_loss`. On
+    the axis of steps, all jobs have the same buckets. `max_points` applies to each job.
     """
     require_once("job", job)
     records = [await store.record(tenant, job_id) for job_id in job]
+    evaluated = not any(column in record.series.columns for record in records)
     for record in records:
-        require_column(record, column, "column")
+        await require_compared(evaluation_reader, record, column, evaluated=evaluated)
     sides = [await comparison.side(store, record, x) for record in records]
-    require_range(first, last, comparison.end(sides, x))
-    data = await comparison.curves(
-        reader, sides, column, x, first=first, last=last, max_points=max_points
-    )
+    require_range(first, last, comparison.end(sides, x, evaluated=evaluated))
+    window = Window(x, first, last, max_points)
+    if evaluated:
+        data = await comparison.evaluation_curves(evaluation_reader, sides, column, window)
+    else:
+        data = await comparison.curves(reader, sides, column, window)
     returned = sum(len(curve.steps) for curve in data)
     return _json(Comparison(column=column, x=x, returned=returned, data=data))
 

@@ -13,17 +13,24 @@ from optcore.data.sources.digits import images_and_classes
 from optcore.spec.datasets.digit_lines import LONGEST, SIDE, DigitLines
 from optcore.spec.datasets.digits import TRAIN_DIGITS
 
-TRAIN_KEY, TEST_KEY = 1, 2
+TRAIN_KEY, TEST_KEY, VALIDATION_KEY = 1, 2, 3
 """Keys of the random numbers that choose the digits of the lines."""
+VALIDATED = 1_200
+"""Position of the first training digit of which only validation lines are made."""
 
 
 def read(spec: DigitLines, folder: Path) -> Dataset:
     """Return the lines. *folder* is not read."""
     del folder
     images, classes = images_and_classes()
+
+    def lines(digits: slice, count: int, key: int) -> Examples:
+        return _lines(images[digits], classes[digits], count, key)
+
     return Dataset(
-        _lines(images[:TRAIN_DIGITS], classes[:TRAIN_DIGITS], spec.all_train_examples, TRAIN_KEY),
-        _lines(images[TRAIN_DIGITS:], classes[TRAIN_DIGITS:], spec.test_examples, TEST_KEY),
+        lines(slice(0, VALIDATED), spec.all_train_examples, TRAIN_KEY),
+        lines(slice(TRAIN_DIGITS, None), spec.test_examples, TEST_KEY),
+        lines(slice(VALIDATED, TRAIN_DIGITS), spec.own_validation_examples, VALIDATION_KEY),
     )
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.engine.memory.segments import ALIGNMENT_BYTES, Spans
+from optcore.optimizers.engine.tracing.per_param import PerParam
 from optcore.optimizers.engine.tracing.program import Program, trace
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
@@ -64,7 +65,9 @@ class Eager:
         self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self._update_flags = {name: flags[name] for name in arguments if name in flags}
         self._update_numbers = [name for name in arguments if name not in flags]
-        self._programs: dict[tuple[str, ...], tuple[list[str], Program]] = {}
+        self._programs: dict[
+            tuple[tuple[str, ...], tuple[str, ...]], tuple[list[str], Program]
+        ] = {}
         self._scratch = _Scratch()
         self._unmasked = {} if rule.masks is None else {"mask_scale": 1.0}
 
@@ -76,6 +79,10 @@ class Eager:
         size = sum([param.numel() for param in spans.params])
         # With a single pass nothing is read again, so there is nothing to keep in the cache.
         length = size if program.num_passes == 1 else slice_length(size, program.num_scratch)
+        if any(isinstance(argument, PerParam) for argument in arguments):
+            # A slice of several parameters whose numbers differ cannot be split, not even to end on
+            # 128 bytes: `Normed` updates only parameters together that keep their bits in any.
+            length, spans = size, spans._replace(aligned=False)
         if spans.stored is not None:
             self._run_wide(program, spans, arguments, length)
             return
@@ -93,18 +100,20 @@ class Eager:
         # numbers that are 0 has a program of its own. A schedule may move a number to 0 and back.
         takes = values if self._takes_all else self._update_numbers
         zeros = tuple([name for name in takes if not values[name]])
-        if zeros not in self._programs:
+        per_param = tuple([name for name in takes if isinstance(values[name], PerParam)])
+        if (zeros, per_param) not in self._programs:
             names = [name for name in takes if name not in zeros]
-            self._programs[zeros] = (
+            self._programs[zeros, per_param] = (
                 names,
                 trace(
                     self._rule.update,
                     slots=list(self._rule.slots(values, self._flags)),
                     numbers=names,
                     constants={**self._update_flags, **dict.fromkeys(zeros, 0.0)},
+                    per_param=per_param,
                 ),
             )
-        return self._programs[zeros]
+        return self._programs[zeros, per_param]
 
     def _run(
         self,

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from optcore.optimizers.engine.engines import Carrying, Eager, Engine, Fused
+from optcore.optimizers.engine.normed import Normed
 from optcore.optimizers.engine.quantized import Quantized, Storage
 from optcore.optimizers.engine.tensorwise import (
     ByRows,
     Centralized,
     ClippedByNorm,
     ClippedByUnit,
-    Normed,
     Whole,
 )
 from optcore.optimizers.engine.transforms.traced import Transforms, with_transforms
@@ -46,6 +46,7 @@ class GroupUpdate:
         engine: the engine that computes the update.
         scaled: whether the engine unscales gradients, that is, divides them by the loss scale.
         separately: whether each parameter is updated by a separate call of the engine.
+        elementwise: whether the engine updates each element by itself, without norms.
         multi_precision: whether parameters narrower than float32 have a float32 copy.
         takes_sparse: whether row-sparse gradients are accepted.
         sparse_ahead: the number added to t in an update with a row-sparse gradient.
@@ -64,6 +65,7 @@ class GroupUpdate:
     engine: Engine
     scaled: bool
     separately: bool
+    elementwise: bool
     multi_precision: bool
     takes_sparse: bool
     sparse_ahead: int
@@ -115,10 +117,6 @@ def compile_group(
     # Fused kernels take the factor for gradients as a float32: float64 tensors would lose digits.
     exact = single_precision or (spec.clip is None and loss_scale == 1)
     fused = exact and ema is None and _is_fused(spec, size)
-    # Norms and means of rows are taken over one parameter, so a call cannot update several.
-    by_itself = (
-        isinstance(spec.clip, OF_ONE_PARAMETER) or spec.grad_centralization or is_cautious(spec)
-    )
     return GroupUpdate(
         kind=spec.kind,
         dialect=spec.dialect,
@@ -137,7 +135,9 @@ def compile_group(
         constants=_constants(spec, ema),
         engine=_wrapped_engine(spec, rule, transforms, flags, fused=fused),
         scaled=fused or transforms.scaled,
-        separately=by_itself or rule.norms is not None,
+        # Wrappers around an engine take norms and means of rows over one parameter.
+        separately=isinstance(spec.clip, OF_ONE_PARAMETER) or spec.grad_centralization,
+        elementwise=not _takes_norms(rule, flags),
         multi_precision=spec.multi_precision,
         takes_sparse=rule.takes_sparse or (spec.paddle and rule.takes_sparse_in_paddle),
         sparse_ahead=rule.sparse_ahead_in_paddle if spec.paddle else 0,
@@ -254,9 +254,14 @@ def _engine(spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flag
         build = ByRows
     elif rule.shapes is not None:
         build = Whole
-    elif rule.norms is not None or flags["cautious"]:
+    elif _takes_norms(rule, flags):
         build = Normed
     return build(with_transforms(rule, transforms), flags)
+
+
+def _takes_norms(rule: Rule, flags: Flags) -> bool:
+    """Return whether the step depends on norms of a parameter, or on the size of its mask."""
+    return rule.norms is not None or bool(flags["cautious"])
 
 
 def _constants(spec: OptimizerSpec, ema: KerasEma | None) -> dict[str, float]:

@@ -116,6 +116,7 @@ def _new_state(
         whose=whose,
         carried=carried,
         separately=update.separately,
+        elementwise=update.elementwise,
         multi_precision=update.multi_precision,
         sparse_ahead=update.sparse_ahead,
     )

@@ -1,7 +1,6 @@
 """
 Engines for updates that one pass over flat memory cannot compute.
 
-    Normed         for a rule whose step depends on norms, or on the size of a mask: two passes
     Whole          for a rule that needs the shape of a parameter
     ByRows         for a rule that skips rows without a gradient
 
@@ -14,8 +13,8 @@ and wrappers around an engine, for spans that hold one parameter each:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import operator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -23,55 +22,16 @@ from torch import Tensor
 from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
 from optcore.optimizers.engine.memory.flat import refused_sparse
 from optcore.optimizers.engine.memory.segments import Segment, Spans
+from optcore.optimizers.engine.normed import Normed, norm_of
 from optcore.optimizers.engine.transforms.centralize import centralized, is_centralized
 from optcore.optimizers.engine.transforms.clipping import wide_dtype
-from optcore.optimizers.engine.transforms.traced import Transforms, limited, only
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule, mask_scale
+from optcore.optimizers.engine.transforms.traced import Transforms, arguments, limited
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 SMALLEST_NORM = 1e-6
 """Lower bound of the norm that a unit's gradient is divided by, as in optax and timm."""
 STACKED = 3
 """A tensor with this number of dimensions is a stack of matrices, as in optax."""
-
-
-class Normed(Eager):
-    """Computes, slice by slice, the norms that the step depends on; then runs the rule."""
-
-    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
-        # The rule computes its step a second time, since storing the step would take as much memory
-        # as the parameter.
-        super().__call__(spans, t, {**numbers, **self._ratios(spans, t, numbers)})
-
-    def _ratios(self, spans: Spans, t: int, numbers: Numbers) -> dict[str, float]:
-        size = float(spans.params[0].numel())
-        given = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
-        ratios: dict[str, float] = {}
-        if self._rule.norms is not None:
-            assert self._rule.ratios is not None
-            norms = self._norms(spans, self._rule.norms, given)
-            ratios = self._rule.ratios(norms, {**numbers, "size": size}, self._flags)
-        if self._rule.masks is not None and self._flags.get("cautious"):
-            masks = self._rule.masks
-            (norm,) = self._norms(spans, lambda *x, **y: (masks(*x, **y),), {**given, **ratios})
-            unscaled = self._flags.get("unscaled_mask")
-            ratios["mask_scale"] = 1.0 if unscaled else mask_scale(norm, size)
-        return ratios
-
-    def _norms(
-        self, spans: Spans, of: Callable[..., tuple[Tensor, ...]], values: Mapping[str, Any]
-    ) -> list[float]:
-        """Return the norms of the tensors that the function *of* returns for one parameter."""
-        norms: list[Tensor] = []
-        buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
-        # *of* makes new tensors, so it gets slices. MAX_SLICE decides the order in which a norm is
-        # summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
-        for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
-            parts = of(param, grad.to(param.dtype), *slots, **values)
-            norms.append(torch.stack([_norm(part) for part in parts]))
-        # In double: the squares of float32 norms may overflow.
-        total: list[float] = torch.stack(norms).double().norm(dim=0).tolist()
-        return total
 
 
 class Whole:
@@ -81,13 +41,14 @@ class Whole:
 
     def __init__(self, rule: Rule, flags: Flags) -> None:
         self._rule, self._flags = rule, flags
+        self._taken = arguments(rule.update)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, which hold one parameter, in place."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         param, slots = spans.params[0], [slot[0] for slot in spans.slots]
         grad = spans.grads[0].to(param.dtype)
-        results = self._rule.update(param, grad, *slots, **only(values, self._rule.update))
+        results = self._rule.update(param, grad, *slots, **self._taken(values))
         _write((param, *slots), results)
         if spans.stored is not None:
             spans.stored[0].copy_(param)
@@ -95,6 +56,8 @@ class Whole:
 
 def _write(places: Sequence[Tensor], results: Sequence[Tensor]) -> None:
     """Copy each of *results* to its place in *places*. A result may be a view of any place."""
+    if all(map(operator.is_, results, places)):  # all written in place already
+        return
     memory = {place.untyped_storage().data_ptr() for place in places}
     # A result in the memory of a place (as when two slots are swapped) is cloned before any place
     # is written.
@@ -104,8 +67,9 @@ def _write(places: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         else result
         for place, result in zip(places, results, strict=True)
     ]
-    for place, result in zip(places, sources, strict=True):
-        place.copy_(result)
+    for place, source in zip(places, sources, strict=True):
+        if source is not place:
+            place.copy_(source)
 
 
 class ByRows(Whole):
@@ -174,7 +138,7 @@ class ClippedByNorm:
         """Apply update *t* to *spans*, which hold one parameter, in place."""
         grad = spans.grads[0]
         grad = grad.coalesce().values() if grad.is_sparse else grad
-        norm = float(_norm(grad)) * numbers["grad_scale"]
+        norm = float(norm_of(grad)) * numbers["grad_scale"]
         largest = self._largest
         if self._root_mean_square:
             largest *= spans.params[0].numel() ** 0.5
@@ -291,11 +255,6 @@ def _shaped(flat: Tensor, segment: Segment) -> Tensor:
 def _as_param(tensor: Tensor, segment: Segment) -> Tensor:
     """Return *tensor*, which is flat or in the parameter's shape, in the parameter's shape."""
     return tensor if tensor.shape == segment.param.shape else _shaped(tensor, segment)
-
-
-def _norm(tensor: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(tensor, dtype=wide_dtype(tensor))
-    return norm
 
 
 def _whole(spans: Spans, grad: Tensor, segment: Segment) -> Spans:

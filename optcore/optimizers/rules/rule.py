@@ -55,7 +55,7 @@ def agreement(step: Tensor, grad: Tensor) -> Tensor:
 
 def mask_scale(norm: float, size: float) -> float:
     """Return 1 / (share of the coordinates where a mask is 1), from the mask's norm and size."""
-    return 1 / max(norm * norm / size, MIN_SHARE)
+    return 1 / max(norm * norm / max(size, 1.0), MIN_SHARE)
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,7 @@ NAMES = tuple(_tables("schedule"))
 UNSAYABLE = {
     "CosineFixmatch": "no schedule ends within the first quarter of a cosine wave",
     "Cyclic": "no published configuration has it; write schedule cyclic",
-    "ReduceOnPlateau": "it follows evaluations: write schedule plateau",
+    "ReduceOnPlateau": "it follows evaluations: write schedule plateau, with dataset.validation",
 }
 """Class that cannot be converted -> the reason."""
 

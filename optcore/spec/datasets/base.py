@@ -62,6 +62,20 @@ class DatasetSpec(Spec):
         raise NotImplementedError
 
     @property
+    def content(self) -> str:
+        """
+        Version of the examples: another content has another version.
+
+        For files that are checked when they are read, a digest of them.
+        """
+        return "1"
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a number in the inputs, as they are kept in memory; 1 for uint8."""
+        return 4
+
+    @property
     def shape(self) -> Shape:
         """Shape of one example: (channels, height, width) for images."""
         raise NotImplementedError

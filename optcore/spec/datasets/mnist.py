@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Literal
 
 from optcore.spec.datasets.base import DatasetSpec
@@ -49,6 +50,18 @@ class Mnist(DatasetSpec):
     def test_examples(self) -> int:
         """Number of test examples: 10,000."""
         return 10_000
+
+    @property
+    def content(self) -> str:
+        """SHA-256 over those of the IDX files; mnist.json.gz is not checked by its SHA-256."""
+        if self.source != "idx":
+            return super().content
+        return sha256("".join(MNIST_IDX_FILES.values()).encode()).hexdigest()
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a pixel: 1 (uint8) from the IDX files, 4 from mnist.json.gz."""
+        return 1 if self.source == "idx" else super().value_bytes
 
     @property
     def shape(self) -> Shape:

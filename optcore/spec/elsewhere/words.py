@@ -50,8 +50,8 @@ WORDS: Mapping[str, Answers] = table(
     one_minus_square: 1-square 1_square square
     cuda: gpu
     cpu: CPU
-    val_loss: eval_loss validation_loss loss valid_loss test_loss
-    val_accuracy: eval_accuracy val_acc acc accuracy top1 eval_top1 acc1 test_accuracy test_acc
+    val_loss: eval_loss validation_loss loss valid_loss
+    val_accuracy: eval_accuracy val_acc acc accuracy top1 eval_top1 acc1 test_acc
     train_loss: training_loss
     min: minimize auto
     max: maximize

@@ -169,6 +169,11 @@ def match_text(group: Group) -> str:
     return group.match if group.match is not None else group.preset or "the rest"
 
 
+def names_text(names: list[str]) -> str:
+    """Return the text of a group that matches exactly *names*, as those of layer_decay do."""
+    return f"name {_listed(names)}"
+
+
 def _listed(value: object) -> str:
     """Return *value* as text: a name, a number, or the first `MAX_LISTED` names in a list."""
     if not isinstance(value, list) or len(value) <= MAX_LISTED:

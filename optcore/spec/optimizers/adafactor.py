@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.limits import MAX_COUNT
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
 
@@ -138,3 +140,13 @@ class Adafactor(OptimizerSpec):
             # A schedule may raise beta1 from 0 later, so the slot exists from the first update.
             "momentum": (self.beta1 > 0 or "beta1" in self.schedules) and (alike or optax),
         }
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*."""
+        momentum = 4 * prod(shape) if self.flags(single_precision=True)["momentum"] else 0
+        # The dimensions that are factored: the last two, or in optax the two largest.
+        optax = self.dialect == "optax"
+        last = sorted(shape)[-2:] if optax else list(shape[-2:])
+        if len(shape) <= 1 or (optax and last[0] < self.factored_from):
+            return momentum + 4 * prod(shape)
+        return momentum + sum(4 * prod(shape) // size for size in last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from math import prod
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -30,6 +31,7 @@ from optcore.spec.limits import (
     MAX_ORDERED,
     at_most,
 )
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.checked import check_dialect
 from optcore.spec.optimizers.clip import AnyClip, UpdateClip
 from optcore.spec.optimizers.scheduled import take_schedules
@@ -199,6 +201,11 @@ class OptimizerSpec(Spec):
     def paddle(self) -> bool:
         """Whether the dialect has Paddle's math."""
         return self.dialect in PADDLE
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*, to about a percent."""
+        per_number = int(self.STATE_BYTES.partition(";")[0])
+        return (per_number + (4 if getattr(self, "amsgrad", False) else 0)) * prod(shape)
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.base import Dialect
 from optcore.spec.errors import reject, short_repr
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
 WHAT_IT_TAKES = frozenset({"kind", "dialect", "lr"})
@@ -87,6 +89,10 @@ class Lbfgs(OptimizerSpec):
                     value,
                 )
         return self
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape* once the history is full."""
+        return 8 * self.history_size * prod(shape)
 
 
 def _described(schedule: ScheduleSpec) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from optcore.spec.base import Dialect
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.cautious import CautiousSpec
 
 SHARED_WITH_ADAMW = (
@@ -105,3 +107,7 @@ class Mars(CautiousSpec):
             **{theirs: getattr(self, name) for name, theirs in BETAS_1D.items()},
             "schedules": {n: s for n, s in self.schedules.items() if n in SHARED_WITH_ADAMW},
         }
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*."""
+        return (8 if self.flags(single_precision=True)["as_lion"] else 12) * prod(shape)

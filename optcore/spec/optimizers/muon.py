@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from math import prod
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,6 +13,7 @@ from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.groups.groups import Glob
 from optcore.spec.limits import MAX_NAMES, are_lifted
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
 MATRIX = 2
@@ -265,6 +267,10 @@ class Muon(OptimizerSpec):
                 self.adjust_lr,
             )
         return self
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*."""
+        return (8 if self.adaptive else 4) * prod(shape)
 
 
 def _suits_timm(shape: Sequence[int]) -> bool:

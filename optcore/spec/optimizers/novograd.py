@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Literal
 
 from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.adam import AdamSpec
 
 
@@ -56,3 +58,7 @@ class NovoGrad(AdamSpec):
             "grad_averaging": self.grad_averaging,
             "in_float32": self.dialect == "timm",
         }
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*: those of the mean."""
+        return 4 * prod(shape)

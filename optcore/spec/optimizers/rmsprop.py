@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.cautious import CautiousSpec
 
 
@@ -29,6 +31,11 @@ class RmsSpec(CautiousSpec):
             text = "cautious must be false, got true: it needs a momentum above 0"
             reject(["cautious"], text, True)
         return self
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*."""
+        flags = self.flags(single_precision=True)
+        return 4 * (1 + flags["centered"] + flags["velocity"]) * prod(shape)
 
 
 class RmsProp(RmsSpec):

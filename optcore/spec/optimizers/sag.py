@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from optcore.spec.base import Dialect
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
 
@@ -40,3 +42,7 @@ class Sag(OptimizerSpec):
     # Each batch has a slot as large as the parameters.
     batch_num: int = Field(1, ge=1, le=1000)
     """Number of batches in an epoch."""
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*."""
+        return 4 * (1 + self.batch_num) * prod(shape)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from optcore.spec.base import Dialect
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
 
@@ -43,3 +45,7 @@ class Sm3(OptimizerSpec):
     """Share of the old mean step that is kept."""
     eps: float = Field(1e-8, ge=0)
     """Added under the root, to keep s away from 0."""
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*."""
+        return 4 * (prod(shape) + sum(shape))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
 from optcore.spec.base import per_dialect
 from optcore.spec.errors import reject
+from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.cautious import CautiousSpec
 
 CODE_BITS = 8
@@ -109,3 +111,11 @@ class StateBitsSpec(CautiousSpec):
                 True,
             )
         return self
+
+    def state_bytes(self, shape: Shape) -> int:
+        """Return the bytes of state for a float32 parameter of *shape*."""
+        whole = super().state_bytes(shape)
+        if self.state_bits == CODE_BITS and prod(shape) >= SMALLEST:
+            # A byte for each number, and a float32 for each block of 256.
+            return whole // 4 + whole // 256
+        return whole

@@ -14,6 +14,7 @@ from optcore.files.files import Files
 from optcore.optimizers.engine.state import named_slots
 from optcore.optimizers.make import make_optimizer
 from optcore.optimizers.rules.catalogue import RULES
+from optcore.plan.run_plan import StoredPlan
 from optcore.spec.limits import lifted
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints.checkpoint import slots_of
@@ -34,6 +35,7 @@ def begin_from(
     data_dir: Path,
     device: str = "cpu",
     sha256: str | None = None,
+    plan: StoredPlan | None = None,
 ) -> Run:
     """
     Return the run that *spec* describes, at its first step, with the network from a checkpoint.
@@ -51,6 +53,7 @@ def begin_from(
         data_dir: the folder that holds the datasets.
         device: ``cpu`` or ``cuda``.
         sha256: the SHA-256 that `save` returned, or the SHA-256 of the file; None if unknown.
+        plan: as in `Run.start`.
 
     Raises:
         CheckpointUnusable: a file is damaged, or the network or the optimizer state does not fit
@@ -66,7 +69,7 @@ def begin_from(
     else:
         model = network(files, path, sha256)
     try:
-        run = Run.start(spec, data_dir=data_dir, device=device, weights=model)
+        run = Run.start(spec, data_dir=data_dir, device=device, weights=model, plan=plan)
         if keep == "optimizer":
             run.optimizer.load_named(slots, counts, updates=0)
             continued = _with_numbers_left(in_present_words(facts), slots, run)

@@ -117,7 +117,8 @@ def restore(
     if "durations" not in facts and has_fractions(run.spec):
         raise CheckpointUnusable(
             f"{path} is of a run whose schedules round durations to whole steps, as releases up to "
-            "0.2.0 did; to resume the run, parse its spec inside optcore.spec.duration.rounding()"
+            "0.2.0 did; to resume the run, parse its spec in a block of "
+            "optcore.spec.former.translation.former_rules()"
         )
     if exact:
         _check_facts(path, facts["facts"], run.facts())

@@ -22,6 +22,8 @@ NOT_FINITE = "x"
 # 32 letters: the service compares at most 32 jobs (`MAX_COMPARED_JOBS`).
 LETTERS = "abcdefghijklmnopqrstuvwyzABCDEFG"
 """Characters that draw the curves of a comparison, one each; x is reserved for `NOT_FINITE`."""
+MARKER = "o"
+"""Character that draws the points of a second series in a chart of one."""
 SEVERAL = "*"
 """Character drawn where curves overlap."""
 
@@ -85,6 +87,7 @@ def chart(
     height: int,
     steps: Sequence[int] | None = None,
     total: int | None = None,
+    marks: Sequence[tuple[int, float]] = (),
 ) -> list[str]:
     """
     Return a chart of *values*, from left to right, as lines of text.
@@ -99,12 +102,21 @@ def chart(
         height: height of the plot area in lines.
         steps: step of each value, ascending; default: 0, 1, ...
         total: number of steps on the x axis; default: the number of values.
+        marks: further points, each a step below *total* and a value, drawn with `MARKER`.
     """
     total = len(values) if total is None else total
-    frame = _frame(values, 0, total, width=width, height=height)
+    everything = [*values, *(value for _, value in marks)]
+    frame = _frame(everything, 0, total, width=width, height=height)
     curve = Curve(range(total) if steps is None else steps, values, total)
     trace = _trace(curve, frame, DOTS_PER_COLUMN * frame.columns, DOTS_PER_LINE * height)
-    return _framed(title, _braille(trace, frame), frame, "0", str(total - 1))
+    cells = _braille(trace, frame)
+    for step, value in marks:
+        column = int(step * frame.columns // total)
+        if math.isfinite(value):
+            cells[height - 1 - _dot(value, frame, height)][column] = MARKER
+        else:
+            _mark(cells, {column})
+    return _framed(title, cells, frame, "0", str(total - 1))
 
 
 def overlaid(title: str, curves: Sequence[Curve], *, width: int, height: int) -> list[str]:

@@ -5,26 +5,49 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from optserve.cli.output.chart import Curve, chart, overlaid
-from optserve.contract.answers.charts import Chart, ComparedJob, Comparison
+from optserve.cli.output.chart import MARKER, Curve, chart, overlaid
+from optserve.contract.answers.charts import Chart, ComparedJob, Comparison, EvaluationCurve
 
 HEIGHTS = {"loss": 8, "lr": 6}
 """The columns to draw, and the height of each chart in lines."""
+EVALUATED = ("val_loss", "test_loss")
+"""The metrics of evaluations of which the first that was measured is drawn with the loss."""
 COMPARED_HEIGHT = 16
 MIN_WIDTH, MAX_WIDTH = 40, 100
 
 
 def job_chart(found: Chart, width: int) -> list[str]:
-    """Return the lines of the charts of a job's loss and lr; none for a job without steps."""
+    """
+    Return the lines of the charts of a job's loss and lr; none for a job without steps.
+
+    The loss on the validation examples is drawn beside that of training.
+    """
     lines: list[str] = []
+    evaluated = next((name for name in EVALUATED if name in found.evaluations), None)
     for name, height in HEIGHTS.items() if found.total else ():
         curve = found.columns[name]
         points = _merged(curve.steps, curve.values, curve.not_finite.steps)
         steps, values = zip(*points, strict=True)
+        title, marks = name, list[tuple[int, float]]()
+        if name == "loss" and evaluated is not None:
+            title = f"{name}, {MARKER} {evaluated}"
+            marks = _marks(found.evaluations[evaluated])
         lines += chart(
-            name, values, width=_clamped(width), height=height, steps=steps, total=found.total
+            title,
+            values,
+            width=_clamped(width),
+            height=height,
+            steps=steps,
+            total=found.total,
+            marks=marks,
         )
     return lines
+
+
+def _marks(curve: EvaluationCurve) -> list[tuple[int, float]]:
+    """Return the points of evaluations, each at the last step made before it."""
+    points = _merged(curve.steps, curve.values, curve.not_finite.steps)
+    return [(max(int(step) - 1, 0), value) for step, value in points]
 
 
 def comparison_chart(found: Comparison, width: int) -> list[str]:

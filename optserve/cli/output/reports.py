@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from optserve.cli.output import live, pictures
+from optserve.cli.output import evaluations, live, pictures
+from optserve.cli.output.tables import print_table
 from optserve.cli.output.terminal import Terminal, visible
 from optserve.client import Client
 from optserve.contract.answers.history import Event
@@ -19,11 +20,14 @@ def print_facts(job: Job, terminal: Terminal) -> None:
         terminal.say(f"{name:<12} {visible(value)}")
 
 
-def print_chart(client: Client, job_id: str, terminal: Terminal) -> None:
-    """Print a chart of the lr and loss of all steps of a job."""
+def print_charts(client: Client, job_id: str, terminal: Terminal) -> None:
+    """Print charts of the lr and loss of all steps of a job, and a table of its evaluations."""
     found = client.chart(job_id, columns=list(pictures.HEIGHTS))
     for line in pictures.job_chart(found, terminal.width):
         terminal.say(line)
+    rows = evaluations.table(client, found)
+    if rows:
+        print_table(terminal, evaluations.HEADER, rows)
 
 
 def print_history(events: Iterable[Event], terminal: Terminal) -> None:
@@ -44,7 +48,7 @@ def follow_and_report(client: Client, job: Job, terminal: Terminal) -> bool:
     except KeyboardInterrupt:
         terminal.say(f"the job continues; `optserve cancel {job.id}` would end it")
         raise
-    print_chart(client, job.id, terminal)
+    print_charts(client, job.id, terminal)
     print_facts(client.job(job.id), terminal)
     return end.state is State.SUCCEEDED
 

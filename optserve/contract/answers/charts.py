@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import Field
+
 from optserve.contract.answers.base import WireModel
 from optserve.contract.states import State
 
@@ -52,6 +54,20 @@ class Curve(WireModel):
     not_finite: NotFinite
 
 
+class EvaluationCurve(Curve):
+    """
+    One metric of a job's evaluations, reduced for drawing as a `Curve` is.
+
+    The step of an evaluation is the number of steps made before it: an evaluation at step 600 comes
+    after step 599, and before step 600.
+    """
+
+    bucket: int
+    """Number of steps per bucket: 1 if every evaluation is a point, otherwise a power of two."""
+    higher_is_better: bool | None
+    """Whether a higher value is better; null if the service does not have this metric any more."""
+
+
 class Chart(WireModel):
     """The metrics of a job, reduced for drawing; every spike is preserved, however long the job."""
 
@@ -69,8 +85,11 @@ class Chart(WireModel):
     contains those steps from i * bucket to (i + 1) * bucket - 1 that are between `first` and
     `last`. While a job adds steps, full buckets change only when this number changes."""
     returned: int
-    """Number of points in this response, over all columns."""
+    """Number of points in this response, over all columns and evaluations."""
     columns: dict[str, Curve]
+    evaluations: dict[str, EvaluationCurve] = Field(default_factory=dict)
+    """The evaluations by metric, such as `val_loss`: those before, between and after the steps
+    shown, from step `first` to `last` + 1. Confusion matrices are left out."""
 
 
 class ComparedNotFinite(NotFinite):
@@ -98,10 +117,11 @@ class ComparedJob(Curve):
 
 
 class Comparison(WireModel):
-    """One column of the metrics of several jobs, reduced for drawing."""
+    """One column of several jobs, or one metric of their evaluations, reduced for drawing."""
 
     object: Literal["comparison"] = "comparison"
     column: str
+    """The compared column or metric."""
     x: XAxis
     returned: int
     """Number of points in this response, over all jobs."""

@@ -21,6 +21,18 @@ FORMER_METRICS = {
 """Maps the fields of a result in releases up to 0.2.0 to the names of the metrics."""
 
 
+class MemoryUse(WireModel):
+    """How much memory a run took, beside what was planned."""
+
+    planned: int
+    """Bytes that the plan of the job estimated."""
+    measured: int | None
+    """Bytes that the last attempt took at most; null where the system does not tell."""
+    kind: str
+    """What was measured: `allocated`, what torch allocated on a GPU; `resident`, by how much the
+    resident memory of the process grew, which includes what its allocator and libraries take."""
+
+
 class Result(WireModel):
     """Metrics of a finished run."""
 
@@ -31,6 +43,8 @@ class Result(WireModel):
     matrices: dict[str, list[list[int]]] = Field(default_factory=dict)
     """Confusion matrices by name (`test_confusion`): a row for each true class, with the number of
     examples per predicted class. Empty in lists, and if the job does not request any."""
+    memory: MemoryUse | None = None
+    """Memory of the run; null for jobs without a plan, such as those of 0.2.0."""
 
     @model_validator(mode="before")
     @classmethod

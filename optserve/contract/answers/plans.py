@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from optserve.contract.answers.base import WireModel
 from optserve.contract.answers.schedules import LrSummary
 
@@ -38,6 +40,57 @@ class GroupSummary(WireModel):
     """Kind of the group's own schedule; null if the group follows the job's schedule."""
     parameters: list[str]
     num_parameters: int
+    # Fields with a default are missing in responses of release 0.2.0.
+    state_bytes: int | None = None
+    """Bytes of the optimizer's state for these parameters, as float32."""
+
+
+class MemoryEstimate(WireModel):
+    """
+    Memory of a run in bytes, estimated without running it.
+
+    Counted are tensors that are alive at the same time, not what the process itself takes.
+    """
+
+    dataset: int
+    parameters: int
+    """Weights, and copies of them."""
+    state: int
+    """State of the optimizer."""
+    step: int
+    """Gradients, activations and the batch, at the moment of a step at which they take most."""
+    evaluation: int
+    """Activations, the batch and the last gradients, in an evaluation."""
+    total: int
+    """The most that the run takes at a time: dataset, parameters and state, and the larger of step
+    and evaluation."""
+
+
+class ExpectedTime(WireModel):
+    """How long the job would take on one kind of the workers that are alive."""
+
+    device: str
+    fingerprint: str
+    workers: int
+    """Number of live workers with this fingerprint."""
+    jobs: int
+    """Number of finished jobs of the same kind, on such machines, that the range is made from."""
+    lowest_s: float | None
+    """Lower end of the range in seconds; null if it is unknown, until three such jobs finished."""
+    highest_s: float | None
+    """Upper end of the range in seconds, at most twice the lower end; null if it is unknown."""
+
+
+class DatasetFacts(WireModel):
+    """Facts about the dataset from which the plan was computed."""
+
+    digest: str
+    """Digest of these facts and of the content: a worker refuses a dataset with another one."""
+    train_examples: int
+    validation_examples: int
+    test_examples: int
+    shape: list[int]
+    """Shape of one example."""
 
 
 class Plan(WireModel):
@@ -48,9 +101,18 @@ class Plan(WireModel):
     """The spec of the job, with every default filled in."""
     total_steps: int
     steps_per_epoch: int
+    columns: list[str] = Field(default_factory=list)
+    """Columns of the series that the job would record."""
+    dataset: DatasetFacts | None = None
     num_parameters: int
+    flops: int | None = None
+    """Floating-point operations of the forward pass for one example."""
     layers: list[LayerSummary]
     groups: list[GroupSummary]
     """Every parameter is in exactly one group."""
+    memory: MemoryEstimate | None = None
+    expected_time: list[ExpectedTime] | None = None
+    """Time of training on each kind of live worker that may take the job; null if the store does
+    not respond."""
     lr: LrSummary
     warnings: list[str]

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from optcore.spec.former.translation import with_former_defaults
-from optcore.spec.limits import at_most, lifted
+from optcore.spec.limits import at_most
 from optcore.spec.run import RunSpec
 from optserve.contract import canonical
 
@@ -51,5 +51,8 @@ class JobSpec(RunSpec):
     def run_spec(self) -> RunSpec:
         """Return the spec of the run: the part of the job that affects what is computed."""
         names = RunSpec.model_fields
-        with lifted():  # the limits were checked, or lifted, when this was parsed
-            return RunSpec.model_validate({name: getattr(self, name) for name in names})
+        # Not validated again: the parts are those of this spec.
+        run = RunSpec.model_construct(
+            self.model_fields_set & names.keys(), **{name: getattr(self, name) for name in names}
+        )
+        return run.with_groups(self.groups())

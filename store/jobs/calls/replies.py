@@ -54,11 +54,12 @@ def checked(reply: list[Any]) -> list[Any]:
 
 def json_text(data: Mapping[str, Any]) -> str:
     """Return *data* as JSON; NaN and infinities become the strings NaN, Infinity, -Infinity."""
-    names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-    # Only the top level is converted. A number below it that is not finite raises, because of
-    # `allow_nan=False`: otherwise the result would not be valid JSON.
-    plain = {
-        name: names[str(value)] if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in data.items()
-    }
-    return json.dumps(plain, allow_nan=False)
+    return json.dumps(_plain(data), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value

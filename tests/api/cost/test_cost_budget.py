@@ -18,7 +18,7 @@ import redis
 from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.redis.functions import send
 from tests.support.http.heavy import JOBS, PREVIEWS, job
 from tests.support.http.service import Answer, Service

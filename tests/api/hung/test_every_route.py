@@ -50,6 +50,7 @@ NEED_NO_FILE: dict[str, list[Request]] = {
     "GET /v1/jobs/{job_id}/metrics/chart": [Request(f"{RUNNING}/metrics/chart")],
     "GET /v1/metrics/chart": [Request("/v1/metrics/chart?job={running}")],
     "GET /v1/jobs/{job_id}/metrics/stream": [Request(f"{RUNNING}/metrics/stream")],
+    "GET /v1/jobs/{job_id}/evaluations": [Request(f"{RUNNING}/evaluations")],
     "GET /v1/jobs/{job_id}/events": [Request(f"{RUNNING}/events")],
     "GET /v1/jobs/{job_id}/events/stream": [Request(f"{RUNNING}/events/stream")],
     "GET /v1/jobs/{job_id}/checkpoints": [Request(f"{RUNNING}/checkpoints")],
@@ -64,6 +65,7 @@ NEED_NO_FILE: dict[str, list[Request]] = {
             ("schedules", "/cosine"),
             ("models", "/mlp"),
             ("datasets", "/digits"),
+            ("evaluation-metrics", "/accuracy"),
         )
         for rest, name in (("", ""), ("/{name}", known))
     },
@@ -80,6 +82,7 @@ NEED_A_FILE: dict[str, list[Request]] = {
     "GET /v1/jobs/{job_id}/metrics/chart": [Request(f"{ENDED}/metrics/chart")],
     "GET /v1/metrics/chart": [Request("/v1/metrics/chart?job={ended}&x=seconds")],
     "GET /v1/jobs/{job_id}/metrics/stream": [Request(f"{ENDED}/metrics/stream")],
+    "GET /v1/jobs/{job_id}/evaluations": [Request(f"{ENDED}/evaluations")],
     "GET /v1/jobs/{job_id}/events": [Request(f"{ENDED}/events")],
     "GET /v1/jobs/{job_id}/events/stream": [Request(f"{ENDED}/events/stream")],
 }

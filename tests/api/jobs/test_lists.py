@@ -13,7 +13,8 @@ from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.ids import new_id
-from store.jobs.record import SUMMARY, Record, new_fields
+from store.jobs.new_record import new_fields
+from store.jobs.record import SUMMARY, Record
 from store.jobs.views import LISTED_AT_ONCE, Store
 from store.redis import keys
 from store.redis.functions import send

@@ -25,7 +25,7 @@ from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.jobs.series import Series
 from store.jobs.views import Store, TruncatedMeanwhile
 from store.redis import keys

@@ -17,7 +17,7 @@ from optserve.local.stack import Stack
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.jobs.series import PLAIN
 from store.redis import keys
 from store.redis.functions import send

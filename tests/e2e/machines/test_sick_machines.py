@@ -85,7 +85,8 @@ def undisturbed(broken: tuple[Stack, Client, FaultyFiles]) -> dict[str, Job]:
 
 
 def spec_of(phase: str) -> dict[str, Any]:
-    return {**SHORT, "training": {**TRAINING, **PHASES[phase][1]}}
+    dataset = {"kind": "digits", "batch_size": 100, "validation": 300}
+    return {**SHORT, "dataset": dataset, "training": {**TRAINING, **PHASES[phase][1]}}
 
 
 def kinds(client: Client, job_id: str) -> list[str]:

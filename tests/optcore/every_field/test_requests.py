@@ -10,7 +10,7 @@ from api.catalogue.preview_formats import as_json, curves_of
 from optcore.plan.preview import PreviewGroup, PreviewSpec
 from optcore.spec.run import RunSpec
 from optserve.contract.requests.job import JobSpec
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from tests.support.optcore.moving import trained
 from tests.support.optcore.moving.search import Search
 

@@ -15,6 +15,7 @@ from optcore.metrics.catalogue import metrics, metrics_of
 from optcore.metrics.sequences import best_paths, edit_distance
 from optcore.spec.losses import AnyLoss, CrossEntropy, Ctc
 from optcore.spec.tasks import TASKS, Target, Task
+from optcore.training.evaluation import measured_by
 from optcore.training.losses import Loss, loss_of
 
 EXAMPLES, CLASSES, STEPS = 107, 5, 9
@@ -117,7 +118,7 @@ def measured(name: str, task: Task, batches: tuple[int, ...], loss: Loss | None 
         loss = loss_of(spec, Target(task, CLASSES))
     for x, y in zip(outputs.split(list(batches)), targets.split(list(batches)), strict=True):
         if loss is not None:
-            metric.add(Measured(x, y, loss(x, y), loss.weight(y), loss.counted(y)))
+            metric.add(measured_by(loss, x, y))
         else:
             mean = mse if task == "regression" else nn.functional.binary_cross_entropy_with_logits
             metric.add(Measured(x, y, mean(x, y), torch.tensor(float(len(y)))))
@@ -197,6 +198,8 @@ def test_constant_targets_have_an_r2_of_1_if_all_outputs_are_right_else_0() -> N
 def test_a_perplexity_beyond_float64_is_the_largest_float64() -> None:
     metric = metrics()["perplexity"](Subject("language_model", 3))
 
-    metric.add(Measured(WORDS, TOKENS, torch.tensor(1e4), torch.tensor(1.0)))
+    words = torch.full((2, 3), 0.0)
+    words[:, 0] = 1e4
+    metric.add(Measured(words, torch.tensor([1, 2]), torch.tensor(1e4), torch.tensor(1.0)))
 
     assert metric.value() == pytest.approx(1.7976931348623157e308)

@@ -115,9 +115,9 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
     [
         (
             {"loss": {"kind": "ctc"}},
-            "model: loss ctc needs a model that ends with a map of height 1, at least as wide as "
-            "the longest target, with one channel per class and one for the blank; digits has 10 "
-            "classes, got an output of shape (10,)",
+            "model: loss ctc needs a model that ends with a map of height 1, at least 2 n - 1 wide "
+            "for targets of up to n classes, with one channel per class and one for the blank; "
+            "digits has 10 classes, got an output of shape (10,)",
         ),
         (
             {"loss": {"kind": "nll"}},

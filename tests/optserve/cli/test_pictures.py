@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from optserve.cli.output.chart import chart
+from optserve.cli.output.evaluations import table
 from optserve.cli.output.pictures import comparison_chart, job_chart
 from optserve.client import Client
 from optserve.contract.answers.charts import Chart, Comparison, XAxis
@@ -59,6 +60,91 @@ def test_a_bucket_with_a_nan_among_finite_values_is_marked() -> None:
     found = Chart.model_validate(chart_of(1000, loss=losses, lr=curve(0.1)))
 
     assert "x" in job_chart(found, 80)[1]
+
+
+def evaluated(
+    *points: tuple[int, float | str], bucket: int = 1, higher: bool | None = False
+) -> dict[str, Any]:
+    steps, values = [step for step, _ in points], [value for _, value in points]
+    facts = {"bucket": bucket, "higher_is_better": higher}
+    return {"steps": steps, "values": values, "not_finite": NOTHING, **facts}
+
+
+def test_the_validation_loss_is_drawn_beside_that_of_training() -> None:
+    curves = {"loss": curve(*[1.0] * 100), "lr": curve(*[0.1] * 100)}
+    data = chart_of(100, **curves)
+    data["evaluations"] = {
+        "test_loss": evaluated((100, 9.0)),
+        "val_loss": evaluated((0, 3.0), (50, 2.0), (100, "NaN")),
+    }
+
+    lines = job_chart(Chart.model_validate(data), 80)
+
+    assert lines[0].strip() == "loss, o val_loss"
+    assert lines[1].startswith("3 \u2502o")
+    assert lines[1].endswith("x")
+    assert [line.index("o") for line in lines[2:9] if "o" in line] == [3 + 77 * 49 // 100]
+    assert max(map(len, lines)) <= 80
+    assert not any("o" in line for line in lines[12:])
+
+
+def test_show_lists_the_last_and_the_best_value_of_each_metric() -> None:
+    data = chart_of(40, loss=curve(1.0), lr=curve(0.1))
+    data["evaluations"] = {
+        "val_loss": evaluated((10, 3.0), (20, 1.25), (30, "NaN")),
+        "val_accuracy": evaluated((10, 0.5), (20, 0.75), (30, 0.75), higher=True),
+        "val_removed": evaluated((30, 1.0), higher=None),
+        "test_loss": evaluated(),
+    }
+    found = Chart.model_validate(data)
+
+    with Client("http://127.0.0.1:1") as client:  # it is not asked
+        rows = table(client, found)
+
+    assert rows == [
+        ["val_loss", "nan", "30", "1.25", "20"],
+        ["val_accuracy", "0.75", "30", "0.75", "20"],
+        ["val_removed", "1", "30", "", ""],
+    ]
+
+
+def test_the_last_value_of_a_reduced_curve_is_that_of_the_last_evaluation() -> None:
+    data = chart_of(40, loss=curve(1.0), lr=curve(0.1))
+    data["evaluations"] = {"val_loss": evaluated((1, 3.0), (20, 1.0), bucket=32)}
+    last = [
+        {"step": step, "event": step, "at": "2026-11-29T10:00:00Z", "metrics": {"val_loss": value}}
+        for step, value in ((20, 1.0), (21, 2.5))
+    ]
+    page = {"data": last, "has_more": False, "next": 21, "truncations": 0}
+
+    with Scripted(answers(200, page)) as server, Client(server.url) as client:
+        rows = table(client, Chart.model_validate(data))
+
+    assert rows == [["val_loss", "2.5", "21", "1", "20"]]
+    assert server.requests[0][1] == "/v1/jobs/job_1/evaluations?after=19&limit=1000"
+
+
+def test_the_client_pages_through_evaluations_with_the_truncations() -> None:
+    pages = [
+        {
+            "data": [
+                {"step": s, "event": 1, "at": "2026-11-29T10:00:00Z", "metrics": {"val_r2": s}}
+            ],
+            "has_more": s == 1,
+            "next": s,
+            "truncations": 2,
+        }
+        for s in (1, 2)
+    ]
+
+    with (
+        Scripted(answers(200, pages[0]), answers(200, pages[1])) as server,
+        Client(server.url) as client,
+    ):
+        found = list(client.evaluations("job_1"))
+
+    assert [each.metrics for each in found] == [{"val_r2": 1.0}, {"val_r2": 2.0}]
+    assert server.requests[1][1].endswith("?after=1&limit=1000&truncations=2")
 
 
 def test_a_job_without_steps_is_not_drawn() -> None:

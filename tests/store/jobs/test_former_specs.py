@@ -11,7 +11,8 @@ import redis
 from optcore.schedules.families.cosine import Cosine
 from optserve.contract import canonical
 from optserve.contract.requests.job import JobSpec
-from store.jobs.record import Record, new_fields
+from store.jobs.new_record import new_fields
+from store.jobs.record import Record
 from store.redis.constants import FORMAT
 from tests.support.optcore.runs.former_specs import FORMER, stored
 from tests.support.store.protocol import record_of, submit

@@ -9,7 +9,8 @@ from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import Record, new_fields
+from store.jobs.new_record import new_fields
+from store.jobs.record import Record
 from store.jobs.series import PLAIN, Row, Series
 from store.redis import keys
 from store.redis.functions import ReplayDiffers, send

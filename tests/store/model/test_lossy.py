@@ -15,7 +15,7 @@ from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.jobs.series import PLAIN
 from store.redis import keys
 from store.redis.functions import UNAVAILABLE, send

@@ -11,8 +11,8 @@ from optserve.contract.states import Outcome, State
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
+from store.jobs.new_record import new_fields
 from store.jobs.pointers import Pointer, StartingState
-from store.jobs.record import new_fields
 from store.jobs.series import PLAIN
 from store.redis import keys
 from store.redis.functions import Call, Fenced, Gap, ReplayDiffers, send

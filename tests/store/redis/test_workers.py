@@ -8,7 +8,7 @@ from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from store.jobs import calls
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.redis import keys
 from store.redis.functions import send
 from tests.support.store.protocol import (

@@ -14,7 +14,8 @@ from optserve.contract.states import State
 from store.jobs import calls
 from store.jobs.calls import Claim, Reaped
 from store.jobs.ids import new_id
-from store.jobs.record import Record, new_fields
+from store.jobs.new_record import new_fields
+from store.jobs.record import Record
 from store.jobs.series import PLAIN, Row, Series, unpack_marks
 from store.redis import keys
 from store.redis.functions import send

@@ -11,7 +11,7 @@ from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.jobs.series import PLAIN, Row, Series
 from store.redis.functions import send
 from tests.support.store.protocol import SPEC, append, begin

@@ -14,7 +14,7 @@ from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 from store.redis.functions import Call, send
 from worker.reporting.buffer import Batch
 from worker.reporting.pipelined import PipelinedWriter

@@ -188,3 +188,18 @@ def test_a_job_that_0_2_0_may_claim_has_the_ranges_of_0_2_0(
     assert is_former(record.spec)
 
     assert not is_aligned(record, client, tmp_path)
+
+
+def test_a_finished_job_says_how_much_memory_it_took_beside_its_plan(
+    record: Record, client: redis.Redis, tmp_path: Path
+) -> None:
+    assert attempt_at(record, client, tmp_path, loop.train).train() == "succeeded"
+
+    result, plan = record_of(client, record.id).job().result, record.plan
+    assert result is not None
+    assert result.memory is not None
+    assert plan is not None
+    assert result.memory.planned == plan.memory_bytes > 0
+    assert result.memory.measured is not None
+    assert 0 <= result.memory.measured < 2 << 30
+    assert result.memory.kind == "resident"

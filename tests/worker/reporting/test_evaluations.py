@@ -1,7 +1,10 @@
 """Evaluations as they are stored."""
 
+import math
+
 from optcore.metrics.base import Value
 from optcore.training.reports import Evaluation
+from optserve.contract.answers.jobs import Result
 from store.jobs.calls.replies import json_text
 from worker.reporting.evaluations import event_of, result_of
 
@@ -44,3 +47,13 @@ def test_a_result_has_numbers_matrices_and_what_0_2_0_requires() -> None:
         "test_loss": 0.5,
         "test_accuracy": 0.75,
     }
+
+
+def test_a_result_may_have_metrics_that_are_no_finite_numbers() -> None:
+    metrics: dict[str, Value] = {"test_rmse": math.inf, "test_r2": -math.inf, "test_mae": math.nan}
+
+    text = json_text(result_of(Evaluation(15, metrics, {"test": 4})))
+
+    read = Result.model_validate_json(text).metrics
+    assert (read["test_rmse"], read["test_r2"]) == (math.inf, -math.inf)
+    assert math.isnan(read["test_mae"])

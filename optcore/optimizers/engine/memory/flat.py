@@ -21,6 +21,7 @@ from optcore.optimizers.engine.memory.carried import CarriedNumbers
 from optcore.optimizers.engine.memory.gradients import Gradients
 from optcore.optimizers.engine.memory.segments import (
     ALIGNMENT_BYTES,
+    Inside,
     Spans,
     dense_strides,
     lay_out,
@@ -53,6 +54,7 @@ class FlatState:
         whose: str = "this optimizer",
         carried: CarriedNumbers | None = None,
         separately: bool = False,
+        elementwise: bool = True,
         multi_precision: bool = False,
         sparse_ahead: int = 0,
     ) -> None:
@@ -67,6 +69,8 @@ class FlatState:
             whose: a description of the optimizer, for the message of this error.
             carried: the numbers that each update of a parameter computes for the next, if any.
             separately: whether each parameter is updated by a separate call of the engine.
+            elementwise: whether the engine updates each element by itself. If not, ranges hold
+                whole parameters, without padding at the end.
             multi_precision: whether parameters narrower than float32 get float32 slots and a
                 float32 copy. Updates then change the copy, which is rounded to the parameters.
             sparse_ahead: the number added to t in an update with a row-sparse gradient
@@ -74,6 +78,8 @@ class FlatState:
         """
         self._takes_sparse, self._whose, self._separately = takes_sparse, whose, separately
         self._sparse_ahead = sparse_ahead
+        # Norms and means are taken over parameters.
+        self._may_pad = elementwise and not separately
         dtype, device = named[0][1].dtype, named[0][1].device
         alignment = ALIGNMENT_BYTES // dtype.itemsize
         self.segments = lay_out(named, alignment)
@@ -101,8 +107,7 @@ class FlatState:
     def align(self, aligned: bool) -> None:
         """Let updated ranges end on 128 bytes; if not *aligned*, with the last element."""
         self._aligned = aligned
-        # Norms and means are taken over a span, so the span of one parameter has no padding then.
-        padded = aligned and not self._separately
+        padded = aligned and self._may_pad
         ends_on = ALIGNMENT_BYTES // self.params.itemsize if padded else 1
         dtype = self._work.dtype
         self._grads = Gradients(self.segments, self.params, dtype, alignment=ends_on)
@@ -112,12 +117,15 @@ class FlatState:
             _columns([self._stretch(start, stop) for start, stop in of_one]) for of_one in of_each
         ]
         large = [segment for segment in self.segments if segment.is_large]
+        small = self.segments[len(large) :]
         stretches = [stretch for of_one in of_each[: len(large)] for stretch in of_one]
-        if len(large) < len(self.segments):
+        parts = [[segment] for segment in large]
+        if small:
             # All small parameters as one range, gaps included: an elementwise rule carries nothing
-            # from a gap to a parameter, and a rule that needs norms or means runs `separately`.
-            stop = rounded_up(self.segments[-1].stop, ends_on)
-            stretches.append((self.segments[len(large)].start, stop))
+            # from a gap to a parameter, and an engine that takes norms leaves the gaps out.
+            stretches.append((small[0].start, rounded_up(small[-1].stop, ends_on)))
+            parts.append(small)
+        self._inside = None if padded else [Inside.of(part) for part in parts]
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
 
     @property
@@ -194,7 +202,7 @@ class FlatState:
         params, slots, stored = self._of(self._all)
         carried = None if self.carried is None else self.carried.of(0, len(grads))
         flat = self._grads.of_all(present)
-        spans = Spans(params, flat, slots, stored, None, carried, aligned=self._aligned)
+        spans = Spans(params, flat, slots, stored, None, carried, 0, self._aligned, self._inside)
         return [(self.t[0], spans)]
 
     def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:

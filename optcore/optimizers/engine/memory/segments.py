@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -78,6 +79,20 @@ class Segment:
         return found
 
 
+class Inside(NamedTuple):
+    """The parameters in one range: the *sizes* of each, and the *lengths* with the gap after it."""
+
+    sizes: list[int]
+    lengths: list[int]
+
+    @classmethod
+    def of(cls, segments: Sequence[Segment]) -> Inside:
+        """Return what is in the range of *segments*, which ends with the last element."""
+        edges = [*(segment.start for segment in segments), segments[-1].stop]
+        lengths = [after - before for before, after in pairwise(edges)]
+        return cls([segment.param.numel() for segment in segments], lengths)
+
+
 class Spans(NamedTuple):
     """
     Ranges of memory that one call of an engine updates. Each list has one tensor per range.
@@ -94,6 +109,9 @@ class Spans(NamedTuple):
         carried: numbers that the previous update computed for this update, if the rule has any.
         ahead: the number that is added to t for a row-sparse gradient (Paddle's Adam), else 0.
         aligned: whether slices of the ranges, and each thread's share of a slice, end on 128 bytes.
+        inside: the parameters in each range, if the ranges hold whole parameters and end with the
+            last element; None if there is one range of one parameter, or if a range may hold a part
+            of a parameter or padding at its end (`FlatState`, *elementwise*).
     """
 
     params: list[Tensor]
@@ -104,6 +122,7 @@ class Spans(NamedTuple):
     carried: CarriedPart | None = None
     ahead: int = 0
     aligned: bool = True
+    inside: list[Inside] | None = None
 
 
 def lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:

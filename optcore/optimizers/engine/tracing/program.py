@@ -20,6 +20,7 @@ from optcore.optimizers.engine.tracing.operations import (
     operations,
     use_torch_functions,
 )
+from optcore.optimizers.engine.tracing.per_param import run_per_param
 from optcore.optimizers.engine.tracing.writers import Writers
 
 
@@ -62,6 +63,7 @@ def trace(
     slots: Sequence[str],
     numbers: Sequence[str],
     constants: Mapping[str, float | bool],
+    per_param: Sequence[str] = (),
 ) -> Program:
     """
     Return a program that computes *update* and writes the parameter and its slots in place.
@@ -71,6 +73,7 @@ def trace(
         slots: the names of the slots of the rule, in order.
         numbers: the names of the arguments of *update* that `Program.run` takes, in order.
         constants: the other arguments of *update* with their values: flags, and numbers that are 0.
+        per_param: those of *numbers* for which `Program.run` gets a `PerParam`.
     """
     graph = fx.Graph()
     tracer = _Tracer(graph)
@@ -85,6 +88,7 @@ def trace(
     )
     graph.output(None)
     num_scratch = _write_in_place(graph, states, results, end)
+    run_per_param(graph, [values[numbers.index(name)] for name in per_param])
     graph.erase_node(end)
     graph.lint()
     return Program(graph, num_scratch)

@@ -71,6 +71,7 @@ class Transforms:
 
 def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
     """Return *rule* with *transforms* applied around it."""
+    taken = arguments(rule.update)
 
     # **given are numbers and flags, which each rule types for itself.
     # Positional only, for a rule may have numbers of these names.
@@ -87,8 +88,7 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
             moved = torch.addcmul(param, step, agreement(step, grad), value=-given["mask_scale"])
             results.insert(0, moved)
         else:
-            arguments = only(_left(given, transforms), rule.update)
-            results = list(rule.update(param, grad, *own, **arguments))
+            results = list(rule.update(param, grad, *own, **taken(_left(given, transforms))))
         if average is None:
             return tuple(results)
         mean = torch.lerp(results[0], average, given["average_momentum"])
@@ -192,12 +192,18 @@ def _left(given: dict[str, Any], transforms: Transforms) -> dict[str, Any]:
     return {**given, "weight_decay": 0.0} if done else given
 
 
-def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
-    """Return those of the numbers and flags *given* that *update* takes as arguments."""
+def arguments(update: Callable[..., Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a function that returns those numbers and flags that *update* takes as arguments."""
+    # The signature is read once: reading it takes longer than an update of a small parameter.
     parameters = inspect.signature(update).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return given
-    return {name: value for name, value in given.items() if name in parameters}
+        return lambda given: given
+    return lambda given: {name: value for name, value in given.items() if name in parameters}
+
+
+def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
+    """Return those of the numbers and flags *given* that *update* takes as arguments."""
+    return arguments(update)(given)
 
 
 def _signature(update: Callable[..., Any], transforms: Transforms) -> inspect.Signature:

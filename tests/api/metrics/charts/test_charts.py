@@ -38,7 +38,7 @@ REFUSED = [
         "colums=loss",
         "colums",
         "unknown query parameter 'colums'; did you mean 'columns'? "
-        "(known: columns, max_points, first, last)",
+        "(known: columns, evaluations, max_points, first, last)",
     ),
 ]
 """Question, parameter, and what is wrong with it."""
@@ -120,6 +120,7 @@ async def test_non_finite_values_are_counted_and_written_as_strings(
         "last": 3,
         "bucket": 1,
         "returned": 8,
+        "evaluations": {},
         "columns": {
             "lr": {
                 "steps": [0, 1, 2, 3],

@@ -36,7 +36,8 @@ REFUSED = [
     (
         "job=A&job=B&column=los",
         "column",
-        "column must be among lr, loss for job A, got 'los'; did you mean 'loss'?",
+        "column must be among lr, loss, test_loss, test_accuracy for job A, got 'los'; "
+        "did you mean 'loss'?",
     ),
     ("job=A&first=10", "first", "first must be below 10, got 10"),
     ("job=A&x=examples&last=1001", "last", "last must be below 1001, got 1001"),

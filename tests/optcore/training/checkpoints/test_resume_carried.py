@@ -61,7 +61,7 @@ def test_a_run_saved_after_any_report_is_resumed_with_the_same_bits(
 ) -> None:
     spec = {
         "model": {"kind": "mlp", "hidden": [4]},
-        "dataset": {"kind": "digits", "batch_size": 700},
+        "dataset": {"kind": "digits", "batch_size": 600, "validation": 300},
         "optimizer": {"lr": 0.01, **optimizer},
         "schedule": schedule,
         "training": {"steps": STEPS, "seed": 5, "evaluate_every": 2},

@@ -19,7 +19,7 @@ from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, StepReport
 from optcore.training.run import Run
 from optserve.contract.requests.job import JobSpec
-from store.jobs.record import new_fields
+from store.jobs.new_record import new_fields
 
 LAYERS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 3, "kernel_size": 3},

@@ -1,0 +1,91 @@
+"""Numbers of which each parameter in a range has its own, in a traced rule."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, fx
+
+
+class PerParam:
+    """
+    A number for each parameter in a range, with the arithmetic of a number.
+
+    Attributes:
+        values: the number of each parameter.
+        lengths: the number of elements of each parameter, with the gap after it.
+    """
+
+    def __init__(self, values: Sequence[float], lengths: Sequence[int]) -> None:
+        self.values, self.lengths = values, lengths
+
+    def _with(self, compute: Callable[[float, float], float], other: float | PerParam) -> PerParam:
+        others = other.values if isinstance(other, PerParam) else [other] * len(self.values)
+        return PerParam(list(map(compute, self.values, others)), self.lengths)
+
+    def __neg__(self) -> PerParam:
+        return PerParam([-value for value in self.values], self.lengths)
+
+    def __mul__(self, other: float | PerParam) -> PerParam:
+        return self._with(operator.mul, other)
+
+    def __rmul__(self, other: float) -> PerParam:
+        return self._with(lambda mine, theirs: theirs * mine, other)
+
+    def __add__(self, other: float | PerParam) -> PerParam:
+        return self._with(operator.add, other)
+
+    def __radd__(self, other: float) -> PerParam:
+        return self._with(lambda mine, theirs: theirs + mine, other)
+
+    def __sub__(self, other: float | PerParam) -> PerParam:
+        return self._with(operator.sub, other)
+
+    def __rsub__(self, other: float) -> PerParam:
+        return self._with(lambda mine, theirs: theirs - mine, other)
+
+    def __truediv__(self, other: float | PerParam) -> PerParam:
+        return self._with(operator.truediv, other)
+
+    def __rtruediv__(self, other: float) -> PerParam:
+        return self._with(lambda mine, theirs: theirs / mine, other)
+
+
+def run_per_param(graph: fx.Graph, numbers: Sequence[fx.Node]) -> None:
+    """Let each tensor operation that takes one of *numbers* run once for each parameter."""
+    late = set(numbers)
+    for node in graph.nodes:
+        if node.op != "call_function" or not late.intersection(node.all_input_nodes):
+            continue
+        if "out" in node.kwargs:
+            node.target = _for_each(node.target)
+        else:  # computes a number
+            late.add(node)
+
+
+def _for_each(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Return *function* for tensors of several parameters, and a `PerParam` among its numbers."""
+
+    def each(*args: Any, out: Tensor, **kwargs: Any) -> Tensor:  # noqa: ANN401  # tensors and numbers
+        given = [*args, *kwargs.values()]
+        lengths = next(value.lengths for value in given if isinstance(value, PerParam))
+        rows = zip(*(_split(value, lengths) for value in given), strict=True)
+        for part, row in zip(out.split_with_sizes(lengths), rows, strict=True):
+            function(
+                *row[: len(args)], **dict(zip(kwargs, row[len(args) :], strict=True)), out=part
+            )
+        return out
+
+    # fx writes the name into the source of the program.
+    each.__name__ = each.__qualname__ = f"each_{getattr(function, '__name__', 'function')}"
+    return each
+
+
+def _split(value: Any, lengths: Sequence[int]) -> Sequence[Any]:  # noqa: ANN401  # as above
+    if isinstance(value, PerParam):
+        return value.values
+    if isinstance(value, Tensor):
+        return value.split_with_sizes(lengths)
+    return [value] * len(lengths)

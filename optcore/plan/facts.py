@@ -1,0 +1,68 @@
+"""What a plan is computed from besides the spec: the facts about the run's dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from optcore.spec.datasets.base import DatasetSpec
+from optcore.spec.networks.base import Shape
+from optcore.spec.tasks import Target
+
+DIGEST_CHARS = 12
+"""Length of a digest in a plan, in hexadecimal digits: 48 bits, against mistakes alone."""
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """
+    The facts about a dataset that a plan depends on; they are known without loading it.
+
+    Attributes:
+        kind: name of the dataset.
+        content: digest of the dataset's files, or the version of what makes its examples; see
+            `DatasetSpec.content`.
+        train_examples: number of examples to train on.
+        validation_examples: number of validation examples.
+        test_examples: number of test examples.
+        shape: shape of one example.
+        target: what the dataset says about an example.
+    """
+
+    kind: str
+    content: str
+    train_examples: int
+    validation_examples: int
+    test_examples: int
+    shape: Shape
+    target: Target
+
+    @classmethod
+    def of(cls, spec: DatasetSpec) -> DatasetFacts:
+        """Return the facts about the dataset that *spec* describes."""
+        return cls(
+            spec.kind,
+            spec.content,
+            spec.train_examples,
+            spec.validation_examples,
+            spec.test_examples,
+            spec.shape,
+            spec.target,
+        )
+
+    @property
+    def digest(self) -> str:
+        """Digest of all facts."""
+        return digest(asdict(self))
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Number of training, validation and test examples."""
+        return self.train_examples, self.validation_examples, self.test_examples
+
+
+def digest(value: object) -> str:
+    """Return a short digest of *value*, which must be representable as JSON."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]

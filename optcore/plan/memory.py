@@ -1,0 +1,176 @@
+"""
+The memory that a run takes, estimated from its spec without torch.
+
+Counted are the tensors that are alive at the same time, as torch allocates them on a CPU. What the
+process, its libraries and the allocator itself take is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from optcore.spec.networks.activations import Relu
+from optcore.spec.networks.convolution import MaxPool2d
+from optcore.spec.networks.dense import Flatten
+from optcore.spec.networks.layers import AnyLayer
+from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
+from optcore.spec.networks.regularization import Dropout
+from optcore.spec.networks.summary import named
+from optcore.spec.run import RunSpec
+from optcore.spec.training import Precision
+
+EVALUATED_TOGETHER = 1000
+"""Number of examples in a batch of an evaluation (`optcore.training.evaluation.BATCH_SIZE`)."""
+INDEX_BYTES = 8
+"""Bytes of the position that a max-pool keeps for each of its outputs."""
+GATHERED = 65_536
+"""Number of elements below which the gradient of a parameter is copied into a buffer."""
+HALF = 2
+"""Bytes of a number in 16 bits."""
+PARAMETER_BYTES: dict[Precision, int] = {"fp64": 8, "bf16_true": HALF, "fp16_true": HALF}
+"""Bytes of a parameter; 4 in all other precisions."""
+HALF_ACTIVATIONS: frozenset[Precision] = frozenset({"bf16", "fp16", "mindspore_o2", "mindspore_o3"})
+"""Precisions with parameters in float32 and activations in 16 bits."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """
+    Bytes of the tensors of a run.
+
+    Attributes:
+        dataset: all examples.
+        parameters: the weights, and copies of them (moving averages, lookahead, float32 copies).
+        state: the state of the optimizer.
+        step: gradients, activations and the batch, where a step has most of them.
+        evaluation: activations, the batch and the last gradients, in an evaluation.
+    """
+
+    dataset: int
+    parameters: int
+    state: int
+    step: int
+    evaluation: int
+
+    @classmethod
+    def of(cls, run: RunSpec) -> Memory:
+        """Return the estimate for *run*."""
+        precision, training = run.training.precision, run.training
+        wide = PARAMETER_BYTES.get(precision, 4)
+        number = HALF if precision in HALF_ACTIVATIONS else wide
+        weights = run.num_parameters * wide
+        copies = sum((training.ema is not None, training.lookahead is not None))
+        multi = 4 * run.num_parameters if run.optimizer.multi_precision and wide == HALF else 0
+        data = run.dataset
+        example = prod(data.shape) * data.value_bytes + 8 * data.target.longest
+        examples = data.train_examples + data.validation_examples + data.test_examples
+        layers = list(_layers(run))
+        cast = weights // 2 if number != wide else 0  # autocast keeps a copy in 16 bits
+        return cls(
+            dataset=examples * example,
+            parameters=weights * (1 + copies) + multi,
+            state=_state(run) * (4 if run.optimizer.in_float32 else wide) // 4,
+            step=cast + _step(run, layers, data.batch_size, number, wide),
+            evaluation=cast
+            + _evaluation(run, layers, min(EVALUATED_TOGETHER, data.test_examples), number, wide),
+        )
+
+    @property
+    def total(self) -> int:
+        """The most bytes that the run takes at a time, with the dataset."""
+        return self.dataset + self.peak
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that the run takes at a time, without the dataset."""
+        return self.parameters + self.state + max(self.step, self.evaluation)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer, with the numbers of elements of its input, output and parameters."""
+
+    layer: AnyLayer
+    inputs: int
+    outputs: int
+    parameters: int
+    inplace: bool
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the output has no memory of its own."""
+        return self.inplace or isinstance(self.layer, Flatten)
+
+
+def _layers(run: RunSpec) -> Iterator[_Layer]:
+    shape, before = run.dataset.shape, None
+    for _, layer in pooled_first(named(run.network)):
+        out = layer.output_shape(shape)
+        size = sum(parameter.size for parameter in layer.parameters(shape))
+        inplace = isinstance(layer, Relu) and isinstance(before, OWN_OUTPUT)
+        yield _Layer(layer, prod(shape), prod(out), size, inplace)
+        shape, before = out, layer
+
+
+def _state(run: RunSpec) -> int:
+    shapes = {parameter.name: parameter.shape for parameter in run.parameters()}
+    return sum(
+        group.spec.state_bytes(shapes[name]) for group in run.groups() for name in group.names
+    )
+
+
+def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int:
+    """Return the bytes of a batch and its targets; with *stored*, also before its conversion."""
+    original = run.dataset.value_bytes
+    # A batch that needs no conversion is not copied.
+    each = prod(run.dataset.shape) * (number + (original if stored and original != number else 0))
+    return size * (each + 8 * run.dataset.target.longest)
+
+
+def _step(run: RunSpec, layers: list[_Layer], batch: int, number: int, wide: int) -> int:
+    """Return the most bytes of gradients, activations and batch that are alive in a step."""
+    saved = [_saved(layer, batch, number) for layer in layers]
+    # The loss keeps the log-probabilities of the outputs, and makes a gradient of them.
+    outputs = batch * number * layers[-1].outputs
+    alive = _batch(run, batch, number) + sum(saved) + 2 * outputs
+    gradients, most, first = 0, alive, True
+    flowing = outputs
+    for i in reversed(range(len(layers))):
+        layer = layers[i]
+        # The gradient of the examples themselves is not computed.
+        first = not any(each.parameters for each in layers[:i])
+        backward = 0 if first or isinstance(layer.layer, Flatten) else batch * number * layer.inputs
+        gradients += layer.parameters * wide
+        most = max(most, alive + gradients + flowing + backward)
+        alive -= saved[i]
+        flowing = backward or flowing
+    small = sum(
+        prod(parameter.shape) for parameter in run.parameters() if prod(parameter.shape) < GATHERED
+    )
+    update = _batch(run, batch, number) + gradients + small * wide
+    # The gradients of the step before are there until the batch is ready.
+    serving = _batch(run, batch, number, stored=True) + gradients
+    return max(most, update, serving)
+
+
+def _saved(layer: _Layer, batch: int, number: int) -> int:
+    """Return the bytes that the forward pass of *layer* adds to what lives until its backward."""
+    out = 0 if layer.is_view else batch * number * layer.outputs
+    if isinstance(layer.layer, MaxPool2d):
+        return out + batch * INDEX_BYTES * layer.outputs
+    # A dropout keeps the mask that it multiplied by.
+    return 2 * out if isinstance(layer.layer, Dropout) else out
+
+
+def _evaluation(run: RunSpec, layers: list[_Layer], batch: int, number: int, wide: int) -> int:
+    """Return the most bytes of an evaluation, and of the gradients of the step before it."""
+    most, taken = 0, 0  # the first layers take the batch, which is counted below
+    for layer in layers:
+        if layer.is_view:
+            continue
+        index = INDEX_BYTES * layer.outputs if isinstance(layer.layer, MaxPool2d) else 0
+        most = max(most, taken + number * layer.outputs + index)
+        taken = number * layer.outputs
+    return _batch(run, batch, number) + batch * most + run.num_parameters * wide

@@ -1,0 +1,167 @@
+"""
+The plan of a run: what follows from its spec and the facts about its dataset, computed once.
+
+It is computed when a job is accepted and stored beside the spec; the worker trusts it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from optcore.plan.facts import DatasetFacts
+from optcore.plan.likeness import likeness
+from optcore.plan.memory import Memory
+from optcore.plan.stored_groups import read_groups, stored_groups
+from optcore.spec.groups.resolve import ResolvedGroup
+from optcore.spec.networks.summary import LayerSummary
+from optcore.spec.run import RunSpec
+
+VERSION = 1
+"""Version of the form in which plans are stored; plans of other versions are resolved again."""
+MAX_STORED_GROUPS = 600
+"""Largest number of characters that the groups of a stored plan may take; larger ones are left out,
+and resolved again for the run."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """
+    What a run will do, resolved from its spec.
+
+    Attributes:
+        facts: the facts about the dataset.
+        total_steps: number of steps in the run.
+        steps_per_epoch: number of steps in an epoch.
+        layers: output shape, parameters and cost of each layer.
+        groups: the groups of parameters, each parameter in one of them.
+        memory: the memory that the run takes.
+    """
+
+    facts: DatasetFacts
+    total_steps: int
+    steps_per_epoch: int
+    layers: tuple[LayerSummary, ...]
+    groups: tuple[ResolvedGroup, ...]
+    memory: Memory
+
+    @classmethod
+    def of(cls, run: RunSpec) -> RunPlan:
+        """Return the plan of *run*."""
+        return cls(
+            DatasetFacts.of(run.dataset),
+            run.total_steps,
+            run.steps_per_epoch,
+            run.layers,
+            tuple(run.groups()),
+            Memory.of(run),
+        )
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trainable numbers in the network."""
+        return sum(layer.num_parameters for layer in self.layers)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the forward pass for one example."""
+        return sum(layer.flops for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """
+    The part of a plan that is stored with a job: totals, digests, and what is costly to resolve.
+
+    Attributes:
+        version: version of the form; see `VERSION`.
+        dataset: digest of the facts about the dataset.
+        sizes: number of training, validation and test examples.
+        num_parameters: number of trainable numbers in the network.
+        flops: floating-point operations of the forward pass for one example.
+        memory_bytes: the most memory that the run takes at a time, with the dataset.
+        like: digest of what determines how long a step takes; see `likeness`.
+        groups: the groups of parameters (`stored_groups`); None if they are too many to store.
+    """
+
+    version: int
+    dataset: str
+    sizes: tuple[int, int, int]
+    num_parameters: int
+    flops: int
+    memory_bytes: int
+    like: str
+    groups: list[dict[str, Any]] | None
+
+    @classmethod
+    def of(cls, run: RunSpec) -> StoredPlan:
+        """Return the plan of *run* as it is stored."""
+        plan, groups = RunPlan.of(run), stored_groups(run)
+        small = len(json.dumps(groups, separators=(",", ":"))) <= MAX_STORED_GROUPS
+        return cls(
+            VERSION,
+            plan.facts.digest,
+            plan.facts.sizes,
+            plan.num_parameters,
+            plan.flops,
+            plan.memory.total,
+            likeness(run),
+            groups if small else None,
+        )
+
+    @classmethod
+    def read(cls, text: str) -> StoredPlan | None:
+        """Return the plan in *text*, a `text`; None if another release wrote it in another form."""
+        stored: dict[str, Any] = json.loads(text)
+        if stored.get("v") != VERSION:
+            return None
+        return cls(
+            VERSION,
+            stored["data"],
+            tuple(stored["n"]),
+            stored["params"],
+            stored["flops"],
+            stored["mem"],
+            stored["like"],
+            stored.get("groups"),
+        )
+
+    def text(self) -> str:
+        """Return the plan as JSON."""
+        # Names are short, and what the record says elsewhere is left out: a queued job with its
+        # plan takes at most 4 KB.
+        stored = {
+            "v": self.version,
+            "data": self.dataset,
+            "n": self.sizes,
+            "params": self.num_parameters,
+            "flops": self.flops,
+            "mem": self.memory_bytes,
+            "like": self.like,
+            **({} if self.groups is None else {"groups": self.groups}),
+        }
+        return json.dumps(stored, separators=(",", ":"))
+
+    def resolved(self, run: RunSpec) -> RunSpec:
+        """Return *run*, the run of this plan, with the groups that are stored."""
+        if self.groups is None:
+            return run
+        return run.with_groups(read_groups(self.groups, run))
+
+    def mismatch(self, found: DatasetFacts) -> str:
+        """Return how a dataset that was *found* differs from the planned one; empty if it fits."""
+        if (found.digest, found.sizes) == (self.dataset, self.sizes):
+            return ""
+        planned = _described(self.dataset, self.sizes)
+        return (
+            f"{found.kind} must be the dataset that the job was accepted for, {planned}, got "
+            f"{_described(found.digest, found.sizes)}"
+        )
+
+
+def _described(digest: str, sizes: tuple[int, int, int]) -> str:
+    train, validation, test = sizes
+    return (
+        f"with digest {digest} ({train} training, {validation} validation and {test} test examples)"
+    )

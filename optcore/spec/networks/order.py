@@ -1,0 +1,29 @@
+"""The order in which the layers of a network are computed, and which may overwrite their input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optcore.spec.networks.activations import Relu
+from optcore.spec.networks.convolution import Conv2d, MaxPool2d
+from optcore.spec.networks.dense import Linear
+from optcore.spec.networks.layers import AnyLayer
+from optcore.spec.networks.regularization import BatchNorm
+
+# Not Flatten and Dropout, which may return their input itself, and so the dataset's memory; nor
+# Relu and LogSoftmax, whose backward passes read their output.
+OWN_OUTPUT = (Conv2d, Linear, BatchNorm, MaxPool2d)
+"""Layers whose output is read only by the next layer, not by their own backward pass. A relu after
+such a layer may overwrite the output."""
+
+
+def pooled_first(layers: Sequence[tuple[str, AnyLayer]]) -> list[tuple[str, AnyLayer]]:
+    """Return named *layers*, with each max-pool that follows a relu moved before that relu."""
+    # The bits are the same: the largest of the values above 0 is the largest of all, the first of
+    # equal values stays the first, and where no value is above 0 no gradient flows either way.
+    # Neither draws random numbers, so initial weights are the same too.
+    ordered = list(layers)
+    for i in range(1, len(ordered)):
+        if isinstance(ordered[i][1], MaxPool2d) and isinstance(ordered[i - 1][1], Relu):
+            ordered[i - 1], ordered[i] = ordered[i], ordered[i - 1]
+    return ordered

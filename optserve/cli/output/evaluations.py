@@ -1,0 +1,51 @@
+"""The metrics of a job's evaluations as a table."""
+
+from __future__ import annotations
+
+import math
+
+from optserve.client import Client
+from optserve.contract.answers.charts import Chart, EvaluationCurve
+
+HEADER = ("metric", "last", "step", "best", "step")
+"""The last and the best value of a metric, each with the number of steps made before it."""
+
+
+def table(client: Client, found: Chart) -> list[list[str]]:
+    """
+    Return a row for each metric of the evaluations in a chart.
+
+    The best value is left out if the service does not know whether more is better.
+    """
+    last = _last(client, found)
+    return [
+        [name, f"{last[name][1]:.6g}", str(last[name][0]), *_best(curve)]
+        for name, curve in found.evaluations.items()
+        if curve.steps
+    ]
+
+
+def _last(client: Client, found: Chart) -> dict[str, tuple[int, float]]:
+    """Return the last value of each metric, with its step."""
+    curves = {name: curve for name, curve in found.evaluations.items() if curve.steps}
+    last = {name: (curve.steps[-1], curve.values[-1]) for name, curve in curves.items()}
+    # In a bucket of several evaluations, the last one need not be a point.
+    reduced = [curve.steps[-1] for curve in curves.values() if curve.bucket > 1]
+    if reduced:
+        for each in client.evaluations(found.job, after=min(reduced) - 1):
+            last |= {name: (each.step, value) for name, value in each.metrics.items()}
+    return last
+
+
+def _best(curve: EvaluationCurve) -> list[str]:
+    """Return the best finite value and its step as text, or empty texts if there is none."""
+    points = [
+        (value, step)
+        for step, value in zip(curve.steps, curve.values, strict=True)
+        if math.isfinite(value)
+    ]
+    if curve.higher_is_better is None or not points:
+        return ["", ""]
+    sign = -1 if curve.higher_is_better else 1
+    best, step = min(points, key=lambda point: (sign * point[0], point[1]))
+    return [f"{best:.6g}", str(step)]

@@ -1,0 +1,85 @@
+"""What validate says about how long a job takes, beside how long it then takes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+import torch
+
+from optcore.training.fingerprint import fingerprint, machine_facts
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.redis.functions import send
+from store.settings import Settings
+from tests.support.store.protocol import hello, record_of, storage_of
+from worker.attempt.attempt import Attempt
+from worker.attempt.session import Tools
+
+pytestmark = pytest.mark.anyio
+
+HERE = fingerprint(machine_facts(torch.device("cpu")))
+
+
+def job(**optimizer: Any) -> dict[str, Any]:
+    return {
+        "model": {"kind": "mlp"},
+        "dataset": {"kind": "digits"},
+        "optimizer": {"kind": "adam", **optimizer},
+        "training": {"steps": 1000, "device": "cpu"},
+    }
+
+
+async def expected(http: httpx.AsyncClient, **optimizer: Any) -> dict[str, Any]:
+    response = await http.post("/v1/jobs/validate", json=job(**optimizer))
+    assert response.status_code == 200
+    (found,) = response.json()["expected_time"]
+    return dict(found)
+
+
+async def train(
+    http: httpx.AsyncClient, client: redis.Redis, home: Path, number: int, **optimizer: Any
+) -> float:
+    """Post the job, and train it as a worker does; return for how many seconds."""
+    job_id = (await http.post("/v1/jobs", json=job(**optimizer))).json()["id"]
+    token = f"t{number}"
+    call = calls.claim("w1", device="cpu", fingerprint=HERE, token=token, lease_ms=60_000)
+    record = send(client, call)
+    assert record is not None
+    assert record.id == job_id
+    storage = storage_of(client, home)
+    tools = Tools(client, storage, Settings(home=home), "cpu", threading.Event())
+    assert Attempt(Claim("local", job_id, token), record, tools).train() == "succeeded"
+    return int(record_of(client, job_id).fields["trained"]) / 1000
+
+
+async def test_without_workers_there_is_no_time(http: httpx.AsyncClient) -> None:
+    response = await http.post("/v1/jobs/validate", json=job())
+
+    assert response.json()["expected_time"] == []
+
+
+async def test_after_three_jobs_of_a_kind_the_time_is_in_the_range(
+    http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
+) -> None:
+    hello(client, fingerprint=HERE)
+    for i in range(3):
+        unknown = await expected(http)
+        assert (unknown["jobs"], unknown["lowest_s"], unknown["highest_s"]) == (0, None, None)
+        assert (unknown["device"], unknown["fingerprint"]) == ("cpu", HERE)
+        await train(http, client, tmp_path, i, lr=0.01 * (i + 1))
+
+    held = 0
+    for i in range(10):
+        known = await expected(http)
+        assert known["jobs"] == 3 + i
+        assert known["highest_s"] <= 2 * known["lowest_s"] * (1 + 1e-12)
+        seconds = await train(http, client, tmp_path, 3 + i)
+        held += known["lowest_s"] <= seconds <= known["highest_s"]
+
+    assert held >= 8
+    assert (await expected(http, kind="sgd"))["jobs"] == 0

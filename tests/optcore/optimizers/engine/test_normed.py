@@ -1,0 +1,63 @@
+"""Rules that need norms: parameters that share a pass keep the bits that they have alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import optcore
+from tests.support.optcore.updates.optimizer_steps import same_bits
+
+UNCLIPPED = {"clip": {"kind": "global_norm", "max": 1e9}}
+"""In place of the clip of timm's lamb, whose norm is that of all parameters."""
+SPECS: list[dict[str, Any]] = [
+    {"kind": "lamb", "weight_decay": 0.01},
+    {"kind": "lamb", "dialect": "timm", "cautious": True, **UNCLIPPED},
+    {"kind": "lars", "weight_decay": 0.01},
+    {"kind": "lars", "dialect": "timm", "nesterov": True, "weight_decay": 0.01},
+    {"kind": "mars", "optimize_1d": True},
+    {"kind": "mars", "mars_type": "lion", "optimize_1d": True},
+    {"kind": "fromage"},
+    {"kind": "adamw", "dialect": "timm", "cautious": True},
+]
+SIZES = (37, 1, 0, 129, 70_000, 65_535, 4_099, 540_001)
+"""Among them sizes that fill no register, and a size of more than one slice."""
+
+
+@pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "unaligned"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_parameters_together_have_the_bits_of_each_alone(
+    spec: dict[str, Any], dtype: torch.dtype, aligned: bool
+) -> None:
+    together, alone = parameters(dtype), parameters(dtype)
+    whole = optcore.make_optimizer(together.items(), {**spec, "lr": 0.01})
+    each = [optcore.make_optimizer([pair], {**spec, "lr": 0.01}) for pair in alone.items()]
+
+    for optimizer in (whole, *each):
+        optimizer.align(aligned)
+    for _ in range(3):
+        for optimizer in (whole, *each):
+            optimizer.step()
+
+    slots = whole.named_slots()
+    for optimizer, name in zip(each, together, strict=True):
+        mine = optimizer.named_slots()
+        assert same_bits(
+            [together[name].detach(), *(slots[slot][name] for slot in slots)],
+            [alone[name].detach(), *(mine[slot][name] for slot in slots)],
+        ), name
+
+
+def parameters(dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return parameters of all `SIZES` by name, with gradients of different magnitude."""
+    torch.manual_seed(0)
+    found = {}
+    for i, size in enumerate(SIZES):
+        param = (torch.randn(size) * (i + 0.1)).to(dtype).requires_grad_()
+        param.grad = (torch.randn(size) * 0.1 * (i + 1)).to(dtype)
+        found[f"p{i}"] = param
+    return found

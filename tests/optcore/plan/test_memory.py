@@ -1,0 +1,98 @@
+"""The memory of a run, estimated without torch, beside what torch allocates."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from optcore.optimizers.make import parse
+from optcore.plan.memory import EVALUATED_TOGETHER, Memory
+from optcore.spec.groups.matching import Parameter
+from optcore.spec.groups.resolve import resolve_groups
+from optcore.spec.run import RunSpec
+from optcore.training.evaluation import BATCH_SIZE
+from tests.support.optcore.runs.run_specs import run
+from tests.support.optcore.updates.optimizer_specs import LBFGS, made, variants
+
+WITHIN = 0.2
+SHAPES = ([(64, 48), (96,)], [(200, 150), (8, 3, 5, 5), (7,)])
+
+
+def mnist(model: dict[str, Any], *, batch_size: int = 100, kind: str = "adam") -> dict[str, Any]:
+    dataset = {"kind": "mnist", "batch_size": batch_size}
+    return run(model=model, dataset=dataset, optimizer={"kind": kind}, training={"steps": 4})
+
+
+def mlp(*hidden: int, **options: Any) -> dict[str, Any]:
+    return mnist({"kind": "mlp", "hidden": list(hidden)}, **options)
+
+
+FEW = {
+    "mnist_cnn": mnist({"kind": "mnist_cnn"}),
+    "12,730 parameters": mlp(16),
+    "1,088,310 parameters": mlp(1000, 300),
+}
+ALL = {
+    **{f"mnist_cnn, batch {b}": mnist({"kind": "mnist_cnn"}, batch_size=b) for b in (20, 500)},
+    **{
+        f"mlp {hidden}, batch {b}, {kind}": mlp(*hidden, batch_size=b, kind=kind)
+        for hidden in ((13,), (128,), (300, 100), (2048, 2048), (2048, 2048, 2048))
+        for b in (20, 100, 1000)
+        for kind in ("sgd", "adam")
+    },
+}
+
+
+def measured(spec: dict[str, Any], what: str) -> int:
+    """Return the bytes that a process of its own allocates for a ``step`` or a whole ``run``."""
+    # A process for each: the counter of torch goes on from one profile to the next.
+    module = "tests.support.optcore.runs.allocated"
+    command = [sys.executable, "-m", module, json.dumps(spec), what]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout.splitlines()[-1])
+
+
+def check(spec: dict[str, Any]) -> None:
+    memory = Memory.of(RunSpec.parse(spec))
+    step = memory.parameters + memory.state + memory.step
+
+    assert step == pytest.approx(measured(spec, "step"), rel=WITHIN)
+    assert memory.peak == pytest.approx(measured(spec, "run"), rel=WITHIN)
+
+
+@pytest.mark.parametrize("spec", FEW.values(), ids=FEW)
+def test_the_estimate_is_within_a_fifth_of_what_is_allocated(spec: dict[str, Any]) -> None:
+    check(spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ALL.values(), ids=ALL)
+def test_the_estimate_is_within_a_fifth_for_every_size(spec: dict[str, Any]) -> None:
+    check(spec)
+
+
+def test_the_state_of_every_optimizer_has_the_planned_size() -> None:
+    for spec in variants():
+        alone = {name: value for name, value in spec.items() if name != "ema"}
+        if spec == LBFGS:  # its state grows until the history is full
+            continue
+        for shapes in SHAPES:
+            named = [(str(i), torch.nn.Parameter(torch.ones(*s))) for i, s in enumerate(shapes)]
+            parameters = [Parameter(name, tuple(tensor.shape)) for name, tensor in named]
+            sizes = {parameter.name: parameter.shape for parameter in parameters}
+            groups = resolve_groups(parse(alone), parameters)
+            slots = made(named, alone).named_slots().values()
+            allocated = sum(slot.nbytes for by_name in slots for slot in by_name.values())
+
+            planned = sum(g.spec.state_bytes(sizes[name]) for g in groups for name in g.names)
+
+            assert planned == pytest.approx(allocated, rel=0.02, abs=8), (spec, shapes)
+
+
+def test_batches_of_evaluations_have_the_planned_size() -> None:
+    assert EVALUATED_TOGETHER == BATCH_SIZE
