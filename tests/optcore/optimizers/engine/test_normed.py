@@ -16,6 +16,7 @@ UNCLIPPED = {"clip": {"kind": "global_norm", "max": 1e9}}
 SPECS: list[dict[str, Any]] = [
     {"kind": "lamb", "weight_decay": 0.01},
     {"kind": "lamb", "dialect": "timm", "cautious": True, **UNCLIPPED},
+    {"kind": "lamb", "multi_precision": True},
     {"kind": "lars", "weight_decay": 0.01},
     {"kind": "lars", "dialect": "timm", "nesterov": True, "weight_decay": 0.01},
     {"kind": "mars", "optimize_1d": True},
@@ -61,3 +62,25 @@ def parameters(dtype: torch.dtype) -> dict[str, Tensor]:
         param.grad = (torch.randn(size) * 0.1 * (i + 1)).to(dtype)
         found[f"p{i}"] = param
     return found
+
+
+@pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "unaligned"])
+def test_ranges_hold_whole_parameters_and_end_with_the_last_element(aligned: bool) -> None:
+    optimizer = optcore.make_optimizer(parameters(torch.float32).items(), {"kind": "lamb"})
+    optimizer.align(aligned)
+    (state,) = optimizer.states()
+
+    ((_, spans),) = state.updates()
+
+    assert spans.aligned == aligned
+    assert spans.inside is not None
+    assert [inside.sizes for inside in spans.inside] == [
+        [70_000],
+        [540_001],
+        [37, 1, 0, 129, 65_535, 4_099],
+    ]
+    lengths = [param.numel() for param in spans.params]
+    assert [sum(inside.lengths) for inside in spans.inside] == lengths
+    assert [grad.numel() for grad in spans.grads] == lengths
+    # In the last range, parameters start on 128 bytes, which is 32 elements.
+    assert spans.inside[-1].lengths == [64, 32, 0, 160, 65_536, 4_099]
