@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.networks.base import Shape
@@ -41,25 +42,36 @@ class DatasetFacts:
     @classmethod
     def of(cls, spec: DatasetSpec) -> DatasetFacts:
         """Return the facts about the dataset that *spec* describes."""
-        return cls(
-            spec.kind,
-            spec.content,
-            spec.train_examples,
-            spec.validation_examples,
-            spec.test_examples,
-            spec.shape,
-            spec.target,
-        )
+        return _facts_of(spec)
 
     @property
     def digest(self) -> str:
         """Digest of all facts."""
-        return digest(asdict(self))
+        return _digest_of(self)
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Number of training, validation and test examples."""
         return self.train_examples, self.validation_examples, self.test_examples
+
+
+# Most jobs of a service have one of a few datasets, and each submission needs both.
+@lru_cache(maxsize=256)
+def _facts_of(spec: DatasetSpec) -> DatasetFacts:
+    return DatasetFacts(
+        spec.kind,
+        spec.content,
+        spec.train_examples,
+        spec.validation_examples,
+        spec.test_examples,
+        spec.shape,
+        spec.target,
+    )
+
+
+@lru_cache(maxsize=256)
+def _digest_of(facts: DatasetFacts) -> str:
+    return digest(asdict(facts))
 
 
 def digest(value: object) -> str:

@@ -23,6 +23,8 @@ VERSION = 1
 MAX_STORED_GROUPS = 600
 """Largest number of characters that the groups of a stored plan may take; larger ones are left out,
 and resolved again for the run."""
+SMALLEST_GROUP = 10
+"""Length of the shortest stored group: its braces, its positions and a comma."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class StoredPlan:
     @classmethod
     def of(cls, run: RunSpec) -> StoredPlan:
         """Return the plan of *run* as it is stored."""
-        plan, groups = RunPlan.of(run), stored_groups(run)
+        plan = RunPlan.of(run)
+        groups = stored_groups(run) if _may_be_small(run) else None
         small = len(json.dumps(groups, separators=(",", ":"))) <= MAX_STORED_GROUPS
         return cls(
             VERSION,
@@ -158,6 +161,16 @@ class StoredPlan:
             f"{found.kind} must be the dataset that the job was accepted for, {planned}, got "
             f"{_described(found.digest, found.sizes)}"
         )
+
+
+def _may_be_small(run: RunSpec) -> bool:
+    """Return whether the groups of *run* may be few and small, without writing them."""
+    # A schedule may have a million values, and would be written once for each group.
+    groups = run.groups()
+    with_schedules = any(
+        group.spec.schedules for group in groups if group.spec is not run.optimizer
+    )
+    return len(groups) * SMALLEST_GROUP <= MAX_STORED_GROUPS and not with_schedules
 
 
 def _described(digest: str, sizes: tuple[int, int, int]) -> str:

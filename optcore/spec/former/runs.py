@@ -82,7 +82,10 @@ def is_former(run: RunSpec) -> bool:
     scale = run.training.loss_scale
     if isinstance(scale, DynamicLossScale) and scale.start == 1:  # 0.2.0 refuses it
         return False
-    if run.training.precision in LATER_PRECISIONS or _is_left_untrained(run):
+    precision = run.training.precision
+    if precision in LATER_PRECISIONS or _is_left_untrained(run):
+        return False
+    if precision.endswith("_true") and run.optimizer.kind == "muon":  # rounded elsewhere
         return False
     if any(
         part.schedule != CONSTANT and part.name in _of_all_updates(part.spec)

@@ -238,3 +238,11 @@ def test_a_duration_that_is_rounded_is_no_fraction() -> None:
 
     assert has_fractions(RunSpec.parse(data))
     assert not has_fractions(accepted)
+
+
+@pytest.mark.parametrize("kind", ["muon", "sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16_true"])
+def test_what_0_2_0_computes_otherwise_in_16_bits_is_found(kind: str, precision: str) -> None:
+    later = precision == "bf16_true" and kind != "adam"
+
+    assert former({"precision": precision}, optimizer={"kind": kind, "lr": 0.01}) is not later
