@@ -70,11 +70,9 @@ class Run:
         partial_loss: the part of the current step's loss from the *micro* batches so far.
         settled: whether every step made has been reported, so that the run may be saved.
         stopped: whether the run ended early.
-        evaluated: the *row* at the last evaluation; -1 before the first.
-        loss_sum: the sum of the losses of all updates since the last evaluation.
-        loss_count: the number of losses in *loss_sum*.
-        interrupt: an event, set by any thread, that makes the run settle soon. A long step is
-            interrupted, and repeated once the loop continues.
+        evaluated: *row* at the last evaluation; -1 before the first.
+        loss_sum, loss_count: the sum and the number of the losses since the last evaluation.
+        interrupt: an event, set by any thread, that makes the run settle soon; see `train`.
     """
 
     spec: RunSpec
