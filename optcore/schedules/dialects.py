@@ -122,7 +122,7 @@ class Dialectal(ScheduleSpec):
         return self.dialect in SHORTENING
 
     def peak(self, lr: float) -> float | None:
-        """Return the value that a warmup rises to; None for the schedule's first value."""
+        """Return where a warmup without `end` rises to; None if to the schedule's first value."""
         # The first value of a float32 schedule is rounded, which optax does after the subtraction.
         return lr if self.dialect == "optax" else None
 

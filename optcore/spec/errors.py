@@ -160,7 +160,11 @@ def short_repr(value: object) -> str:
 
 
 def short_json(value: object) -> str:
-    """Return *value* as JSON to copy from a message, or its `short_repr` if the JSON is long."""
+    """
+    Return *value* as JSON, for a message from which the user may copy it.
+
+    If the JSON is long, or *value* cannot be written as JSON, return its `short_repr`.
+    """
     try:
         text = json.dumps(value) if _is_short(value, MAX_JSON_LENGTH) else None
     except TypeError:  # a spec, from Python

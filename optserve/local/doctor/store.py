@@ -1,4 +1,9 @@
-"""Checks of the store: settings, functions, entries that were set aside, and the storage."""
+"""
+Checks of the store.
+
+They cover the Redis server's settings, the Lua functions loaded in it, the entries that the service
+could not handle and set aside, and whether the files in the storage belong to this store.
+"""
 
 from __future__ import annotations
 
