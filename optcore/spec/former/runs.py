@@ -88,8 +88,8 @@ def is_former(run: RunSpec) -> bool:
     if precision.endswith("_true") and run.optimizer.kind == "muon":  # rounded elsewhere
         return False
     if any(
-        part.schedule != CONSTANT and part.name in _of_all_updates(part.spec)
-        for part in run.scheduled()
+        schedule != CONSTANT and name in _of_all_updates(spec)
+        for name, schedule, spec in _scheduled(run)
     ):
         return False
     ema = run.training.ema
@@ -103,11 +103,19 @@ def may_be_former(run: RunSpec) -> bool:
     return run.training.chooses_by_test or is_former(run)
 
 
-def _of_all_updates(spec: OptimizerSpec | ShadowEma) -> frozenset[str]:
+def _scheduled(run: RunSpec) -> Iterator[tuple[str, ScheduleSpec, OptimizerSpec]]:
+    """Yield each number with a schedule; not `RunSpec.scheduled`, which validates groups."""
+    yield "lr", run.schedule, run.optimizer
+    for group in run.groups():
+        if group.schedule is not None:
+            yield "lr", group.schedule, group.spec
+        for name, schedule in group.spec.schedules.items():
+            yield name, schedule, group.spec
+
+
+def _of_all_updates(spec: OptimizerSpec) -> frozenset[str]:
     """Return the hyperparameters whose value in each update so far has an effect on the next."""
     carried: frozenset[str] = frozenset()
-    if not isinstance(spec, OptimizerSpec):
-        return carried  # an average
     if spec.kind == "nadam" or spec.dialect != "keras":
         carried = CARRIED_FROM.get(spec.kind, carried)
     if spec.dialect in RUNNING_POWERS_IN:
@@ -180,12 +188,9 @@ def _is_former_inside(inner: ScheduleSpec) -> bool:
 
 def _parts(run: RunSpec) -> Iterator[tuple[BaseModel, int]]:
     """Yield (spec, steps per epoch) for each spec in the optimizer, its groups and the schedule."""
-    groups = enumerate(run.optimizer.groups)
-    for part in (
-        run.optimizer,
-        *(run.optimizer.of_group(i, group) for i, group in groups),
-        run.schedule,
-    ):
+    # Not `of_group`, which would validate each group's spec again.
+    own = [group.spec for group in run.groups() if group.spec is not run.optimizer]
+    for part in (run.optimizer, *own, run.schedule):
         yield from _nested(part, run.steps_per_epoch)
 
 
