@@ -87,6 +87,36 @@ def test_two_workers_train_side_by_side(service: Client) -> None:
     assert len({job.digest for job in ended}) == 1  # equal jobs, equal bits, wherever
 
 
+def test_evaluations_memory_and_time_are_recorded_with_the_rights_there_are(
+    service: Client,
+) -> None:
+    """The file system is read-only, and the store's user may do only what it needs."""
+    spec = {
+        **SHORT,
+        "dataset": {"kind": "digits", "batch_size": 100, "validation": 300},
+        "training": {"steps": 300, "seed": 3, "evaluate_every": 100, "keep_best": "val_loss"},
+    }
+
+    jobs = [finished(service, service.submit({**spec, "name": f"{i}"}).id) for i in range(3)]
+
+    for job in jobs:
+        assert job.state is State.SUCCEEDED, job.detail
+        assert [each.step for each in service.evaluations(job.id)] == [100, 200, 300]
+        assert service.chart(job.id).evaluations["val_loss"].steps == [100, 200, 300]
+        assert job.result is not None
+        assert {"val_loss", "test_loss"} < job.result.metrics.keys()
+        assert job.result.memory is not None
+        assert job.result.memory.measured is not None
+    assert {"accuracy", "macro_f1"} < {each.name for each in service.evaluation_metrics()}
+    times = service.validate(spec).expected_time
+    assert times is not None
+    (expected,) = times
+    assert expected.jobs == 3
+    assert expected.lowest_s is not None
+    assert expected.highest_s is not None
+    assert 0 < expected.lowest_s < expected.highest_s <= 2 * expected.lowest_s
+
+
 def test_mnist_is_fetched_into_the_volume_and_trained_on(stack: Composed, service: Client) -> None:
     fetched = stack.run("run", "--rm", "fetch", check=False)
     if "MNIST is in /data/mnist" not in fetched:
