@@ -74,14 +74,11 @@ class RunPlan:
 @dataclass(frozen=True)
 class StoredPlan:
     """
-    The part of a plan that is stored with a job: totals, digests, and what is costly to resolve.
+    The part of a plan that is stored with a job: digests, and what is costly to resolve.
 
     Attributes:
         version: version of the form; see `VERSION`.
         dataset: digest of the facts about the dataset.
-        sizes: number of training, validation and test examples.
-        num_parameters: number of trainable numbers in the network.
-        flops: floating-point operations of the forward pass for one example.
         memory_bytes: the most memory that the run takes at a time, with the dataset.
         like: digest of what determines how long a step takes; see `likeness`.
         groups: the groups of parameters (`stored_groups`); None if they are too many to store.
@@ -89,9 +86,6 @@ class StoredPlan:
 
     version: int
     dataset: str
-    sizes: tuple[int, int, int]
-    num_parameters: int
-    flops: int
     memory_bytes: int
     like: str
     groups: list[dict[str, Any]] | None
@@ -105,9 +99,6 @@ class StoredPlan:
         return cls(
             VERSION,
             plan.facts.digest,
-            plan.facts.sizes,
-            plan.num_parameters,
-            plan.flops,
             plan.memory.total,
             likeness(run),
             groups if small else None,
@@ -116,34 +107,13 @@ class StoredPlan:
     @classmethod
     def read(cls, text: str) -> StoredPlan | None:
         """Return the plan in *text*, a `text`; None if another release wrote it in another form."""
-        stored: dict[str, Any] = json.loads(text)
-        if stored.get("v") != VERSION:
-            return None
-        return cls(
-            VERSION,
-            stored["data"],
-            tuple(stored["n"]),
-            stored["params"],
-            stored["flops"],
-            stored["mem"],
-            stored["like"],
-            stored.get("groups"),
-        )
+        version, *stored = json.loads(text)
+        return cls(version, *stored) if version == VERSION else None
 
     def text(self) -> str:
-        """Return the plan as JSON."""
-        # Names are short, and what the record says elsewhere is left out: a queued job with its
-        # plan takes at most 4 KB.
-        stored = {
-            "v": self.version,
-            "data": self.dataset,
-            "n": self.sizes,
-            "params": self.num_parameters,
-            "flops": self.flops,
-            "mem": self.memory_bytes,
-            "like": self.like,
-            **({} if self.groups is None else {"groups": self.groups}),
-        }
+        """Return the attributes as a JSON array, which the Lua function `finish` reads, too."""
+        # Without names: a queued job with its plan takes at most 4 KB.
+        stored = [self.version, self.dataset, self.memory_bytes, self.like, self.groups]
         return json.dumps(stored, separators=(",", ":"))
 
     def resolved(self, run: RunSpec) -> RunSpec:
@@ -154,12 +124,13 @@ class StoredPlan:
 
     def mismatch(self, found: DatasetFacts) -> str:
         """Return how a dataset that was *found* differs from the planned one; empty if it fits."""
-        if (found.digest, found.sizes) == (self.dataset, self.sizes):
+        if found.digest == self.dataset:
             return ""
-        planned = _described(self.dataset, self.sizes)
+        train, validation, test = found.sizes
         return (
-            f"{found.kind} must be the dataset that the job was accepted for, {planned}, got "
-            f"{_described(found.digest, found.sizes)}"
+            f"{found.kind} must be the dataset that the job was accepted for, with digest "
+            f"{self.dataset}, got one with digest {found.digest} ({train} training, {validation} "
+            f"validation and {test} test examples)"
         )
 
 
@@ -171,10 +142,3 @@ def _may_be_small(run: RunSpec) -> bool:
         group.spec.schedules for group in groups if group.spec is not run.optimizer
     )
     return len(groups) * SMALLEST_GROUP <= MAX_STORED_GROUPS and not with_schedules
-
-
-def _described(digest: str, sizes: tuple[int, int, int]) -> str:
-    train, validation, test = sizes
-    return (
-        f"with digest {digest} ({train} training, {validation} validation and {test} test examples)"
-    )

@@ -17,6 +17,8 @@ from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.spec.stored import read_stored
 
+ALL = "all"
+"""What `ResolvedGroup.match` is for all parameters in a job without groups."""
 OF_ALL = ("groups", "order_params")
 """Fields of an optimizer that mean nothing in the spec of one group."""
 
@@ -34,8 +36,7 @@ def stored_groups(run: RunSpec) -> list[dict[str, Any]]:
             known[id(group.spec)] = _difference(_fields(group.spec), base)
         found.append(
             {
-                **({} if group.match == names_text(group.names) else {"m": group.match}),
-                "at": _ranges([positions[name] for name in group.names]),
+                **_named_parameters(group, positions),
                 **known[id(group.spec)],
                 **({} if group.lr_scale == 1 else {"lr_scale": group.lr_scale}),
                 **({} if group.schedule is None else {"schedule": _giver(run, group)}),
@@ -45,6 +46,13 @@ def stored_groups(run: RunSpec) -> list[dict[str, Any]]:
     return found
 
 
+def _named_parameters(group: ResolvedGroup, positions: Mapping[str, int]) -> dict[str, str]:
+    if (group.match, group.names) == (ALL, list(positions)):
+        return {}  # as in most jobs
+    match = {} if group.match == names_text(group.names) else {"m": group.match}
+    return {**match, "at": _ranges([positions[name] for name in group.names])}
+
+
 def read_groups(stored: Sequence[Mapping[str, Any]], run: RunSpec) -> list[ResolvedGroup]:
     """Return the groups of *run* that `stored_groups` returned; nothing is matched again."""
     names = [parameter.name for parameter in run.parameters()]
@@ -52,10 +60,10 @@ def read_groups(stored: Sequence[Mapping[str, Any]], run: RunSpec) -> list[Resol
     specs: dict[str, OptimizerSpec] = {}
     found = []
     for group in stored:
-        own = _named(group["at"], names)
+        own = _named(group["at"], names) if "at" in group else names
         found.append(
             ResolvedGroup(
-                match=group.get("m") or names_text(own),
+                match=(group.get("m") or names_text(own)) if "at" in group else ALL,
                 names=own,
                 spec=_spec(group, run.optimizer, base, specs),
                 lr_scale=group.get("lr_scale", 1.0),

@@ -10,7 +10,7 @@ from optcore.plan.run_plan import StoredPlan
 from optcore.spec.former.runs import is_former
 from optserve.contract.requests.job import JobSpec
 from store.jobs.pointers import StartingState
-from store.jobs.record import EXACT, FORMER
+from store.jobs.record import FORMER
 from store.jobs.series import Series
 
 
@@ -35,7 +35,6 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
         "spec": spec.model_dump_json(),
         # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
         **({"format": FORMER} if is_former(spec) else {}),
-        "durations": EXACT,
         "plan": StoredPlan.of(spec).text(),
         # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
         # parses the spec.

@@ -40,13 +40,6 @@ SUMMARY = (
 """Fields of a record that a list of jobs needs; all of them are small, unlike the spec."""
 FORMER = "2"
 """Record format of a job that release 0.2.0 can run too."""
-EXACT = "exact"
-"""
-The field ``durations`` of a record whose schedules do not round durations to whole steps, and whose
-run does not choose by the test examples.
-
-Releases up to 0.2.0, which did both, wrote no such field.
-"""
 
 
 @dataclass(frozen=True)
@@ -147,18 +140,15 @@ class Record:
     @property
     def spec(self) -> JobSpec:
         """The job's spec, with every default filled in."""
-        exact = self.fields.get("durations") == EXACT
-        with nullcontext() if exact else former_rules():
+        # Releases up to 0.2.0 stored no plans.
+        with nullcontext() if "plan" in self.fields else former_rules():
             # Limits that a later release introduced do not apply to a job that was accepted before.
             return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
 
     @property
     def plan(self) -> StoredPlan | None:
         """The plan that was resolved when the job was accepted; None if there is none to trust."""
-        # Earlier releases stored none, and those that rounded durations resolved other steps.
-        if "plan" not in self.fields or self.fields.get("durations") != EXACT:
-            return None
-        return StoredPlan.read(self.fields["plan"])
+        return StoredPlan.read(self.fields["plan"]) if "plan" in self.fields else None
 
     def run_spec(self) -> RunSpec:
         """Return the spec of the job's run; with the stored plan, nothing is validated again."""

@@ -124,8 +124,8 @@ end
 local function note_duration(job, rows)
   local plan, fingerprint, attempt, trained = get(job, 'plan', 'fingerprint', 'attempt', 'trained')
   if not plan or not fingerprint or attempt ~= '1' or rows == 0 then return end
-  local like = cjson.decode(plan).like
-  if not like then return end -- the plan has the form of another release
+  local like = cjson.decode(plan)[4] -- version, dataset, memory_bytes, like, groups
+  if type(like) ~= 'string' then return end -- the plan has the form of another release
   local name = key('durations', like, fingerprint)
   redis.call('LPUSH', name, string.format('%s %d', trained, rows))
   redis.call('LTRIM', name, 0, MAX_DURATIONS - 1)
