@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from api.connections.refusals import CloseReason
+from optserve.cli.convert import SOURCES
 from optserve.contract.answers.charts import (
     Chart,
     ComparedJob,
@@ -68,3 +69,12 @@ def test_every_limit_of_an_api_process_is_listed_with_its_setting() -> None:
 
     assert named == {name.upper() for name in limits - OF_WORKERS} | {"ALLOWED_HOSTS"}
     assert not [why for why in CloseReason if f"`{why}`" not in page]
+
+
+def test_every_kind_of_file_that_is_converted_is_in_the_table() -> None:
+    page = (DOCS / "convert.md").read_text()
+    table = page.split("| `--from` | file |")[1].split("\n\n")[0]
+
+    rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
+    assert all(len(row) == 2 for row in rows)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == set(SOURCES)
