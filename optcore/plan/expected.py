@@ -69,4 +69,6 @@ def expected_time(steps: int, durations: Sequence[Duration]) -> Expected | None:
     # Times below a millisecond are stored as 0.
     spread = max(scaled) / max(min(scaled), 1e-3)
     width, middle = min(WIDEST, max(NARROWEST, spread)), median(scaled)
-    return Expected(middle / width, middle * width, len(near))
+    lowest = middle / width
+    # Rounded, middle * WIDEST may be one bit above twice the lower end.
+    return Expected(lowest, min(middle * width, 2 * lowest), len(near))
