@@ -23,7 +23,7 @@ from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.evaluation import choosing_names
 from optcore.spec.networks.models import MODELS
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
-from optcore.spec.tasks import TASKS
+from optcore.spec.tasks.tasks import TASKS
 from optserve.contract.answers.base import Page
 from optserve.contract.answers.catalogue import CatalogueEntry, CatalogueField
 from optserve.contract.answers.evaluations import EvaluationMetric

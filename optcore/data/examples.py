@@ -21,7 +21,7 @@ class Examples:
         inputs: tensor of shape (examples, ...): images (channels, height, width), vectors or
             tokens. Images and vectors are floats, or uint8 numbers x that stand for x/255; tokens
             are int64.
-        targets: what is known about each example; see `optcore.spec.tasks.Target`.
+        targets: what is known about each example; see `optcore.spec.tasks.tasks.Target`.
     """
 
     # uint8 takes a quarter of the memory of float32; a batch is converted when it is served.

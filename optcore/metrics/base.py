@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from optcore.spec.tasks import Task
+from optcore.spec.tasks.tasks import Task
 
 if TYPE_CHECKING:  # the catalogue is read where torch is not installed
     from torch import Tensor
@@ -23,9 +23,9 @@ class Measured:
 
     Attributes:
         outputs: the outputs of the network, whose first dimension is the batch.
-        targets: what the dataset says about the examples; see `optcore.spec.tasks.Target`. Targets
-            that the loss ignores (ignore_index) are left out, with their outputs. The positions of
-            a language model are examples here.
+        targets: what the dataset says about the examples; see `optcore.spec.tasks.tasks.Target`.
+            Targets that the loss ignores (ignore_index) are left out, with their outputs. The
+            positions of a language model are examples here.
         loss: the mean loss of the batch, a scalar.
         weight: the number by which the sum of the losses was divided: the number of examples or
             tokens, or the sum of their weights.

@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 
 import optcore.metrics
 from optcore.metrics.base import Metric
-from optcore.spec.tasks import Task
+from optcore.spec.tasks.tasks import Task
 
 NAMES = re.compile(r"[a-z][a-z0-9_]{0,63}")
 GROUP = "optserve.metrics"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from optcore.metrics.base import Mean, Measured
 from optcore.metrics.sequences import best_paths, edit_distance, wanted
-from optcore.spec.tasks import Task
+from optcore.spec.tasks.tasks import Task
 
 if TYPE_CHECKING:
     from torch import Tensor

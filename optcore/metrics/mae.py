@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from optcore.metrics.base import Mean, Measured
-from optcore.spec.tasks import Task
+from optcore.spec.tasks.tasks import Task
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.networks.base import Shape
-from optcore.spec.tasks import Target
+from optcore.spec.tasks.tasks import Target
 
 DIGEST_CHARS = 12
 """Length of a digest in a plan, in hexadecimal digits: 48 bits, against mistakes alone."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.duration import counted
-from optcore.spec.losses import ClassLoss
 from optcore.spec.networks.regularization import BatchNorm
 from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.adabelief import AdaBelief
@@ -26,6 +25,7 @@ from optcore.spec.optimizers.rprop import Rprop
 from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSgd
 from optcore.spec.optimizers.sign import SignSgd
 from optcore.spec.run import RunSpec
+from optcore.spec.tasks.losses import ClassLoss
 from optcore.spec.weights import Beside, ShadowEma, Swa
 
 Unused = Iterator[tuple[str, str]]

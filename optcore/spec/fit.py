@@ -9,12 +9,6 @@ from optcore.schedules.base import too_many
 from optcore.schedules.families.per_batch import batch_problems
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
-from optcore.spec.fit_task import (
-    loss_fits_the_task,
-    metrics_fit_the_task,
-    weights_fit_the_classes,
-    what_chooses_is_measured,
-)
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.networks.activations import LogSoftmax
 from optcore.spec.networks.base import ShapeError
@@ -22,6 +16,12 @@ from optcore.spec.networks.regularization import BatchNorm
 from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32
+from optcore.spec.tasks.fit import (
+    loss_fits_the_task,
+    metrics_fit_the_task,
+    weights_fit_the_classes,
+    what_chooses_is_measured,
+)
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec, Scheduled

@@ -26,7 +26,7 @@ from optcore.spec.networks.models import AnyModel
 from optcore.spec.networks.summary import LayerSummary, named, summarize
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
-from optcore.spec.tasks import Task
+from optcore.spec.tasks.tasks import Task
 from optcore.spec.training import COMPUTED, OBSERVED, Training
 from optcore.spec.weights import ShadowEma
 

@@ -13,7 +13,7 @@ from optcore.spec.errors import reject
 from optcore.spec.evaluation import EarlyStopping, Metric, MetricName, chooses_by_test
 from optcore.spec.former.places import FormerPlace, clip_is_of_the_optimizer
 from optcore.spec.loss_scale import AnyLossScale
-from optcore.spec.losses import AnyLoss, CrossEntropy
+from optcore.spec.tasks.losses import AnyLoss, CrossEntropy
 from optcore.spec.weights import AnyEma, KerasEma, Lookahead, ShadowEma, Swa
 
 Precision = Literal[

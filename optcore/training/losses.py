@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from optcore.metrics.sequences import BLANK
-from optcore.spec.losses import (
+from optcore.spec.tasks.losses import (
     AnyLoss,
     BinaryCrossEntropy,
     ClassLoss,
@@ -22,7 +22,7 @@ from optcore.spec.losses import (
     MeanSquaredError,
     NegativeLogLikelihood,
 )
-from optcore.spec.tasks import Target
+from optcore.spec.tasks.tasks import Target
 
 Function = Callable[[Tensor, Tensor], Tensor]
 """``function(outputs, targets)`` returns the mean loss, or the sum of the losses, of a batch."""
@@ -37,7 +37,7 @@ class Loss:
     """
     A loss, computed in float32 or wider.
 
-    The network's outputs have the shape (batch, ...), and `optcore.spec.tasks.Target` says which
+    The network's outputs have the shape (batch, ...). `optcore.spec.tasks.tasks.Target` says which
     shape the targets have.
 
     Attributes:

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from optcore.spec.evaluation import FORM
 from optcore.spec.former.translation import translated
-from optcore.spec.losses import LOSSES
+from optcore.spec.tasks.losses import LOSSES
 from optserve.contract.history import EventKind
 from store.jobs.record import Record, moment
 

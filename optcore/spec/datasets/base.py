@@ -11,7 +11,7 @@ from optcore.spec.base import Spec
 from optcore.spec.datasets.split import validation_positions
 from optcore.spec.errors import RULE, reject, short_repr
 from optcore.spec.networks.base import Shape
-from optcore.spec.tasks import Target
+from optcore.spec.tasks.tasks import Target
 
 
 def _split(given: object, info: ValidationInfo) -> object:

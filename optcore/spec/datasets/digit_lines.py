@@ -6,7 +6,7 @@ from typing import Literal
 
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.networks.base import Shape
-from optcore.spec.tasks import Target
+from optcore.spec.tasks.tasks import Target
 
 LONGEST = 5
 """Largest number of digits in a line."""

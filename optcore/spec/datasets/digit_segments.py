@@ -7,7 +7,7 @@ from typing import Literal
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.datasets.digits import TEST_DIGITS, TRAIN_DIGITS
 from optcore.spec.networks.base import Shape
-from optcore.spec.tasks import Target
+from optcore.spec.tasks.tasks import Target
 
 SEGMENTS = (
     *("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg"),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.networks.base import Shape
-from optcore.spec.tasks import Target
+from optcore.spec.tasks.tasks import Target
 
 MNIST_IDX_FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",

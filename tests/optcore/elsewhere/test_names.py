@@ -20,11 +20,11 @@ from optcore.spec.elsewhere.table import Answer, Answers, simplified
 from optcore.spec.evaluation import EarlyStopping
 from optcore.spec.groups.groups import Group
 from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale
-from optcore.spec.losses import CrossEntropy
 from optcore.spec.networks.models import AnyModel
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.optimizers.clip import ClipGlobalNorm, ClipNorm, ClipValue
 from optcore.spec.run import RunSpec
+from optcore.spec.tasks.losses import CrossEntropy
 from optcore.spec.training import Training
 from optcore.spec.weights import KerasEma, Lookahead, ShadowEma, Swa
 from tests.support.optcore import foreign_names

@@ -7,7 +7,7 @@ import pytest
 
 from optcore.metrics.base import Metric
 from optcore.metrics.catalogue import metrics, metrics_of
-from optcore.spec.tasks import TASKS
+from optcore.spec.tasks.tasks import TASKS
 
 BASE = "from optcore.metrics.base import Mean\n"
 METRIC = "class Own(Mean):\n    NAME = {name!r}\n    TASKS = frozenset({{'classification'}})\n"

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from optcore.metrics.base import Measured, Metric, Subject
 from optcore.metrics.catalogue import metrics, metrics_of
 from optcore.metrics.sequences import best_paths, edit_distance
-from optcore.spec.losses import AnyLoss, CrossEntropy, Ctc
-from optcore.spec.tasks import TASKS, Target, Task
+from optcore.spec.tasks.losses import AnyLoss, CrossEntropy, Ctc
+from optcore.spec.tasks.tasks import TASKS, Target, Task
 from optcore.training.evaluation import measured_by
 from optcore.training.losses import Loss, loss_of
 

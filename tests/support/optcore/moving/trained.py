@@ -10,10 +10,10 @@ from torch import Tensor
 from api.jobs.plan import plan_of
 from optcore.data.examples import Dataset, Examples
 from optcore.spec.datasets.catalogue import DATASETS
-from optcore.spec.losses import LOSSES
 from optcore.spec.networks.models import MODELS
 from optcore.spec.run import RunSpec
-from optcore.spec.tasks import Task
+from optcore.spec.tasks.losses import LOSSES
+from optcore.spec.tasks.tasks import Task
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, StepReport

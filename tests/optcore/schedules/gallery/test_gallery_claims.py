@@ -16,7 +16,7 @@ from optcore.schedules.catalogue import SCHEDULES
 from optcore.schedules.warmup import Warmup
 from tests.support.optcore.recorded_schedules import recorded
 
-TRIALS = Path(__file__).parents[2] / "trials"
+TRIALS = Path(__file__).parents[3] / "trials"
 CLASSES: Mapping[str, type] = {"warmup": Warmup, **SCHEDULES}
 """Sections of the gallery."""
 SOURCES = {"paddlepaddle": "Paddle", "tensorflow": "TF", "keras": "Keras", "fairseq's": "fairseq"}

@@ -14,7 +14,7 @@ import optcore
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 
 RECORDED = json.loads(
-    (Path(__file__).parents[2] / "trials" / "optimizers" / "running_powers.json").read_text()
+    (Path(__file__).parents[3] / "trials" / "optimizers" / "running_powers.json").read_text()
 )
 CASES = {case["id"]: case for case in RECORDED["cases"]}
 DENSE = [name for name, case in CASES.items() if "rows" not in case]

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from optcore.spec.base import Spec, by_kind
 from optcore.spec.networks.base import Shape
-from optcore.spec.tasks import Target, Task
+from optcore.spec.tasks.tasks import Target, Task
 
 MAX_CLASSES = 100_000
 """Largest number of class weights."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from optcore.metrics.sequences import best_paths
 from optcore.spec.errors import SpecError
-from optcore.spec.losses import LOSSES, AnyLoss
-from optcore.spec.tasks import Target
+from optcore.spec.tasks.losses import LOSSES, AnyLoss
+from optcore.spec.tasks.tasks import Target
 from optcore.training.losses import loss_of
 from tests.support.optcore.runs.small import evaluations, spec_of, start
 

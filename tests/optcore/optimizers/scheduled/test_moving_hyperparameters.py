@@ -13,7 +13,7 @@ import optcore
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 
 RECORDED = json.loads(
-    (Path(__file__).parents[2] / "trials" / "optimizers" / "moving.json").read_text()
+    (Path(__file__).parents[3] / "trials" / "optimizers" / "moving.json").read_text()
 )
 CASES = {case["id"]: case for case in RECORDED["cases"]}
 CARRIED = {"mu_product", "weight_sum", "weight_max", "weight_lr", "weight_power", "max_lr"}

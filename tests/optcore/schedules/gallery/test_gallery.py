@@ -6,7 +6,7 @@ import pytest
 
 from optcore.schedules.gallery import page
 
-GALLERY = Path(__file__).parents[3] / "docs" / "schedules"
+GALLERY = Path(__file__).parents[4] / "docs" / "schedules"
 
 
 @pytest.mark.parametrize(("name", "text"), page().items())

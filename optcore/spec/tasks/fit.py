@@ -8,8 +8,8 @@ from optcore.metrics.catalogue import metrics_of
 from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.evaluation import TRAIN_LOSS, MetricName
 from optcore.spec.limits import MAX_FLOAT32
-from optcore.spec.losses import LOSSES, ClassLoss
 from optcore.spec.optimizers.rounded import float32
+from optcore.spec.tasks.losses import LOSSES, ClassLoss
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec
