@@ -11,6 +11,7 @@ from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.networks.base import Shape
 from optcore.spec.tasks.tasks import Target
 
+as_text = json.JSONEncoder(sort_keys=True).encode
 DIGEST_CHARS = 12
 """Length of a digest in a plan, in hexadecimal digits: 48 bits, against mistakes alone."""
 
@@ -76,5 +77,4 @@ def _digest_of(facts: DatasetFacts) -> str:
 
 def digest(value: object) -> str:
     """Return a short digest of *value*, which must be representable as JSON."""
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
+    return hashlib.sha256(as_text(value).encode()).hexdigest()[:DIGEST_CHARS]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from optcore.plan.facts import digest
+from optcore.spec.networks.layers import AnyLayer
 from optcore.spec.run import RunSpec
 
 OF_THE_LOOP = ("precision", "accumulate", "loss", "columns", "metrics", "clip", "lookahead", "ema")
@@ -18,7 +21,6 @@ def likeness(run: RunSpec) -> str:
     hyperparameters, schedules and the seed are not among them.
     """
     training = run.training.model_dump(mode="json", include=set(OF_THE_LOOP))
-    network = [layer.model_dump(mode="json", exclude={"name"}) for layer in run.network]
     intervals = {
         name: None if every is None else max(1, run.length.steps(every))
         for name, every in (
@@ -28,7 +30,7 @@ def likeness(run: RunSpec) -> str:
     }
     return digest(
         {
-            "network": network,
+            "network": _network(run.network),
             "dataset": run.dataset.model_dump(mode="json"),
             "groups": [
                 [group.spec.kind, group.spec.dialect, group.spec.engine, len(group.names)]
@@ -38,3 +40,9 @@ def likeness(run: RunSpec) -> str:
             **intervals,
         }
     )
+
+
+# Most jobs have one of a few networks.
+@lru_cache(maxsize=64)
+def _network(layers: tuple[AnyLayer, ...]) -> str:
+    return digest([layer.model_dump(mode="json", exclude={"name"}) for layer in layers])

@@ -7,17 +7,19 @@ process, its libraries and the allocator itself take is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from optcore.spec.networks.activations import Relu
+from optcore.spec.networks.base import Shape
 from optcore.spec.networks.convolution import MaxPool2d
 from optcore.spec.networks.dense import Flatten
 from optcore.spec.networks.layers import AnyLayer
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.regularization import Dropout
-from optcore.spec.networks.summary import named
+from optcore.spec.networks.summary import named, parameters_of
 from optcore.spec.run import RunSpec
 from optcore.spec.training import Precision
 
@@ -66,7 +68,7 @@ class Memory:
         data = run.dataset
         example = prod(data.shape) * data.value_bytes + 8 * data.target.longest
         examples = data.train_examples + data.validation_examples + data.test_examples
-        layers = list(_layers(run))
+        layers = _measured(run.network, data.shape)
         cast = weights // 2 if number != wide else 0  # autocast keeps a copy in 16 bits
         return cls(
             dataset=examples * example,
@@ -90,28 +92,59 @@ class Memory:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer, with the numbers of elements of its input, output and parameters."""
+    """
+    What of a layer takes memory.
 
-    layer: AnyLayer
+    Attributes:
+        inputs: number of elements in the input for an example.
+        outputs: number of elements in the output for an example.
+        parameters: number of elements in the parameters.
+        is_view: whether the output has no memory of its own.
+        is_flatten: whether the gradient of the input has no memory of its own either.
+        saved: number of values that the backward pass needs of each output.
+        index: bytes that the backward pass needs of each output in addition.
+    """
+
     inputs: int
     outputs: int
     parameters: int
-    inplace: bool
-
-    @property
-    def is_view(self) -> bool:
-        """Whether the output has no memory of its own."""
-        return self.inplace or isinstance(self.layer, Flatten)
+    is_view: bool
+    is_flatten: bool
+    saved: int
+    index: int
 
 
-def _layers(run: RunSpec) -> Iterator[_Layer]:
-    shape, before = run.dataset.shape, None
-    for _, layer in pooled_first(named(run.network)):
+# Most jobs have one of a few networks.
+@lru_cache(maxsize=64)
+def _measured(network: tuple[AnyLayer, ...], shape: Shape) -> tuple[_Layer, ...]:
+    found: list[_Layer] = []
+    before: AnyLayer | None = None
+    for _, layer in pooled_first(named(network)):
         out = layer.output_shape(shape)
-        size = sum(parameter.size for parameter in layer.parameters(shape))
         inplace = isinstance(layer, Relu) and isinstance(before, OWN_OUTPUT)
-        yield _Layer(layer, prod(shape), prod(out), size, inplace)
+        is_flatten = isinstance(layer, Flatten)
+        is_view = inplace or is_flatten
+        found.append(
+            _Layer(
+                inputs=prod(shape),
+                outputs=prod(out),
+                parameters=sum(parameter.size for parameter in layer.parameters(shape)),
+                is_view=is_view,
+                is_flatten=is_flatten,
+                # A dropout keeps the mask that it multiplied by.
+                saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
+                index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
+            )
+        )
         shape, before = out, layer
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _gathered(network: tuple[AnyLayer, ...], shape: Shape) -> int:
+    """Return the number of elements in the parameters whose gradients are copied."""
+    sizes = (prod(parameter.shape) for parameter in parameters_of(network, shape))
+    return sum(size for size in sizes if size < GATHERED)
 
 
 def _state(run: RunSpec) -> int:
@@ -129,48 +162,36 @@ def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int
     return size * (each + 8 * run.dataset.target.longest)
 
 
-def _step(run: RunSpec, layers: list[_Layer], batch: int, number: int, wide: int) -> int:
+def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide: int) -> int:
     """Return the most bytes of gradients, activations and batch that are alive in a step."""
-    saved = [_saved(layer, batch, number) for layer in layers]
+    # What the forward pass of each layer adds to what lives until its backward pass.
+    saved = [batch * layer.outputs * (number * layer.saved + layer.index) for layer in layers]
+    served = _batch(run, batch, number)
     # The loss keeps the log-probabilities of the outputs, and makes a gradient of them.
     outputs = batch * number * layers[-1].outputs
-    alive = _batch(run, batch, number) + sum(saved) + 2 * outputs
-    gradients, most, first = 0, alive, True
-    flowing = outputs
+    alive = served + sum(saved) + 2 * outputs
+    gradients, most, flowing = 0, alive, outputs
+    # The gradient of the examples themselves is not computed.
+    first = next((i for i, layer in enumerate(layers) if layer.parameters), len(layers))
     for i in reversed(range(len(layers))):
         layer = layers[i]
-        # The gradient of the examples themselves is not computed.
-        first = not any(each.parameters for each in layers[:i])
-        backward = 0 if first or isinstance(layer.layer, Flatten) else batch * number * layer.inputs
+        backward = 0 if i <= first or layer.is_flatten else batch * number * layer.inputs
         gradients += layer.parameters * wide
         most = max(most, alive + gradients + flowing + backward)
         alive -= saved[i]
         flowing = backward or flowing
-    small = sum(
-        prod(parameter.shape) for parameter in run.parameters() if prod(parameter.shape) < GATHERED
-    )
-    update = _batch(run, batch, number) + gradients + small * wide
+    update = served + gradients + _gathered(run.network, run.dataset.shape) * wide
     # The gradients of the step before are there until the batch is ready.
     serving = _batch(run, batch, number, stored=True) + gradients
     return max(most, update, serving)
 
 
-def _saved(layer: _Layer, batch: int, number: int) -> int:
-    """Return the bytes that the forward pass of *layer* adds to what lives until its backward."""
-    out = 0 if layer.is_view else batch * number * layer.outputs
-    if isinstance(layer.layer, MaxPool2d):
-        return out + batch * INDEX_BYTES * layer.outputs
-    # A dropout keeps the mask that it multiplied by.
-    return 2 * out if isinstance(layer.layer, Dropout) else out
-
-
-def _evaluation(run: RunSpec, layers: list[_Layer], batch: int, number: int, wide: int) -> int:
+def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide: int) -> int:
     """Return the most bytes of an evaluation, and of the gradients of the step before it."""
     most, taken = 0, 0  # the first layers take the batch, which is counted below
     for layer in layers:
         if layer.is_view:
             continue
-        index = INDEX_BYTES * layer.outputs if isinstance(layer.layer, MaxPool2d) else 0
-        most = max(most, taken + number * layer.outputs + index)
+        most = max(most, taken + (number + layer.index) * layer.outputs)
         taken = number * layer.outputs
     return _batch(run, batch, number) + batch * most + run.num_parameters * wide

@@ -25,6 +25,7 @@ MAX_STORED_GROUPS = 600
 and resolved again for the run."""
 SMALLEST_GROUP = 10
 """Length of the shortest stored group: its braces, its positions and a comma."""
+as_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,13 @@ class StoredPlan:
     @classmethod
     def of(cls, run: RunSpec) -> StoredPlan:
         """Return the plan of *run* as it is stored."""
-        plan = RunPlan.of(run)
         groups = stored_groups(run) if _may_be_small(run) else None
-        small = len(json.dumps(groups, separators=(",", ":"))) <= MAX_STORED_GROUPS
         return cls(
             VERSION,
-            plan.facts.digest,
-            plan.memory.total,
+            DatasetFacts.of(run.dataset).digest,
+            Memory.of(run).total,
             likeness(run),
-            groups if small else None,
+            groups if len(as_text(groups)) <= MAX_STORED_GROUPS else None,
         )
 
     @classmethod
@@ -114,7 +113,7 @@ class StoredPlan:
         """Return the attributes as a JSON array, which the Lua function `finish` reads, too."""
         # Without names: a queued job with its plan takes at most 4 KB.
         stored = [self.version, self.dataset, self.memory_bytes, self.like, self.groups]
-        return json.dumps(stored, separators=(",", ":"))
+        return as_text(stored)
 
     def resolved(self, run: RunSpec) -> RunSpec:
         """Return *run*, the run of this plan, with the groups that are stored."""

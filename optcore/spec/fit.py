@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from optcore.schedules.base import too_many
 from optcore.schedules.families.per_batch import batch_problems
+from optcore.spec.base import value_of
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
@@ -75,7 +76,7 @@ def _steps_are_bounded(run: RunSpec) -> None:
 def _work_is_bounded(run: RunSpec) -> None:
     if are_lifted():
         return
-    names = len(getattr(run.optimizer, "exclude", []))
+    names = len(value_of(run.optimizer, "exclude", []))
     names += sum(group.num_names for group in run.optimizer.groups)
     if names > MAX_NAMES:
         reject(

@@ -23,7 +23,7 @@ from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
 from optcore.spec.networks.layers import AnyLayer
 from optcore.spec.networks.models import AnyModel
-from optcore.spec.networks.summary import LayerSummary, named, summarize
+from optcore.spec.networks.summary import LayerSummary, parameters_of, summarize
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.tasks.tasks import Task
@@ -92,7 +92,7 @@ class RunSpec(Spec):
     @property
     def draws(self) -> bool:
         """Whether a layer of the network draws random numbers in training."""
-        return any(layer.draws for layer in self.model.network(self.dataset.target.size))
+        return any(layer.draws for layer in self.network)
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ class RunSpec(Spec):
         Raises:
             ShapeError: a layer does not accept the output of the layer before it.
         """
-        return tuple(summarize(self.network, self.dataset.shape))
+        return summarize(self.network, self.dataset.shape)
 
     @property
     def num_parameters(self) -> int:
@@ -172,21 +172,7 @@ class RunSpec(Spec):
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters of the network, in the order of its layers."""
-        return list(self._parameters)
-
-    @cached_property
-    def _parameters(self) -> list[Parameter]:
-        layers = named(self.network)
-        shape, found = self.dataset.shape, []
-        for name, layer in layers:
-            found += [
-                # The names that torch's nn.Sequential gives: groups, slots and checkpoints use
-                # them.
-                Parameter(f"{name}.{parameter.name}", parameter.shape, layer.kind)
-                for parameter in layer.parameters(shape)
-            ]
-            shape = layer.output_shape(shape)
-        return found
+        return list(parameters_of(self.network, self.dataset.shape))
 
     def scheduled(self) -> Iterator[Scheduled]:
         """Yield lr, then every other scheduled number: of the optimizer, its groups and the ema."""

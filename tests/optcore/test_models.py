@@ -54,7 +54,7 @@ def test_a_layer_knows_the_shapes_and_parameters_that_torch_gives_it(
         module = build(layers, shape)
         output = module(torch.empty(2, *shape))
 
-    rows = summarize(layers, shape)
+    rows = summarize(tuple(layers), shape)
 
     assert rows[-1].output_shape == tuple(output.shape[1:])
     assert parameter_shapes(layers, shape) == {
@@ -117,7 +117,7 @@ def test_a_shape_that_does_not_fit_names_the_layer(
     spec: dict[str, Any], shape: Shape, message: str
 ) -> None:
     with pytest.raises(ShapeError, match=f"layer 0: .*{message}"):
-        summarize(layers_of([spec]), shape)
+        summarize(tuple(layers_of([spec])), shape)
 
 
 IMAGES: list[dict[str, Any]] = [

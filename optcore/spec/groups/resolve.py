@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from optcore.schedules.catalogue import AnySchedule
+from optcore.spec.base import value_of
 from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.groups import Group, match_text
 from optcore.spec.groups.matching import Globs, Parameter, Taken, match
@@ -81,9 +82,9 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
 
 def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:
     """Return the names of the parameters that the framework itself does not decay."""
-    parts = str(getattr(spec, "no_weight_decay_name", "")).split()
+    parts = str(value_of(spec, "no_weight_decay_name", "")).split()
     found = {p.name for p in parameters if any(part in p.name for part in parts)}
-    if getattr(spec, "one_dim_param_no_weight_decay", False):
+    if value_of(spec, "one_dim_param_no_weight_decay", False):
         found |= {p.name for p in parameters if len(p.shape) == 1}
     decays = spec.weight_decay or "weight_decay" in spec.schedules
     # With groups MindSpore ignores names. Where nothing decays, no group is split.

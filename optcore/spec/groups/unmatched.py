@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from optcore.spec.base import value_of
 from optcore.spec.errors import Mistakes, did_you_mean, short_repr
 from optcore.spec.groups.groups import Group, as_match, match_text
 from optcore.spec.groups.matching import Globs, Parameter, what_fits
@@ -26,7 +27,7 @@ def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None
     """Raise `SpecError` about globs in muon's exclude that match no parameter, if there are any."""
     names = [parameter.name for parameter in parameters]
     given: Mapping[str, Sequence[str]] = {
-        "": getattr(spec, "exclude", []),
+        "": value_of(spec, "exclude", []),
         **{f"groups[{i}].": g.overrides.get("exclude", []) for i, g in enumerate(spec.groups)},
     }
     mistakes = Mistakes()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from optcore.spec.groups.matching import Parameter
 from optcore.spec.networks.base import Shape, ShapeError
 from optcore.spec.networks.layers import AnyLayer
 
@@ -34,7 +36,9 @@ def named(layers: Sequence[AnyLayer]) -> list[tuple[str, AnyLayer]]:
     return [(layer.name or str(i), layer) for i, layer in enumerate(layers)]
 
 
-def summarize(layers: Sequence[AnyLayer], shape: Shape) -> list[LayerSummary]:
+# The checks of a run, its plan and its groups need these, and most jobs have one of a few networks.
+@lru_cache(maxsize=64)
+def summarize(layers: tuple[AnyLayer, ...], shape: Shape) -> tuple[LayerSummary, ...]:
     """
     Return a summary of each layer, for examples of *shape*.
 
@@ -51,4 +55,18 @@ def summarize(layers: Sequence[AnyLayer], shape: Shape) -> list[LayerSummary]:
         size = sum(p.size for p in parameters)
         rows.append(LayerSummary(name, layer.kind, out, size, layer.flops(shape)))
         shape = out
-    return rows
+    return tuple(rows)
+
+
+@lru_cache(maxsize=64)
+def parameters_of(layers: tuple[AnyLayer, ...], shape: Shape) -> tuple[Parameter, ...]:
+    """Return the parameters of a network for examples of *shape*, in the order of its layers."""
+    found = []
+    for name, layer in named(layers):
+        found += [
+            # The names that torch's nn.Sequential gives: groups, slots and checkpoints use them.
+            Parameter(f"{name}.{parameter.name}", parameter.shape, layer.kind)
+            for parameter in layer.parameters(shape)
+        ]
+        shape = layer.output_shape(shape)
+    return tuple(found)

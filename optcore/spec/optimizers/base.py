@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from optcore.schedules.catalogue import AnySchedule
-from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
+from optcore.spec.base import Dialect, Spec, dialects_of, fields_of, per_dialect, value_of
 from optcore.spec.errors import reject, short_repr
 from optcore.spec.former.places import (
     FormerPlace,
@@ -155,10 +155,10 @@ class OptimizerSpec(Spec):
     def hyperparameters(self) -> dict[str, float]:
         """Return the hyperparameters that are numbers, by name, with their values in the spec."""
         return {
-            name: getattr(self, name)
-            for name in type(self).model_fields
+            name: value
+            for name in fields_of(type(self))
             # The exact type: a bool is an int, but flags are not numbers.
-            if type(getattr(self, name)) in (int, float)
+            if type(value := getattr(self, name)) in (int, float)
             and (name not in self.LEFT_OUT or self.has_field(name))
         }
 
@@ -205,7 +205,7 @@ class OptimizerSpec(Spec):
     def state_bytes(self, shape: Shape) -> int:
         """Return the bytes of state for a float32 parameter of *shape*, to about a percent."""
         per_number = int(self.STATE_BYTES.partition(";")[0])
-        return (per_number + (4 if getattr(self, "amsgrad", False) else 0)) * prod(shape)
+        return (per_number + (4 if value_of(self, "amsgrad", False) else 0)) * prod(shape)
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """
@@ -245,8 +245,7 @@ class OptimizerSpec(Spec):
 
     def has_field(self, name: str) -> bool:
         """Return whether the dialect of this optimizer has the field *name*."""
-        defaults = dialects_of(type(self), name)
-        return defaults is None or self.dialect in defaults
+        return _has_field(type(self), name, self.dialect)
 
     @model_validator(mode="before")
     @classmethod
@@ -328,13 +327,28 @@ class OptimizerSpec(Spec):
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
         # Resolved specs are parsed again, by clones and by the worker, where a field that the
         # dialect lacks is refused.
-        fields = {
-            name: value
-            for name, value in handler(self).items()
-            if self.has_field(name) and not (name in NEWER and value in (False, None))
+        fields = handler(self)
+        return {
+            name: fields[name]
+            for name in _names_in(type(self), self.dialect)
+            if name in fields and not (name in NEWER and fields[name] in (False, None))
         }
-        # Ordered for readers: kind, dialect and engine, then the optimizer's own fields, then the
-        # fields that all optimizers have.
-        first = [name for name in ("kind", "dialect", "engine") if name in fields]
-        own = [name for name in fields if name not in OptimizerSpec.model_fields]
-        return {name: fields[name] for name in dict.fromkeys([*first, *own, *fields])}
+
+
+@cache
+def _names_in(cls: type[OptimizerSpec], dialect: str) -> tuple[str, ...]:
+    """
+    Return the names of the fields of *cls* that *dialect* has.
+
+    They are ordered for readers: kind, dialect and engine, then the optimizer's own fields, then
+    the fields that all optimizers have.
+    """
+    names = fields_of(cls)
+    own = [name for name in names if name not in fields_of(OptimizerSpec)]
+    ordered = dict.fromkeys(["kind", "dialect", "engine", *own, *names])
+    return tuple(name for name in ordered if _has_field(cls, name, dialect))
+
+
+def _has_field(cls: type[OptimizerSpec], name: str, dialect: str) -> bool:
+    defaults = dialects_of(cls, name)
+    return defaults is None or dialect in defaults

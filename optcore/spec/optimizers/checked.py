@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optcore.spec.base import dialects_of
+from optcore.spec.base import dialects_of, fields_of
 from optcore.spec.errors import reject
 from optcore.spec.optimizers.rounded import check_rounded
 
@@ -29,7 +29,7 @@ def check_dialect(spec: OptimizerSpec) -> None:
                 f"only in {', '.join(dialects_of(type(spec), name) or ())}",
                 getattr(spec, name),
             )
-    for name in type(spec).model_fields:
+    for name in fields_of(type(spec)):
         # A default of None means required: pydantic does not validate defaults.
         if getattr(spec, name) is None and dialects_of(type(spec), name) is not None:
             reject(

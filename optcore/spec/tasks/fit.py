@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optcore.metrics.catalogue import metrics_of
+from optcore.spec.base import value_of
 from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.evaluation import TRAIN_LOSS, MetricName
 from optcore.spec.limits import MAX_FLOAT32
@@ -64,7 +65,7 @@ def what_chooses_is_measured(run: RunSpec) -> None:
     for path, metric in (
         (["training", "keep_best"], training.keep_best),
         (["training", "early_stopping", "metric"], None if stopping is None else stopping.metric),
-        (["schedule", "metric"], getattr(run.schedule, "metric", None)),
+        (["schedule", "metric"], value_of(run.schedule, "metric", None)),
     ):
         if metric is None or metric == TRAIN_LOSS or training.chooses_by_test:
             continue

@@ -12,7 +12,8 @@ import httpx
 import pytest
 import redis
 
-from optcore.plan.run_plan import RunPlan, StoredPlan
+from optcore.plan.memory import Memory
+from optcore.plan.run_plan import StoredPlan
 from optcore.spec.base import Spec
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.resolve import resolve_groups
@@ -53,8 +54,8 @@ COUNTED: dict[str, Callable[..., Any]] = {
     # Runs for each spec in a spec that is validated.
     "rules of a part": Spec._explain,  # type: ignore[dict-item]  # pydantic hides its type
     "groups resolved": resolve_groups,
-    "layers summarized": summarize,
-    "plan resolved": RunPlan.of,
+    "layers summarized": summarize.__wrapped__,
+    "memory estimated": Memory.of,
     "plan stored": StoredPlan.of,
     "record read": Record.from_hash,
 }
@@ -87,6 +88,7 @@ async def counts(
     http: httpx.AsyncClient, client: redis.Redis, home: Path
 ) -> tuple[Counter[str], Counter[str]]:
     """Return what was called in the API, and in the worker and its trainer."""
+    summarize.cache_clear()
     with calls_counted(COUNTED) as in_api:
         response = await http.post("/v1/jobs", json=JOB)
     assert response.status_code == 201
@@ -102,7 +104,7 @@ async def test_from_request_to_first_step_a_job_is_resolved_once(
 
     once = (
         *("body parsed", "spec validated", "groups resolved", "layers summarized"),
-        *("plan resolved", "plan stored"),
+        *("memory estimated", "plan stored"),
     )
     assert {name: in_api[name] for name in once} == dict.fromkeys(once, 1)
     worked = {name: number for name, number in in_worker.items() if number}
