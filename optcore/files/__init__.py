@@ -1,1 +1,5 @@
-"""Durable files, without torch: immutable files by name, and the files of a checkpoint."""
+"""
+Stores files that never change and survive a crash, among them the files of checkpoints.
+
+Nothing in this package imports torch.
+"""
