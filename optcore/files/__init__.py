@@ -1,5 +1,5 @@
 """
-Stores files that never change and survive a crash, among them the files of checkpoints.
+Stores files so that they survive a crash, among them immutable files and checkpoints.
 
 Nothing in this package imports torch.
 """

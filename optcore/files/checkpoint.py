@@ -79,10 +79,10 @@ def read(files: Files, name: str, *, sha256: str | None = None) -> CheckpointFil
     Args:
         files: the storage that holds the checkpoint.
         name: the name of the checkpoint's folder.
-        sha256: the SHA-256 of ``state.json``; None to read ``state.json`` without a check.
+        sha256: the SHA-256 of ``state.json``. If it is None, ``state.json`` is not checked.
 
     Raises:
-        CheckpointUnusable: a file is damaged, or has another format.
+        CheckpointUnusable: a file is damaged, or the checkpoint has another format.
         OSError: a file does not exist, or cannot be read now.
     """
     facts = read_facts(files, name, sha256=sha256)
@@ -118,8 +118,8 @@ def read_model(files: Files, name: str, *, sha256: str | None = None) -> bytes:
     Args:
         files: the storage that holds the network.
         name: the name of a checkpoint's folder, or of a file that holds only a network.
-        sha256: the SHA-256 of the checkpoint's ``state.json``, or of the file; None not to check
-            that file.
+        sha256: the SHA-256 of the checkpoint's ``state.json``, or of the file that holds only a
+            network. If it is None, ``state.json`` or the file is not checked.
 
     Raises:
         CheckpointUnusable: a file is damaged.
@@ -197,7 +197,7 @@ def prune(files: Files, folder: str, *, most: int) -> list[str]:
 
 
 def delete(files: Files, names: Sequence[str]) -> None:
-    """Delete the checkpoints *names*. One that cannot be deleted stays, and no error is raised."""
+    """Delete the checkpoints *names*. A checkpoint that cannot be deleted stays, without error."""
     for name in names:
         try:
             files.delete(name)

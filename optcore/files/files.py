@@ -102,7 +102,7 @@ class Files:
     of the root, and the `OSError` of the system if the file cannot be used.
 
     Args:
-        root: a folder, local or on a volume that every machine mounts that uses the files.
+        root: a folder, which may be on a volume that several machines mount.
     """
 
     def __init__(self, root: Path) -> None:
@@ -197,7 +197,11 @@ class Files:
         return self._path(name).is_file()
 
     def size(self, name: str) -> int | None:
-        """Return the size in bytes of a file, or of the files directly in a folder; else None."""
+        """
+        Return the size in bytes of a file, or of the files directly in a folder.
+
+        The result is None if there is no such file or folder.
+        """
         path = self._path(name)
         try:
             files = [path] if path.is_file() else list(path.iterdir())
@@ -286,7 +290,7 @@ class Files:
         """
         Sync the entries of *folder* to disk, and those of the folders above it up to the root.
 
-        Folders above one whose name this process has already seen on disk are not synced again.
+        The sync stops at a folder whose name this process has synced before.
         """
         root = Path(self._real_root)
         for each in (folder, *folder.parents):

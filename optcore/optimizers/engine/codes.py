@@ -118,9 +118,9 @@ def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
     table has, for each head, the code of the lowest float32 with this head. The second table has,
     for each code, the largest float32 that gets this code.
 
-    All float32 with one head get the same code, or one of two neighbouring codes. So a float32 gets
-    the code in the first table, or the next code if it is larger than the second table's entry for
-    that code.
+    All float32 with one head get the same code, or one of two neighbouring codes. If the first
+    table has code c for a head, a float32 with this head gets code c, or c + 1 if the float32 is
+    larger than entry c of the second table.
     """
     heads = torch.arange(HEADS, dtype=torch.int64, device=device)
     negative = heads >= HEADS // 2

@@ -53,8 +53,8 @@ class Eager:
     """
     Runs an elementwise rule, as a traced program, on one slice of memory after the other.
 
-    A rule may leave out operations if a hyperparameter is 0. So the rule is traced again in the
-    first update in which other hyperparameters are 0 than in all updates before.
+    A rule may leave out operations if a hyperparameter is 0. So the rule is traced once for each
+    set of hyperparameters that are 0 in the same update.
     """
 
     name = "eager"
@@ -164,9 +164,9 @@ class Fused:
 
 class Carrying:
     """
-    Gives the wrapped engine the numbers that the previous update computed, and stores the next.
+    Gives an engine the numbers that the previous update computed; stores those for the next update.
 
-    Such numbers may depend on the hyperparameters of all earlier updates (`Rule.carries`).
+    These numbers may depend on the hyperparameters of all earlier updates (`Rule.carries`).
     """
 
     def __init__(self, engine: Engine, rule: Rule, flags: Flags) -> None:

@@ -32,7 +32,7 @@ OF_ONE_PARAMETER = (ClipNorm, ClipRms, ClipAdaptive)
 @dataclass(frozen=True)
 class GroupUpdate:
     """
-    How one parameter group is updated, which stays the same in all updates.
+    How one parameter group is updated. Nothing here changes from update to update.
 
     Attributes:
         kind: the name of the optimizer.
@@ -48,16 +48,15 @@ class GroupUpdate:
         engine: the engine that computes the update.
         scaled: whether the engine unscales gradients, that is, divides them by the loss scale.
         separately: whether each parameter is updated by a separate call of the engine.
-        elementwise: false if a step depends on norms of its parameter, or on the size of a mask.
+        elementwise: false if the step depends on norms of the parameter or is masked (cautious).
         multi_precision: whether parameters narrower than float32 have a float32 copy.
         takes_sparse: whether a row-sparse gradient may be made dense. (A rule with `Rule.by_rows`
             takes row-sparse gradients as they are.)
         sparse_ahead: the number added to the count of updates, t, in an update with a row-sparse
             gradient (Paddle's Adam).
-        decay_lr: the lr of the spec, if the spec has ``corrected_weight_decay``; else None. The
-            weight decay is then multiplied by lr / decay_lr in each update.
-        storage: how dialect bitsandbytes stores the slots; None in other dialects, whose slots
-            have the dtype of the parameters.
+        decay_lr: the lr of the spec, if the spec has ``corrected_weight_decay``: each update
+            multiplies the weight decay by lr / decay_lr. None if the spec does not have it.
+        storage: how dialect bitsandbytes stores the slots; None in other dialects.
     """
 
     kind: str
@@ -110,10 +109,10 @@ def compile_group(
     Args:
         spec: the complete spec of one parameter group. A list of groups in it is ignored.
         single_precision: whether no parameter is float64, so that kernels compute in float32.
-        size: the number of elements to update, if known. Below `Rule.fused_from` elements, the
-            engine ``auto`` is not the fused kernel.
+        size: the number of elements to update, if known. For fewer than `Rule.fused_from` elements,
+            the setting ``auto`` for the engine does not choose torch's fused kernel.
         loss_scale: the factor that gradients have been multiplied by. If it is 1, the engine may
-            leave out the division by it. The loss scale cannot be changed then.
+            leave out the division by it, so that the loss scale cannot be changed later.
         ema: the moving average of the parameters, if one is maintained.
     """
     rule = RULES[spec.kind]
@@ -269,7 +268,7 @@ def _engine(spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flag
 
 
 def _takes_norms(rule: Rule, flags: Flags) -> bool:
-    """Return whether a step depends on norms of its parameter, or on the size of a mask."""
+    """Return whether the step depends on norms of the parameter or is masked (``cautious``)."""
     return rule.norms is not None or bool(flags["cautious"])
 
 

@@ -1,7 +1,8 @@
 """
-The engine for rules whose step depends on norms of the parameter, or on the size of a mask.
+The engine for rules whose step depends on norms of the parameter or is masked (``cautious``).
 
-The engine passes over the memory twice: first for the norms, then for the update.
+The engine passes over the memory twice: first to compute the norms, or how many elements the mask
+keeps, and then to update the parameter.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from optcore.optimizers.rules.rule import Numbers, mask_scale
 
 class Normed(Eager):
     """
-    Computes the norms that the step of each parameter depends on; then runs the rule.
+    Computes what the step of each parameter depends on, such as norms; then runs the rule.
 
     Small parameters that follow each other in memory are updated together. Most operations run once
     for all of them; an operation with a number that depends on norms runs once for each parameter.
@@ -193,7 +194,7 @@ def _views(tensor: Tensor, inside: Inside) -> list[Tensor]:
 
 
 def _over_slices(norms: Sequence[Tensor]) -> Tensor:
-    """Return the norms over all slices from *norms*, a tensor of norms per slice; in double."""
+    """Return, in double, the norms over all slices; *norms* has a tensor of norms per slice."""
     # In double: the squares of float32 norms may overflow.
     total: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)).double(), dim=0)
     return total

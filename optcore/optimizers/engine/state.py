@@ -246,10 +246,11 @@ def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -
 
 def note_last(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -> None:
     """
-    Mark carried numbers to be saved, if `imply` would compute others from *numbers*.
+    Mark carried numbers to be saved, if `imply` would compute other values from *numbers*.
 
-    That is so if *numbers* are not the hyperparameters that the last update had. A schedule that
-    depends on a metric knows only the next value, and users may set the lr of a group.
+    It would if *numbers* are not the hyperparameters that the last update had. They may differ,
+    since a schedule that depends on a metric knows only its next value, and since users may set the
+    lr of a group.
 
     Args:
         update: the update of the group.

@@ -109,7 +109,7 @@ class ByRows(Whole):
 
 
 def _flattened(spans: Spans) -> Spans | None:
-    """Return *spans*, which hold one parameter, as 1-D views; None if one is not contiguous."""
+    """Return *spans*, which hold one parameter, as 1-D views; None if any is not contiguous."""
     stored = spans.stored or []
     tensors = [*spans.params, *spans.grads, *(slot[0] for slot in spans.slots), *stored]
     if not all(tensor.is_contiguous() for tensor in tensors):

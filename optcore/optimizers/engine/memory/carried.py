@@ -53,7 +53,7 @@ class CarriedNumbers:
         return dict(zip(self.names, self._array[:, i].tolist(), strict=True))
 
     def write(self, start: int, stop: int, values: Mapping[str, float]) -> None:
-        """Set numbers of the parameters from index *start* to *stop* to *values*, by name."""
+        """Give the parameters from index *start* to *stop* the numbers *values*, by name."""
         for name, value in values.items():
             self._array[self.names.index(name), start:stop] = value
 
@@ -69,10 +69,10 @@ class CarriedNumbers:
 
     def note_last(self, made_with: tuple[float, ...]) -> None:
         """
-        Set `implied` to false if the numbers computed after a load would be others.
+        Set `implied` to false if a load would not compute the present numbers.
 
-        After a load they are computed from the hyperparameters *made_with*, the values that the
-        schedules have for the last update. The last update may have used other values.
+        A load computes implied numbers from *made_with*: the hyperparameters that the schedules
+        have for the last update. The last update may have used other hyperparameters.
         """
         if self._made_with not in (None, made_with):
             self.implied = False

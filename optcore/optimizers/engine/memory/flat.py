@@ -108,8 +108,8 @@ class FlatState:
         """
         Choose whether the ranges that engines update end on 128-byte boundaries.
 
-        If not *aligned*, a range ends with the last element of a parameter. A range always ends so
-        if updates are not elementwise, or are made separately for each parameter.
+        If not *aligned*, or if updates need norms or means of parameters, every range ends with the
+        last element of a parameter.
         """
         self._aligned = aligned
         padded = aligned and self._may_pad
@@ -234,7 +234,7 @@ class FlatState:
         ]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
-        """Count an update of each parameter that has a gradient; return a pair for each."""
+        """Count an update of each parameter that has a gradient; return (t, spans) for each."""
         found = []
         for i, grad in enumerate(grads):
             if grad is None:

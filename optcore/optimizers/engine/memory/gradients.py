@@ -59,7 +59,7 @@ class Gradients:
         ]
 
     def of_all(self, grads: Sequence[Tensor]) -> list[Tensor]:
-        """Return the ranges of *grads*, the gradients of all parameters. Small ones share one."""
+        """Return the ranges of *grads*, all gradients; the small gradients form one range."""
         found: list[Tensor] = []
         rests: list[Tensor] = []
         for i in range(self._num_large):

@@ -88,7 +88,7 @@ class Inside(NamedTuple):
 
     Attributes:
         sizes: the number of elements of each parameter.
-        lengths: the same numbers, each with the gap between this parameter and the next added.
+        lengths: for each parameter, its number of elements plus the gap before the next parameter.
     """
 
     sizes: list[int]
