@@ -1,1 +1,5 @@
-"""Durable files, without torch: immutable files by name, and the files of a checkpoint."""
+"""
+Stores files so that they survive a crash, among them immutable files and checkpoints.
+
+Nothing in this package imports torch.
+"""

@@ -1,13 +1,18 @@
 """
-The files of a checkpoint: a folder with three files, which never change.
+Writes, reads, copies and deletes the files of checkpoints.
 
-    model.safetensors   the network: loads with plain safetensors
-    state.safetensors   the optimizer's slots, averaged and slow weights, gradients of an
-                        unfinished step, the order of the examples; of runs that release 0.2.0
-                        may resume, torch's generators
-    state.json          the facts: everything else, and the SHA-256 of the other two files
+A checkpoint is a folder with three files, which never change:
 
-``state.json`` is written last: a folder without it was left by a crash.
+    model.safetensors   the tensors of the network, which plain safetensors can load
+    state.safetensors   the other tensors: the optimizer's slots, averaged and slow weights,
+                        gradients of an unfinished step, the order of the examples
+    state.json          the facts: everything that is not a tensor, and the SHA-256 of the other
+                        two files
+
+``state.json`` is written last, so a folder without this file was left by a crash.
+
+If release 0.2.0 began a run or may resume it, its checkpoints also hold the states of the global
+random generators. A copy for which only the weights were wanted has no ``state.safetensors``.
 """
 
 from __future__ import annotations
@@ -25,15 +30,15 @@ PREFIX = "step-"
 
 
 class CheckpointUnusable(Exception):
-    """A checkpoint is damaged, or does not fit the run that should be restored from it."""
+    """A checkpoint is damaged, has another format, or does not fit the run that loads it."""
 
 
 class CheckpointFiles(NamedTuple):
     """
-    The content of a checkpoint, whose SHA-256 sums have been checked.
+    The content of the three files of a checkpoint, as `read` returns it after checking the files.
 
     Attributes:
-        facts: the content of ``state.json``.
+        facts: the parsed content of ``state.json``.
         model: the bytes of ``model.safetensors``.
         state: the bytes of ``state.safetensors``.
     """
@@ -53,7 +58,7 @@ def write(
         files: the storage to write to.
         folder: the folder of all checkpoints of a run. The new folder is made in it.
         step: the number of steps made. The names of the folders sort by this number.
-        facts: the content of ``state.json``, without the SHA-256 of the other two files.
+        facts: the content of ``state.json``. The SHA-256 of the other two files is added to it.
         model: the content of ``model.safetensors``.
         state: the content of ``state.safetensors``.
     """
@@ -71,15 +76,20 @@ def read(files: Files, name: str, *, sha256: str | None = None) -> CheckpointFil
     """
     Return the content of the checkpoint *name*, after checking the SHA-256 of its files.
 
-    The SHA-256 of ``state.json`` is checked only if *sha256* is given.
+    Args:
+        files: the storage that holds the checkpoint.
+        name: the name of the checkpoint's folder.
+        sha256: the SHA-256 of ``state.json``. If it is None, ``state.json`` is not checked.
 
     Raises:
-        CheckpointUnusable: a file is damaged, or has another format.
+        CheckpointUnusable: a file is damaged, or the checkpoint has another format.
         OSError: a file does not exist, or cannot be read now.
     """
     facts = read_facts(files, name, sha256=sha256)
     if facts.get("format") != FORMAT:
-        raise CheckpointUnusable(f"{name} must have format {FORMAT}, got {facts.get('format')}")
+        raise CheckpointUnusable(
+            f"the checkpoint {name} must have format {FORMAT}, got {facts.get('format')}"
+        )
     model, state = (
         verified(files, f"{name}/{file}", sha256=facts["files"][file]) for file in (MODEL, STATE)
     )
@@ -87,21 +97,33 @@ def read(files: Files, name: str, *, sha256: str | None = None) -> CheckpointFil
 
 
 def read_facts(files: Files, name: str, *, sha256: str | None = None) -> dict[str, Any]:
-    """Return the content of a checkpoint's ``state.json``; raise the same errors as `read`."""
+    """
+    Return the content of a checkpoint's ``state.json``, after checking its SHA-256.
+
+    The arguments and errors are those of `read`, but the format is not checked.
+    """
     content = verified(files, f"{name}/{FACTS}", sha256=sha256)
     try:
         facts: dict[str, Any] = json.loads(content)
         facts["files"] = {file: str(facts["files"][file]) for file in (MODEL, STATE)}
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointUnusable(f"{name} is damaged: {error!r}") from None
+        raise CheckpointUnusable(f"{name}/{FACTS} is damaged: {error!r}") from None
     return facts
 
 
 def read_model(files: Files, name: str, *, sha256: str | None = None) -> bytes:
     """
-    Return the network that is stored as *name*: a checkpoint, or a file that holds a network.
+    Return the bytes of a network, after checking their SHA-256.
 
-    The function raises the same errors as `read`.
+    Args:
+        files: the storage that holds the network.
+        name: the name of a checkpoint's folder, or of a file that holds only a network.
+        sha256: the SHA-256 of the checkpoint's ``state.json``, or of the file that holds only a
+            network. If it is None, ``state.json`` or the file is not checked.
+
+    Raises:
+        CheckpointUnusable: a file is damaged.
+        OSError: a file does not exist, or cannot be read now.
     """
     if files.is_file(name):
         return verified(files, name, sha256=sha256)
@@ -110,7 +132,13 @@ def read_model(files: Files, name: str, *, sha256: str | None = None) -> bytes:
 
 
 def verified(files: Files, name: str, *, sha256: str | None) -> bytes:
-    """Return the content of a file, checked against *sha256*; raise the same errors as `read`."""
+    """
+    Return the content of a file, after checking its SHA-256 unless *sha256* is None.
+
+    Raises:
+        CheckpointUnusable: the file is damaged.
+        OSError: the file does not exist, or cannot be read now.
+    """
     try:
         return files.read(name, sha256=sha256)
     except Damaged as error:
@@ -128,7 +156,10 @@ def copy(
         source: the name of a checkpoint, or of a file that holds a network.
         target: the name of the new folder. If copying fails, the files copied so far stay in it.
         sha256: the SHA-256 of the checkpoint's ``state.json``, or of the file.
-        keep: ``weights`` to leave out the optimizer's state; ``optimizer`` to copy everything.
+        keep: ``weights`` to leave out ``state.safetensors``; ``optimizer`` to copy all files.
+
+    Returns:
+        *target* if the source is a checkpoint; ``target/model.safetensors`` if it is a file.
 
     Raises:
         Damaged: the content of a file is not what was written.
@@ -145,17 +176,18 @@ def copy(
 
 def prune(files: Files, folder: str, *, most: int) -> list[str]:
     """
-    Delete checkpoints that crashes left incomplete, and old complete checkpoints.
+    Delete checkpoints that crashes left incomplete, and all but the latest complete checkpoints.
 
-    Only the process that writes the checkpoints of a run may call this function.
+    Only the process that writes the checkpoints of a run may call this function: a checkpoint that
+    another process is writing would be deleted as incomplete.
 
     Args:
         files: the storage that holds the checkpoints.
         folder: the folder of all checkpoints of a run.
-        most: the number of complete checkpoints to keep: those of the latest steps.
+        most: the number of complete checkpoints to keep, at least 1.
 
     Returns:
-        The names of the checkpoints that are left, in the order of their steps.
+        The names of the checkpoints that were kept, in the order of their steps.
     """
     # Release 0.2.0 wrote a checkpoint as ``.draft-step-...`` and renamed it.
     names = [name for name in files.entries(folder) if PREFIX in name.rpartition("/")[2]]
@@ -165,7 +197,7 @@ def prune(files: Files, folder: str, *, most: int) -> list[str]:
 
 
 def delete(files: Files, names: Sequence[str]) -> None:
-    """Delete the checkpoints *names*. What cannot be deleted now is left for a later call."""
+    """Delete the checkpoints *names*. A checkpoint that cannot be deleted stays, without error."""
     for name in names:
         try:
             files.delete(name)

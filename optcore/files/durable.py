@@ -24,8 +24,8 @@ def replace(path: Path, parts: Iterable[bytes], *, mode: int | None = None) -> N
     Args:
         path: a path in a folder that exists.
         parts: the parts of the content, in order.
-        mode: the permissions of the file, which the umask does not change; None for `MODE`
-            without the permissions that the umask takes away.
+        mode: the permissions of the file, set whatever the umask is; None for ``0o666`` less the
+            umask, as for any new file.
     """
     with _drafted(path, parts, mode) as draft:
         draft.replace(path)
@@ -33,9 +33,10 @@ def replace(path: Path, parts: Iterable[bytes], *, mode: int | None = None) -> N
 
 def write_once(path: Path, content: bytes) -> None:
     """
-    Write *content* to *path*, unless a file exists there; many processes may try at once.
+    Write *content* to *path*, unless a file with any content exists there.
 
-    An empty file is replaced, since a full disk can leave one behind.
+    Many processes may call this function for one path at once. An empty file is replaced, since a
+    full disk can leave an empty file behind.
     """
     with _drafted(path, [content], None) as draft:
         if path.exists() and not path.read_bytes():
@@ -45,7 +46,7 @@ def write_once(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the entries of *folder* are on disk."""
+    """Wait until the entries of *folder* are on disk. On Windows, do nothing."""
     if os.name == "nt":  # where a folder cannot be opened; clients download files there
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -57,7 +58,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[Path]:
-    """Yield a complete file beside *path*, to be renamed to *path*; then sync the folder."""
+    """
+    Yield a temporary file beside *path* with the complete content, for the caller to rename.
+
+    After the ``with`` block the folder is synced. The temporary file is deleted if it still exists.
+    """
     # Random, so that two processes that write to the same path use different drafts.
     draft = path.with_name(f"{DRAFT}{path.name}-{secrets.token_hex(8)}")
     # Created with its mode: if the mode were set later, others could open the file before that.
@@ -78,9 +83,10 @@ def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[P
 
 def _link(draft: Path, path: Path) -> None:
     """
-    Give *draft* the name *path*, unless a file with this name exists.
+    Give the file *draft* the name *path*, unless a file with this name exists.
 
-    A rename would replace that file.
+    This is done by a hard link, since a rename would replace an existing file. On a file system
+    without hard links, *draft* is renamed.
     """
     try:
         os.link(draft, path)

@@ -24,13 +24,13 @@ MAX_SYNCED = 10_000
 
 
 class Damaged(Exception):
-    """The content of a file is not what was written."""
+    """The content of a file is not what was written: its SHA-256 differs."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
     """
-    A file that was written.
+    The name, SHA-256 and size of a file that was written.
 
     Attributes:
         path: the name of the file, relative to the root.
@@ -64,13 +64,13 @@ class NewFile:
 
     @property
     def stored(self) -> StoredFile:
-        """The file as written so far; complete once the block of `Files.create` has ended."""
+        """The name of the file, and the SHA-256 and size of what has been written so far."""
         return StoredFile(self._path, self._sha256.hexdigest(), self._size)
 
 
 class NewFolder:
     """
-    A folder that is being filled; it is on disk when the block of `Files.create_folder` has ended.
+    A new folder that is being filled with files, in a block of `Files.create_folder`.
 
     Args:
         folder: the path of the folder.
@@ -92,15 +92,17 @@ class Files:
     Immutable files below *root*, each under a name such as ``jobs/a/b.parquet``.
 
     A file is written once, under a name that has not been used before, and does not change until it
-    is deleted. When `create` or `put` returns, the file and the folders above it are on disk. A
-    record that names the file is written only after that. So nothing is renamed, and a crash leaves
-    at most a file that no record names.
+    is deleted.
+
+    When `put` returns, or a block of `create` or `create_folder` ends, the new files and the
+    folders above them are on disk. Callers store a file's name elsewhere only after that. So files
+    need no temporary names, and a crash leaves at most files whose names are stored nowhere.
 
     Names are relative paths. A method that takes a name raises `ValueError` if the name leads out
     of the root, and the `OSError` of the system if the file cannot be used.
 
     Args:
-        root: a local folder, or a volume that is mounted wherever the files are used.
+        root: a folder, which may be on a volume that several machines mount.
     """
 
     def __init__(self, root: Path) -> None:
@@ -135,7 +137,7 @@ class Files:
         """
         Yield a new folder to fill in a ``with`` block. If the block fails, no folder is left.
 
-        The folders are synced once, at the end of the block, and not after each file.
+        The new folder and the folders above it are synced once, at the end of the block.
 
         Raises:
             FileExistsError: a file or folder of this name exists.
@@ -169,7 +171,11 @@ class Files:
         return content
 
     def copy(self, name: str, target: str, *, sha256: str) -> StoredFile:
-        """Copy a file to a new name, in parts; raise the same errors as `read` and `create`."""
+        """
+        Copy a file to a new name, and check the SHA-256 of what is copied.
+
+        If the copy fails, no file is left. The errors are those of `read` and `create`.
+        """
         with self.open(name) as old, self.create(target) as new:
             while part := old.read(PART):
                 new.write(part)
@@ -183,7 +189,7 @@ class Files:
             return StoredFile(name, sha256, os.fstat(file.fileno()).st_size)
 
     def local(self, name: str) -> str:
-        """Return the path of a file on this machine, for a library that opens or maps it itself."""
+        """Return the path of a file on this machine, for a library that opens the file itself."""
         return str(self._path(name))
 
     def is_file(self, name: str) -> bool:
@@ -191,7 +197,11 @@ class Files:
         return self._path(name).is_file()
 
     def size(self, name: str) -> int | None:
-        """Return the size in bytes of a file, or of a folder's direct files; None if missing."""
+        """
+        Return the size in bytes of a file, or of the files directly in a folder.
+
+        The result is None if there is no such file or folder.
+        """
         path = self._path(name)
         try:
             files = [path] if path.is_file() else list(path.iterdir())
@@ -244,7 +254,12 @@ class Files:
             path.unlink(missing_ok=True)
 
     def probe(self) -> None:
-        """Write a file to disk and remove it; raise the `OSError` of the system if that fails."""
+        """
+        Check that files can be written: write a file to disk and delete it.
+
+        Raises:
+            OSError: the system could not write or delete the file.
+        """
         path = self.root / f"{PROBE}{secrets.token_hex(8)}"
         try:
             with path.open("xb") as file:
@@ -272,7 +287,11 @@ class Files:
         folder.mkdir(parents=True, exist_ok=True)
 
     def _sync(self, folder: Path) -> None:
-        """Sync the entries of *folder* to disk, and the names of the folders up to the root."""
+        """
+        Sync the entries of *folder* to disk, and those of the folders above it up to the root.
+
+        The sync stops at a folder whose name this process has synced before.
+        """
         root = Path(self._real_root)
         for each in (folder, *folder.parents):
             sync_folder(each)
@@ -288,7 +307,11 @@ class Files:
 
 @contextmanager
 def _created(path: Path, name: str) -> Iterator[NewFile]:
-    """Yield a new file, whose content is on disk after the block; its folder is not synced yet."""
+    """
+    Yield a new file to write to, in a ``with`` block. If the block fails, no file is left.
+
+    After the block the content is on disk. The folder of the file is not synced.
+    """
     with path.open("xb") as file:
         try:
             yield NewFile(name, file)

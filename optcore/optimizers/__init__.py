@@ -1,1 +1,1 @@
-"""Optimizers: update rules as pure functions, and engines that run the rules on flat buffers."""
+"""Optimizers: update rules, which are pure functions, and engines that run them on parameters."""

@@ -1,1 +1,1 @@
-"""Engines that run update rules over the parameters of a model, and the state they change."""
+"""Applies update rules to the parameters of a model, and stores the state of the optimizer."""

@@ -1,10 +1,13 @@
 """
-8-bit codes for the slots of an optimizer, one block of 256 elements at a time.
+Converts the slots of an optimizer to 8-bit codes and back, as bitsandbytes does.
 
-A code is an index into a map of 256 numbers from -1 to 1 (0 to 1 for a slot that is never
-negative). An element is divided by the largest absolute value of its block, and stored as the code
-of the number in the map that is nearest to the quotient. The map is dense near 0, since most
-elements are far smaller than the largest.
+A slot, such as the mean of a parameter's gradients, is divided into blocks of 256 elements. A block
+is stored as its largest absolute value, and one code for each element.
+
+A code is an index into a map: 256 sorted numbers from -1 to 1 (0 to 1 for a slot that is never
+negative). An element is divided by the largest absolute value of its block, and gets the code of
+the number in the map that is nearest to the quotient. The map is dense near 0, since most elements
+are far smaller than the largest.
 
 References:
     Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022, section 2.
@@ -35,7 +38,7 @@ def decoded(codes: Tensor, largest: Tensor, *, signed: bool) -> Tensor:
 
     Args:
         codes: uint8, one dimension.
-        largest: the largest absolute value of each block of *codes*.
+        largest: the largest absolute value that was stored with each block.
         signed: whether the numbers may be negative.
     """
     numbers = code_map(signed, codes.device).to(largest.dtype).index_select(0, codes.int())
@@ -46,16 +49,17 @@ def encode(
     numbers: Tensor, codes: Tensor, largest: Tensor, *, signed: bool, by_table: bool
 ) -> None:
     """
-    Write *numbers* as codes to *codes*, and the largest absolute values to *largest*.
+    Write the codes of *numbers* to *codes*, and the largest absolute value per block to *largest*.
 
     A block that contains a NaN is decoded as NaN in every element.
 
     Args:
-        numbers: one dimension, any float dtype.
-        codes: uint8, with the length of *numbers*.
-        largest: the largest absolute value of each block of *numbers*.
+        numbers: the input, one dimension, any float dtype.
+        codes: the output, uint8, with the length of *numbers*.
+        largest: the output for the blocks, one number for each block of *numbers*.
         signed: whether the numbers may be negative.
-        by_table: whether to choose codes as the CPU kernel does, not as the CUDA kernels do.
+        by_table: true to choose codes as the CPU kernel of bitsandbytes does; false to choose them
+            as its CUDA kernels do.
     """
     padding = -numbers.numel() % BLOCK
     blocks = torch.nn.functional.pad(numbers, (0, padding)).view(-1, BLOCK)
@@ -95,9 +99,9 @@ def _middles(signed: bool, device: torch.device) -> Tensor:
 @cache
 def _upper_bounds(signed: bool, device: torch.device) -> Tensor:
     """
-    Return, for each code, the largest number that is stored as this code.
+    Return, for each code, the largest float32 that gets this code.
 
-    A number half way between two numbers of the map is stored as the even one of the two codes.
+    A float32 half way between two numbers of the map gets the even one of their two codes.
     """
     # The search of the CUDA kernels ends at an even code, which then keeps both of its middles.
     bounds = _middles(signed, device).clone()
@@ -108,11 +112,15 @@ def _upper_bounds(signed: bool, device: torch.device) -> Tensor:
 @cache
 def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
     """
-    Return the code of the lowest float32 with each head, and the largest number of each code.
+    Return two tables, with which `_nearest` finds the code of a float32 without a search.
 
-    A head is the sign, the exponent and the first 8 bits of the fraction. All numbers with one head
-    have the same code or one of two neighbouring codes. So the code of the lowest number, and the
-    largest number stored as that code, decide the code of every other number with the head.
+    The head of a float32 is its sign, its exponent and the first 8 bits of its fraction. The first
+    table has, for each head, the code of the lowest float32 with this head. The second table has,
+    for each code, the largest float32 that gets this code.
+
+    All float32 with one head get the same code, or one of two neighbouring codes. If the first
+    table has code c for a head, a float32 with this head gets code c, or c + 1 if the float32 is
+    larger than entry c of the second table.
     """
     heads = torch.arange(HEADS, dtype=torch.int64, device=device)
     negative = heads >= HEADS // 2
@@ -131,9 +139,10 @@ def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _nearest(shares: Tensor, signed: bool) -> Tensor:
     """
-    Return the nearest codes for *shares*: elements divided by the largest of their block.
+    Return, for each of *shares*, the code of the nearest number in the map.
 
-    If *signed*, a share with a negative sign, even -0, gets the code of a negative number.
+    A share is an element divided by the largest absolute value of its block. If *signed*, a share
+    with a negative sign, even -0, gets the code of a negative number.
     """
     first, bounds = _first_codes(signed, shares.device)
     heads = (shares.view(torch.int32) >> TAIL_BITS) & (HEADS - 1)

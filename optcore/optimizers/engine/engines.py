@@ -1,10 +1,11 @@
 """
-Engines run an update rule over flat memory. The rule contains the math.
+Engines, which apply an update rule to parameters in flat memory. The rule contains the math.
 
     Eager    traces the rule and runs it in place, slice by slice; works for elementwise rules
-    Fused    runs torch's own fused kernel, for rules that it computes exactly
+    Fused    runs torch's own fused kernel, if torch has one that computes exactly this rule
 
-The engine is chosen once, before the first update: results of two engines differ in the last bits.
+An engine is chosen before the first update and stays for the whole run, since the results of two
+engines differ in the last bits.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SCRATCH_SHARE = 20
 
 
 class Engine(Protocol):
-    """Applies an optimizer's update rule to slices of contiguous buffers of parameters."""
+    """Applies an optimizer's update rule to parameters, in place."""
 
     name: str
 
@@ -43,16 +44,17 @@ class Engine(Protocol):
         Args:
             spans: the memory of the parameters, their gradients and their slots.
             t: the number of the update, 1 for the first.
-            numbers: the current hyperparameters, and the factor ``grad_scale`` for gradients.
+            numbers: the current hyperparameters, and ``grad_scale``, the factor that gradients are
+                multiplied by.
         """
 
 
 class Eager:
     """
-    Runs a rule slice by slice.
+    Runs an elementwise rule, as a traced program, on one slice of memory after the other.
 
-    A rule may leave out operations if a number is 0. So the rule is traced once for each set of
-    numbers that are 0 together.
+    A rule may leave out operations if a hyperparameter is 0. So the rule is traced once for each
+    set of hyperparameters that are 0 in the same update.
     """
 
     name = "eager"
@@ -145,7 +147,7 @@ class Eager:
 
 
 class Fused:
-    """Runs torch's fused kernel for the rule, on all spans in one call."""
+    """Runs torch's fused kernel for a rule, on all ranges of memory in one call."""
 
     name = "fused"
 
@@ -161,7 +163,11 @@ class Fused:
 
 
 class Carrying:
-    """Passes to an engine the numbers that the previous update computed (`Rule.carries`)."""
+    """
+    Gives an engine the numbers that the previous update computed; stores those for the next update.
+
+    These numbers may depend on the hyperparameters of all earlier updates (`Rule.carries`).
+    """
 
     def __init__(self, engine: Engine, rule: Rule, flags: Flags) -> None:
         assert rule.carries is not None
@@ -184,13 +190,19 @@ class Carrying:
 
 
 def slice_length(size: int, num_scratch: int) -> int:
-    """Return the number of elements per slice for *size* elements and *num_scratch* buffers."""
+    """
+    Return the number of elements per slice.
+
+    Args:
+        size: the number of elements to update.
+        num_scratch: the number of scratch buffers, each as long as a slice.
+    """
     wanted = size // (SCRATCH_SHARE * max(num_scratch, 1))
     return min(MAX_SLICE, max(MIN_SLICE, 1 << max(wanted, 1).bit_length() - 1))
 
 
 def _lengths(buffer: Tensor, length: int, *, aligned: bool) -> list[int]:
-    """Return the lengths of the slices of *buffer*; *length* is the largest allowed."""
+    """Return the lengths of the slices into which *buffer* is split, each at most *length*."""
     if not aligned:
         return slice_lengths(buffer.numel(), length, 1, 1)
     # On a GPU, an element has the same bits in every slice.
@@ -201,11 +213,11 @@ def _lengths(buffer: Tensor, length: int, *, aligned: bool) -> list[int]:
 @lru_cache(maxsize=4096)
 def slice_lengths(size: int, length: int, alignment: int, threads: int) -> list[int]:
     """
-    Return the lengths of the slices of *size* elements, each at most *length*.
+    Return the lengths of the slices into which *size* elements are split, each at most *length*.
 
-    Each of the *threads* gets a multiple of *alignment* elements of a slice, except of the last
-    slice if *size* is no such multiple. So the place of an element decides none of its bits
-    (`optcore.optimizers.engine.memory.segments`).
+    torch divides a slice among *threads*. The lengths make each thread's share a multiple of
+    *alignment* elements, except in the last slice if *size* is no such multiple. So the result for
+    an element does not depend on its position (`optcore.optimizers.engine.memory.segments`).
     """
     found: list[int] = []
     while size or not found:

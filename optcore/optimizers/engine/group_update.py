@@ -1,4 +1,4 @@
-"""What stays the same in all updates of a parameter group, such as its rule and its engine."""
+"""Chooses the update rule and the engine for a parameter group, as its spec says."""
 
 from __future__ import annotations
 
@@ -32,27 +32,31 @@ OF_ONE_PARAMETER = (ClipNorm, ClipRms, ClipAdaptive)
 @dataclass(frozen=True)
 class GroupUpdate:
     """
-    How one parameter group is updated.
+    How one parameter group is updated. Nothing here changes from update to update.
 
     Attributes:
         kind: the name of the optimizer.
         dialect: the name of the framework whose formulas the rule follows.
-        rule: the update rule, with the transforms of the spec around it.
-        flags: the switches that the rule takes, which follow from the dialect and the spec.
-        numbers: the hyperparameters of the group.
+        rule: the update rule, with the steps around it that the spec asks for, such as the
+            clipping of gradients (`Transforms`).
+        flags: the boolean arguments of the rule, which follow from the dialect and the spec.
+        numbers: the hyperparameters of the group, as the spec has them.
         rounded: the names of the hyperparameters that are rounded to float32 for the rule, even
             if the parameters are float64.
-        constants: the arguments of the transforms that are not hyperparameters of the group.
+        constants: further numeric arguments of the rule, which no schedule changes: the limits of
+            a clip by value, the momentum of an ema.
         engine: the engine that computes the update.
         scaled: whether the engine unscales gradients, that is, divides them by the loss scale.
         separately: whether each parameter is updated by a separate call of the engine.
-        elementwise: whether the engine updates each element by itself, without norms.
+        elementwise: false if the step depends on norms of the parameter or is masked (cautious).
         multi_precision: whether parameters narrower than float32 have a float32 copy.
-        takes_sparse: whether row-sparse gradients are accepted.
-        sparse_ahead: the number added to t in an update with a row-sparse gradient.
-        decay_lr: the lr at which a corrected weight decay equals ``weight_decay`` in the spec. The
-            decay is multiplied by lr / decay_lr. None if the decay is not corrected.
-        storage: how the slots are stored; None for the dtype of the parameters.
+        takes_sparse: whether a row-sparse gradient may be made dense. (A rule with `Rule.by_rows`
+            takes row-sparse gradients as they are.)
+        sparse_ahead: the number added to the count of updates, t, in an update with a row-sparse
+            gradient (Paddle's Adam).
+        decay_lr: the lr of the spec, if the spec has ``corrected_weight_decay``: each update
+            multiplies the weight decay by lr / decay_lr. None if the spec does not have it.
+        storage: how dialect bitsandbytes stores the slots; None in other dialects.
     """
 
     kind: str
@@ -100,15 +104,15 @@ def compile_group(
     ema: KerasEma | None = None,
 ) -> GroupUpdate:
     """
-    Return the `GroupUpdate` that *spec* describes. Groups in *spec* are ignored.
+    Return the `GroupUpdate` that *spec* describes.
 
     Args:
-        spec: the complete spec of one group.
+        spec: the complete spec of one parameter group. A list of groups in it is ignored.
         single_precision: whether no parameter is float64, so that kernels compute in float32.
-        size: the number of elements to update, if known. If it is below `Rule.fused_from`, the
-            setting ``auto`` for the engine selects no fused kernel.
-        loss_scale: the factor that gradients have been multiplied by. If it is 1, the update may be
-            built without unscaling (`check_loss_scale`).
+        size: the number of elements to update, if known. For fewer than `Rule.fused_from` elements,
+            the setting ``auto`` for the engine does not choose torch's fused kernel.
+        loss_scale: the factor that gradients have been multiplied by. If it is 1, the engine may
+            leave out the division by it, so that the loss scale cannot be changed later.
         ema: the moving average of the parameters, if one is maintained.
     """
     rule = RULES[spec.kind]
@@ -148,10 +152,10 @@ def compile_group(
 
 def check_loss_scale(updates: Sequence[GroupUpdate], before: float, scale: float) -> None:
     """
-    Raise ValueError if the loss scale cannot be changed from *before* to *scale*.
+    Check that the loss scale can be changed from *before* to *scale*.
 
     Raises:
-        ValueError: one of *updates* has an engine that was built without unscaling.
+        ValueError: the scales differ, and one of *updates* does not unscale gradients.
     """
     if scale != before and not all(update.scaled for update in updates):
         raise ValueError(
@@ -211,7 +215,11 @@ def _transforms(
 def _wrapped_engine(
     spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flags, *, fused: bool
 ) -> Engine:
-    """Return the engine for *rule*, in wrappers that change gradients or numbers before it."""
+    """
+    Return the engine for *rule*, with its wrappers.
+
+    A wrapper changes gradients or numbers, and then calls the engine that it wraps.
+    """
     engine = Fused(rule) if fused else _engine(spec, rule, transforms, flags)
     # A wrapper acts before the engine inside it, so a gradient is clipped, then centralized.
     if spec.grad_centralization:
@@ -260,7 +268,7 @@ def _engine(spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flag
 
 
 def _takes_norms(rule: Rule, flags: Flags) -> bool:
-    """Return whether the step depends on norms of a parameter, or on the size of its mask."""
+    """Return whether the step depends on norms of the parameter or is masked (``cautious``)."""
     return rule.norms is not None or bool(flags["cautious"])
 
 

@@ -1,4 +1,9 @@
-"""The engine for a rule whose step depends on norms, or on the size of a mask: two passes."""
+"""
+The engine for rules whose step depends on norms of the parameter or is masked (``cautious``).
+
+The engine passes over the memory twice: first to compute the norms, or how many elements the mask
+keeps, and then to update the parameter.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +22,10 @@ from optcore.optimizers.rules.rule import Numbers, mask_scale
 
 class Normed(Eager):
     """
-    Computes the norms that the step of each parameter depends on; then runs the rule.
+    Computes what the step of each parameter depends on, such as norms; then runs the rule.
 
-    Small parameters that follow each other in memory share both passes, in which only the
-    operations with a number of one parameter run once for each.
+    Small parameters that follow each other in memory are updated together. Most operations run once
+    for all of them; an operation with a number that depends on norms runs once for each parameter.
     """
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
@@ -40,7 +45,7 @@ class Normed(Eager):
                 super().__call__(part, t, {**numbers, **found})
 
     def _runs_together(self, spans: Spans) -> bool:
-        """Return whether several parameters can share a pass and keep their bits."""
+        """Return whether several parameters can be updated together with the same results."""
         # A mask that depends on ratios is computed by the rule itself, which takes one number.
         if self._rule.norms is not None and self._rule.masks is not None:
             return False
@@ -52,7 +57,11 @@ class Normed(Eager):
     def _ratios(
         self, parts: Sequence[Spans], numbers: Numbers, values: Numbers
     ) -> list[list[dict[str, float]]]:
-        """Return the numbers that depend on norms, for each parameter in each of *parts*."""
+        """
+        Return the numbers that depend on norms.
+
+        The result has a list for each of *parts*, with name -> number for each parameter in it.
+        """
         given = {**values, **self._flags}
         sizes = [[float(size) for size in inside.sizes] for part in parts for inside in _in(part)]
         found: list[list[dict[str, float]]] = [[{} for _ in each] for each in sizes]
@@ -88,9 +97,10 @@ class Normed(Eager):
         values: Sequence[Mapping[str, Any]],
     ) -> list[list[list[float]]]:
         """
-        Return the norms of the tensors that the function *of* returns.
+        Return the norms of the tensors that *of* returns, a function like `Rule.norms`.
 
         The result has a list for each of *parts*, with a list of norms for each parameter in it.
+        *values* has, for each of *parts*, the numbers and flags that *of* takes.
         """
         norms = [self._norms_of(part, of, given) for part, given in zip(parts, values, strict=True)]
         # All in one transfer, so that the CPU waits only once for a GPU.
@@ -101,7 +111,7 @@ class Normed(Eager):
     def _norms_of(
         self, part: Spans, of: Callable[..., tuple[Tensor, ...]], given: Mapping[str, Any]
     ) -> Tensor:
-        """Return a row with the norms for each parameter in *part*, in double."""
+        """Return, in double, a tensor with one row for each parameter in *part*: its norms."""
         buffers = (part.params[0], part.grads[0], *(slot[0] for slot in part.slots))
         (inside,) = _in(part)
         if len(inside.sizes) > 1:
@@ -120,9 +130,10 @@ class Normed(Eager):
 
 def _parts_of(spans: Spans, *, together: bool) -> Iterator[Spans]:
     """
-    Yield *spans* in parts of one range, each of which has one parameter, or small ones.
+    Yield the parts of *spans* that are computed one after the other, each of one range.
 
-    Unless *together* is true, each part has one parameter.
+    If *together*, a part holds one parameter, or several small ones that follow each other. If not,
+    each part holds one parameter.
     """
     if [inside.sizes for inside in _in(spans)] == [[spans.params[0].numel()]]:
         yield spans._replace(inside=_in(spans))
@@ -158,7 +169,13 @@ def _in(spans: Spans) -> list[Inside]:
 
 
 def _gathered(ratios: Sequence[Mapping[str, float]], lengths: Sequence[int]) -> dict[str, Any]:
-    """Return name -> number from *ratios*; a `PerParam` where parameters have different numbers."""
+    """
+    Return name -> number for all parameters of a part; a `PerParam` if their numbers differ.
+
+    Args:
+        ratios: for each parameter, name -> number.
+        lengths: the number of elements of each parameter, with the gap after it.
+    """
     first = ratios[0]
     if len(ratios) == 1:
         return dict(first)
@@ -171,13 +188,13 @@ def _gathered(ratios: Sequence[Mapping[str, float]], lengths: Sequence[int]) -> 
 
 
 def _views(tensor: Tensor, inside: Inside) -> list[Tensor]:
-    """Return the elements of *tensor* that belong to each parameter."""
+    """Return, for each parameter in *inside*, its elements of *tensor*."""
     pieces = [part for size, length in zip(*inside, strict=True) for part in (size, length - size)]
     return list(tensor.split_with_sizes(pieces)[::2])
 
 
 def _over_slices(norms: Sequence[Tensor]) -> Tensor:
-    """Return, for each place in *norms*, the norm over all slices, in double."""
+    """Return, in double, the norms over all slices; *norms* has a tensor of norms per slice."""
     # In double: the squares of float32 norms may overflow.
     total: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)).double(), dim=0)
     return total

@@ -43,8 +43,8 @@ class FlatOptimizer(torch.optim.Optimizer):
     changed between steps; `state_dict` uses torch's names; hooks, closures and GradScaler work.
     Use `optcore.make_optimizer` to make one.
 
-    One difference from torch's optimizers: if the rule is elementwise, the parameters become views
-    of one buffer per group, dtype and device (`optcore.optimizers.engine.memory.flat`).
+    One difference from torch's optimizers: with most rules, the parameters become views of one
+    buffer per group, dtype and device (`optcore.optimizers.engine.memory.flat`).
     """
 
     needs_closure = False
@@ -60,7 +60,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         clip_update: UpdateClip | None = None,
     ) -> None:
         """
-        Allocate the states of *groups*. Parameters with an elementwise rule move to flat buffers.
+        Allocate the states of *groups*. With most rules, the parameters move to flat buffers.
 
         Args:
             groups: for each group, its update and its (name, parameter) pairs.
@@ -94,7 +94,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @property
     def loss_scale(self) -> float:
-        """The factor that gradients have been multiplied by. Setting it may raise ValueError."""
+        """The factor that gradients have been multiplied by. `check_loss_scale` limits changes."""
         return self._grad_scales.loss_scale
 
     @loss_scale.setter
@@ -103,7 +103,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._grad_scales.loss_scale = scale
 
     def align(self, aligned: bool) -> None:
-        """Choose whether updates run over ranges that end on 128 bytes (`memory.segments`)."""
+        """Choose whether updated ranges end on 128-byte boundaries (`memory.segments`)."""
         self.aligned = aligned
         for state in self.states():
             state.align(aligned)
@@ -212,7 +212,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             state.release()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop all gradients. The next step skips parameters that have no new gradient by then."""
+        """Set all gradients to None (`step` skips such parameters), or 0 if not *set_to_none*."""
         if not set_to_none:
             super().zero_grad(set_to_none=False)
             return
@@ -287,7 +287,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state from which `__setstate__` makes a copy."""
+        """Return what `__setstate__` loads into a copied or unpickled optimizer."""
         for state in self.states():
             for segment, t in zip(state.segments, state.t, strict=True):
                 self.state[segment.param]["step"] = t
@@ -295,7 +295,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
-        """Set scheduled hyperparameters for the next update; if *back* is 1, for the last one."""
+        """Set scheduled hyperparameters for the next update, or the previous if *back* is 1."""
         for i, group in enumerate(self.param_groups):
             group.update(self._planned(i, back))
 
@@ -309,7 +309,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             yield from group_state.evaluated(rule, self._states[i], numbers)
 
     def _numbers(self, i: int, group: Mapping[str, Any], back: int = 0) -> dict[str, float]:
-        """Return the numbers for group *i* in the next update; if *back* is 1, in the last one."""
+        """Return group *i*'s numbers for the next update, or the previous if *back* is 1."""
         update, plan = self._group_updates[i], self._plans[i].get("lr")
         numbers = update.rounded_numbers(group)
         if update.rule.takes_next_lr:
@@ -317,7 +317,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return numbers
 
     def _follow_the_loaded_state(self) -> None:
-        """Set the last update's hyperparameters; compute carried numbers that the state lacks."""
+        """Set the last update's hyperparameters; compute the carried numbers that are missing."""
         self.follow_plans(back=1)
         self._each_with_its_last_numbers(group_state.imply)
 
@@ -333,7 +333,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return group_state.allocate(update, named, self._numbers(i, group), aligned=self.aligned)
 
     def _take_back(self, i: int) -> None:
-        """Make the parameters in group *i* views of the buffers again after they were moved."""
+        """Make parameters of group *i* views again after a move; make new states if necessary."""
         old = self._states[i]
         if all(state.fits() for state in old):
             for state in old:

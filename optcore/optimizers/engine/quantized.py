@@ -1,10 +1,10 @@
 """
-The engine for slots in dialect bitsandbytes, which are stored as 8-bit codes or in full precision.
+The engine for dialect bitsandbytes, which stores slots as 8-bit codes or in full precision.
 
-Each parameter has one tensor for each slot of the rule: either uint8 codes, or float32 numbers even
-if the parameter has a narrower dtype (float64 for a float64 parameter). A slot of codes is followed
-by a second tensor, with the largest absolute value of each block. The name of this tensor is the
-slot's name with the suffix `LARGEST`.
+A slot in full precision is float32, even if the parameter is narrower (float64 for a float64
+parameter). A slot of codes is uint8, and a second tensor holds the largest absolute value of each
+block of 256 elements (`optcore.optimizers.engine.codes`). The second tensor follows the slot. Its
+name is the slot's name with the suffix `LARGEST`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ class Storage:
     How the slots of a group are stored.
 
     Attributes:
-        bits: 8 to store the slots of parameters with `SMALLEST` elements or more as codes; 32 to
-            store no codes.
-        by_table: whether codes are those of the CPU kernel of bitsandbytes.
+        bits: 8 to store the slots of a parameter as codes if it has at least `SMALLEST` elements;
+            32 to store all slots in full precision.
+        by_table: whether codes are chosen as by the CPU kernel of bitsandbytes, which differs from
+            the CUDA kernels.
         decays: when the engine multiplies the parameter by 1 - lr * weight_decay: ``first``,
-            before the rule, or ``last``, after the rule. None if the engine
-            leaves the decay to the rule and its transforms.
+            before the rule, or ``last``, after the rule. None if the engine leaves the decay to the
+            rule and its transforms.
         rounds_lr: whether lr is rounded to the dtype of a parameter whose slots have codes.
     """
 
@@ -97,7 +98,7 @@ class _Slot(NamedTuple):
         return self._replace(stored=self.stored[start:stop], largest=largest)
 
     def values(self) -> Tensor:
-        """Return the values of the slot: the slot itself unless it has codes."""
+        """Return the values of the slot, decoded if they are codes."""
         if self.largest is None:
             return self.stored
         return decoded(self.stored, self.largest, signed=self.signed)
@@ -108,8 +109,8 @@ class Quantized:
     Runs an elementwise rule on one slice of a parameter after the other.
 
     The codes of a slice are decoded before the rule, and the new values are encoded after it. If
-    the parameter is narrower than float32, the rule runs on a float32 copy of the slice. All else
-    is updated in place.
+    the parameter is narrower than float32, the rule runs on a float32 copy of the slice, which is
+    then copied back. Slots in full precision are updated in place.
     """
 
     name = "eager"

@@ -1,8 +1,9 @@
 """
-The state for a parameter group: the group's parameters with their slots and update counts.
+The states of a parameter group: parameters with their slots and update counts.
 
-`allocate` makes a state and `move` copies it to other memory. The other functions read and write a
-state by name, for checkpoints, or in torch's format, for ``load_state_dict``.
+A group has one state for each dtype and device of its parameters. `allocate` makes the states, and
+`move` copies them to other memory. Most other functions save or load states: by name, for
+checkpoints, or in torch's format, for ``load_state_dict``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class GroupState(Protocol):
         """Count an update of each parameter that has a gradient; return the (t, spans) to apply."""
 
     def align(self, aligned: bool) -> None:
-        """Choose whether what an engine updates ends on 128 bytes, as in a new state."""
+        """Choose whether updated ranges end on 128-byte boundaries. In a new state they do."""
 
     def adopt(self) -> None:
         """Make the parameters views of this state's memory again."""
@@ -144,7 +145,7 @@ def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
 
 def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> None:
     """
-    Copy *theirs*, torch's state of parameter *i*, into the slots and the count of *state*.
+    Copy *theirs*, a state in torch's format, to the slots and the count of parameter *i*.
 
     Raises:
         ValueError: *theirs* comes from an optimizer other than *kind*, or from a parameter with
@@ -183,7 +184,7 @@ def named_slots(
     """
     Return slot -> parameter name -> contiguous tensor.
 
-    Carried numbers that counts imply are left out, unless *implied* is true.
+    Carried numbers that can be computed from the counts are included only if *implied* is true.
     """
     slots: dict[str, dict[str, Tensor]] = {}
     for state in states:
@@ -197,7 +198,7 @@ def named_slots(
 
 
 def _saved(state: GroupState, i: int) -> dict[str, Tensor]:
-    """Return the slots of parameter *i*, without carried numbers that its count implies."""
+    """Return the slots and carried numbers of parameter *i* that a checkpoint stores."""
     implied = state.carried is not None and state.carried.implied
     return _without_carried(state, i) if implied else state.slot_views(i)
 
@@ -222,7 +223,7 @@ def evaluated(
 
 def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -> None:
     """
-    Compute the carried numbers that a loaded state did not have.
+    Compute the carried numbers (`Rule.carries`) that a loaded state did not have.
 
     Releases up to 0.2.0 saved no carried numbers. Later releases save none while the numbers follow
     from the counts of updates.
@@ -245,15 +246,16 @@ def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -
 
 def note_last(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -> None:
     """
-    Mark carried numbers to be saved, if `imply` would compute others from *numbers*.
+    Mark carried numbers to be saved, if `imply` would compute other values from *numbers*.
 
-    It would if a hyperparameter has changed since the last update: a schedule that depends on a
-    metric knows only the next value, and users may set the lr of a group.
+    It would if *numbers* are not the hyperparameters that the last update had. They may differ,
+    since a schedule that depends on a metric knows only its next value, and since users may set the
+    lr of a group.
 
     Args:
         update: the update of the group.
         states: the states of the group.
-        numbers: the hyperparameters that `imply` would take for those of the last update.
+        numbers: the hyperparameters that `imply` would use as those of the last update.
     """
     for state in states:
         if state.carried is not None:
@@ -321,12 +323,12 @@ def _lacks_carried(state: GroupState, slots: Mapping[str, Mapping[str, Tensor]])
 def _loaded(
     state: GroupState, i: int, slots: Mapping[str, Mapping[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Return the slots of parameter *i* that a load of the saved *slots* sets."""
+    """Return the slots of parameter *i* into which the saved *slots* are copied."""
     return _without_carried(state, i) if _lacks_carried(state, slots) else state.slot_views(i)
 
 
 def _check_shapes(name: str, views: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
-    """Raise ValueError if *slots*, for the parameter *name*, differ in shape from *views*."""
+    """Raise ValueError if *slots* of the parameter *name* have other shapes than *views*."""
     # Copying would broadcast: one row from another parameter would fill the whole slot.
     for slot, view in views.items():
         if slots[slot].shape != view.shape:

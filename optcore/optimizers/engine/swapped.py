@@ -11,7 +11,7 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def swapped(pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
-    """Inside a ``with`` block, give each tensor in *pairs* the value that it is paired with."""
+    """Give each tensor the value that it is paired with, until the end of the ``with`` block."""
     before: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
         for tensor, value in pairs:

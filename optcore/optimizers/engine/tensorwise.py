@@ -4,9 +4,9 @@ Engines for updates that one pass over flat memory cannot compute.
     Whole          for a rule that needs the shape of a parameter
     ByRows         for a rule that skips rows without a gradient
 
-and wrappers around an engine, for spans that hold one parameter each:
+There are also wrappers around an engine, which update one parameter per call:
 
-    ClippedByNorm  limits each gradient by its own norm
+    ClippedByNorm  limits the norm of each gradient
     ClippedByUnit  limits the gradient of each unit by the norm of the unit's weights
     Centralized    subtracts the mean of each row of a gradient
 """
@@ -76,7 +76,7 @@ class ByRows(Whole):
     """
     Runs an elementwise rule on those rows of a parameter that have a gradient.
 
-    With a row-sparse gradient these are its rows; with a dense gradient, all rows.
+    A row-sparse gradient has only some rows. A dense gradient has all rows.
     """
 
     def __init__(self, rule: Rule, flags: Flags) -> None:
@@ -109,7 +109,7 @@ class ByRows(Whole):
 
 
 def _flattened(spans: Spans) -> Spans | None:
-    """Return *spans*, which hold one parameter, as 1-D views; None unless all are contiguous."""
+    """Return *spans*, which hold one parameter, as 1-D views; None if any is not contiguous."""
     stored = spans.stored or []
     tensors = [*spans.params, *spans.grads, *(slot[0] for slot in spans.slots), *stored]
     if not all(tensor.is_contiguous() for tensor in tensors):
@@ -127,7 +127,7 @@ class ClippedByNorm:
     """
     Scales each gradient to a norm of at most *largest*, then runs the wrapped engine.
 
-    With *root_mean_square*, *largest* limits the root mean square of the gradient, not the norm.
+    If *root_mean_square* is true, *largest* limits the root mean square instead of the norm.
     """
 
     def __init__(self, engine: Engine, largest: float, *, root_mean_square: bool = False) -> None:
@@ -150,7 +150,8 @@ class ClippedByUnit:
     """
     Limits the norm of each unit's gradient to a share of the norm of the unit's weights.
 
-    The wrapped engine runs on the limited copy of the gradient. `ClipAdaptive` has the formula.
+    A unit is all weights that compute one output, such as a row of a matrix. The wrapped engine
+    gets a limited copy of the gradient. `ClipAdaptive` has the formula.
     """
 
     def __init__(self, engine: Engine, share: float, eps: float, *, output_last: bool) -> None:
@@ -193,7 +194,8 @@ class Centralized:
     """
     Subtracts from each row of a gradient the mean of the row, then runs the wrapped engine.
 
-    The gradient is unscaled and clipped first. MindSpore adds the weight decay to the gradient and
+    This is gradient centralization. It is done after unscaling and clipping, and only for the
+    parameters that `is_centralized` selects. MindSpore adds the weight decay to the gradient and
     then centralizes the sum, so in dialect mindspore the decay is centralized too.
     """
 
@@ -242,7 +244,7 @@ class Centralized:
 
 
 def _rows_follow_each_other(segment: Segment) -> bool:
-    """Return whether each row is contiguous in memory (it is in a channels_last parameter too)."""
+    """Return whether each row (slice of the first dimension) is contiguous in flat memory."""
     rows = segment.param.shape[0]
     return rows == 1 or segment.strides[0] * rows == segment.param.numel()
 

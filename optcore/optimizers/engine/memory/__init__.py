@@ -1,1 +1,1 @@
-"""Holds parameters, their gradients and their slots in memory."""
+"""The memory of parameters, their gradients and their slots, as engines read and write it."""

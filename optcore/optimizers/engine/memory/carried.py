@@ -11,15 +11,17 @@ from torch import Tensor
 
 class CarriedNumbers:
     """
-    The carried numbers of the parameters of one state.
+    The carried numbers of several parameters: what an update computes for the next update.
+
+    Some rules can compute these numbers again from the count of a parameter's updates, if no
+    hyperparameter has changed (`Rule.implied`). The numbers are then called implied, and
+    checkpoints leave them out.
 
     Attributes:
         names: the names of the numbers.
-        may_be_implied: whether the rule can compute the numbers from the counts of updates, if the
-            hyperparameters have not changed (`Rule.implied`).
-        implied: whether the numbers follow from the counts of updates. They are then not saved.
-        missing: for each parameter of which a loaded state did not have all numbers, by index: the
-            names of those numbers.
+        may_be_implied: whether the rule has a function `Rule.implied`.
+        implied: whether the present numbers are implied.
+        missing: index of a parameter -> the names of the numbers that a loaded state lacks for it.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class CarriedNumbers:
         return {name: self._values[j, i] for j, name in enumerate(self.names)}
 
     def are_even(self) -> bool:
-        """Return whether all parameters have the same numbers."""
+        """Return whether all parameters have equal numbers."""
         return bool((self._array == self._array[:, :1]).all())
 
     def of(self, start: int, stop: int) -> CarriedPart:
@@ -51,7 +53,7 @@ class CarriedNumbers:
         return dict(zip(self.names, self._array[:, i].tolist(), strict=True))
 
     def write(self, start: int, stop: int, values: Mapping[str, float]) -> None:
-        """Set the numbers in *values* of the parameters from index *start* to *stop*."""
+        """Give the parameters from index *start* to *stop* the numbers *values*, by name."""
         for name, value in values.items():
             self._array[self.names.index(name), start:stop] = value
 
@@ -59,7 +61,7 @@ class CarriedNumbers:
         """
         Record the hyperparameters *made_with*, from which an update computed the numbers.
 
-        If they differ from those of the update before, `implied` becomes false.
+        If these hyperparameters differ from those of the update before, `implied` becomes false.
         """
         if self._made_with not in (None, made_with):
             self.implied = False
@@ -67,10 +69,10 @@ class CarriedNumbers:
 
     def note_last(self, made_with: tuple[float, ...]) -> None:
         """
-        Set `implied` to false if a load could not compute the numbers again.
+        Set `implied` to false if a load would not compute the present numbers.
 
-        *made_with* are the hyperparameters that a load would compute them from: those that the
-        schedules give for the last update. The last update may have had others.
+        A load computes implied numbers from *made_with*: the hyperparameters that the schedules
+        have for the last update. The last update may have used other hyperparameters.
         """
         if self._made_with not in (None, made_with):
             self.implied = False

@@ -2,11 +2,11 @@
 Flat buffers: the parameters of one group, one dtype and one device, in one piece of memory.
 
 The parameters of the model become views of the buffer, and each slot is a buffer of the same
-layout, so that one kernel call updates a whole model. Gradients stay where autograd puts them:
-small ones are gathered before the update, large ones are read in place.
+layout. So one kernel call can update all of these parameters. Gradients stay where autograd puts
+them. Before an update, small gradients are copied into one buffer; large ones are read in place.
 
-Layout: large parameters first, then the small ones, each segment on a 128-byte boundary. Padding
-belongs to no parameter, and its values mean nothing.
+In a buffer, large parameters come first, then small ones. Each starts on a 128-byte boundary. The
+padding between them belongs to no parameter, and its values mean nothing.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class FlatState:
             whose: a description of the optimizer, for the message of this error.
             carried: the numbers that each update of a parameter computes for the next, if any.
             separately: whether each parameter is updated by a separate call of the engine.
-            elementwise: whether the engine updates each element by itself. If not, ranges hold
-                whole parameters, without padding at the end.
+            elementwise: whether the engine updates each element by itself. If not, the engine gets
+                ranges of whole parameters, without padding at the end.
             multi_precision: whether parameters narrower than float32 get float32 slots and a
                 float32 copy. Updates then change the copy, which is rounded to the parameters.
             sparse_ahead: the number added to t in an update with a row-sparse gradient
@@ -105,7 +105,12 @@ class FlatState:
                 self.slots[slot].copy_(self._work)
 
     def align(self, aligned: bool) -> None:
-        """Let updated ranges end on 128 bytes; if not *aligned*, with the last element."""
+        """
+        Choose whether the ranges that engines update end on 128-byte boundaries.
+
+        If not *aligned*, or if updates need norms or means of parameters, every range ends with the
+        last element of a parameter.
+        """
         self._aligned = aligned
         padded = aligned and self._may_pad
         ends_on = ALIGNMENT_BYTES // self.params.itemsize if padded else 1
@@ -134,12 +139,16 @@ class FlatState:
         return self._work is not self.params
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return the slots of parameter *i*, in the shape of the parameter, and carried numbers."""
+        """Return views of the slots of parameter *i*, in its shape, and of its carried numbers."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
         return views if self.carried is None else views | self.carried.views(i)
 
     def adopt(self) -> None:
-        """Copy parameters into the buffer, where necessary, and make them views of the buffer."""
+        """
+        Make every parameter a view of the buffer, after copying its values there if necessary.
+
+        Float32 copies are made anew from the parameters.
+        """
         with torch.no_grad():
             for segment in self.segments:
                 view = segment.view(self.params)
@@ -155,7 +164,7 @@ class FlatState:
         self._addresses = [param.data_ptr() for param in self._tensors]
 
     def release(self) -> None:
-        """Give the parameters memory of their own again; `is_elsewhere` is true from then on."""
+        """Give the parameters memory of their own, until `adopt` makes them views again."""
         for segment in self.segments:
             segment.param.data = segment.param.detach().clone(memory_format=torch.preserve_format)
 
@@ -180,8 +189,11 @@ class FlatState:
         """
         Count an update of each parameter that has a gradient; return the updates to apply.
 
-        An update is a pair (t, spans) for one call of an engine. Parameters without gradient keep
-        their slots and counts, as in torch.
+        An update is a pair for one call of an engine: t, the number of the update, and the ranges
+        of memory (`Spans`). Parameters without gradient keep their slots and counts, as in torch.
+
+        Raises:
+            ValueError: a gradient is row-sparse, and the optimizer cannot take it.
         """
         # Numbers such as bias corrections depend on t, so one call updates only parameters that
         # have the same t. In nearly every run, all parameters have the same t.
@@ -207,9 +219,10 @@ class FlatState:
 
     def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:
         """
-        Return a (t, spans) pair per parameter, with a larger t for row-sparse gradients.
+        Count an update of each parameter that has a gradient; return a (t, spans) pair for each.
 
-        *sparse* has an entry for each gradient: whether it was row-sparse.
+        For a row-sparse gradient, t is larger than the count. *sparse* has an entry for each
+        gradient, true if the gradient was row-sparse.
         """
         # Paddle's kernel for row-sparse gradients corrects by beta ** (t + 1), so that its first
         # step is 0.744 lr with the default betas; Paddle passes dense gradients to another kernel.
@@ -221,7 +234,7 @@ class FlatState:
         ]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
-        """Return a separate (t, spans) pair for each parameter that has a gradient."""
+        """Count an update of each parameter that has a gradient; return (t, spans) for each."""
         found = []
         for i, grad in enumerate(grads):
             if grad is None:
@@ -237,7 +250,7 @@ class FlatState:
     def _of(
         self, columns: list[list[Tensor]]
     ) -> tuple[list[Tensor], list[list[Tensor]], list[Tensor] | None]:
-        """Return (params, slots, stored) for `Spans`, from *columns* in the order of `_stretch`."""
+        """Divide *columns*, in the order of `_stretch`, into params, slots and stored (`Spans`)."""
         if not self.has_master:
             return columns[0], columns[1:], None
         return columns[0], columns[1:-1], columns[-1]
@@ -268,7 +281,13 @@ def _columns(rows: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
 
 
 def refused_sparse(name: str, whose: str) -> ValueError:
-    """Return the error for a row-sparse gradient of *name*; *whose* describes the optimizer."""
+    """
+    Return the error for a row-sparse gradient.
+
+    Args:
+        name: the name of the parameter.
+        whose: a description of what needs a dense gradient, such as the optimizer.
+    """
     return ValueError(
         f"the gradient of {name} is sparse, which {whose} cannot take; "
         "make it dense (sparse=False in the layer) or use lazy_adam"

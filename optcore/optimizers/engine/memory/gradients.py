@@ -1,4 +1,4 @@
-"""Gathers gradients into a buffer, or reads them in place."""
+"""The gradients of parameters in a flat buffer: small ones are copied, large ones read in place."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from optcore.optimizers.engine.memory.segments import Segment, rounded_up
 
 class Gradients:
     """
-    The gradients of the parameters in a flat buffer, as ranges that match those of the parameters.
+    Gradients as ranges of memory, which match the ranges of their parameters in a flat buffer.
 
-    Large gradients are read in place. Small ones are copied into a buffer with the layout of their
-    parameters, and so are the last elements of large ones, if they are a range of their own
-    (`Segment.stretches`). Padding in that buffer is always 0.
+    A large gradient is read in place. If its last elements are a range of their own
+    (`Segment.stretches`), these elements are copied into a buffer. Small gradients are copied into
+    the same buffer, in the layout of their parameters. Padding in this buffer is always 0.
     """
 
     def __init__(
         self, segments: Sequence[Segment], params: Tensor, dtype: torch.dtype, *, alignment: int
     ) -> None:
         """
-        Allocate the buffer.
+        Allocate the buffer for small gradients, and for the last elements of large ones.
 
         Args:
             segments: the parameters, large ones first.
             params: the buffer that holds the parameters.
-            dtype: the dtype of the buffer: gathering converts gradients in the same pass.
-            alignment: the number of elements on whose multiples ranges end.
+            dtype: the dtype of this buffer; gradients are converted to it as they are copied.
+            alignment: a number of elements. Every range ends on a multiple of it.
         """
         self._segments, self._dtype, self._device = segments, params.dtype, params.device
         large = [segment for segment in segments if segment.is_large]
@@ -59,7 +59,7 @@ class Gradients:
         ]
 
     def of_all(self, grads: Sequence[Tensor]) -> list[Tensor]:
-        """Return *grads*, the gradients of all parameters, with the small ones as one range."""
+        """Return the ranges of *grads*, all gradients; the small gradients form one range."""
         found: list[Tensor] = []
         rests: list[Tensor] = []
         for i in range(self._num_large):

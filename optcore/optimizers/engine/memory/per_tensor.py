@@ -1,8 +1,8 @@
 """
-The state of parameters that keep their own memory, instead of becoming views of a flat buffer.
+The slots and update counts of parameters that keep their own memory.
 
-This state is for rules that need the shape or the rows of a parameter, and for dialect
-bitsandbytes, which may store slots as codes.
+Other parameters become views of a flat buffer. Parameters keep their own memory if the rule needs
+their shape or their rows, and in dialect bitsandbytes, which may store slots as codes.
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ class PerTensorState:
             takes_sparse: whether `updates` accepts row-sparse gradients; if false, `updates` raises
                 ValueError for a row-sparse gradient.
             whose: a description of the optimizer, for the message of this error.
-            carried: as in `FlatState`.
-            multi_precision: as in `FlatState`.
-            sparse_ahead: as in `FlatState`.
-            storage: how the slots are stored; None for the dtype of the parameter.
+            carried: the numbers that each update of a parameter computes for the next, if any.
+            multi_precision: whether parameters narrower than float32 get float32 slots and a
+                float32 copy. Updates then change the copy, which is rounded to the parameters.
+            sparse_ahead: the number added to t in an update with a row-sparse gradient
+                (Paddle's Adam).
+            storage: how dialect bitsandbytes stores the slots; None in other dialects.
         """
         # Without a buffer, start and strides have no meaning, and nothing reads them.
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
@@ -75,7 +77,7 @@ class PerTensorState:
         return self._slots[i] | ({} if self.carried is None else self.carried.views(i))
 
     def align(self, aligned: bool) -> None:
-        """Let slices, and each thread's share of a slice, end on 128 bytes if *aligned*."""
+        """Choose whether slices, and each thread's share of a slice, end on 128-byte boundaries."""
         self._aligned = aligned
 
     def adopt(self) -> None:
@@ -94,7 +96,15 @@ class PerTensorState:
         return now == list(zip(self._dtypes, self._devices, strict=True))
 
     def updates(self) -> list[tuple[int, Spans]]:
-        """Count an update of each parameter that has a gradient; return (t, spans) for each."""
+        """
+        Count an update of each parameter that has a gradient; return the updates to apply.
+
+        An update is a pair for one call of an engine: t, the number of the update, and the memory
+        of one parameter (`Spans`).
+
+        Raises:
+            ValueError: a gradient is row-sparse, and the optimizer cannot take it.
+        """
         found = []
         for i, segment in enumerate(self.segments):
             grad = segment.param.grad

@@ -1,12 +1,14 @@
 """
-The places of parameters in a flat buffer, and the ranges of it that engines update.
+The positions of parameters in a flat buffer, and the ranges of the buffer that engines update.
 
-torch computes most elements of a tensor as vectors of a processor, and the last ones of each
-thread's share singly. Some operations (pow, a sum with a factor in 16 bits, torch's fused Adam)
-give an element other last bits there. So segments start and spans end on 128 bytes, which is two
-vectors of AVX-512, torch's widest step: the bits of an element do not depend on its place.
+torch computes most elements of a tensor in vectors, and the last elements of each thread's share
+one by one. Some operations (pow, a sum with a factor in 16 bits, torch's fused Adam) give other
+last bits in the second case. The result for an element should not depend on its position. So
+parameters start, and ranges end, on 128-byte boundaries. 128 bytes are two vectors of AVX-512, the
+most that torch computes at once.
 
-In runs that began before (`FlatOptimizer.aligned` is false), spans end with the last element.
+Runs that began under an older version keep their ranges, which end with the last element of a
+parameter (`FlatOptimizer.aligned` is false).
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ is faster: Adam over 6 tensors with 20k elements in all takes 17.9 us instead of
 @dataclass(frozen=True)
 class Segment:
     """
-    The place of a parameter in its buffer.
+    A parameter, and its position in its flat buffer.
 
     In a `PerTensorState`, which has no buffer, *start* and *strides* have no meaning.
 
@@ -39,7 +41,8 @@ class Segment:
         name: the name of the parameter.
         param: the parameter itself, a view of the buffer if there is one.
         start: the offset of the parameter's first element in the buffer, in elements.
-        strides: the strides of the parameter, without gaps (channels_last is preserved).
+        strides: the strides of the parameter in the buffer, where its elements have no gaps. A
+            parameter in channels_last stays in channels_last.
     """
 
     name: str
@@ -49,12 +52,12 @@ class Segment:
 
     @property
     def stop(self) -> int:
-        """The offset after the last element, in elements."""
+        """The offset in the buffer after the parameter's last element, in elements."""
         return self.start + self.param.numel()
 
     @property
     def is_large(self) -> bool:
-        """Whether the gradient is read in place."""
+        """Whether the parameter has so many elements that its gradient is read in place."""
         return self.param.numel() >= LARGE
 
     def view(self, buffer: Tensor) -> Tensor:
@@ -67,9 +70,9 @@ class Segment:
         """
         Return the (start, stop) of each range of the buffer in which the parameter is updated.
 
-        A range ends on a multiple of *alignment* elements. It may end in padding, unless it is read
-        with a gradient in place, which has no padding. So the last elements of a large parameter
-        may be a range of their own, whose gradient is gathered.
+        A range ends on a multiple of *alignment* elements, so it may end in the padding after the
+        parameter. A large gradient is read in place, and has no padding. So if a large parameter
+        does not end on a multiple, its last elements are a second range.
         """
         rest = self.param.numel() % alignment if self.is_large else self.param.numel()
         whole = self.stop - rest
@@ -80,14 +83,20 @@ class Segment:
 
 
 class Inside(NamedTuple):
-    """The parameters in one range: the *sizes* of each, and the *lengths* with the gap after it."""
+    """
+    The sizes of the parameters in one range of memory.
+
+    Attributes:
+        sizes: the number of elements of each parameter.
+        lengths: for each parameter, its number of elements plus the gap before the next parameter.
+    """
 
     sizes: list[int]
     lengths: list[int]
 
     @classmethod
     def of(cls, segments: Sequence[Segment]) -> Inside:
-        """Return what is in the range of *segments*, which ends with the last element."""
+        """Return the sizes in a range that holds *segments* and ends with their last element."""
         edges = [*(segment.start for segment in segments), segments[-1].stop]
         lengths = [after - before for before, after in pairwise(edges)]
         return cls([segment.param.numel() for segment in segments], lengths)
@@ -95,23 +104,24 @@ class Inside(NamedTuple):
 
 class Spans(NamedTuple):
     """
-    Ranges of memory that one call of an engine updates. Each list has one tensor per range.
+    Ranges of memory that one call of an engine updates.
 
-    The tensors are 1-D if a `FlatState` made the spans; a `PerTensorState` makes spans of one
-    parameter, whose tensors keep their own shapes.
+    From a `FlatState`, each range is 1-D and holds one or more parameters, or a part of one. From a
+    `PerTensorState`, there is one range: one parameter in its own shape.
 
     Attributes:
-        params: the parameters to update, or their float32 copies.
-        grads: the gradients of these parameters.
-        slots: one list for each slot of the rule.
-        stored: the parameters themselves, if *params* are float32 copies; else None.
-        segment: the parameter, if the ranges belong to a single one; else None.
-        carried: numbers that the previous update computed for this update, if the rule has any.
-        ahead: the number that is added to t for a row-sparse gradient (Paddle's Adam), else 0.
-        aligned: whether slices of the ranges, and each thread's share of a slice, end on 128 bytes.
-        inside: the parameters in each range, if the ranges hold whole parameters and end with the
-            last element; None if there is one range of one parameter, or if a range may hold a part
-            of a parameter or padding at its end (`FlatState`, *elementwise*).
+        params: for each range, the elements of the parameters, or of their float32 copies.
+        grads: for each range, the gradients of these elements.
+        slots: for each slot of the rule, a list with one tensor for each range.
+        stored: for each range, the elements of the parameters themselves, if *params* holds
+            float32 copies; else None.
+        segment: the parameter, if all ranges belong to one parameter; else None.
+        carried: the numbers that the previous update computed for this update, if the rule has any.
+        ahead: the number that was added to t for a row-sparse gradient (Paddle's Adam); else 0.
+        aligned: whether slices of a range, and each thread's share of a slice, should end on
+            128-byte boundaries.
+        inside: for each range, the sizes of its parameters. None if all ranges belong to one
+            parameter, or if a range may hold a part of a parameter or padding at its end.
     """
 
     params: list[Tensor]
