@@ -21,7 +21,7 @@ from optcore.networks.build import build
 from optcore.networks.draws import Draws
 from optcore.networks.dropout import Dropout
 from optcore.networks.layout import memory_format
-from optcore.spec.networks.models import Mlp, MnistCnn
+from optcore.spec.models.models import Mlp, MnistCnn
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KINDS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any], float | None]] = {

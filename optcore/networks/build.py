@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from optcore.networks.draws import Draws
 from optcore.networks.layout import memory_format
 from optcore.networks.modules import module
-from optcore.spec.networks.base import Shape
-from optcore.spec.networks.layers import AnyLayer
+from optcore.spec.layers.base import Shape
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.summary import named
 

@@ -8,12 +8,12 @@ from torch import nn
 
 from optcore.networks.draws import Draws
 from optcore.networks.dropout import Dropout as DropoutModule
-from optcore.spec.networks.activations import LogSoftmax, Relu
-from optcore.spec.networks.base import IMAGE_DIMS, Shape
-from optcore.spec.networks.convolution import Conv2d, MaxPool2d
-from optcore.spec.networks.dense import Flatten, Linear
-from optcore.spec.networks.layers import AnyLayer
-from optcore.spec.networks.regularization import BatchNorm, Dropout
+from optcore.spec.layers.activations import LogSoftmax, Relu
+from optcore.spec.layers.base import IMAGE_DIMS, Shape
+from optcore.spec.layers.convolution import Conv2d, MaxPool2d
+from optcore.spec.layers.dense import Flatten, Linear
+from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.layers.regularization import BatchNorm, Dropout
 
 
 def module(

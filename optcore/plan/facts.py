@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from optcore.spec.datasets.base import DatasetSpec
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.tasks.tasks import Target
 
 as_text = json.JSONEncoder(sort_keys=True).encode

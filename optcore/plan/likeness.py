@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from optcore.plan.facts import digest
-from optcore.spec.networks.layers import AnyLayer
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.run import RunSpec
 
 OF_THE_LOOP = ("precision", "accumulate", "loss", "columns", "metrics", "clip", "lookahead", "ema")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.duration import counted
-from optcore.spec.networks.regularization import BatchNorm
+from optcore.spec.layers.regularization import BatchNorm
 from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.adabelief import AdaBelief
 from optcore.spec.optimizers.adafactor import Adafactor

@@ -10,9 +10,9 @@ from torch import nn
 
 from optcore.networks.build import build
 from optcore.networks.layout import memory_format
-from optcore.spec.networks.base import Shape, ShapeError
-from optcore.spec.networks.layers import AnyLayer
-from optcore.spec.networks.models import MnistCnn
+from optcore.spec.layers.base import Shape, ShapeError
+from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.models.models import MnistCnn
 from optcore.spec.networks.summary import named, summarize
 
 CASES: list[tuple[list[dict[str, Any]], Shape]] = [

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from optcore.spec.errors import SpecError
-from optcore.spec.networks.base import RESERVED_NAMES
+from optcore.spec.layers.base import RESERVED_NAMES
 from optcore.spec.optimizers.adam import Adam
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS, AnyOptimizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from optcore.spec.datasets.base import DatasetSpec
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.tasks.tasks import Target
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.datasets.digits import TEST_DIGITS, TRAIN_DIGITS
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.tasks.tasks import Target
 
 SEGMENTS = (

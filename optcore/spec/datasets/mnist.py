@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Literal
 
 from optcore.spec.datasets.base import DatasetSpec
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.tasks.tasks import Target
 
 MNIST_IDX_FILES = {

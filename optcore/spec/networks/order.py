@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optcore.spec.networks.activations import Relu
-from optcore.spec.networks.convolution import Conv2d, MaxPool2d
-from optcore.spec.networks.dense import Linear
-from optcore.spec.networks.layers import AnyLayer
-from optcore.spec.networks.regularization import BatchNorm
+from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.convolution import Conv2d, MaxPool2d
+from optcore.spec.layers.dense import Linear
+from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.layers.regularization import BatchNorm
 
 # Not Flatten and Dropout, which may return their input itself, and so the dataset's memory; nor
 # Relu and LogSoftmax, whose backward passes read their output.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from optcore.spec.groups.matching import Parameter
-from optcore.spec.networks.base import Shape, ShapeError
-from optcore.spec.networks.layers import AnyLayer
+from optcore.spec.layers.base import Shape, ShapeError
+from optcore.spec.layers.catalogue import AnyLayer
 
 
 @dataclass(frozen=True)

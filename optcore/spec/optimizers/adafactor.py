@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.limits import MAX_COUNT
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
 

@@ -31,7 +31,7 @@ from optcore.spec.limits import (
     MAX_ORDERED,
     at_most,
 )
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.optimizers.checked import check_dialect
 from optcore.spec.optimizers.clip import AnyClip, UpdateClip
 from optcore.spec.optimizers.scheduled import take_schedules

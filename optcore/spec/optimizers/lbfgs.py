@@ -11,7 +11,7 @@ from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.base import Dialect
 from optcore.spec.errors import reject, short_repr
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
 WHAT_IT_TAKES = frozenset({"kind", "dialect", "lr"})

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Dialect
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.optimizers.cautious import CautiousSpec
 
 SHARED_WITH_ADAMW = (

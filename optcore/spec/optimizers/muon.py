@@ -13,7 +13,7 @@ from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.groups.groups import Glob
 from optcore.spec.limits import MAX_NAMES, are_lifted
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
 MATRIX = 2

@@ -6,7 +6,7 @@ from math import prod
 from typing import ClassVar, Literal
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.optimizers.adam import AdamSpec
 
 

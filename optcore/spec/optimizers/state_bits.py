@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from optcore.spec.base import per_dialect
 from optcore.spec.errors import reject
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.optimizers.cautious import CautiousSpec
 
 CODE_BITS = 8

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Spec, by_kind
-from optcore.spec.networks.base import Shape
+from optcore.spec.layers.base import Shape
 from optcore.spec.tasks.tasks import Target, Task
 
 MAX_CLASSES = 100_000

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from optcore.spec.networks.base import (
+from optcore.spec.layers.base import (
     MAX_UNITS,
     LayerSpec,
     Parameter,

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from optcore.spec.networks.activations import LogSoftmax, Relu
-from optcore.spec.networks.convolution import Conv2d, MaxPool2d
-from optcore.spec.networks.dense import Flatten, Linear
-from optcore.spec.networks.regularization import BatchNorm, Dropout
+from optcore.spec.layers.activations import LogSoftmax, Relu
+from optcore.spec.layers.convolution import Conv2d, MaxPool2d
+from optcore.spec.layers.dense import Flatten, Linear
+from optcore.spec.layers.regularization import BatchNorm, Dropout
 
 AnyLayer = Annotated[
     Conv2d | MaxPool2d | Linear | Flatten | Relu | Dropout | BatchNorm | LogSoftmax,

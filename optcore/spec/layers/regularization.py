@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from optcore.spec.networks.base import IMAGE_DIMS, LayerSpec, Parameter, Shape, ShapeError
+from optcore.spec.layers.base import IMAGE_DIMS, LayerSpec, Parameter, Shape, ShapeError
 
 
 class Dropout(LayerSpec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
-from optcore.spec.networks.base import LayerSpec, Shape, ShapeError
+from optcore.spec.layers.base import LayerSpec, Shape, ShapeError
 
 
 class Relu(LayerSpec):

@@ -1,0 +1,1 @@
+"""Models: built-in networks, and networks that a client writes as layers."""
