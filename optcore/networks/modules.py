@@ -10,9 +10,9 @@ from optcore.networks.draws import Draws
 from optcore.networks.dropout import Dropout as DropoutModule
 from optcore.spec.layers.activations import LogSoftmax, Relu
 from optcore.spec.layers.base import IMAGE_DIMS, Shape
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d, MaxPool2d
 from optcore.spec.layers.dense import Flatten, Linear
-from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.regularization import BatchNorm, Dropout
 
 

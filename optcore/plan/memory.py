@@ -14,11 +14,11 @@ from math import prod
 
 from optcore.spec.layers.activations import Relu
 from optcore.spec.layers.base import Shape
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import MaxPool2d
 from optcore.spec.layers.dense import Flatten
-from optcore.spec.layers.catalogue import AnyLayer
-from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.layers.regularization import Dropout
+from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.summary import named, parameters_of
 from optcore.spec.run import RunSpec
 from optcore.spec.training import Precision

@@ -10,10 +10,10 @@ from optcore.schedules.families.per_batch import batch_problems
 from optcore.spec.base import value_of
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
-from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.layers.activations import LogSoftmax
 from optcore.spec.layers.base import ShapeError
 from optcore.spec.layers.regularization import BatchNorm
+from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32

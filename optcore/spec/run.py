@@ -20,8 +20,8 @@ from optcore.spec.duration import RunLength
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
-from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
 from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
 from optcore.spec.models.models import AnyModel
 from optcore.spec.networks.summary import LayerSummary, parameters_of, summarize
 from optcore.spec.optimizers.base import OptimizerSpec

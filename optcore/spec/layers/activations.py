@@ -1,11 +1,12 @@
-"""Activations: functions without parameters that are applied to the output of a layer."""
+"""Activations: functions without parameters, applied to each value or along the features."""
 
 from __future__ import annotations
 
-from math import prod
 from typing import Literal
 
-from optcore.spec.layers.base import LayerSpec, Shape, ShapeError
+from pydantic import Field
+
+from optcore.spec.layers.base import IMAGE, SEQUENCE, VECTOR, LayerSpec, TensorSpec, needs
 
 
 class Relu(LayerSpec):
@@ -14,17 +15,88 @@ class Relu(LayerSpec):
     kind: Literal["relu"]
 
 
-class LogSoftmax(LayerSpec):
-    """Logarithms of probabilities: x - log(sum(exp(x))), over the features."""
+class LeakyRelu(LayerSpec):
+    """x where x > 0, else negative_slope * x."""
+
+    kind: Literal["leaky_relu"]
+    negative_slope: float = Field(0.01, ge=0)
+    """Factor of negative values."""
+
+
+class Elu(LayerSpec):
+    """x where x > 0, else alpha * (exp(x) - 1)."""
+
+    kind: Literal["elu"]
+    alpha: float = Field(1.0, gt=0)
+    """Minus the limit for x to minus infinity."""
+
+
+class Gelu(LayerSpec):
+    """
+    x * P(X <= x) for a standard normal X.
+
+    The approximation is 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))).
+    """
+
+    kind: Literal["gelu"]
+    approximate: Literal["none", "tanh"] = "none"
+    """Whether to compute the approximation, as GPT-2 does."""
+
+
+class Silu(LayerSpec):
+    """x * sigmoid(x), also called swish."""
+
+    kind: Literal["silu"]
+
+
+class Sigmoid(LayerSpec):
+    """1 / (1 + exp(-x))."""
+
+    kind: Literal["sigmoid"]
+
+
+class Tanh(LayerSpec):
+    """The hyperbolic tangent."""
+
+    kind: Literal["tanh"]
+
+
+class Hardswish(LayerSpec):
+    """x * min(max(x + 3, 0), 6) / 6."""
+
+    kind: Literal["hardswish"]
+
+
+class Hardsigmoid(LayerSpec):
+    """
+    min(max(slope * x + offset, 0), 1).
+
+    torch's slope is 1/6. PaddleOCR's squeeze-excite passes 0.2, which Paddle keeps as a float32.
+    """
+
+    kind: Literal["hardsigmoid"]
+    slope: float = Field(1 / 6, gt=0)
+    """Factor of x."""
+    offset: float = 0.5
+    """Value at 0."""
+
+
+class OverFeatures(LayerSpec):
+    """The base of activations that are computed over the features of a vector, or of each position."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*, which must be a vector or a sequence; of an image, over its channels."""
+        needs(self, given, VECTOR, SEQUENCE, IMAGE)
+        return given
+
+
+class Softmax(OverFeatures):
+    """Probabilities: exp(x_k) / sum_j exp(x_j), over the features, or the channels of an image."""
+
+    kind: Literal["softmax"]
+
+
+class LogSoftmax(OverFeatures):
+    """Logarithms of probabilities: x_k - log(sum_j exp(x_j)), over the features or channels."""
 
     kind: Literal["log_softmax"]
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return *shape*, which must be flat."""
-        if len(shape) != 1:
-            raise ShapeError(f"log_softmax needs a flat input, got shape {shape}")
-        return shape
-
-    def flops(self, shape: Shape) -> int:
-        """Return 4 operations per value."""
-        return 4 * prod(shape)

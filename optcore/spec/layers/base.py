@@ -1,7 +1,6 @@
 """
 The base of all layers: shapes, parameters and cost, without torch.
 
-A shape describes one example, without the batch: ``(channels, height, width)`` or ``(features,)``.
 `optcore.networks` builds torch modules from the same specs.
 """
 
@@ -9,17 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from optcore.spec.base import Spec
 from optcore.spec.errors import reject
+from optcore.spec.later import LaterSpec
 
 Shape = tuple[int, ...]
+Axis = Literal["channels", "height", "width", "length", "features"]
 
-IMAGE_DIMS = 3
 MAX_UNITS = 65_536
 """Largest width of a layer, in channels or features."""
+IMAGE: tuple[Axis, ...] = ("channels", "height", "width")
+SIGNAL: tuple[Axis, ...] = ("channels", "length")
+SEQUENCE: tuple[Axis, ...] = ("length", "features")
+VECTOR: tuple[Axis, ...] = ("features",)
+TOKENS: tuple[Axis, ...] = ("length",)
 
 
 # Listed here, since specs do not import torch; a test compares the list with dir(nn.Sequential()).
@@ -46,7 +51,52 @@ RESERVED_NAMES = frozenset(
 
 
 class ShapeError(ValueError):
-    """A layer does not accept the shape of its input."""
+    """
+    A layer does not accept its input.
+
+    Attributes:
+        path: path of the layer in its network; empty if it is not known.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(f"layer {path}: {message}" if path else message)
+        self.path = path
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """
+    What a layer gets or returns for one example; a batch has one more dimension in front.
+
+    Attributes:
+        shape: size of each dimension.
+        axes: what each dimension is: an image is (channels, height, width), a sequence of vectors
+            is (length, features), a sequence of tokens (length,).
+        integers: whether the values are the numbers of tokens, from 0, and not real numbers.
+    """
+
+    shape: Shape
+    axes: tuple[Axis, ...]
+    integers: bool = False
+
+    @classmethod
+    def of(cls, shape: Shape, axes: tuple[Axis, ...] | None = None) -> TensorSpec:
+        """Return the spec of real numbers in *shape*; *axes* follow from the number of dimensions
+        unless they are given."""
+        known = {len(each): each for each in (VECTOR, SEQUENCE, IMAGE)}
+        if axes is None and len(shape) not in known:
+            raise ShapeError(f"must have from 1 to {max(known)} dimensions, got {shape}")
+        return cls(tuple(shape), known[len(shape)] if axes is None else axes)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    def __str__(self) -> str:
+        """Return the axes with their sizes: ``(channels 3, height 32, width 100)``."""
+        sizes = ", ".join(f"{axis} {n}" for axis, n in zip(self.axes, self.shape, strict=True))
+        return f"{'tokens ' if self.integers else ''}({sizes})"
 
 
 @dataclass(frozen=True)
@@ -68,16 +118,22 @@ class Parameter:
         return prod(self.shape)
 
 
-class LayerSpec(Spec):
+class LayerSpec(LaterSpec):
     """The base of all layers; by default a layer keeps the shape and has no parameters."""
 
     kind: str
     """Type of the layer."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"share"})
+
     # No dot: torch refuses dots, and in a parameter's name the last dot ends the name of the layer.
     # No digit first: a layer without a name has its number as its name.
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
     """Name of the layer, which begins the names of its parameters; null to use its number."""
+
+    share: dict[str, str] = Field(default_factory=dict, max_length=8)
+    """Maps a parameter of this layer to the parameter of an earlier layer that is used in its place,
+    by its full name: ``{"weight": "tokens.weight"}`` ties an output layer to an embedding."""
 
     @field_validator("name")
     @classmethod
@@ -91,21 +147,36 @@ class LayerSpec(Spec):
         """Whether the layer draws random numbers in training."""
         return False
 
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the output for an input of *shape*, or raise `ShapeError`."""
-        return shape
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return what the layer returns for *given*, or raise `ShapeError`."""
+        return given
 
-    def parameters(self, shape: Shape) -> list[Parameter]:
-        """Return the trainable tensors of the layer for inputs of *shape*."""
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return the trainable tensors of the layer for inputs like *given*, in torch's order."""
         return []
 
-    def flops(self, shape: Shape) -> int:
-        """Return the number of multiplications and additions in the forward pass of an example."""
+    def flops(self, given: TensorSpec) -> int:
+        """
+        Return the number of floating-point operations in the forward pass of one example.
+
+        As in `torch.utils.flop_counter`, only those of matrix products and convolutions count: two
+        for each multiplication with an addition.
+        """
         return 0
 
 
-def image_shape(kind: str, shape: Shape) -> Shape:
-    """Return *shape* if it is the shape of an image, or raise `ShapeError` about layer *kind*."""
-    if len(shape) != IMAGE_DIMS:
-        raise ShapeError(f"{kind} needs an image (channels, height, width), got shape {shape}")
-    return shape
+def needs(layer: LayerSpec, given: TensorSpec, *allowed: tuple[Axis, ...], hint: str = "") -> None:
+    """
+    Raise `ShapeError` unless *given* are real numbers whose axes are among *allowed*.
+
+    Args:
+        layer: the layer that gets *given*.
+        given: the input of the layer.
+        allowed: the axes that the layer accepts.
+        hint: what would make the input fit.
+    """
+    if given.integers:
+        raise ShapeError(f"{layer.kind} needs real numbers, got {given}; begin with an embedding")
+    if given.axes not in allowed:
+        wanted = " or ".join(f"({', '.join(axes)})" for axes in allowed)
+        raise ShapeError(f"{layer.kind} needs {wanted}, got {given}{hint and f'; {hint}'}")

@@ -1,4 +1,4 @@
-"""The list of all layers. Add a new layer here and in `optcore.networks.modules`."""
+"""The list of all layers. Add a new layer here and in `optcore.networks.layers.catalogue`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,93 @@ from typing import Annotated
 
 from pydantic import Field
 
-from optcore.spec.layers.activations import LogSoftmax, Relu
-from optcore.spec.layers.convolution import Conv2d, MaxPool2d
-from optcore.spec.layers.dense import Flatten, Linear
-from optcore.spec.layers.regularization import BatchNorm, Dropout
+from optcore.spec.base import by_kind
+from optcore.spec.layers.activations import (
+    Elu,
+    Gelu,
+    Hardsigmoid,
+    Hardswish,
+    LeakyRelu,
+    LogSoftmax,
+    Relu,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Tanh,
+)
+from optcore.spec.layers.base import LayerSpec
+from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
+from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from optcore.spec.layers.dense import Linear
+from optcore.spec.layers.dropout import Dropout
+from optcore.spec.layers.normalization import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    RmsNorm,
+)
+from optcore.spec.layers.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    GlobalPool,
+    MaxPool1d,
+    MaxPool2d,
+)
+from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
+from optcore.spec.layers.squeeze_excite import SqueezeExcite
 
 AnyLayer = Annotated[
-    Conv2d | MaxPool2d | Linear | Flatten | Relu | Dropout | BatchNorm | LogSoftmax,
+    Conv1d
+    | Conv2d
+    | ConvTranspose1d
+    | ConvTranspose2d
+    | MaxPool1d
+    | MaxPool2d
+    | AvgPool1d
+    | AvgPool2d
+    | AdaptiveAvgPool1d
+    | AdaptiveAvgPool2d
+    | AdaptiveMaxPool1d
+    | AdaptiveMaxPool2d
+    | GlobalPool
+    | Linear
+    | Flatten
+    | Reshape
+    | Permute
+    | Upsample
+    | Relu
+    | LeakyRelu
+    | Elu
+    | Gelu
+    | Silu
+    | Sigmoid
+    | Tanh
+    | Hardswish
+    | Hardsigmoid
+    | Softmax
+    | LogSoftmax
+    | Dropout
+    | BatchNorm
+    | LayerNorm
+    | RmsNorm
+    | GroupNorm
+    | InstanceNorm
+    | SqueezeExcite
+    | Group
+    | Repeat
+    | Residual
+    | Parallel,
     Field(discriminator="kind"),
 ]
 """Any layer, selected by `kind`."""
+
+for block in (Group, Repeat, Residual, Parallel):
+    block.model_rebuild(_types_namespace={"AnyLayer": AnyLayer})
+
+LAYERS = by_kind(AnyLayer, LayerSpec)
+"""Maps the name of each layer to its class."""

@@ -12,9 +12,9 @@ from optcore.spec.base import Spec, by_kind
 from optcore.spec.errors import reject
 from optcore.spec.layers.activations import Relu
 from optcore.spec.layers.base import MAX_UNITS
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d, MaxPool2d
 from optcore.spec.layers.dense import Flatten, Linear
-from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.networks.summary import named
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d, MaxPool2d
 from optcore.spec.layers.dense import Linear
-from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.regularization import BatchNorm
 
 # Not Flatten and Dropout, which may return their input itself, and so the dataset's memory; nor

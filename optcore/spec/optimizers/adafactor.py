@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
-from optcore.spec.limits import MAX_COUNT
 from optcore.spec.layers.base import Shape
+from optcore.spec.limits import MAX_COUNT
 from optcore.spec.optimizers.base import OptimizerSpec
 
 

@@ -25,13 +25,13 @@ from optcore.spec.former.places import (
     reject_schedule_of_lr,
 )
 from optcore.spec.groups.groups import Group, Name
+from optcore.spec.layers.base import Shape
 from optcore.spec.limits import (
     MAX_GROUPS,
     MAX_MOVED,
     MAX_ORDERED,
     at_most,
 )
-from optcore.spec.layers.base import Shape
 from optcore.spec.optimizers.checked import check_dialect
 from optcore.spec.optimizers.clip import AnyClip, UpdateClip
 from optcore.spec.optimizers.scheduled import take_schedules

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 import optcore
 from optcore.networks.build import build
-from optcore.spec.loss_scale import DynamicLossScale
 from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d
 from optcore.spec.layers.dense import Flatten, Linear
-from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.regularization import BatchNorm
+from optcore.spec.loss_scale import DynamicLossScale
 from optcore.training.levels import LEVELS, forward_of
 from tests.support.optcore.runs.small import column, spec_of, start, steps
 

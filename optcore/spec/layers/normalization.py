@@ -1,0 +1,156 @@
+"""Normalization: over the batch, a layer, groups of channels, or each channel."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.layers.base import (
+    IMAGE,
+    MAX_UNITS,
+    SEQUENCE,
+    SIGNAL,
+    VECTOR,
+    LayerSpec,
+    Parameter,
+    ShapeError,
+    TensorSpec,
+    needs,
+)
+
+
+class BatchNorm(LayerSpec):
+    """
+    Normalise values over the batch, per channel or feature, then scale and shift them.
+
+    In training with the mean and variance of the batch, in evaluation with running statistics::
+
+        running = (1 - momentum) * running + momentum * batch
+
+    torch takes the unbiased variance of the batch for the running one, Paddle the biased one.
+    """
+
+    LATER: ClassVar[frozenset[str]] = LayerSpec.LATER | {"affine", "unbiased"}
+
+    kind: Literal["batch_norm"]
+    momentum: float = Field(0.1, gt=0, le=1)
+    """Weight of a new batch in the running statistics (torch's convention)."""
+    eps: float = Field(1e-5, gt=0)
+    """Added to the variance."""
+    affine: bool = True
+    """Whether there are weight and bias."""
+    unbiased: bool = True
+    """Whether the running variance is that of n / (n - 1) times the batch's, as in torch; false for
+    Paddle's."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*, a vector, signal or image."""
+        needs(self, given, VECTOR, SIGNAL, IMAGE, hint="layer_norm takes sequences")
+        return given
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight and bias, each with one element per channel or feature."""
+        shape = given.shape[:1]
+        return [Parameter("weight", shape), Parameter("bias", shape)] if self.affine else []
+
+
+class LayerNorm(LayerSpec):
+    """
+    Normalise the values of each example, then scale and shift each.
+
+    Over the features of a vector or of each position of a sequence; over all values of an image or
+    signal.
+    """
+
+    kind: Literal["layer_norm"]
+    eps: float = Field(1e-5, gt=0)
+    """Added to the variance."""
+    bias: bool = True
+    """Whether values are shifted."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*."""
+        needs(self, given, VECTOR, SEQUENCE, SIGNAL, IMAGE)
+        return given
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight and bias, each with one element per value that is normalised together."""
+        shape = normalized_shape(given)
+        return [Parameter("weight", shape), *([Parameter("bias", shape)] if self.bias else [])]
+
+
+class RmsNorm(LayerSpec):
+    """
+    Divide values by the root of their mean square, then scale each::
+
+        y = x / sqrt(mean(x ** 2) + eps) * weight
+
+    Over the features of a vector or of each position of a sequence; over all values of an image or
+    signal.
+    """
+
+    kind: Literal["rms_norm"]
+    eps: float = Field(1e-6, gt=0)
+    """Added to the mean square."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*."""
+        needs(self, given, VECTOR, SEQUENCE, SIGNAL, IMAGE)
+        return given
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight, with one element per value that is normalised together."""
+        return [Parameter("weight", normalized_shape(given))]
+
+
+class GroupNorm(LayerSpec):
+    """Normalise each group of channels of an example, then scale and shift each channel."""
+
+    kind: Literal["group_norm"]
+    num_groups: int = Field(ge=1, le=MAX_UNITS)
+    """Number of groups, which divides the number of channels."""
+    eps: float = Field(1e-5, gt=0)
+    """Added to the variance."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*, a vector, signal or image."""
+        needs(self, given, VECTOR, SIGNAL, IMAGE, hint="layer_norm takes sequences")
+        if given.shape[0] % self.num_groups:
+            raise ShapeError(
+                f"num_groups must divide the {given.shape[0]} {given.axes[0]}, "
+                f"got {self.num_groups}"
+            )
+        return given
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight and bias, each with one element per channel."""
+        return [Parameter("weight", given.shape[:1]), Parameter("bias", given.shape[:1])]
+
+
+class InstanceNorm(LayerSpec):
+    """Normalise each channel of an example; with affine, scale and shift it too."""
+
+    kind: Literal["instance_norm"]
+    eps: float = Field(1e-5, gt=0)
+    """Added to the variance."""
+    affine: bool = False
+    """Whether there are weight and bias."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*, a signal or image of more than one pixel."""
+        needs(self, given, SIGNAL, IMAGE)
+        if prod(given.shape[1:]) == 1:
+            raise ShapeError(f"instance_norm needs more than one pixel per channel, got {given}")
+        return given
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight and bias, each with one element per channel."""
+        shape = given.shape[:1]
+        return [Parameter("weight", shape), Parameter("bias", shape)] if self.affine else []
+
+
+def normalized_shape(given: TensorSpec) -> tuple[int, ...]:
+    """Return the shape of the values that layer_norm and rms_norm normalise together."""
+    return given.shape[-1:] if given.axes == SEQUENCE else given.shape

@@ -1,0 +1,215 @@
+"""Pooling: the largest or the mean value of each window of an image or signal."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.errors import reject
+from optcore.spec.layers.base import (
+    IMAGE,
+    SIGNAL,
+    LayerSpec,
+    Shape,
+    ShapeError,
+    TensorSpec,
+    needs,
+)
+from optcore.spec.layers.sizes import NotNegative, Positive, each
+
+
+class Pool(LayerSpec):
+    """
+    The base of pools with windows of one size.
+
+    ::
+
+        out_i = floor((in_i + 2 * padding_i - kernel_size_i) / stride_i) + 1
+
+    where i is an axis of the image or signal. With ceil_mode the quotient is rounded up, unless the
+    last window would begin in the padding behind the image.
+    """
+
+    DIMS: ClassVar[int]
+    """Number of axes besides the channels."""
+    LATER: ClassVar[frozenset[str]] = LayerSpec.LATER | {"stride", "padding", "ceil_mode"}
+
+    kernel_size: Positive
+    """Size of the window, in pixels."""
+    stride: Positive | None = None
+    """Distance between two windows, in pixels; null for kernel_size, so that windows do not
+    overlap."""
+    padding: NotNegative = 0
+    """Pixels added at both ends of each axis: at most half of the window. A maximum ignores them; a
+    mean counts them as zeros."""
+    ceil_mode: bool = False
+    """Whether there is also a last window that only part of the image fills."""
+
+    @model_validator(mode="after")
+    def _sizes_are_one_per_axis(self) -> Self:
+        for name in ("kernel_size", "stride", "padding"):
+            size = getattr(self, name)
+            if isinstance(size, list) and len(size) != self.DIMS:
+                reject(
+                    [name],
+                    f"{name} must be an integer, or a list of {self.DIMS} for {self.kind}, "
+                    f"got {size}",
+                    size,
+                )
+        for kernel, padding in zip(self.kernel, each(self.padding, self.DIMS), strict=True):
+            if padding > kernel // 2:
+                reject(
+                    ["padding"],
+                    f"padding must be at most half of kernel_size, {kernel // 2}, got {padding}",
+                    self.padding,
+                )
+        return self
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Size of the window along each axis."""
+        return each(self.kernel_size, self.DIMS)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Distance between two windows along each axis."""
+        return self.kernel if self.stride is None else each(self.stride, self.DIMS)
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return (channels, ...), with the sides of the formula."""
+        needs(self, given, IMAGE if self.DIMS == len(IMAGE) - 1 else SIGNAL)
+        return TensorSpec((given.shape[0], *self._sides(given.shape[1:])), given.axes)
+
+    def _sides(self, sides: Shape) -> Shape:
+        found = []
+        paddings = each(self.padding, self.DIMS)
+        for side, kernel, stride, padding in zip(
+            sides, self.kernel, self.strides, paddings, strict=True
+        ):
+            room = side + 2 * padding - kernel
+            out = -(-room // stride) + 1 if self.ceil_mode else room // stride + 1
+            if self.ceil_mode and (out - 1) * stride >= side + padding:
+                out -= 1
+            if room < 0 or out < 1:
+                by = "x".join(map(str, sides))
+                raise ShapeError(
+                    f"kernel_size must be at most {side + 2 * padding} for {by} pixels, "
+                    f"got {kernel}"
+                )
+            found.append(out)
+        return tuple(found)
+
+
+class MaxPool1d(Pool):
+    """Keep the largest value of each window of a signal, as torch.nn.MaxPool1d."""
+
+    DIMS: ClassVar[int] = 1
+
+    kind: Literal["max_pool1d"]
+
+
+class MaxPool2d(Pool):
+    """Keep the largest value of each window of an image, as torch.nn.MaxPool2d."""
+
+    DIMS: ClassVar[int] = 2
+
+    kind: Literal["max_pool2d"]
+
+
+class AvgPool1d(Pool):
+    """Return the mean of each window of a signal, as torch.nn.AvgPool1d."""
+
+    DIMS: ClassVar[int] = 1
+
+    kind: Literal["avg_pool1d"]
+    count_include_pad: bool = True
+    """Whether the mean counts the pixels that padding has added."""
+
+
+class AvgPool2d(Pool):
+    """Return the mean of each window of an image, as torch.nn.AvgPool2d."""
+
+    DIMS: ClassVar[int] = 2
+
+    kind: Literal["avg_pool2d"]
+    count_include_pad: bool = True
+    """Whether the mean counts the pixels that padding has added."""
+
+
+class AdaptivePool(LayerSpec):
+    """
+    The base of pools that divide an image or signal into a given number of windows.
+
+    Along an axis of n pixels, window k of m covers the pixels from floor(k * n / m) up to but not
+    including ceil((k + 1) * n / m).
+    """
+
+    DIMS: ClassVar[int]
+    """Number of axes besides the channels."""
+
+    output_size: Positive = 1
+    """Number of windows along each axis; 1 for one window, the whole image."""
+
+    @model_validator(mode="after")
+    def _sizes_are_one_per_axis(self) -> Self:
+        size = self.output_size
+        if isinstance(size, list) and len(size) != self.DIMS:
+            reject(
+                ["output_size"],
+                f"output_size must be an integer, or a list of {self.DIMS} for {self.kind}, "
+                f"got {size}",
+                size,
+            )
+        return self
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return (channels, output_size...)."""
+        needs(self, given, IMAGE if self.DIMS == len(IMAGE) - 1 else SIGNAL)
+        return TensorSpec((given.shape[0], *each(self.output_size, self.DIMS)), given.axes)
+
+
+class AdaptiveAvgPool1d(AdaptivePool):
+    """Return the mean of each window of a signal, as torch.nn.AdaptiveAvgPool1d."""
+
+    DIMS: ClassVar[int] = 1
+
+    kind: Literal["adaptive_avg_pool1d"]
+
+
+class AdaptiveAvgPool2d(AdaptivePool):
+    """Return the mean of each window of an image, as torch.nn.AdaptiveAvgPool2d."""
+
+    DIMS: ClassVar[int] = 2
+
+    kind: Literal["adaptive_avg_pool2d"]
+
+
+class AdaptiveMaxPool1d(AdaptivePool):
+    """Keep the largest value of each window of a signal, as torch.nn.AdaptiveMaxPool1d."""
+
+    DIMS: ClassVar[int] = 1
+
+    kind: Literal["adaptive_max_pool1d"]
+
+
+class AdaptiveMaxPool2d(AdaptivePool):
+    """Keep the largest value of each window of an image, as torch.nn.AdaptiveMaxPool2d."""
+
+    DIMS: ClassVar[int] = 2
+
+    kind: Literal["adaptive_max_pool2d"]
+
+
+class GlobalPool(LayerSpec):
+    """Return a vector from an image, signal or sequence: one value per channel or feature."""
+
+    kind: Literal["global_pool"]
+    mode: Literal["mean", "max"] = Field("mean")
+    """Which value: the mean over all pixels or positions, or the largest."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return (channels,), or (features,) of a sequence."""
+        needs(self, given, IMAGE, SIGNAL, ("length", "features"))
+        kept = given.shape[-1] if given.axes[0] == "length" else given.shape[0]
+        return TensorSpec((kept,), ("features",))

@@ -1,0 +1,50 @@
+"""Squeeze and excite: channels scaled by what all channels say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from optcore.spec.layers.base import IMAGE, MAX_UNITS, LayerSpec, Parameter, TensorSpec, needs
+
+
+class SqueezeExcite(LayerSpec):
+    """
+    Scale each channel of an image by a number from 0 to 1 that depends on all channels.
+
+    ::
+
+        z = mean of each channel
+        y = x * gate(W2 z' + b2),  z' = relu(W1 z + b1)
+
+    References:
+        Hu et al., Squeeze-and-Excitation Networks, 2018. https://arxiv.org/abs/1709.01507
+    """
+
+    kind: Literal["squeeze_excite"]
+    squeeze_channels: int = Field(ge=1, le=MAX_UNITS)
+    """Number of values in z'."""
+    gate: Literal["sigmoid", "hardsigmoid"] = "sigmoid"
+    """Function that makes the factor of each channel."""
+    slope: float = Field(1 / 6, gt=0)
+    """Slope of the hardsigmoid: torch's is 1/6, PaddleOCR's squeeze-excite has 0.2."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*, an image."""
+        needs(self, given, IMAGE)
+        return given
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight and bias of two convolutions of 1 x 1, fc1 and fc2."""
+        channels, squeezed = given.shape[0], self.squeeze_channels
+        return [
+            Parameter("fc1.weight", (squeezed, channels, 1, 1)),
+            Parameter("fc1.bias", (squeezed,)),
+            Parameter("fc2.weight", (channels, squeezed, 1, 1)),
+            Parameter("fc2.bias", (channels,)),
+        ]
+
+    def flops(self, given: TensorSpec) -> int:
+        """Return 2 operations per weight of the two convolutions."""
+        return 4 * given.shape[0] * self.squeeze_channels
