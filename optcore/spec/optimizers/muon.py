@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,10 +14,6 @@ from optcore.spec.limits import MAX_NAMES, are_lifted
 from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.base import OptimizerSpec
 
-MATRIX = 2
-"""Number of dimensions of a matrix."""
-MIN_SIDE, MAX_ASPECT = 4, 128
-"""Smallest side of a matrix that timm trains by Muon, and largest ratio of its two sides."""
 NS_SCHEDULES = ("quintic", "polar_express", "polar_express_safer")
 """Named coefficients that change from iteration to iteration."""
 SHARED_WITH_ADAMW = (
@@ -173,12 +167,6 @@ class Muon(OptimizerSpec):
     )
     """AdamW's eps; in timm it is ns_eps."""
 
-    def takes(self, shape: Sequence[int]) -> bool:
-        """Return whether the dialect trains a parameter of *shape* as a matrix, not by AdamW."""
-        if self.dialect == "timm":
-            return _suits_timm(shape)
-        return len(shape) >= MATRIX if self.dialect == "article" else len(shape) == MATRIX
-
     def hyperparameters(self) -> dict[str, float]:
         """Return the hyperparameters of the update rule for matrices, by name."""
         numbers = super().hyperparameters()
@@ -271,11 +259,3 @@ class Muon(OptimizerSpec):
     def state_bytes(self, shape: Shape) -> int:
         """Return the bytes of state for a float32 parameter of *shape*."""
         return (8 if self.adaptive else 4) * prod(shape)
-
-
-def _suits_timm(shape: Sequence[int]) -> bool:
-    """Return whether timm trains a parameter of *shape* by Muon (its _is_suitable_for_muon)."""
-    if len(shape) < MATRIX or 1 in shape[:MATRIX]:
-        return False
-    sides = shape[0], math.prod(shape[1:])
-    return min(sides) >= MIN_SIDE and max(sides) / min(sides) <= MAX_ASPECT
