@@ -221,7 +221,7 @@ def _check_lbfgs(
 ) -> None:
     for name, given, wanted in (("loss_scale", loss_scale, 1.0), ("ema", ema, None)):
         if given != wanted:
-            rule = f"must be {wanted} for lbfgs, since torch's LBFGS does not support it"
+            rule = f"must be {wanted} for lbfgs, since torch's LBFGS supports no other value"
             raise ValueError(f"{name} {rule}, got {given!r}")
     if schedule is None:
         return

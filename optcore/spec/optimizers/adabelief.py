@@ -23,9 +23,12 @@ class AdaBelief(AdamSpec):
             nesterov: beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1 ** t)
         p = p - lr * n / (sqrt(s / (1 - beta2 ** t)) + eps)
 
-    In timm eps is also used as eps_root. With rectify (timm), the step is that of radam, with s in
-    place of v. While s is not yet reliable, p = p - lr * n, or p does not change if
-    degenerated_to_sgd is false.
+    m is the running mean of the gradients, and s is the running mean square of g - m. timm has no
+    field eps_root: there eps is used for both.
+
+    With timm's option rectify, the step is that of radam, with s in place of v. In the first
+    updates, in which radam does not divide, p = p - lr * n. If degenerated_to_sgd is false, p does
+    not change in these updates.
 
     References:
         Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients,
@@ -105,5 +108,5 @@ class AcProp(AdamSpec):
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: acprop is in optax alone, which rounds no powers of the betas."""
+        """Return no flags: optax, the only dialect of acprop, rounds no powers of the betas."""
         return {}

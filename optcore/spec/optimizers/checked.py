@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def check_dialect(spec: OptimizerSpec) -> None:
-    """Raise an error if the optimizer lacks the dialect of *spec*, or a field does not fit it."""
+    """
+    Raise an error if *spec* and its dialect do not fit.
+
+    They fit if the optimizer exists in the dialect, and each field of *spec* exists there too. A
+    field without a default in the dialect must have a value. A number that the dialect rounds to
+    float32 must stay in its range.
+    """
     if spec.dialect not in spec.DIALECTS:
         reject(
             ["dialect"],

@@ -65,16 +65,20 @@ class Muon(OptimizerSpec):
         Y = X / (sqrt(q / (1 - adamw_beta2 ** t)) + ns_eps)          takes the place of X
         match_rms_adamw: Y = X / (sqrt(q) + ns_eps), s = rms_rate * sqrt(elements of p) / norm(Y)
 
-    Parameters that are not matrices, and those whose names match *exclude*, are trained by AdamW.
-    torch, timm and article compute X in bfloat16 for parameters of any dtype. In optax, the bias of
-    v and g is corrected, as in Adam, before n is computed from them. optax's matrices have a row
-    per input, so rows and columns change places in s.
+    AdamW trains the parameters that are not matrices, and those whose names match exclude.
 
-    With nesterov, optax uses NAdam in place of AdamW. In timm and article, a convolution kernel is
-    a matrix too: one row per output, with all other dimensions as columns. In timm, AdamW also
-    trains matrices with a side below 4 or with sides in a ratio above 128, and depthwise kernels;
-    with nesterov, this AdamW looks ahead too. In article (the author's code), s of a kernel is
-    computed from its last two dimensions.
+    torch, timm and article compute X in bfloat16, whatever the dtype of the parameters.
+
+    In optax, the bias of v and g is corrected, as in Adam, before n is computed from them. The
+    matrices of optax have a row per input, so rows and columns change places in s. With nesterov,
+    optax uses NAdam in place of AdamW.
+
+    In timm and article, a convolution kernel is a matrix too, with one row per output. All other
+    dimensions form the columns. In article (the author's code), s of a kernel is computed from its
+    last two dimensions.
+
+    In timm, AdamW also trains depthwise kernels, matrices with a side below 4, and matrices whose
+    sides have a ratio above 128. With nesterov, this AdamW looks ahead too.
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
@@ -211,9 +215,10 @@ class Muon(OptimizerSpec):
 
     def adamw(self) -> dict[str, Any]:
         """
-        Return the data of the spec for the parameters that are not matrices: AdamW (optax: NAdam).
+        Return the data of the spec for the parameters that are not matrices.
 
-        The caller must multiply the lr in the data by adamw_lr_scale, at every step of a schedule.
+        The spec is that of AdamW, or in optax with nesterov that of NAdam. The caller must multiply
+        the lr in the data by adamw_lr_scale, at every step of a schedule.
         """
         # In Keras the decay uses lr before it is scaled.
         scale = self.adamw_lr_scale if self.dialect == "keras" else 1.0
