@@ -201,11 +201,11 @@ class Centralized:
         self, engine: Engine, of_limited: Engine, transforms: Transforms, *, with_decay: bool
     ) -> None:
         """
-        Wrap two engines.
+        Wrap two engines for the same rule.
 
         Args:
             engine: the engine for parameters whose gradient is not centralized.
-            of_limited: the engine for the other parameters, which runs the same rule on gradients
+            of_limited: the engine for parameters whose gradient is centralized. It takes gradients
                 that are already unscaled and clipped.
             transforms: the transforms that *engine* applies.
             with_decay: whether the weight decay is centralized too.
@@ -253,7 +253,7 @@ def _shaped(flat: Tensor, segment: Segment) -> Tensor:
 
 
 def _as_param(tensor: Tensor, segment: Segment) -> Tensor:
-    """Return *tensor*, which is flat or in the parameter's shape, in the parameter's shape."""
+    """Return *tensor* in the parameter's shape. It may be flat, or have that shape already."""
     return tensor if tensor.shape == segment.param.shape else _shaped(tensor, segment)
 
 

@@ -61,7 +61,7 @@ class Sgd(OptimizerSpec):
 
 class Momentum(CautiousSpec):
     """
-    Gradient descent with a velocity, the running sum of gradients (the heavy ball method).
+    Gradient descent with a velocity, the decaying sum of gradients (the heavy ball method).
 
     ::
 
