@@ -24,7 +24,7 @@ class AdaBelief(AdamSpec):
         p = p - lr * n / (sqrt(s / (1 - beta2 ** t)) + eps)
 
     m is the running mean of the gradients, and s is the running mean square of g - m. timm has no
-    field eps_root: there eps is used for both.
+    field eps_root, and uses eps in its place.
 
     With timm's option rectify, the step is that of radam, with s in place of v. In the first
     updates, in which radam does not divide, p = p - lr * n. If degenerated_to_sgd is false, p does
@@ -86,6 +86,8 @@ class AcProp(AdamSpec):
         p = p - lr * g / (d + eps)
         s = beta2 * s + (1 - beta2) * (g - m) ** 2 + eps_root
         m = beta1 * m + (1 - beta1) * g
+
+    m is the running mean of the gradients, and s is the running mean square of g - m.
 
     References:
         Zhuang et al., Momentum Centering and Asynchronous Update for Adaptive Gradient Methods,

@@ -30,7 +30,7 @@ class Adafactor(OptimizerSpec):
         p = p - a * u
 
     rms is the root mean square over the tensor. If a parameter has more than two dimensions, the
-    last two are its rows and columns. Then the dialects differ.
+    last two are its rows and columns. The dialects differ as follows.
 
     torch: lr is at most 1/sqrt(t). The decay is lr * weight_decay * p, without this limit on lr.
     sqrt(V) and mean(R) are at least eps1.

@@ -18,14 +18,16 @@ class Adan(CautiousSpec, AdamSpec):
 
     ::
 
-        p = p - lr * weight_decay * p                  not if proximal
+        p = p - lr * weight_decay * p                  if not proximal
         d = g - previous g                             0 in the first update
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * d
         n = beta3 * n + (1 - beta3) * (g + s * d) ** 2
         u = m / (1 - beta1 ** t) + s * v / (1 - beta2 ** t)
         p = p - lr * u / (sqrt(n / (1 - beta3 ** t) + eps_root) + eps)
-        p = p / (1 + lr * weight_decay)                only if proximal
+        p = p / (1 + lr * weight_decay)                if proximal
+
+    m and v are the running means of the gradients and of their changes d.
 
     s is beta2 in timm, in the authors' own code and in the paper. (Each beta of the paper is 1
     minus the beta here.) In optax, s is 1 - beta2. If cautious is true, m is masked and v is not.

@@ -23,6 +23,8 @@ class AdEmaMix(AdamSpec):
         u = (m / (1 - beta1 ** t) + alpha * s) / (sqrt(v / (1 - beta2 ** t) + eps_root) + eps)
         p = p - lr * u
 
+    m and s are the fast and the slow mean of the gradients, and v is the mean of their squares.
+
     The paper raises alpha and beta3 over the first updates. Here, schedules of alpha and beta3 do
     this.
 

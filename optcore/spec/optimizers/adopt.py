@@ -18,13 +18,14 @@ class Adopt(CautiousSpec, AdamSpec):
     ::
 
         u = g / max(sqrt(v), eps)                      with the v of the update before
-        u = clamp(u, -c, c)                            c = (t - 1) ** clip_exponent
+        u = clamp(u, -c, c)                            if use_clipping; c = (t - 1) ** clip_exponent
         m = beta1 * m + (1 - beta1) * u
         p = p - lr * m                                 nesterov: beta1 * m + (1 - beta1) * u
         v = beta2 * v + (1 - beta2) * g * g
 
+    v is the running mean of the squared gradients. ADOPT converges with any beta2.
+
     The first update sets v to g * g and makes no step. In timm, it does not decay p either.
-    ADOPT converges with any beta2.
 
     References:
         Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,

@@ -21,6 +21,8 @@ class Asgd(OptimizerSpec):
         p   = p - eta * (lambd * p + g)
         a   = a + (p - a) / max(1, t - 1 - t0)
 
+    a is the average of p since update t0, and equals p until then. Evaluations use a.
+
     In eta, lr is the learning rate of the previous update, so a schedule takes effect one update
     late, as in torch. The first update takes its own lr.
 

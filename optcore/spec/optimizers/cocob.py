@@ -26,8 +26,8 @@ class Cocob(OptimizerSpec):
     L is the largest absolute gradient so far, A is the sum of absolute gradients, R is the reward
     (what has been won), and S is the negative sum of gradients.
 
-    lr only scales the gradients, and steps do not depend on the scale of the gradients, apart from
-    the effect of initial_scale.
+    lr only scales the gradients. Steps do not depend on the scale of the gradients, apart from the
+    effect of initial_scale.
 
     References:
         Orabona and Tommasi, Training Deep Networks without Learning Rates Through Coin Betting,

@@ -22,7 +22,8 @@ class Ftrl(OptimizerSpec):
              / ((n' ** -lr_power + beta) / lr + 2 * l2_strength)
         n  = n'
 
-    n is the sum of squared gradients before the update, and n' is the sum after it.
+    n is the sum of squared gradients before the update, and n' is the sum after it. z is the linear
+    term of the sum that p minimizes.
 
     MindSpore's CPU kernel adds l1 with the wrong sign where z is negative. This optimizer follows
     MindSpore's documentation instead.

@@ -18,13 +18,15 @@ class Lars(OptimizerSpec):
 
         r = lars_coeff * norm(p) / (norm(g) + weight_decay * norm(p) + eps)
 
-        elsewhere                                           timm
+        article, paddle, optax                              timm
         v = momentum * v + lr * r * (g + weight_decay * p)  u = r * (g + weight_decay * p)
         p = p - v                                           v = momentum * v + (1 - dampening) * u
                                                             p = p - lr * v
 
         nesterov in optax    p = p - momentum * v - lr * r * (g + weight_decay * p)
         nesterov in timm     p = p - lr * (u + momentum * v)
+
+    v is the velocity, and r scales the step of the tensor.
 
     r is 1 where norm(p) or norm(g) is 0. In Paddle and timm, r is also 1 where weight_decay is 0;
     timm's always_adapt turns this off. In optax, the divisor of r is norm(g + weight_decay * p) +

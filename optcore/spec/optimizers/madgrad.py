@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class MadGrad(OptimizerSpec):
     """
-    Dual averaging with momentum: parameters move a part of the way to the averaged solution.
+    Dual averaging with momentum: parameters move a part of the way to the dual-averaged point.
 
     ::
 
@@ -24,7 +24,7 @@ class MadGrad(OptimizerSpec):
         p = momentum * p + (1 - momentum) * z
 
     s and v are the weighted sums of the gradients and of their squares, with the weight a. x0 are
-    the initial parameters, and z is the solution of dual averaging.
+    the initial parameters, and z is the dual-averaged point.
 
     References:
         Defazio and Jelassi, Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged

@@ -47,8 +47,10 @@ class Mars(CautiousSpec):
 
         p = p - lr * (u + weight_decay * p)
 
-    AdamW trains the parameters with one dimension or none; if optimize_1d is true, MARS trains them
-    too.
+    c is the corrected gradient, m is the running mean of c, and v is that of c * c.
+
+    AdamW trains the parameters with one dimension or none. If optimize_1d is true, MARS trains
+    these too.
 
     If cautious is true, the masked step of lion is not divided by the mean of the mask, so that
     each coordinate moves by lr or not at all.

@@ -56,7 +56,7 @@ class Muon(OptimizerSpec):
         p = p - lr * weight_decay * p
         p = p - lr * s * X
         s = sqrt(max(1, rows / columns))        adjust_lr original
-            0.2 * sqrt(max(rows, columns))      match_rms_adamw (rms_rate in place of 0.2)
+            rms_rate * sqrt(max(rows, columns)) match_rms_adamw
             sqrt(rows / columns)                rms_to_rms
             1 / sqrt(columns)                   rsqrt_in
 
@@ -65,20 +65,23 @@ class Muon(OptimizerSpec):
         Y = X / (sqrt(q / (1 - adamw_beta2 ** t)) + ns_eps)          takes the place of X
         match_rms_adamw: Y = X / (sqrt(q) + ns_eps), s = rms_rate * sqrt(elements of p) / norm(Y)
 
-    AdamW trains the parameters that are not matrices, and those whose names match exclude.
+    v is the velocity, n is the step before it is made orthogonal, and s scales the step by the
+    shape of the matrix.
+
+    AdamW trains the parameters that are not matrices, and those whose names match a glob in the
+    field exclude. In optax, NAdam takes the place of AdamW if nesterov is true.
 
     torch, timm and article compute X in bfloat16, whatever the dtype of the parameters.
 
     In optax, the bias of v and g is corrected, as in Adam, before n is computed from them. The
-    matrices of optax have a row per input, so rows and columns change places in s. With nesterov,
-    optax uses NAdam in place of AdamW.
+    matrices of optax have a row per input, so rows and columns change places in s.
 
     In timm and article, a convolution kernel is a matrix too, with one row per output. All other
     dimensions form the columns. In article (the author's code), s of a kernel is computed from its
     last two dimensions.
 
     In timm, AdamW also trains depthwise kernels, matrices with a side below 4, and matrices whose
-    sides have a ratio above 128. With nesterov, this AdamW looks ahead too.
+    sides have a ratio above 128. If nesterov is true, this AdamW looks ahead too.
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.

@@ -54,6 +54,9 @@ class RmsProp(RmsSpec):
         v = momentum * v + g / d                v = momentum * v + lr * g / d
         p = p - lr * v                          p = p - v
 
+    h and a are the running means of the squared gradients and of the gradients, and v is the
+    velocity.
+
     optax has three options. If eps_inside is false, d has the form on the left. With
     bias_correction, h and a are divided by 1 - rho ** t in d. With nesterov,
     p = p - (momentum * v + lr * g / d).

@@ -22,8 +22,8 @@ class Rprop(OptimizerSpec):
         s = clamp(s * eta_minus, step_min, step_max)   if the signs differ; g then counts as 0
         p = p - s * sign(g)
 
-    Rprop is suitable for gradients of the whole dataset, since gradients of small batches change
-    sign by chance.
+    s is the step size of each coordinate. Rprop is suitable for gradients of the whole dataset,
+    since gradients of small batches change sign by chance.
 
     References:
         Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
