@@ -44,7 +44,7 @@ class Whole:
         self._taken = arguments(rule.update)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         param, slots = spans.params[0], [slot[0] for slot in spans.slots]
         grad = spans.grads[0].to(param.dtype)
@@ -84,7 +84,7 @@ class ByRows(Whole):
         self._dense = Eager(rule, flags)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         if not spans.grads[0].is_sparse:
             # `Eager` runs in slices, which need far less memory than operations on whole tensors.
             flat = _flattened(spans)
@@ -135,7 +135,7 @@ class ClippedByNorm:
         self._root_mean_square = root_mean_square
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         grad = spans.grads[0]
         grad = grad.coalesce().values() if grad.is_sparse else grad
         norm = float(norm_of(grad)) * numbers["grad_scale"]
@@ -158,7 +158,7 @@ class ClippedByUnit:
         self._share, self._eps, self._output_last = share, eps, output_last
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         segment, grad = spans.segment, spans.grads[0]
         assert segment is not None
         if grad.is_sparse:
@@ -214,7 +214,7 @@ class Centralized:
         self._transforms, self._with_decay = transforms, with_decay
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         segment = spans.segment
         assert segment is not None
         if not is_centralized(segment.param):

@@ -1,4 +1,4 @@
-"""LAMB: Adam with a step size per parameter tensor, from norms."""
+"""LAMB: Adam with a step size per parameter tensor, computed from norms."""
 
 from __future__ import annotations
 

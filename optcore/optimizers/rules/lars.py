@@ -1,4 +1,4 @@
-"""LARS: momentum with a step size per parameter tensor, from norms."""
+"""LARS: momentum with a step size per parameter tensor, computed from norms."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def our_word(
     """
     Return optserve's name for *given*, a name from another library; None if there is none.
 
-    A name in *known* that differs from *given* only in case, module or separators comes first.
+    If a name in *known* differs from *given* only in case, module or separators, it is returned.
 
     Args:
         given: the name that a client used: ``T_max``, ``torch.optim.AdamW``.

@@ -52,8 +52,8 @@ class AdaBelief(AdamSpec):
     amsgrad: bool = per_dialect({"timm": False})
     """Whether to divide by the largest s so far, except in a rectified step."""
     rectify: bool = per_dialect({"timm": False})
-    """Whether the first steps are not divided by the root of s, and the next steps are reduced, as
-    in radam."""
+    """Whether steps are rectified as in radam: the first are not divided by the root of s, and the
+    next are reduced."""
     degenerated_to_sgd: bool = per_dialect({"timm": True})
     """With rectify: whether p changes, by steps without division, before s is reliable."""
     decoupled_weight_decay: bool = per_dialect({"optax": False, "timm": True})

@@ -70,11 +70,11 @@ class Adafactor(OptimizerSpec):
     )
     """Learning rate; in mindspore and transformers it is used only if relative_step is false."""
     beta2_decay: float = Field(-0.8, le=0)
-    """Exponent of t in the share of a new squared gradient (the decay_rate of transformers; that of
-    MindSpore and optax, negated)."""
+    """Exponent of t in the share of a new squared gradient (transformers' decay_rate; minus the
+    decay_rate of MindSpore and optax)."""
     decay_offset: int = per_dialect({"optax": 0}, ge=-MAX_COUNT, le=0)
-    """Number subtracted from t in the formula of b: -n in a run that continues from update n
-    (step_offset)."""
+    """Number subtracted from t in the formula of b (optax's step_offset). It is -n in a run that
+    continues from update n."""
     decoupled_weight_decay: Literal[True] = True
     """Always true for this optimizer."""
     # 0 where torch has None, since hyperparameters are numbers, which may be rounded and scheduled.
@@ -96,8 +96,8 @@ class Adafactor(OptimizerSpec):
     warmup_init: bool = per_dialect({"mindspore": False, "transformers": False})
     """Whether the lr of relative_step begins at 1e-6 and rises linearly."""
     factored_from: int = per_dialect({"optax": 128}, ge=1, le=MAX_COUNT)
-    """Smallest size of the second largest dimension at which a parameter is factored
-    (min_dim_size_to_factor)."""
+    """A parameter has row and column means if its second largest dimension has at least this size
+    (optax's min_dim_size_to_factor)."""
 
     @model_validator(mode="after")
     def _warmup_needs_relative_steps(self) -> Self:

@@ -106,15 +106,14 @@ class OptimizerSpec(Spec):
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the
     gradient as weight_decay * p."""
     corrected_weight_decay: bool = False
-    """Whether a decoupled weight_decay is also multiplied by lr / lr0, where lr0 is the lr of the
-    spec, before any schedule and lr_scale, so that the decay falls with the square of lr (timm's
-    names that end in c)."""
+    """Whether a decoupled weight_decay is also multiplied by lr / lr0, so that it falls with the
+    square of lr, as in timm's names that end in c. lr0 is the lr of the spec, before any schedule
+    and lr_scale."""
     l1: float = Field(0.0, ge=0)
     """L1 regularization: l1 * sign(p) is added to the gradient."""
     l2: float = Field(0.0, ge=0)
-    """L2 regularization: l2 * p is added to the gradient, in addition to a weight_decay that is
-    decoupled or part of the update formula (as Paddle adds the regularizer of a ParamAttr to
-    AdamW's decay)."""
+    """L2 regularization: l2 * p is added to the gradient, whatever weight_decay does. (Paddle adds
+    the regularizer of a ParamAttr like this, also with AdamW.)"""
     maximize: bool = False
     """Whether to maximize the loss instead of minimizing it."""
     grad_centralization: bool = False
@@ -193,7 +192,7 @@ class OptimizerSpec(Spec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether a rule that can apply the weight decay does so: only if it is not decoupled."""
+        """Whether the weight decay is left to the update rule, if the rule can apply it."""
         return not self.decoupled_weight_decay
 
     @property

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def check_dialect(spec: OptimizerSpec) -> None:
     """
-    Raise an error if *spec* and its dialect do not fit.
+    Raise an error if *spec* does not fit its dialect.
 
-    They fit if the optimizer exists in the dialect, and each field of *spec* exists there too. A
-    field without a default in the dialect must have a value. A number that the dialect rounds to
-    float32 must stay in its range.
+    The optimizer must exist in the dialect, and so must each field that is given. A field without a
+    default in the dialect must be given. A number that the dialect rounds to float32 must stay in
+    its range.
     """
     if spec.dialect not in spec.DIALECTS:
         reject(

@@ -150,7 +150,7 @@ class Muon(OptimizerSpec):
         )
     )
     """How lr is scaled by the shape of the matrix (s above; none: s = 1). Keras has only
-    match_rms_adamw and none. Only timm has rms_to_rms and, with adaptive, rsqrt_in in place of
+    match_rms_adamw and none. timm also has rms_to_rms. With adaptive, timm has rsqrt_in in place of
     original."""
     conv_mode: Literal["flatten", "batched"] = per_dialect({"timm": "flatten"})
     """Whether a convolution kernel is one matrix (flatten), or one matrix for each of its positions
