@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from optcore.recipes.conversion import Conversion
-from optcore.recipes.convert import UnclearFile, convert_file
+from optcore.recipes.convert import convert_file
+from optcore.recipes.detection import UnclearFile
 from optcore.schedules.make import make_schedule
 
 SUFFIXES = {".yml", ".yaml", ".json", ".sh", ".txt"}

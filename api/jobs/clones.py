@@ -22,7 +22,7 @@ from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.jobs.clone_source import check_fits, merged, source_of
 from api.jobs.responses import submitted_response
 from api.jobs.wakeups import wake_workers
-from optcore.files.files import Damaged
+from optcore.files.integrity import Damaged
 from optserve.contract.answers.jobs import Job
 from optserve.contract.requests.clone import CloneSpec, Keep
 from optserve.contract.requests.job import JobSpec

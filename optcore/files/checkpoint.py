@@ -22,7 +22,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from optcore.files.files import Damaged, Files
+from optcore.files.files import Files
+from optcore.files.integrity import Damaged
 
 FORMAT = 4
 MODEL, STATE, FACTS = "model.safetensors", "state.safetensors", "state.json"

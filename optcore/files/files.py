@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from optcore.files.durable import sync_folder
+from optcore.files.integrity import require_sha256
 
 PROBE = ".probe-"
 """Prefix of the names of files that are written only to test that files can be written."""
@@ -21,10 +22,6 @@ PART = 1 << 20
 """Size of a part in bytes, when a file is read in parts."""
 MAX_SYNCED = 10_000
 """Maximum number of folders remembered as synced. Beyond this number, all are forgotten."""
-
-
-class Damaged(Exception):
-    """The content of a file is not what was written: its SHA-256 differs."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ class Files:
         """
         content = self._path(name).read_bytes()
         if sha256 is not None:
-            _require(name, sha256, hashlib.sha256(content).hexdigest())
+            require_sha256(name, sha256, hashlib.sha256(content).hexdigest())
         return content
 
     def copy(self, name: str, target: str, *, sha256: str) -> StoredFile:
@@ -179,7 +176,7 @@ class Files:
         with self.open(name) as old, self.create(target) as new:
             while part := old.read(PART):
                 new.write(part)
-            _require(name, sha256, new.stored.sha256)
+            require_sha256(name, sha256, new.stored.sha256)
         return new.stored
 
     def describe(self, name: str) -> StoredFile:
@@ -324,11 +321,6 @@ def _created(path: Path, name: str) -> Iterator[NewFile]:
 
 def _is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
-
-
-def _require(name: str, sha256: str, found: str) -> None:
-    if found != sha256:
-        raise Damaged(f"{name.rpartition('/')[2]} must have SHA-256 {sha256}, got {found}")
 
 
 def _size(path: Path) -> int:

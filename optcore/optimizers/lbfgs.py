@@ -47,7 +47,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
 
     @property
     def num_updates(self) -> int:
-        """Always 0: only schedules read this number, and lbfgs has no schedules."""
+        """Always 0. Only schedules read the number of updates, and lbfgs has none."""
         return 0
 
     def follow_plans(self) -> None:
@@ -93,7 +93,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         updates: int | None = None,
     ) -> None:
         """
-        Restore the state that `named_slots` and `named_counts` returned. *updates* is ignored.
+        Restore the state that `named_slots` and `named_counts` returned; *updates* is not used.
 
         Raises:
             ValueError: *slots* or *counts* come from another optimizer.

@@ -62,17 +62,18 @@ def make_optimizer(
         total_steps: the number of steps in the run; required if anything is scheduled.
         steps_per_epoch: the number of steps in an epoch, for durations given in epochs.
         loss_scale: the factor that the loss, and so every gradient, is multiplied by. The
-            optimizer divides gradients by this factor before it clips them. A factor other than 1
-            may be changed between steps (`FlatOptimizer.loss_scale`).
+            optimizer divides gradients by this factor before it clips them. If the factor is not 1,
+            it may be changed between steps (`FlatOptimizer.loss_scale`).
         ema: a moving average of the parameters, for evaluation
             (`FlatOptimizer.averaged`): ``{"kind": "keras", "decay": 0.99}``.
 
     Raises:
         SpecError: *spec*, *schedule* or *ema* is invalid, a group matches no parameter, or a
             schedule takes a value that is out of range for its hyperparameter.
-        ValueError: no parameter requires a gradient, a parameter has no real float dtype, two
-            parameters share memory, *loss_scale* is not positive and finite, *total_steps* is None
-            although anything is scheduled, or *loss_scale* or *ema* is set for lbfgs.
+        ValueError: no parameter requires a gradient, a parameter has no real float dtype, or two
+            parameters share memory.
+        ValueError: *loss_scale* is not positive and finite, *total_steps* is None although
+            something is scheduled, or *loss_scale* or *ema* is set for lbfgs.
 
     Examples:
         >>> model = torch.nn.Linear(2, 1)
@@ -107,16 +108,16 @@ def optimizer_of(
     """
     Return the optimizer of *run*, for the parameters of its network.
 
-    Unlike `make_optimizer` this neither parses the specs again nor resolves the groups again.
+    The specs and the groups in *run* are used as they are: they are not parsed or resolved again.
 
     Args:
         named_parameters: names and parameters: ``model.named_parameters()``.
         run: the run.
         loss_scale: as in `make_optimizer`.
-        checked: whether the values of the schedules were checked (`optcore.plan.values`).
+        checked: whether the values of the schedules have been checked (`optcore.plan.values`).
 
     Raises:
-        SpecError: a schedule takes a value that is out of range, unless *checked*.
+        SpecError: *checked* is false, and a schedule takes a value that is out of range.
     """
     named, spec = dict(_trainable(named_parameters)), run.optimizer
     if isinstance(spec, Lbfgs):
@@ -221,7 +222,7 @@ def _check_lbfgs(
 ) -> None:
     for name, given, wanted in (("loss_scale", loss_scale, 1.0), ("ema", ema, None)):
         if given != wanted:
-            rule = f"must be {wanted} for lbfgs, since torch's LBFGS does not support it"
+            rule = f"must be {wanted} for lbfgs, since torch's LBFGS supports no other value"
             raise ValueError(f"{name} {rule}, got {given!r}")
     if schedule is None:
         return
@@ -250,7 +251,9 @@ def _trainable(named_parameters: Iterable[tuple[str, Tensor]]) -> list[tuple[str
         if param.requires_grad:
             once.setdefault(param, name)
     if not once:
-        raise ValueError("there is no parameter to optimize: none requires a gradient")
+        raise ValueError(
+            "named_parameters must have a parameter that requires a gradient, got none"
+        )
     owners: dict[int, str] = {}
     for param, name in once.items():
         if not param.is_floating_point():

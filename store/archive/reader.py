@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from optcore.files.files import Damaged, StoredFile
+from optcore.files.files import StoredFile
+from optcore.files.integrity import Damaged
 from store.errors import ArchiveUnreadable
 from store.storage.storage import Storage
 

@@ -97,8 +97,8 @@ def only_problem(data: object) -> tuple[str, str]:
             "optimizer",
             {"kind": "rmsprop", "engine": "fused", "centered": True},
             "optimizer.engine",
-            "engine fused does not exist for rmsprop in dialect torch: torch has no such kernel; "
-            "use auto or eager",
+            "engine must be auto or eager, got fused: torch has no fused kernel for rmsprop in "
+            "dialect torch with these fields",
         ),
         (
             "schedule",

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optserve.contract.states import Reason
 from store.jobs import calls
 from store.jobs.calls import Claim

@@ -44,7 +44,7 @@ class Whole:
         self._taken = arguments(rule.update)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         param, slots = spans.params[0], [slot[0] for slot in spans.slots]
         grad = spans.grads[0].to(param.dtype)
@@ -84,7 +84,7 @@ class ByRows(Whole):
         self._dense = Eager(rule, flags)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         if not spans.grads[0].is_sparse:
             # `Eager` runs in slices, which need far less memory than operations on whole tensors.
             flat = _flattened(spans)
@@ -135,7 +135,7 @@ class ClippedByNorm:
         self._root_mean_square = root_mean_square
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         grad = spans.grads[0]
         grad = grad.coalesce().values() if grad.is_sparse else grad
         norm = float(norm_of(grad)) * numbers["grad_scale"]
@@ -159,7 +159,7 @@ class ClippedByUnit:
         self._share, self._eps, self._output_last = share, eps, output_last
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         segment, grad = spans.segment, spans.grads[0]
         assert segment is not None
         if grad.is_sparse:
@@ -203,11 +203,11 @@ class Centralized:
         self, engine: Engine, of_limited: Engine, transforms: Transforms, *, with_decay: bool
     ) -> None:
         """
-        Wrap two engines.
+        Wrap two engines for the same rule.
 
         Args:
             engine: the engine for parameters whose gradient is not centralized.
-            of_limited: the engine for the other parameters, which runs the same rule on gradients
+            of_limited: the engine for parameters whose gradient is centralized. It takes gradients
                 that are already unscaled and clipped.
             transforms: the transforms that *engine* applies.
             with_decay: whether the weight decay is centralized too.
@@ -216,7 +216,7 @@ class Centralized:
         self._transforms, self._with_decay = transforms, with_decay
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        """Apply update *t* in place to *spans*, which hold one parameter."""
         segment = spans.segment
         assert segment is not None
         if not is_centralized(segment.param):
@@ -255,7 +255,7 @@ def _shaped(flat: Tensor, segment: Segment) -> Tensor:
 
 
 def _as_param(tensor: Tensor, segment: Segment) -> Tensor:
-    """Return *tensor*, which is flat or in the parameter's shape, in the parameter's shape."""
+    """Return *tensor* in the parameter's shape. It may be flat, or have that shape already."""
     return tensor if tensor.shape == segment.param.shape else _shaped(tensor, segment)
 
 

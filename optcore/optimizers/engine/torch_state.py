@@ -26,7 +26,7 @@ SAME_MUON = {None, "original"}
 
 @dataclass(frozen=True)
 class _Uncast:
-    """Wraps a parameter's state in torch's format, so that ``load_state_dict`` does not cast it."""
+    """A wrapper of a parameter's state in torch's format: ``load_state_dict`` does not cast it."""
 
     state: Any
 
@@ -38,8 +38,12 @@ torch._dynamo, and this import takes 1.3 seconds of CPU time."""
 
 @contextmanager
 def uncast(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Let *optimizer* load states without casting them; `as_given` unwraps the loaded states."""
-    # torch would cast to the dtype of the parameter, which may have fewer digits than the slots.
+    """
+    Let *optimizer* load states within this context without casting them.
+
+    torch would cast them to the dtype of the parameter, which may have fewer digits than the slots.
+    The loaded states are wrapped; `as_given` unwraps them.
+    """
     # This hook is registered last, so users' hooks get the states unwrapped.
     handle = optimizer.register_load_state_dict_pre_hook(_wrapped)
     try:

@@ -1,4 +1,4 @@
-"""Rules that divide by the distance of gradients from their running mean: AdaBelief and ACProp."""
+"""Rules that divide by the distance of gradients from their mean: AdaBelief and ACProp."""
 
 from __future__ import annotations
 
@@ -51,12 +51,13 @@ def adabelief(
         eps: keeps the denominator away from 0.
         eps_root: added to the stored exp_avg_var in every update.
         grad_share: factor of the gradient in n; 0 without Nesterov's momentum.
-        avg_share: factor of m in n: 1 / (1 - beta1 ** t), times radam's factor if *rectify*
-            (times 1 while radam's factor is 0, if degenerated_to_sgd); with Nesterov's momentum
-            beta1 / (1 - beta1 ** (t + 1)).
-        correction2: 1 - beta2 ** t; 1 if *rectify*, since radam's factor contains this correction.
+        avg_share: factor of m in n: 1 / (1 - beta1 ** t), or beta1 / (1 - beta1 ** (t + 1)) with
+            Nesterov's momentum. With *rectify*, it is also multiplied by radam's factor; with
+            degenerated_to_sgd, a radam's factor of 0 counts as 1.
+        correction2: 1 - beta2 ** t. With *rectify* it is 1, since radam's factor contains the
+            correction.
         divided: 0 while radam's factor is 0 (s is not reliable yet), else 1.
-        amsgrad: whether param is computed from the largest s so far, unless *rectify*.
+        amsgrad: whether the largest s so far takes the place of s; not used with *rectify*.
         rectify: whether the step is multiplied by radam's factor (`rectification`).
 
     References:

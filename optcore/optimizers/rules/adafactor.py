@@ -38,24 +38,25 @@ def adafactor(
     """
     Return *param* and *slots* after one Adafactor update.
 
-    Writing R and C for the row and column means (for a vector, and in optax for a small matrix, the
-    slot is V itself)::
+    Writing R for row_var, C for col_var, V for variance and m for exp_avg::
 
         R = (1 - fresh) * R + fresh * mean(grad * grad, over columns)
         C = (1 - fresh) * C + fresh * mean(grad * grad, over rows)
         V = R * C / mean(R)
         u = grad / sqrt(V)
         u = u / max(1, rms(u) / clip_threshold)
-        a = step * max(eps2, rms(param))                if scale_parameter, else step
-        m = beta1 * m + (1 - beta1) * a * u             if momentum, else a * u; m is exp_avg
+        a = step * max(eps2, rms(param))                a = step without scale_parameter
+        m = beta1 * m + (1 - beta1) * a * u             m = a * u without momentum
         param = param - weight_decay * lr * param - m   with a in place of lr if scaled_decay,
                                                         1 in place of lr if decay_without_lr
 
+    For a vector, and in optax for a small matrix, V is a slot, and there are no R and C.
+
     Args:
-        param: any shape and float dtype. If it has more than two dimensions, the last two are
-            factored. In optax, the two largest are factored if both are at least factored_from.
+        param: any shape and float dtype. If it has more than two dimensions, the last two are rows
+            and columns. In optax, the two largest are, if both are at least factored_from.
         grad: same shape and dtype as *param*.
-        slots: row_var and col_var, or variance for a vector; then exp_avg if *momentum*.
+        slots: row_var and col_var, or only variance; then exp_avg if *momentum*.
         lr: learning rate as configured.
         eps1: keeps the mean squares away from 0.
         eps2: lower bound of the root mean square of *param* in the formula for a.
@@ -72,8 +73,8 @@ def adafactor(
         scale_parameter: whether the step is multiplied by the root mean square of *param*.
         scaled_decay: whether the decay is multiplied by a instead of lr (MindSpore).
         decay_without_lr: whether the decay is multiplied by neither lr nor a (optax).
-        largest_dimensions: whether the two largest dimensions are factored (optax), instead of the
-            last two.
+        largest_dimensions: whether the two largest dimensions are rows and columns (optax), instead
+            of the last two.
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
@@ -112,7 +113,7 @@ def rms(tensor: Tensor) -> float:
 
 
 def _by_size(shape: Size) -> tuple[int, int]:
-    """Return the two largest dimensions, the largest first; of two equal ones, the last first."""
+    """Return the two largest dimensions, the largest first. Of equal ones, the last is first."""
     second, largest = sorted(range(len(shape)), key=lambda i: shape[i])[-2:]
     return largest, second
 
@@ -143,7 +144,7 @@ def _new_means(
 
 
 def _inverse_root(means: tuple[Tensor, ...], floor: float, dims: tuple[int, int]) -> Tensor:
-    """Return 1 / sqrt(V), in new memory."""
+    """Return 1 / sqrt(V), with the V of `adafactor`, in new memory."""
     if len(means) == 1:
         # The bound is squared, as in torch, since it applies to V before the root is taken.
         return means[0].clamp(min=floor * floor).rsqrt_()

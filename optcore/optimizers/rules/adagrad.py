@@ -1,4 +1,4 @@
-"""AdaGrad: a step size per coordinate that shrinks with the gradients seen so far."""
+"""AdaGrad: the step in a coordinate shrinks with the squared gradients seen so far."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def adamax(
         beta2: share of the old exp_inf that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         correction1: 1 - beta1 ** t.
-        eps_on_gradient: whether eps is added to |grad| instead (torch).
-        eps_on_maximum: whether eps is added to beta2 * u instead (Paddle).
+        eps_on_gradient: whether eps is added to |grad| instead of the new u (torch).
+        eps_on_maximum: whether eps is added to beta2 * u instead of the new u (Paddle).
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 2.

@@ -52,8 +52,8 @@ def adan(
         beta3: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         eps_root: keeps the mean square away from 0.
-        diff_share: factor of d in n, and of v in u: beta2 (timm, and the paper, which writes it as
-            1 minus its own beta2), or 1 - beta2 (optax).
+        diff_share: factor of d in n, and of v in u. It is beta2 in timm and in the paper (whose own
+            beta2 is 1 minus this beta2), and 1 - beta2 in optax.
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
         correction3: 1 - beta3 ** t.

@@ -33,14 +33,14 @@ def adopt(
     Writing m for exp_avg and v for exp_avg_sq::
 
         param = param - lr * weight_decay * param
-        u     = grad / max(sqrt(v), eps)                    v of the update before
+        u     = grad / max(sqrt(v), eps)                    with the v of the update before
         u     = clamp(u, -largest, largest)                 if use_clipping
         m     = beta1 * m + (1 - beta1) * u
         param = param - lr * m                              beta1 * m + (1 - beta1) * u if nesterov;
                                                             m * mask * mask_scale if cautious
         v     = beta2 * v + (1 - beta2) * grad * grad
 
-    The first update only sets v to grad * grad.
+    The first update sets v to grad * grad, and makes no step and no decay.
 
     Args:
         param: any shape and float dtype.

@@ -33,7 +33,7 @@ def cocob(
         slots: x0, largest, grad_sum, abs_sum and reward, each in the shape of *param*. Before the
             first step x0 is a copy of *param*, largest is initial_scale, the others are zeros.
         lr: factor that the gradient is multiplied by.
-        alpha: makes alpha * L a lower bound of A + L in the divisor, so that first steps are small.
+        alpha: keeps the first steps small: the divisor contains at least alpha * L.
 
     References:
         Orabona and Tommasi, Training Deep Networks without Learning Rates Through Coin Betting,

@@ -1,4 +1,4 @@
-"""LAMB: Adam with a step size per parameter tensor, from norms."""
+"""LAMB: Adam with a step size per parameter tensor, computed from norms."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lamb_direction(
 
     Writing m for exp_avg and v for exp_avg_sq::
 
-        m = beta1 * m + (1 - beta1) * grad            beta1 * m + grad without grad_averaging
+        m = beta1 * m + (1 - beta1) * grad            m = beta1 * m + grad without grad_averaging
         v = beta2 * v + (1 - beta2) * grad * grad
         u = (m / correction1) / (sqrt(v / correction2 + eps_root) + eps)
     """
@@ -73,7 +73,7 @@ def lamb(
 
     ::
 
-        u     = Adam's step for lr 1             * mask * mask_scale if cautious
+        u     = Adam's step for lr 1             times mask * mask_scale if cautious
         u     = u + weight_decay * param
         param = param - lr * ratio * u
 
@@ -90,8 +90,8 @@ def lamb(
         weight_decay: coefficient of param in u, so that *ratio* scales the decay, too.
         correction1: 1 - beta1 ** t; 1 without bias_correction (timm).
         correction2: 1 - beta2 ** t; 1 without bias_correction (timm).
-        ratio: norm(param) / norm(u) over the whole tensor. 1 where a norm is 0, and where
-            weight_decay is 0 unless always_adapt; at most 1 if trust_clip.
+        ratio: norm(param) / norm(u) over the whole tensor. It is 1 if a norm is 0. It is also 1 if
+            weight_decay is 0 and always_adapt is false. With trust_clip, it is at most 1.
         mask_scale: 1 / (share of the coordinates where the mask is 1).
         grad_averaging: whether the gradient is multiplied by 1 - beta1 in exp_avg.
         cautious: whether Adam's step is multiplied by a mask. The mask is 1 where the step has the

@@ -46,8 +46,8 @@ def laprop(
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         weight_decay: decoupled weight decay, applied after the step.
-        step: lr divided by the running mean of lr that exp_avg contains. If lr is constant, this is
-            1 / (1 - beta1 ** t).
+        step: lr divided by the running mean of lr, as a mean that starts at 0 like exp_avg. If lr
+            is constant, step is 1 / (1 - beta1 ** t).
         correction2: 1 - beta2 ** t.
         mask_scale: 1 / (share of the coordinates where the mask is 1).
         cautious: whether the step is multiplied by a mask. The mask is 1 where the step has the

@@ -1,4 +1,4 @@
-"""LARS: momentum with a step size per parameter tensor, from norms."""
+"""LARS: momentum with a step size per parameter tensor, computed from norms."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def lars(
 
     Writing v for momentum_buffer and u for ratio * (grad + weight_decay * param)::
 
-        lr inside                              lr outside
-        v     = momentum * v + lr * u          v     = momentum * v + gain * u
-        param = param - v                      param = param - lr * v
-                param - lr * u - momentum * v          param - lr * (u + momentum * v)
+        lr_inside true                                   lr_inside false
+        v     = momentum * v + lr * u                    v     = momentum * v + gain * u
+        param = param - v                                param = param - lr * v
 
-    The last line applies in place of the line above it if nesterov.
+        nesterov
+        param = param - lr * u - momentum * v            param = param - lr * (u + momentum * v)
 
     Args:
         param: any shape and float dtype.
@@ -46,10 +46,11 @@ def lars(
         momentum: share of the old velocity that is kept, in [0, 1).
         weight_decay: L2 regularization.
         ratio: lars_coeff * norm(param) / (norm(grad) + weight_decay * norm(param) + eps) over
-            the whole tensor; 1 where a norm is 0, and where weight_decay is 0 unless always_adapt.
-            (`optcore.spec.optimizers.layerwise.Lars` lists the exceptions of each dialect.)
+            the whole tensor. It is 1 if a norm is 0. It is also 1 if weight_decay is 0 and
+            always_adapt is false. `optcore.spec.optimizers.lars.Lars` lists the exceptions of each
+            dialect.
         gain: 1 - dampening, but 1 at the first step; not used with *lr_inside*.
-        lr_inside: True for the left column, False for the right (timm).
+        lr_inside: whether the velocity contains lr; false in timm.
         nesterov: whether the step contains u once more.
 
     References:

@@ -1,4 +1,4 @@
-"""Lion: a step of the same size in every coordinate, by the sign of a mean gradient."""
+"""Lion: a step of the same size in every coordinate, against the sign of a mean gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MADGRAD: dual averaging with a cube root; param moves a part of the way to each iterate z."""
+"""MADGRAD: dual averaging with a cube root, and momentum towards its solution."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def mars(
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
         change: gamma * beta1 / (1 - beta1); 0 at the first update, which has no last_grad.
-        shrink: 1 / max(1, norm), with the norm of c before it is multiplied by shrink, over the
+        shrink: 1 / max(1, norm). norm is the norm of grad + change * (grad - last_grad) over the
             whole tensor.
         as_lion: whether the step is the sign of m.
 

@@ -68,15 +68,15 @@ def muon(
     """
     Return *param*, *momentum_buffer* and *others* after one Muon update.
 
-    Writing v for momentum_buffer, s for the factor from `_scale`, and f for 1 - momentum (1 without
-    the flag mean_velocity)::
+    Writing v for momentum_buffer, and s for the factor from `_scale`::
 
-        v     = momentum * v + f * grad
-        n     = v                                     momentum * v + f * grad if nesterov,
-                                                      avg_share * v + grad_share * grad if corrected
+        v     = momentum * v + f * grad           f = 1 - momentum if mean_velocity, else 1
+        n     = v
+                momentum * v + f * grad           if nesterov
+                avg_share * v + grad_share * grad if corrected
         param = param - lr * s * orthogonal(n)
 
-    and with the flag adaptive, writing O for orthogonal(n) and q for the slot in *others*::
+    With the flag adaptive, writing O for orthogonal(n) and q for the slot in *others*::
 
         q     = beta2 * q + (1 - beta2) * O * O
         A     = O / (sqrt(q / correction2) + ns_eps)
@@ -101,8 +101,8 @@ def muon(
         grad_share: factor of the gradient in n, if corrected; 0 without Nesterov's momentum.
         beta2: share of the old exp_avg_sq that is kept, if adaptive.
         correction2: 1 - beta2 ** t; 1 if by_size.
-        flags: the flags of `orthogonal`; the names in `NS_SCHEDULES`, of which the one that is true
-            replaces ns_a, ns_b and ns_c; and:
+        flags: the flags of `orthogonal`, the names in `NS_SCHEDULES`, and those below. If a name in
+            `NS_SCHEDULES` is true, its coefficients take the place of ns_a, ns_b and ns_c.
 
             mean_velocity: v is a mean of gradients, not a sum.
             nesterov: n contains the gradient once more.
@@ -113,8 +113,8 @@ def muon(
             by_aspect, by_size, by_ratio, by_inputs: each selects a formula for s (`_scale`).
             by_last: s is computed from the last two dimensions of param, not of the matrix.
             inputs_first: the rows of a matrix are inputs and its columns outputs, as in optax.
-            rounded: as in `orthogonal`; the step is also multiplied by s in the dtype that n is
-            made orthogonal in.
+            rounded: as in `orthogonal`. The step is also multiplied by s in the dtype in which n is
+            made orthogonal.
             adaptive: the second block of formulas applies.
 
     References:
@@ -176,7 +176,7 @@ def _ahead(
 
 
 def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
-    """Return *tensor* as one matrix; if *batched*, a kernel as one matrix per kernel position."""
+    """Return *tensor* as a matrix. A kernel is one matrix per position if *batched*."""
     if tensor.ndim == MATRIX:
         return tensor
     if not batched:
@@ -190,7 +190,8 @@ def _scale(shape: tuple[int, int], size: int, rms_rate: float, flags: Mapping[st
 
     ::
 
-        rms_rate * sqrt(max(outputs, inputs))    by_size; sqrt(size) if also adaptive
+        rms_rate * sqrt(max(outputs, inputs))    by_size
+        rms_rate * sqrt(size)                    by_size and adaptive
         sqrt(max(1, outputs / inputs))           by_aspect
         sqrt(outputs / inputs)                   by_ratio
         1 / sqrt(inputs)                         by_inputs
@@ -302,7 +303,7 @@ def _steps(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _adjust_lr_fn(flags: Flags) -> dict[str, str | None]:
-    """Return torch's setting for how lr depends on a matrix's shape; None stands for original."""
+    """Return the ``adjust_lr_fn`` of torch's Muon for *flags*; None stands for original."""
     if flags["by_aspect"]:
         return {"adjust_lr_fn": None}
     if flags["by_ratio"] or flags["by_inputs"]:

@@ -12,7 +12,7 @@ REMEMBERED = 1000
 
 class Running:
     """
-    A running product or sum over the updates 1 to t; with *float32*, rounded after each update.
+    A running product or sum over the updates 1 to t.
 
     A call is a pure function of its arguments. The last total is cached, so that the total for the
     next t costs a single operation.
@@ -23,7 +23,11 @@ class Running:
         self._last: dict[tuple[object, ...], tuple[int, float]] = {}
 
     def __call__(self, t: int, *arguments: float, float32: bool = False) -> float:
-        """Return the product (or sum) of ``term(i, *arguments)`` over i = 1 to *t*."""
+        """
+        Return the product (or sum) of ``term(i, *arguments)`` over i = 1 to *t*.
+
+        With *float32*, the total is rounded to float32 after each update.
+        """
         # With a cached total, a step costs one operation, not t. Totals are not part of the state:
         # a resumed run computes them again from update 1, with the same rounding.
         key = (float32, *arguments)
@@ -69,8 +73,8 @@ def power(base: float, t: int, flags: object) -> float:
             ``float32_products``: as a running float32 product (Paddle, MindSpore, TF1).
             ``float32_powers``: as one float32 power (Keras).
             ``float32_squares``: as a float32 power by repeated squaring (optax).
-            ``float32_bases``: as a power in double, of the base rounded to float32.
-            Without any of these flags, the result is a power in double.
+            ``float32_bases``: as a power in double of the base rounded to float32.
+            Without these flags, the result is a power in double.
     """
     assert isinstance(flags, dict)
     # Compared with a power in double, a running float32 product moves Adam by 6e-4 in 20 updates.

@@ -49,8 +49,9 @@ def radam(
         eps_root: keeps the mean square away from 0; in optax already multiplied by
             1 - beta2 ** t.
         correction1: 1 - beta1 ** t.
-        rectified: sqrt(1 - beta2 ** t) times the paper's r; 0 while the paper's rho is at most 5
-            (4 in the paper; in optax: while rho is below threshold).
+        rectified: sqrt(1 - beta2 ** t) times the paper's r. It is 0 while the paper's rho, the
+            number of gradients that v amounts to, is at most 5 (the paper: 4), or in optax while
+            rho is below threshold.
 
     References:
         Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020, Algorithm 2.
@@ -100,7 +101,7 @@ def rectification(t: int, beta2: float, correction2: float) -> float:
 
 
 def _optax_rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return rectified, and eps and eps_root scaled by the correction, as optax computes them."""
+    """Return the arguments rectified, eps and eps_root of `radam` as optax computes them."""
     number = np.float32 if flags["single_precision"] else np.float64
     # The roots of negative numbers are not used.
     with np.errstate(invalid="ignore"):

@@ -54,13 +54,13 @@ def rmsprop(
         rho: share of the old mean square that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         momentum: share of the old velocity that is kept, in [0, 1).
-        correction: 1 - rho ** t, by which h and a are divided in the formula for d; 0 for no
-            division.
+        correction: 1 - rho ** t if h and a are divided by this in the formula for d; else 0.
         centered: whether to divide by the standard deviation.
         velocity: whether there is a velocity; false if momentum is 0 and never scheduled.
         eps_inside: whether eps is added under the root (Paddle), or to the root (torch, and the
             dialect ``article``).
-        lr_inside: True for the right column (Paddle), False for the middle column (torch).
+        lr_inside: whether the velocity contains lr: the right column (Paddle), not the middle one
+            (torch).
         nesterov: whether param moves by momentum * v + lr * grad / d, in place of v (optax).
 
     References:

@@ -37,7 +37,7 @@ def zeros(*names: str) -> Callable[[Numbers, Flags], dict[str, float]]:
 
 
 def unscale(numbers: Numbers, like: Tensor) -> Tensor | None:
-    """Return the divisor of gradients for torch's fused kernels; None if it is 1."""
+    """Return the number that torch's fused kernels divide gradients by; None if it is 1."""
     # The kernels divide because GradScaler is their usual caller. They also write the quotients
     # back: a large gradient, which is read in place, is unscaled and clipped after the update.
     scale = numbers.get("grad_scale", 1.0)
@@ -77,15 +77,15 @@ class Rule:
         slots: a function from numbers and flags to slot name (torch's) -> first value.
         scalars: a function from t, numbers and flags to further arguments of *update*, which
             change with t, such as bias corrections.
-        carries: a function from t, and the numbers and flags in update t, to the carried numbers:
-            further numbers that *scalars* and *update* get in update t + 1. The numbers in update t
-            include those that update t - 1 carried. For t = 0 the function returns the numbers for
-            the first update. None for a rule that carries no numbers.
+        carries: a function that returns the carried numbers: those that update t computes for
+            update t + 1, where *scalars* and *update* get them. Its arguments are t, and the
+            numbers and flags of update t. For t = 0 it returns the numbers for the first update.
+            None for a rule that carries no numbers.
         carries_in: the dtype in which the carried numbers are kept.
         carries_from: the names of the hyperparameters that the carried numbers depend on.
-        implied: a function from t, numbers and flags to the numbers that *carries* would return if
-            the hyperparameters in *carries_from* were the same in all updates. None if carried
-            numbers do not follow from t.
+        implied: a function like *carries*, which computes the carried numbers from t alone, for
+            hyperparameters in *carries_from* that were the same in all updates. None if that is not
+            possible.
         takes_next_lr: whether the rule also gets ``next_lr``, the lr of the next update.
         norms: an elementwise function like *update*, for a rule that scales whole tensors. The
             function gets every number and flag as an argument, and returns the tensors whose norms
@@ -93,21 +93,22 @@ class Rule:
         ratios: a function from the norms of the tensors that *norms* returns, numbers and flags to
             further arguments of *update*. Among the numbers is ``size``, the number of elements of
             the parameter.
-        masks: a function like *norms*, for a rule that masks its own step if it is cautious. The
-            function also gets the *ratios*, and returns the mask (`agreement`). *update* then gets
-            ``mask_scale``, the factor for the masked step, which is 1 without a mask.
-        own_caution: whether *update* applies the flag ``cautious`` itself; if not, `Transforms` do.
+        masks: a function like *norms* that returns the mask of the step (`agreement`), for a rule
+            that masks its own step if it is cautious. The function also gets the *ratios*. *update*
+            then gets ``mask_scale``, the factor for the masked step, which is 1 without a mask.
+        own_caution: whether *update* applies the flag ``cautious`` itself. If not, `Transforms` do.
         shapes: a function from the shape of a parameter, and the numbers, to slot name -> shape,
             for a rule that is not elementwise. *update* then gets the parameter in its own shape,
             and may overwrite the parameter and the slots.
-        own_decay: whether *update* applies ``weight_decay`` itself, unless the decay is decoupled.
+        own_decay: whether *update* can apply ``weight_decay`` itself. It does so if the own_decay
+            of the optimizer's spec is true as well.
         fused: torch's fused kernel for exactly this rule, or None.
-        fused_unaligned: the same kernel for spans that are not aligned (`Spans.aligned`), if it
-            slices these in another way; else None.
-        fused_from: the number of elements from which that kernel is faster than the rule. (The
-            kernel wakes a team of threads even for few elements.)
-        fused_decays: whether that kernel applies ``weight_decay`` to the parameter, decoupled.
-        fused_flags: the flags, with their values, for which that kernel computes the same results.
+        fused_unaligned: the function that calls the fused kernel for spans that are not aligned
+            (`Spans.aligned`). None if *fused* takes these too.
+        fused_from: the number of elements from which the fused kernel is faster than the rule. (The
+            kernel starts several threads even for few elements.)
+        fused_decays: whether the fused kernel applies a decoupled ``weight_decay``.
+        fused_flags: the flags, with their values, for which the fused kernel computes this rule.
         torch_hyperparameters: name of an entry in torch's groups -> the numbers in the entry,
             where the names differ (``{"betas": ("beta1", "beta2")}``).
         torch_constants: the entries of torch's groups for which this rule has no number.
@@ -118,10 +119,9 @@ class Rule:
         counts_steps: whether torch keeps ``step`` in the state of this optimizer.
         whole_steps: whether ``step`` is a Python number, not a tensor (from a tensor, torch would
             compute its bias corrections in float32).
-        takes_sparse: whether a row-sparse gradient has the effect of the equal dense gradient.
-            (False for Adam: torch's SparseAdam leaves the moments of other rows unchanged.)
-        takes_sparse_in_paddle: whether in Paddle a row-sparse gradient has the effect of the
-            equal dense gradient.
+        takes_sparse: whether a row-sparse gradient is accepted, with the effect of the equal dense
+            gradient. (False for Adam: torch's SparseAdam leaves the moments of other rows alone.)
+        takes_sparse_in_paddle: whether *takes_sparse* is true in Paddle's dialects.
         sparse_ahead_in_paddle: the number that Paddle adds to t for a row-sparse gradient.
         by_rows: whether a row-sparse gradient updates its own rows and nothing else.
         evaluated: a function from the parameter, its slots and numbers to the value to use in

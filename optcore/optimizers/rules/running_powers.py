@@ -17,21 +17,23 @@ def _itself(base: float, flags: Flags) -> float:
 @dataclass(frozen=True)
 class RunningPowers:
     """
-    The powers of the hyperparameters *bases*, for a rule that has the flag ``running_powers``.
+    The powers base ** t of hyperparameters, for a rule that may have the flag ``running_powers``.
 
-    With the flag, the power of a base that a schedule moves is a product over the updates, as in
-    Paddle and TF1. Its number is carried (`Rule.carries`), as *base*``_power``::
+    With the flag, as in Paddle and TF1, the power is a product with one factor from each update. So
+    a schedule that changes the base also changes the product. Writing b(i) for the base in update
+    i, the power in update t is::
 
-        after use     power in update t: b(1) * b(1) * b(2) * ... * b(t - 1)
-        before use    power in update t: b(1) * b(2) * ... * b(t)
+        before_use false    b(1) * b(1) * b(2) * ... * b(t - 1)
+        before_use true     b(1) * b(2) * ... * b(t)
 
-    Here b(i) is the base in update i. Without the flag, or if the base has not changed, the power
-    is *of*(base, t).
+    The product is carried from update to update (`Rule.carries`), under the name of the base with
+    ``_power`` appended. Without the flag, or while the base stays the same, the power is
+    *of*(base, t).
 
     Attributes:
-        bases: the names of hyperparameters.
-        before_use: whether each update multiplies before it uses the power (Paddle's RAdam and
-            NAdam), not after.
+        bases: the names of the hyperparameters.
+        before_use: whether an update multiplies before it uses the power (Paddle's RAdam and
+            NAdam); if not, it multiplies afterwards.
         of: a function from the base, t and flags to base ** t, rounded as the framework does.
         factor: a function from the base and flags to the factor of an update.
     """
@@ -42,7 +44,7 @@ class RunningPowers:
     factor: Callable[[float, Flags], float] = _itself
 
     def in_update(self, t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-        """Return each base's power in update *t*, by the name of the base."""
+        """Return the power of each base in update *t*, by the name of the base."""
         if not flags.get("running_powers"):
             return {base: self.of(numbers[base], t, flags) for base in self.bases}
         carried = {base: numbers[f"{base}_power"] for base in self.bases}
@@ -72,7 +74,7 @@ class RunningPowers:
         return self._named({base: self.of(numbers[base], at, flags) for base in self.bases})
 
     def _times(self, before: float, t: int, base: float, flags: Flags) -> float:
-        """Return the product that follows *before*; base ** t if *before* is base ** (t - 1)."""
+        """Return *before* * *base*. If *before* is base ** (t - 1), it is exactly base ** t."""
         if flags["float32_products"]:
             # A product of two float32 is exact in double: this rounds as a float32 product.
             return float32(before * float32(base))

@@ -33,7 +33,8 @@ def sag(
         gradients: the last gradient of each batch; zeros before the first step.
         lr: learning rate.
         seen: number of batches seen so far: min(t, batch_num).
-        is_now: ``now0``, ``now1``, ...: 1 for the index of the current batch (i above), else 0.
+        is_now: the numbers ``now0``, ``now1``, ..., one per batch: 1 for the current batch (i
+            above), 0 for each other batch.
 
     References:
         Schmidt, Le Roux and Bach, Minimizing Finite Sums with the Stochastic Average Gradient,

@@ -1,4 +1,4 @@
-"""Schedule-free AdamW and SGD: an average of the iterates z replaces an lr schedule."""
+"""Schedule-free AdamW and SGD: an average of the iterates takes the place of an lr schedule."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def schedule_free_adamw(
         param = (1 - w) * param + w * z - e * (1 - beta1 * (1 - w)) * u
         z     = z - e * u
 
-    With *late_z*, param = (1 - w) * param + w * z instead, where z is the updated z.
+    With *late_z*, z is updated first, and then param = (1 - w) * param + w * z.
 
     Args:
         param: any shape and float dtype; a point between z and the average.
@@ -45,7 +45,7 @@ def schedule_free_adamw(
         beta1: position of param between z (0) and the average (1), in (0, 1].
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
-        weight_decay: decoupled weight decay, which shrinks param.
+        weight_decay: coefficient of param in u; the decay does not enter exp_avg_sq.
         step: learning rate of this update: lr, or a fraction of lr during the warmup.
         share: weight of the new z in the average.
         correction2: 1 - beta2 ** t.
@@ -111,7 +111,7 @@ def averaged(param: Tensor, z: Tensor, *slots: Tensor, **numbers: float) -> Tens
 
 
 def weight(t: int, warmup_steps: float, r: float, weight_lr_power: float) -> float:
-    """Return the unnormalized weight of z in the average after update *t*."""
+    """Return the weight of z in the average after update *t*, for a constant lr, unnormalized."""
     return float(t**r * warmed(t, warmup_steps) ** weight_lr_power)
 
 
@@ -121,7 +121,7 @@ def warmed(t: int, warmup_steps: float) -> float:
 
 
 def optax_lr(count: int, lr: float, warmup_steps: float) -> float:
-    """Return the lr of optax after *count* updates; with a warmup it is a float32 number."""
+    """Return the lr of optax after *count* updates. With a warmup, it is rounded to float32."""
     if not warmup_steps:
         return lr
     number = np.float32
@@ -130,7 +130,7 @@ def optax_lr(count: int, lr: float, warmup_steps: float) -> float:
 
 
 def optax_weight(t: int, lr: float, warmup_steps: float, weight_lr_power: float) -> float:
-    """Return the unnormalized weight of z in optax's average after update *t*."""
+    """Return `weight` for optax, in which the weight depends on *lr*."""
     return float(optax_lr(t, lr, warmup_steps) ** weight_lr_power)
 
 
@@ -142,9 +142,9 @@ def _weights(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     """
     Return the sum of the weights of all z up to update *t*, and the numbers for the next weight.
 
-    In the article the weight of an update is t ** r * (the highest lr so far) ** weight_lr_power.
-    Here lr is divided by weight_lr, the first lr that is not 0. So the weights of a constant lr
-    equal those of `weight` to the last bit.
+    In the article, the weight of an update is t ** r * (the highest lr so far) ** weight_lr_power.
+    Here each lr is first divided by weight_lr, the first lr that is not 0. So for a constant lr,
+    the weights equal those of `weight` to the last bit.
     """
     if flags.get("late_z"):  # all weights are equal in Keras
         return {}

@@ -54,8 +54,8 @@ def momentum(
         momentum: share of the old velocity that is kept, in [0, 1].
         gain: 1 - dampening, but 1 at the first step (torch, MindSpore's nn.SGD); not used with
             *lr_inside*.
-        lr_inside: True for the right column (Keras, and the dialect ``article``), False for the
-            left.
+        lr_inside: whether the velocity contains lr: the right column (Keras, and the dialect
+            ``article``), not the left.
 
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
@@ -96,10 +96,10 @@ def nesterov(
         momentum_buffer: same shape as *param*; zeros before the first step.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1].
-        lr_inside: True for the right column (Keras, and the dialect ``article``), False for the
-            left.
+        lr_inside: whether the velocity contains lr: the right column (Keras, and the dialect
+            ``article``), not the left.
         as_written: whether to use the formula of the dialect ``article``. It is derived from
-            Bengio's identity, but has the new v where the identity has the old v.
+            Bengio's formula, but has the new v where Bengio's has the old v.
 
     References:
         Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning,
@@ -158,8 +158,9 @@ def _in_float32(kernel: FusedKernel) -> FusedKernel:
     """
     Return *kernel* with 16-bit tensors on a CPU converted to float32, slice by slice.
 
-    There torch 2.13 leaves 16-bit parameters as they are, but for the last few, and reads beyond
-    the end of the momentum buffer. On a GPU torch's kernel computes in float32 by itself.
+    On a CPU, the kernel of torch 2.13 updates only the last few elements of 16-bit parameters, and
+    reads beyond the end of the momentum buffer. On a GPU nothing is converted, since the kernel
+    computes in float32 by itself.
 
     References:
         https://github.com/pytorch/pytorch/issues/191763

@@ -1,4 +1,4 @@
-"""Yogi: Adam whose mean square moves by steps of limited size."""
+"""Yogi: Adam whose mean square moves towards each squared gradient in steps of limited size."""
 
 from __future__ import annotations
 

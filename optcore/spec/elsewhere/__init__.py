@@ -1,1 +1,1 @@
-"""Names from other libraries, with the names that optserve has instead, for error messages."""
+"""Map names of other libraries to optserve's names, for suggestions in error messages."""

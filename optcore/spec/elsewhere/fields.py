@@ -1,10 +1,12 @@
 """
-Arguments from other libraries, and the fields of a job that have the same meaning.
+Map arguments of other libraries to the fields of a job that have the same meaning.
 
 An argument may stand for several fields: ``alpha`` is a share of the mean in torch's RMSprop, and
-the end of the curve in Keras's cosine. An error message suggests the first of the fields that the
-spec has. If the spec has none of them, the message suggests the first field that is in another part
-of the job (``optimizer.clip``). So the order of the lines matters.
+the end of the curve in Keras's cosine. The order of the entries in the tables below matters, since
+an error message suggests one field only: the first entry that is a field of the refused spec.
+
+If no entry is a field of that spec, the message suggests the first entry that is the path of a
+field in another part of the job, such as ``optimizer.clip``.
 """
 
 from __future__ import annotations

@@ -17,12 +17,14 @@ def our_word(
     given: str, known: Sequence[str], of: str = "", *, paths: bool = True
 ) -> Answer | None:
     """
-    Return our name for *given*, which is a name from another library; None if we have no name.
+    Return optserve's name for *given*, a name from another library; None if there is none.
+
+    If a name in *known* differs from *given* only in case, module or separators, it is returned.
 
     Args:
         given: the name that a client used: ``T_max``, ``torch.optim.AdamW``.
-        known: the names that are valid instead of *given*.
-        of: the kind of the spec that contains the name, or the spec's class if it has no kind.
+        known: the names that are valid in the place of *given*.
+        of: the kind of the spec that contains *given*, or the spec's class if it has no kind.
         paths: whether the result may be the path of a field in another part of a run's spec.
     """
     name = simplified(given)

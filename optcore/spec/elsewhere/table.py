@@ -12,8 +12,8 @@ class Answer(NamedTuple):
 
     Attributes:
         word: a kind, a field, a value, or the path of a field in the spec of a run.
-        note: text to append to *word* in a message, such as `` with a warmup``: what *word* needs
-            in order to be equivalent. Empty if it needs nothing.
+        note: what *word* needs in order to be equivalent, as text to append to *word* in a
+            message: `` with a warmup``. Empty if *word* needs nothing.
     """
 
     word: str
@@ -34,10 +34,10 @@ Answers = tuple[Answer, ...]
 
 def table(text: str) -> Mapping[str, Answers]:
     """
-    Return simplified name in another library -> our names for it, parsed from *text*.
+    Parse *text* into a mapping: simplified name in another library -> our names for it.
 
-    An entry is ``our_name: name name ...``, or ``our_name note: name name ...`` with the
-    `Answer.note` of these names. A line without a colon continues the entry before it.
+    An entry of *text* is ``our_name: name name ...``. The words between our name and the colon, if
+    there are any, are the `Answer.note`. A line without a colon continues the entry before it.
     """
     found: dict[str, Answers] = {}
     word = note = ""

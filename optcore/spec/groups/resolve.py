@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -10,14 +10,11 @@ from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import value_of
 from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.groups import Group, match_text
-from optcore.spec.groups.matching import Globs, Parameter, Taken, match
-from optcore.spec.groups.unmatched import check_excluded, check_order, check_used, listed
-from optcore.spec.optimizers.adam import AdamW
+from optcore.spec.groups.matching import Parameter, Taken, match
+from optcore.spec.groups.muon_matrices import by_shape
+from optcore.spec.groups.unmatched import check_excluded, check_order, check_used
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.clip import ClipGlobalNorm
-from optcore.spec.optimizers.mars import Mars
-from optcore.spec.optimizers.muon import MATRIX, Muon
-from optcore.spec.optimizers.nadam import NAdam
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.optimizers.state_bits import EMBEDDINGS, StateBitsSpec
 
@@ -77,7 +74,7 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     # of the client's groups: a bias in a slow backbone would learn at full speed.
     split = [part for group in resolved for part in _by_decay(group, undecayed)]
     split = [part for group in split for part in _by_state_bits(group, parameters)]
-    return list(_by_shape(split, parameters))
+    return list(by_shape(split, parameters))
 
 
 def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:
@@ -165,60 +162,3 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
     if not isfinite(scaled):
         text = f"lr * lr_scale {rule}, got {lr} * {group.lr_scale} = {scaled}"
         raise SpecError([Problem(f"{path}.lr_scale", text)])
-
-
-def _by_shape(
-    groups: Sequence[ResolvedGroup], parameters: Sequence[Parameter]
-) -> Iterator[ResolvedGroup]:
-    """Yield *groups*; muon and mars groups are split into matrices and parameters for AdamW."""
-    shapes = {parameter.name: parameter.shape for parameter in parameters}
-    # Groups have the globs of the optimizer unless they have their own.
-    excluding: dict[tuple[str, ...], Globs] = {}
-    for group in groups:
-        if isinstance(group.spec, Mars) and not group.spec.optimize_1d:
-            yield from _by_dimensions(group, group.spec, shapes)
-            continue
-        if not isinstance(group.spec, Muon):
-            yield group
-            continue
-        # In the whole model: a group without a matrix, such as biases, is trained by AdamW alone.
-        # (timm's muon accepts any model.)
-        if group.spec.dialect != "timm" and not any(map(group.spec.takes, shapes.values())):
-            found = listed(group.names)
-            message = f"muon needs a parameter of two dimensions, got only {found}"
-            raise SpecError([Problem("kind", message)])
-        globs = tuple(group.spec.exclude)
-        if globs not in excluding:
-            excluding[globs] = Globs(globs)
-        yield from _matrices_and_others(group, group.spec, shapes, excluding[globs])
-
-
-def _by_dimensions(
-    group: ResolvedGroup, spec: Mars, shapes: Mapping[str, tuple[int, ...]]
-) -> Iterator[ResolvedGroup]:
-    others = [name for name in group.names if len(shapes[name]) < MATRIX]
-    matrices = [name for name in group.names if len(shapes[name]) >= MATRIX]
-    if matrices:
-        yield replace(group, match=f"{group.match}: matrices", names=matrices)
-    if others:
-        adamw, scale = AdamW.parse(spec.adamw()), group.lr_scale * spec.lr_1d_scale
-        yield replace(
-            group, match=f"{group.match}: adamw", names=others, spec=adamw, lr_scale=scale
-        )
-
-
-def _matrices_and_others(
-    group: ResolvedGroup, spec: Muon, shapes: Mapping[str, tuple[int, ...]], excluded: Globs
-) -> Iterator[ResolvedGroup]:
-    is_matrix = {n: spec.takes(shapes[n]) and n not in excluded for n in group.names}
-    matrices = [name for name in group.names if is_matrix[name]]
-    others = [name for name in group.names if not is_matrix[name]]
-    if matrices:
-        yield replace(group, match=f"{group.match}: matrices", names=matrices)
-    if others:
-        given = spec.adamw()
-        adamw = (NAdam if given["kind"] == "nadam" else AdamW).parse(given)
-        scale = group.lr_scale * spec.adamw_lr_scale
-        yield replace(
-            group, match=f"{group.match}: adamw", names=others, spec=adamw, lr_scale=scale
-        )

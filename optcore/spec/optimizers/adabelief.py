@@ -23,9 +23,12 @@ class AdaBelief(AdamSpec):
             nesterov: beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1 ** t)
         p = p - lr * n / (sqrt(s / (1 - beta2 ** t)) + eps)
 
-    In timm eps is also used as eps_root. With rectify (timm), the step is that of radam, with s in
-    place of v. While s is not yet reliable, p = p - lr * n, or p does not change if
-    degenerated_to_sgd is false.
+    m is the running mean of the gradients, and s is the running mean square of g - m. timm has no
+    field eps_root, and uses eps in its place.
+
+    With timm's option rectify, the step is that of radam, with s in place of v. In the first
+    updates, in which radam does not divide, p = p - lr * n. If degenerated_to_sgd is false, p does
+    not change in these updates.
 
     References:
         Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients,
@@ -49,8 +52,8 @@ class AdaBelief(AdamSpec):
     amsgrad: bool = per_dialect({"timm": False})
     """Whether to divide by the largest s so far, except in a rectified step."""
     rectify: bool = per_dialect({"timm": False})
-    """Whether the first steps are not divided by the root of s, and the next steps are reduced, as
-    in radam."""
+    """Whether steps are rectified as in radam: the first are not divided by the root of s, and the
+    next are reduced."""
     degenerated_to_sgd: bool = per_dialect({"timm": True})
     """With rectify: whether p changes, by steps without division, before s is reliable."""
     decoupled_weight_decay: bool = per_dialect({"optax": False, "timm": True})
@@ -84,6 +87,8 @@ class AcProp(AdamSpec):
         s = beta2 * s + (1 - beta2) * (g - m) ** 2 + eps_root
         m = beta1 * m + (1 - beta1) * g
 
+    m is the running mean of the gradients, and s is the running mean square of g - m.
+
     References:
         Zhuang et al., Momentum Centering and Asynchronous Update for Adaptive Gradient Methods,
         2021, Algorithm 3. https://arxiv.org/abs/2110.05454
@@ -105,5 +110,5 @@ class AcProp(AdamSpec):
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: acprop is in optax alone, which rounds no powers of the betas."""
+        """Return no flags: optax, the only dialect of acprop, rounds no powers of the betas."""
         return {}

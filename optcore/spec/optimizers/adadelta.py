@@ -10,7 +10,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Adadelta(OptimizerSpec):
     """
-    RMSprop whose step has the unit of p, by means of the running mean square d of the steps.
+    RMSprop whose steps are scaled by the root mean square of the steps before.
 
     ::
 
@@ -19,6 +19,9 @@ class Adadelta(OptimizerSpec):
         u = g * sqrt(d + eps) / sqrt(h + eps)
         d = rho * d + (1 - rho) * u * u
         p = p - lr * u
+
+    h is the running mean square of the gradients, and d is that of the steps u. So u has the unit
+    of p.
 
     References:
         Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012, Algorithm 1 (where lr is 1).

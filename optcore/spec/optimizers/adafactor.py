@@ -26,20 +26,25 @@ class Adafactor(OptimizerSpec):
         V = R * C / mean(R)                       for a vector, V is kept whole
         u = g / sqrt(V)
         u = u / max(1, rms(u) / clip_threshold)
-        a = lr * max(eps2, rms(p))                if scale_parameter; else a = lr
+        a = lr * max(eps2, rms(p))                a = lr if scale_parameter is false
         p = p - a * u
 
-    torch      lr = min(lr, 1/sqrt(t)); the decay is lr * weight_decay * p without this limit on lr;
-               sqrt(V) and mean(R) are at least eps1
-    keras      as torch, but eps1 is added to g * g, and the decay comes first
-    mindspore, transformers
-               lr = min(0.01, 1/sqrt(t)) if relative_step (min(1e-6 * t, 1/sqrt(t)) if warmup_init);
-               eps1 is added to g * g; beta1 > 0 keeps a mean of the steps; the decay is
-               a * weight_decay * p
-    optax      eps1 is added to g * g; t counts from decay_offset; beta1 > 0 keeps a mean of the
-               steps; the decay is weight_decay * p. The two largest dimensions are rows and
-               columns, and V is kept whole if one of them is smaller than factored_from. optax's
-               learning_rate None is lr 1.
+    rms is the root mean square over the tensor. If a parameter has more than two dimensions, the
+    last two are its rows and columns. The dialects differ as follows.
+
+    torch: lr is at most 1/sqrt(t). The decay is lr * weight_decay * p, without this limit on lr.
+    sqrt(V) and mean(R) are at least eps1.
+
+    keras: as torch, but eps1 is added to g * g, and the decay comes before the step.
+
+    mindspore, transformers: with relative_step, lr is min(0.01, 1/sqrt(t)). With warmup_init, the
+    lr of relative_step is min(1e-6 * t, 1/sqrt(t)). eps1 is added to g * g. If beta1 is above 0, p
+    moves by a running mean of the steps a * u. The decay is a * weight_decay * p.
+
+    optax: eps1 is added to g * g. In b, t - decay_offset takes the place of t. If beta1 is above 0,
+    p moves by a running mean of the steps a * u. The decay is weight_decay * p. The two largest
+    dimensions are the rows and columns. If one of the two is smaller than factored_from, V is kept
+    whole. The learning_rate None of optax is an lr of 1.
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
@@ -65,11 +70,11 @@ class Adafactor(OptimizerSpec):
     )
     """Learning rate; in mindspore and transformers it is used only if relative_step is false."""
     beta2_decay: float = Field(-0.8, le=0)
-    """Exponent of t in the share of a new squared gradient (the decay_rate of transformers; that of
-    MindSpore and optax, negated)."""
+    """Exponent of t in the share of a new squared gradient (transformers' decay_rate; minus the
+    decay_rate of MindSpore and optax)."""
     decay_offset: int = per_dialect({"optax": 0}, ge=-MAX_COUNT, le=0)
-    """Number subtracted from t in the formula of b: -n in a run that continues from update n
-    (step_offset)."""
+    """Number subtracted from t in the formula of b (optax's step_offset). It is -n in a run that
+    continues from update n."""
     decoupled_weight_decay: Literal[True] = True
     """Always true for this optimizer."""
     # 0 where torch has None, since hyperparameters are numbers, which may be rounded and scheduled.
@@ -91,15 +96,15 @@ class Adafactor(OptimizerSpec):
     warmup_init: bool = per_dialect({"mindspore": False, "transformers": False})
     """Whether the lr of relative_step begins at 1e-6 and rises linearly."""
     factored_from: int = per_dialect({"optax": 128}, ge=1, le=MAX_COUNT)
-    """Smallest size of the second largest dimension at which a parameter is factored
-    (min_dim_size_to_factor)."""
+    """A parameter has row and column means if its second largest dimension has at least this size
+    (optax's min_dim_size_to_factor)."""
 
     @model_validator(mode="after")
     def _warmup_needs_relative_steps(self) -> Self:
         if self.warmup_init and not self.relative_step:
             reject(
                 ["warmup_init"],
-                "warmup_init must be false, got true: it needs relative_step, which is false",
+                "warmup_init must be false if relative_step is false, got true",
                 True,
             )
         return self
@@ -120,7 +125,7 @@ class Adafactor(OptimizerSpec):
         return numbers if self.has_field("beta1") else {**numbers, "beta1": 0.0}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the fall of lr, the place of eps1, the scaling and the momentum."""
+        """Return the flags that select the dialect's formulas for lr, eps1, steps and decay."""
         alike = self.dialect in ("mindspore", "transformers")
         optax = self.dialect == "optax"
         return {

@@ -12,23 +12,23 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Adagrad(OptimizerSpec):
     """
-    A step size per coordinate that shrinks with the gradients seen so far.
+    Gradient descent whose step in a coordinate shrinks with the squared gradients seen so far.
 
     ::
 
         g = g + weight_decay * p
-        h = h + g * g
+        h = h + g * g                   starts at initial_accumulator_value
 
-        keras, optax p = p - lr * g / sqrt(h + eps)
-        elsewhere    p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(h) + eps)
+        keras, optax    p = p - lr * g / sqrt(h + eps)
+        elsewhere       p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(h) + eps)
 
     References:
         Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011, Figure 1.
         https://jmlr.org/papers/v12/duchi11a.html
         torch.optim.Adagrad, paddle.optimizer.Adagrad, mindspore.nn.Adagrad,
         keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer, optax.adagrad. The kernels of
-        MindSpore and TF1 have no eps; in their dialects eps is 0. timm's adagrad is torch's, with
-        another default eps.
+        MindSpore and TF1 have no eps, so eps is 0 in these dialects. timm's adagrad is torch's,
+        with another default eps.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -103,5 +103,5 @@ class Adagrad(OptimizerSpec):
         return numbers if self.has_field("eps") else {**numbers, "eps": 0.0}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return eps_inside (whether eps is under the root) and update_slots (whether h grows)."""
+        """Return the flags eps_inside (eps is added under the root) and update_slots (h grows)."""
         return {"eps_inside": self.dialect in ("keras", "optax"), "update_slots": self.update_slots}

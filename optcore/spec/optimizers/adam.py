@@ -17,7 +17,7 @@ EPS_HAT: frozenset[Dialect] = frozenset({"mindspore", "keras", "tf1", "article"}
 
 
 class AdamSpec(OptimizerSpec):
-    """The base of the optimizers with Adam's two means, of the gradient and of its square."""
+    """The base of the optimizers that have Adam's hyperparameters beta1 and beta2."""
 
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"beta1", "beta2", "eps"})
 
@@ -45,7 +45,7 @@ class AdamSpec(OptimizerSpec):
 
 class Adam(CautiousSpec, AdamSpec):
     """
-    Momentum and RMSprop combined, with their means corrected for the start at 0.
+    Momentum and RMSprop combined, with both running means corrected for their start at 0.
 
     ::
 
@@ -64,17 +64,26 @@ class Adam(CautiousSpec, AdamSpec):
         s = v/c2                                   amsgrad: s = max(s, v/c2)
         p = p - lr * (m/c1) / (sqrt(s + eps_root) + eps)
 
-    The eps in the formula on the right is the paper's "epsilon hat": at t = 1 and beta2 = 0.999 it
-    weighs 31.6 times as much as torch's eps. In float32 Paddle and MindSpore keep beta1 ** t and
-    beta2 ** t as running float32 products, which changes a trajectory by 6e-4 within 20 steps.
+    The eps in the formula on the right is the paper's "epsilon hat". At t = 1 and beta2 = 0.999 it
+    weighs 31.6 times as much as torch's eps.
 
-    With a schedule for a beta, Paddle and TF1 multiply such a product by the beta of each update,
-    once the update has been made: in update t the power of b(1), b(2), ... is
-    b(1) * b(1) * b(2) * ... * b(t - 1). So do adamw, adamax, lamb and lazy_adam in Paddle; its
-    radam and nadam multiply before the update, by b(1) * b(2) * ... * b(t). (A beta that is a
-    Tensor begins with a power of 0.9 or 0.999 in Paddle, whatever its value; here it begins with
-    its value, as documented.) The other dialects take the beta of the update to the power t. In
-    MindSpore betas are constant, so that there is nothing to follow.
+    In float32, Paddle and MindSpore keep beta1 ** t and beta2 ** t as running float32 products.
+    This rounding changes the parameters by 6e-4 within 20 updates.
+
+    If a beta has a schedule, the dialects differ in the number that takes the place of beta ** t.
+    Writing b(i) for the beta of update i, the number in update t is:
+
+    ::
+
+        paddle, tf1    b(1) * b(1) * b(2) * ... * b(t - 1)     multiplied after each update
+        elsewhere      b(t) ** t
+
+    In Paddle, adamw, adamax, lamb and lazy_adam do the same as adam. Paddle's radam and nadam
+    multiply before each update, so their number is b(1) * b(2) * ... * b(t). MindSpore itself has
+    no schedules of betas.
+
+    (In Paddle, the power of a beta that is a Tensor begins with 0.9 or 0.999, whatever the value of
+    the beta. Here it begins with the value, as Paddle documents.)
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
@@ -133,7 +142,7 @@ class Adam(CautiousSpec, AdamSpec):
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags of all Adam optimizers, amsgrad, nesterov and corrected_maximum."""
+        """Return the flags of `AdamSpec`, and amsgrad, nesterov and corrected_maximum."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
@@ -151,24 +160,28 @@ class AdamW(StateBitsSpec, AdamSpec):
         p = p - lr * weight_decay * p
         p = Adam's step, without weight decay in g
 
-    With nesterov this is timm's nadamw, which corrects the bias of m as Adam does. The optimizer
-    nadam differs: there the share of the momentum rises with t.
+    With nesterov, this is timm's nadamw, which corrects the bias of m as Adam does. The optimizer
+    nadam is a different one: the share of its momentum rises with t.
 
-    In dialect bitsandbytes with a state_bits of 8, m and v of a parameter with 4096 elements or
-    more are stored as an 8-bit code per element, and as the largest absolute value of each block of
-    256 elements::
+    In dialect bitsandbytes, a state_bits of 8 stores m and v in 8 bits per element, if the
+    parameter has 4096 elements or more. The elements form blocks of 256. Each block stores the
+    largest absolute value of its elements, and each element stores the 8-bit index (code) of a
+    number in a fixed map. For m:
 
-        m = map[code] * largest             before the update
-        largest = max(abs(m))               after the update
-        code: map[code] is nearest to m / largest
+    ::
 
-    map has 256 numbers: 0, 1, and numbers made for each e from 0 to 6: the interval from 0.1 to 1
-    is divided into 2 ** e equal parts, and the middle of each part is multiplied by 10 ** (e - 6).
-    The map of m also has the negatives of these numbers. The map of v, which is never negative, has
-    2 ** (e + 1) parts instead.
+        m = map[code] * largest                                       before the update
+        largest = max(abs(m)) over the block                          after the update
+        code = index of the number in map nearest to m / largest      after the update
 
-    The CUDA kernels decay p after the step. (On a GPU they divide and take powers with fewer
-    digits; they also leave out elements whose gradient is not finite, which are NaN here.)
+    A map has 256 numbers: 0, 1, and those of seven ranges, numbered e = 0 to 6. For range e, the
+    interval from 0.1 to 1 is divided into equal parts, and the middle of each part is multiplied by
+    10 ** (e - 6). The map of m has 2 ** e parts in range e, and each of their numbers with both
+    signs. The map of v, which is never negative, has 2 ** (e + 1) parts in range e.
+
+    With backend cuda, p decays after the step, as in the CUDA kernels of bitsandbytes. On a GPU
+    those kernels also divide and take powers with fewer digits, and skip elements whose gradient is
+    not finite. Both are different here: all digits are kept, and such elements become NaN.
 
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
@@ -252,7 +265,7 @@ class AdamW(StateBitsSpec, AdamSpec):
     """Whether parameters with one dimension are exempt from weight decay."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags of all Adam optimizers, amsgrad, nesterov and corrected_maximum."""
+        """Return the flags of `AdamSpec`, and amsgrad, nesterov and corrected_maximum."""
         return {
             **super().flags(single_precision=single_precision),
             # The class of mindcv corrects v, and adds eps to the root of that.
@@ -266,7 +279,7 @@ class AdamW(StateBitsSpec, AdamSpec):
 
 class AdamWeightDecay(CautiousSpec, AdamSpec):
     """
-    Adam without bias correction, with decoupled decay (what BERT was trained with).
+    Adam without bias correction and with decoupled weight decay, as used to train BERT.
 
     ::
 
@@ -297,16 +310,18 @@ class AdamWeightDecay(CautiousSpec, AdamSpec):
 
 class LazyAdam(AdamSpec):
     """
-    Adam that leaves rows without a gradient, and their moments, unchanged.
+    Adam for row-sparse gradients: rows without a gradient keep their values and their moments.
 
     ::
 
         rows with a gradient       Adam's update of p, m and v
         rows without a gradient    p = p, m = m, v = v
 
-    With row-sparse gradients (of an Embedding with ``sparse=True``) only the rows that the gradient
-    contains are updated; the other rows do not even decay. With dense gradients the optimizer is
-    Adam. In Paddle, the bias correction of this optimizer is one update ahead: its first step uses
+    A row-sparse gradient, such as that of an Embedding with ``sparse=True``, contains only some
+    rows. The other rows are not updated, and do not decay either. With dense gradients, the
+    optimizer is Adam.
+
+    In Paddle, the bias correction of this optimizer is one update ahead: the first update uses
     t = 2.
 
     References:
@@ -325,7 +340,7 @@ class LazyAdam(AdamSpec):
     """Whether to look ahead, by mixing the gradient into the mean once more, as in adam."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return Adam's flags; eps is the paper's "epsilon hat" except in Paddle."""
+        """Return Adam's flags. In torch and MindSpore, eps is the paper's "epsilon hat"."""
         return {
             **super().flags(single_precision=single_precision),
             "eps_hat": not self.paddle,

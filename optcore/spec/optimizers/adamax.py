@@ -11,7 +11,7 @@ from optcore.spec.optimizers.cautious import CautiousSpec
 
 class Adamax(CautiousSpec, AdamSpec):
     """
-    Adam with a running maximum u in place of the root mean square.
+    Adam with a decaying maximum of the gradients in place of the root mean square.
 
     ::
 
@@ -48,7 +48,7 @@ class Adamax(CautiousSpec, AdamSpec):
     """Keeps the denominator away from 0."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the place of eps and for the rounding."""
+        """Return the flags for the place of eps, and for how powers of beta1 are rounded."""
         flags = super().flags(single_precision=single_precision)
         del flags["eps_hat"]
         return {

@@ -14,21 +14,23 @@ from optcore.spec.optimizers.cautious import CautiousSpec
 
 class Adan(CautiousSpec, AdamSpec):
     """
-    Adam with Nesterov's momentum, computed from a mean v of the changes of the gradient.
+    Adam with Nesterov's momentum, computed from a running mean of the gradient's changes.
 
     ::
 
-        p = p - lr * weight_decay * p                  unless proximal
+        p = p - lr * weight_decay * p                  if not proximal
         d = g - previous g                             0 in the first update
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * d
         n = beta3 * n + (1 - beta3) * (g + s * d) ** 2
         u = m / (1 - beta1 ** t) + s * v / (1 - beta2 ** t)
         p = p - lr * u / (sqrt(n / (1 - beta3 ** t) + eps_root) + eps)
-        p = p / (1 + lr * weight_decay)                proximal
+        p = p / (1 + lr * weight_decay)                if proximal
 
-    In timm s is beta2, as in the authors' own code and in the paper (whose betas are 1 - beta1,
-    1 - beta2 and 1 - beta3 here). In optax s is 1 - beta2. A cautious step masks m, not v.
+    m and v are the running means of the gradients and of their changes d.
+
+    s is beta2 in timm, in the authors' own code and in the paper. (Each beta of the paper is 1
+    minus the beta here.) In optax, s is 1 - beta2. If cautious is true, m is masked and v is not.
 
     References:
         Xie et al., Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models,
@@ -72,7 +74,7 @@ class Adan(CautiousSpec, AdamSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the update rule applies the weight decay itself, as the last part of the step."""
+        """Whether the update rule applies the weight decay, after the step (proximal, in timm)."""
         return self.dialect == "timm" and self.proximal
 
     def hyperparameters(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ from optcore.spec.optimizers.adam import AdamSpec
 
 class AdEmaMix(AdamSpec):
     """
-    Adam with a second mean s of the gradients, which keeps them for thousands of updates.
+    Adam with a second, slower mean of the gradients, over thousands of updates.
 
     ::
 
@@ -23,7 +23,10 @@ class AdEmaMix(AdamSpec):
         u = (m / (1 - beta1 ** t) + alpha * s) / (sqrt(v / (1 - beta2 ** t) + eps_root) + eps)
         p = p - lr * u
 
-    The paper raises alpha and beta3 over the first updates. Schedules of alpha and beta3 can do so.
+    m and s are the fast and the slow mean of the gradients, and v is the mean of their squares.
+
+    The paper raises alpha and beta3 over the first updates. Here, schedules of alpha and beta3 do
+    this.
 
     References:
         Pagliardini, Ablin and Grangier, The AdEMAMix Optimizer: Better, Faster, Older, 2024,
@@ -51,13 +54,13 @@ class AdEmaMix(AdamSpec):
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: optax rounds no powers."""
+        """Return no flags: optax, the only dialect, rounds no powers of the betas."""
         return {}
 
 
 class SimplifiedAdEmaMix(AdamSpec):
     """
-    AdEMAMix with one sum m of the gradients, and the gradient itself as the fast mean.
+    AdEMAMix whose slow mean is a decaying sum, and whose fast mean is the gradient itself.
 
     ::
 
@@ -96,5 +99,5 @@ class SimplifiedAdEmaMix(AdamSpec):
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: optax rounds no powers."""
+        """Return no flags: optax, the only dialect, rounds no powers of the betas."""
         return {}

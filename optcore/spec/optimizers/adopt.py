@@ -17,14 +17,15 @@ class Adopt(CautiousSpec, AdamSpec):
 
     ::
 
-        u = g / max(sqrt(v), eps)                      v of the update before
-        u = clamp(u, -c, c)                            c = (t - 1) ** clip_exponent
+        u = g / max(sqrt(v), eps)                      with the v of the update before
+        u = clamp(u, -c, c)                            if use_clipping; c = (t - 1) ** clip_exponent
         m = beta1 * m + (1 - beta1) * u
         p = p - lr * m                                 nesterov: beta1 * m + (1 - beta1) * u
         v = beta2 * v + (1 - beta2) * g * g
 
-    The first update only sets v to g * g. In timm, the first update does not decay p either. ADOPT
-    converges with any beta2.
+    v is the running mean of the squared gradients. ADOPT converges with any beta2.
+
+    The first update sets v to g * g and makes no step. In timm, it does not decay p either.
 
     References:
         Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,
@@ -53,9 +54,9 @@ class Adopt(CautiousSpec, AdamSpec):
     @property
     def own_decay(self) -> bool:
         """
-        Whether the update rule applies the decoupled weight decay itself.
+        Whether the update rule applies the weight decay itself.
 
-        True in timm, where the first update applies no weight decay.
+        True for a decoupled decay in timm, where the first update must apply no decay.
         """
         return self.decoupled_weight_decay and self.dialect == "timm"
 

@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Asgd(OptimizerSpec):
     """
-    Gradient descent with a falling step size, evaluated on the average a of its iterates.
+    Gradient descent with a falling step size, evaluated on the average of its iterates.
 
     ::
 
@@ -21,8 +21,12 @@ class Asgd(OptimizerSpec):
         p   = p - eta * (lambd * p + g)
         a   = a + (p - a) / max(1, t - 1 - t0)
 
-    In eta, lr is the learning rate of the previous update (at t = 1, of this update): a schedule
-    takes effect one update late, as in torch. Paddle's ASGD is a different optimizer: sag.
+    a is the average of p since update t0, and equals p until then. Evaluations use a.
+
+    In eta, lr is the learning rate of the previous update, so a schedule takes effect one update
+    late, as in torch. The first update takes its own lr.
+
+    Paddle's ASGD is a different optimizer: sag.
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.

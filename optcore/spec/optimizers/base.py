@@ -1,4 +1,4 @@
-"""The base of all optimizers: dialect, regularizers, clipping, groups, precision."""
+"""The base of all optimizers' specs: dialect, regularizers, clipping, groups, precision."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NEWER = frozenset({"corrected_weight_decay", "cautious", "clip_update"})
 
 
 class OptimizerSpec(Spec):
-    """The base of all optimizers."""
+    """The spec of an optimizer: the fields and the checks that all optimizers share."""
 
     # A run's schema contains all optimizers; those of single classes are built when first used.
     model_config = ConfigDict(defer_build=True)
@@ -106,15 +106,14 @@ class OptimizerSpec(Spec):
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the
     gradient as weight_decay * p."""
     corrected_weight_decay: bool = False
-    """Whether a decoupled weight_decay is also multiplied by lr / lr0, where lr0 is the lr of the
-    spec, before any schedule and lr_scale, so that the decay falls with the square of lr (timm's
-    names that end in c)."""
+    """Whether a decoupled weight_decay is also multiplied by lr / lr0, so that it falls with the
+    square of lr, as in timm's names that end in c. lr0 is the lr of the spec, before any schedule
+    and lr_scale."""
     l1: float = Field(0.0, ge=0)
     """L1 regularization: l1 * sign(p) is added to the gradient."""
     l2: float = Field(0.0, ge=0)
-    """L2 regularization: l2 * p is added to the gradient, in addition to a weight_decay that is
-    decoupled or part of the update formula (as Paddle adds the regularizer of a ParamAttr to
-    AdamW's decay)."""
+    """L2 regularization: l2 * p is added to the gradient, whatever weight_decay does. (Paddle adds
+    the regularizer of a ParamAttr like this, also with AdamW.)"""
     maximize: bool = False
     """Whether to maximize the loss instead of minimizing it."""
     grad_centralization: bool = False
@@ -149,7 +148,12 @@ class OptimizerSpec(Spec):
         return self.dialect in self.FUSED_IN
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags of the update rule, which follow from the dialect and the spec."""
+        """
+        Return the booleans that select the formulas of the update rule, by name.
+
+        Args:
+            single_precision: whether the update computes in float32; false for float64.
+        """
         return {}
 
     def hyperparameters(self) -> dict[str, float]:
@@ -166,10 +170,14 @@ class OptimizerSpec(Spec):
         """
         Return the names of the hyperparameters that the dialect's kernel takes as float32.
 
-        For float32 tensors (*single_precision*), Paddle, MindSpore and TF1 take all of them as
-        float32, and Keras takes all but `BIAS_IN_DOUBLE`. For float64 tensors, Paddle takes those
-        in `FLOAT32_IN` as float32, Keras takes those and also lr and weight_decay, and MindSpore
-        and TF1 take all but initial_accumulator_value.
+        If the update computes in float32 (*single_precision*), Paddle, MindSpore and TF1 take all
+        hyperparameters as float32. Keras takes all but those in `BIAS_IN_DOUBLE`.
+
+        If the update computes in float64, Paddle takes the hyperparameters in `FLOAT32_IN` as
+        float32. Keras takes these and also lr and weight_decay. MindSpore and TF1 take all but
+        initial_accumulator_value.
+
+        The other dialects take none as float32.
         """
         numbers = frozenset(self.hyperparameters())
         always = self.FLOAT32_IN.get(self.dialect, frozenset())
@@ -184,7 +192,7 @@ class OptimizerSpec(Spec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the update rule may apply the weight decay itself: only if not decoupled."""
+        """Whether the weight decay is left to the update rule, if the rule can apply it."""
         return not self.decoupled_weight_decay
 
     @property
@@ -224,11 +232,12 @@ class OptimizerSpec(Spec):
 
     def of_group(self, index: int, group: Group) -> Self:
         """
-        Return the spec that applies to the parameters in *group*; it is computed once.
+        Return the spec that applies to the parameters in *group*. It is computed once, then cached.
 
         Args:
-            index: index of the group in `groups`.
-            group: that group, or one of the groups that its preset expands to.
+            index: an index in `groups`.
+            group: the group at *index*, or one of the groups that the preset of this group
+                expands to.
         """
         # The groups that a preset expands to have the overrides of the group with the preset, and
         # at most a weight_decay of 0 in addition. So each group as written has at most two specs.
@@ -261,8 +270,8 @@ class OptimizerSpec(Spec):
         if self.engine == "fused" and not self.has_kernel():
             reject(
                 ["engine"],
-                f"engine fused does not exist for {self.kind} in dialect {self.dialect}: torch "
-                f"has no such kernel; use auto or eager",
+                f"engine must be auto or eager, got fused: torch has no fused kernel for "
+                f"{self.kind} in dialect {self.dialect} with these fields",
                 self.engine,
             )
         return self
@@ -272,8 +281,7 @@ class OptimizerSpec(Spec):
         if self.corrected_weight_decay and not self.decoupled_weight_decay:
             reject(
                 ["corrected_weight_decay"],
-                "corrected_weight_decay must be false, got true: it needs decoupled_weight_decay, "
-                "which is false",
+                "corrected_weight_decay must be false if decoupled_weight_decay is false, got true",
                 True,
             )
         return self
@@ -283,8 +291,8 @@ class OptimizerSpec(Spec):
         if self.clip_update is not None and self.multi_precision:
             reject(
                 ["clip_update"],
-                "clip_update must be null with multi_precision, whose float32 copies a clip would "
-                f"not limit, got {self.clip_update.model_dump()}",
+                "clip_update must be null if multi_precision is true, since the clip would not "
+                f"limit the float32 copies of parameters, got {self.clip_update.model_dump()}",
                 self.clip_update.model_dump(),
             )
         return self
@@ -309,7 +317,8 @@ class OptimizerSpec(Spec):
         return self
 
     def _movable(self) -> list[str]:
-        """Return which hyperparameters may be scheduled: not lr, counts or initial values."""
+        """Return the names of hyperparameters that may have a schedule."""
+        # All but lr, whose schedule is elsewhere, counts and initial values.
         fields = type(self).model_fields
         return [
             name

@@ -1,4 +1,4 @@
-"""The list of all optimizers. Add a new one here, and its rule in `optimizers.rules.catalogue`."""
+"""The list of all optimizers' specs; `optcore.optimizers.rules.catalogue` lists their rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of optimizers that may skip coordinates where step and gradient differ in sign."""
+"""The base of optimizers that may mask coordinates where step and gradient differ in sign."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class CautiousSpec(OptimizerSpec):
     """
-    The base of the optimizers that may mask the step where it differs in sign from the gradient.
+    The base of the optimizers that may mask the coordinates where step and gradient differ in sign.
 
-    Writing u for the step without the decay::
+    Writing u for the step without the weight decay::
 
         mask = 1 where u * g > 0, else 0
         p    = p - u * mask / max(mean(mask), 0.001)        the mean over one parameter tensor

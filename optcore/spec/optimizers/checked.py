@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def check_dialect(spec: OptimizerSpec) -> None:
-    """Raise an error if the optimizer lacks the dialect of *spec*, or a field does not fit it."""
+    """
+    Raise an error if *spec* does not fit its dialect.
+
+    The optimizer must exist in the dialect, and so must each field that is given. A field without a
+    default in the dialect must be given. A number that the dialect rounds to float32 must stay in
+    its range.
+    """
     if spec.dialect not in spec.DIALECTS:
         reject(
             ["dialect"],

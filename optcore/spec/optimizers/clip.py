@@ -1,9 +1,10 @@
 """
 Clipping: limits on the size of gradients, applied before any regularizer in every dialect.
 
-A group of parameters may have a clip of its own, or null for no clip (in Paddle, the grad_clip of a
-group, and ParamAttr(need_clip=False)). A global norm in such a clip is computed over the gradients
-of the group alone, and the global norm of the other parameters excludes these gradients.
+A group of parameters may have a clip of its own, or null for no clip. (In Paddle, these are the
+grad_clip of a group and ParamAttr(need_clip=False).) If the group's own clip limits a global norm,
+this norm is computed over the gradients of the group alone. The global norm of the other parameters
+excludes the gradients of the group.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class ClipValue(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.lowest > self.max:
-            given = f"{self.lowest}" if self.min is not None else f"null, which is {self.lowest}"
+            given = f"{self.min}" if self.min is not None else f"null, which is -max ({-self.max})"
             reject(["min"], f"min must be at most max ({self.max}), got {given}", self.lowest)
         return self
 
@@ -105,9 +106,9 @@ class ClipAdaptive(Spec):
 
         g = g * min(1, max * max(norm(p), eps) / max(norm(g), 1e-6))     for each unit
 
-    A unit is all weights that compute one output. So the norms are taken over all dimensions but
-    the first (torch's layout). In dialect optax, which has flax's layout, the norms are taken over
-    all dimensions but the last. A vector is one unit.
+    A unit is all weights that compute one output. In torch's layout, these are the weights at one
+    index of the first dimension. In dialect optax, which has flax's layout, they are the weights at
+    one index of the last dimension. A vector is one unit.
 
     References:
         Brock et al., High-Performance Large-Scale Image Recognition Without Normalization, 2021,

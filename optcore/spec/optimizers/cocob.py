@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Cocob(OptimizerSpec):
     """
-    Coin betting: each coordinate stakes a share of its winnings, and there is no learning rate.
+    Coin betting, without a learning rate: each coordinate bets a share of what it has won.
 
     ::
 
@@ -23,7 +23,11 @@ class Cocob(OptimizerSpec):
         S = S - g
         p = x0 + S / (L * max(A + L, alpha * L)) * (L + R)
 
-    Steps do not depend on the scale of the gradients or (except through initial_scale) on lr.
+    L is the largest absolute gradient so far, A is the sum of absolute gradients, R is the reward
+    (what has been won), and S is the negative sum of gradients.
+
+    lr only scales the gradients. Steps do not depend on the scale of the gradients, apart from the
+    effect of initial_scale.
 
     References:
         Orabona and Tommasi, Training Deep Networks without Learning Rates Through Coin Betting,

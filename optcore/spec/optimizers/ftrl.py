@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Ftrl(OptimizerSpec):
     """
-    Follow the regularized leader: p minimizes the regularized sum of all linearized losses so far.
+    Follow the regularized leader: minimize the regularized sum of all linearized losses so far.
 
     ::
 
@@ -22,8 +22,11 @@ class Ftrl(OptimizerSpec):
              / ((n' ** -lr_power + beta) / lr + 2 * l2_strength)
         n  = n'
 
-    MindSpore's CPU kernel adds l1 with the wrong sign where z is negative; this optimizer follows
-    MindSpore's documentation.
+    n is the sum of squared gradients before the update, and n' is the sum after it. z is the linear
+    term of the sum that p minimizes.
+
+    MindSpore's CPU kernel adds l1 with the wrong sign where z is negative. This optimizer follows
+    MindSpore's documentation instead.
 
     References:
         McMahan et al., Ad Click Prediction: a View from the Trenches, 2013, Algorithm 1.
@@ -55,7 +58,7 @@ class Ftrl(OptimizerSpec):
 
 class ProximalSgd(OptimizerSpec):
     """
-    Gradient descent whose step ends with a pull towards 0.
+    Gradient descent whose step ends with a proximal step, which shrinks parameters towards 0.
 
     ::
 
@@ -77,14 +80,14 @@ class ProximalSgd(OptimizerSpec):
     lr: float = per_dialect({"article": 0.01, "tf1": None}, gt=0)
     """Learning rate."""
     l1_strength: float = Field(0.0, ge=0)
-    """L1 regularization, applied by the pull towards 0."""
+    """L1 regularization, applied by the proximal step."""
     l2_strength: float = Field(0.0, ge=0)
-    """L2 regularization, applied by the pull towards 0."""
+    """L2 regularization, applied by the proximal step."""
 
 
 class ProximalAdagrad(OptimizerSpec):
     """
-    AdaGrad whose step ends with a pull towards 0.
+    AdaGrad whose step ends with a proximal step, which shrinks parameters towards 0.
 
     ::
 
@@ -111,6 +114,6 @@ class ProximalAdagrad(OptimizerSpec):
     initial_accumulator_value: float = Field(0.1, gt=0)
     """Value of h before the first update."""
     l1_strength: float = Field(0.0, ge=0)
-    """L1 regularization, applied by the pull towards 0."""
+    """L1 regularization, applied by the proximal step."""
     l2_strength: float = Field(0.0, ge=0)
-    """L2 regularization, applied by the pull towards 0."""
+    """L2 regularization, applied by the proximal step."""

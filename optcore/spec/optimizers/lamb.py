@@ -27,13 +27,13 @@ class Lamb(CautiousSpec, AdamSpec):
         r = norm(p) / norm(u)                1 where either norm is 0
         p = p - lr * r * u
 
-    In Paddle and timm r is 1 where weight_decay is 0, unless always_adapt is true. Keras subtracts
-    lr * weight_decay * p from p before all of this, instead of adding weight_decay * p to u. In
-    optax the root in u is sqrt(v/(1 - beta2 ** t) + eps_root).
+    A decoupled decay, as in Keras, is not part of u: p = p - lr * weight_decay * p comes first. In
+    Paddle and timm, r is 1 where weight_decay is 0 and always_adapt is false. In optax, the root in
+    u is sqrt(v/(1 - beta2 ** t) + eps_root).
 
-    timm clips gradients to a global norm of 1 by default ("clip": null for no clip). Three options
-    exist in timm only: with trust_clip (LAMBC), r is at most 1; without grad_averaging, m grows by
-    g instead of (1 - beta1) * g; without bias_correction, the divisors 1 - beta ** t are 1.
+    timm clips gradients to a global norm of 1 by default; ``"clip": null`` turns the clip off.
+    timm alone has three options. With trust_clip (LAMBC), r is at most 1. Without grad_averaging,
+    m = beta1 * m + g. Without bias_correction, the divisors 1 - beta ** t are 1.
 
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.

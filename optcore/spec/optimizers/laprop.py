@@ -22,8 +22,11 @@ class LaProp(CautiousSpec):
         p = p - lr / M * m
         p = p - lr * weight_decay * p
 
-    In Adam a large gradient also divides the older gradients in m. M corrects m for its start at 0:
-    lr / M is 1 / (1 - beta1 ** t) while lr is constant.
+    Each gradient is divided once, before it enters m. In Adam, the current v divides the older
+    gradients in m too.
+
+    The factor lr / M corrects m for its start at 0. While lr is constant, it is
+    1 / (1 - beta1 ** t).
 
     References:
         Ziyin, Wang and Ueda, LaProp: Separating Momentum and Adaptivity in Adam, 2020, Algorithm 1.

@@ -18,7 +18,7 @@ class Lars(OptimizerSpec):
 
         r = lars_coeff * norm(p) / (norm(g) + weight_decay * norm(p) + eps)
 
-        elsewhere                                           timm
+        article, paddle, optax                              timm
         v = momentum * v + lr * r * (g + weight_decay * p)  u = r * (g + weight_decay * p)
         p = p - v                                           v = momentum * v + (1 - dampening) * u
                                                             p = p - lr * v
@@ -26,9 +26,14 @@ class Lars(OptimizerSpec):
         nesterov in optax    p = p - momentum * v - lr * r * (g + weight_decay * p)
         nesterov in timm     p = p - lr * (u + momentum * v)
 
-    r is 1 where a norm is 0. In Paddle, and in timm unless always_adapt is true, r is 1 also where
-    weight_decay is 0. In timm v is u at the first update, and with trust_clip (LARC) r is
-    min(r / lr, 1). In optax the divisor of r is norm(g + weight_decay * p) + eps.
+    v is the velocity, and r scales the step of the tensor.
+
+    r is 1 where norm(p) or norm(g) is 0. In Paddle and timm, r is also 1 where weight_decay is 0;
+    timm's always_adapt turns this off. In optax, the divisor of r is norm(g + weight_decay * p) +
+    eps, and r is 1 if adapt is false.
+
+    In timm, v is u at the first update. With timm's trust_clip (LARC), min(r / lr, 1) takes the
+    place of r.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,

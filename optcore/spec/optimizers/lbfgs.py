@@ -26,12 +26,15 @@ class Lbfgs(OptimizerSpec):
 
     ::
 
-        d = -H g      H from the last history_size differences of p and of g
+        d = -H g
         p = p + a d   a = lr, or found by a line search
 
+    H approximates the inverse of the Hessian, by the last history_size differences of p and of g.
     Each step evaluates the model up to max_eval times on the same batch, so the optimizer is
-    suitable for large batches and smooth losses. It is torch's own implementation, which has no
-    weight decay, clipping, groups or schedules: a spec with any of these is refused.
+    suitable for large batches and smooth losses.
+
+    The implementation is torch's own. A spec with weight decay, clipping, groups or schedules is
+    refused, since torch's LBFGS has none of these.
 
     References:
         Liu and Nocedal, On the Limited Memory BFGS Method for Large Scale Optimization, 1989.
@@ -84,8 +87,8 @@ class Lbfgs(OptimizerSpec):
                 # The value is dumped, so that the message shows a clip as the client wrote it.
                 reject(
                     [name],
-                    f"{name} must be {short_repr(default)} for lbfgs, since torch's LBFGS does not "
-                    f"support it, got {short_repr(self.model_dump(include={name})[name])}",
+                    f"{name} must be {short_repr(default)} for lbfgs, since torch's LBFGS supports "
+                    f"no other value, got {short_repr(self.model_dump(include={name})[name])}",
                     value,
                 )
         return self

@@ -12,7 +12,7 @@ from optcore.spec.optimizers.state_bits import StateBitsSpec
 
 class Lion(StateBitsSpec):
     """
-    Steps of the same size in every coordinate, by the sign of a mean gradient.
+    Steps of the size lr in every coordinate, against the sign of a running mean of the gradients.
 
     ::
 
@@ -20,12 +20,14 @@ class Lion(StateBitsSpec):
         p = p - lr * sign(beta1 * m + (1 - beta1) * g)
         m = beta2 * m + (1 - beta2) * g
 
-    Apart from the decay, each coordinate moves by exactly lr, so lr should be 3 to 10 times smaller
+    Apart from the decay, each coordinate moves by exactly lr. So lr should be 3 to 10 times smaller
     than for AdamW, and weight_decay 3 to 10 times larger.
 
-    In dialect bitsandbytes with a state_bits of 8, m is stored in 8 bits per element, like the m of
-    adamw. bfloat16 parameters then move by lr rounded to bfloat16, as in the CUDA kernel.
-    (bitsandbytes before July 2026 adds the decay to the gradient where the state has 32 bits.)
+    In dialect bitsandbytes, a state_bits of 8 stores m in 8 bits per element, like the m of adamw.
+    bfloat16 parameters then move by lr rounded to bfloat16, as in the CUDA kernel.
+
+    If the state has 32 bits, bitsandbytes releases before July 2026 add the decay to the gradient.
+    This optimizer does not.
 
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
@@ -80,7 +82,7 @@ class Lion(StateBitsSpec):
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the formula of the means: its rounding may decide a sign."""
+        """Return the flags that select how the means are rounded, which may decide a sign."""
         return {
             "as_lerp": self.dialect == "timm",
             "as_products": self.dialect == "mindspore",

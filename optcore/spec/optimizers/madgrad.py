@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class MadGrad(OptimizerSpec):
     """
-    Dual averaging from the initial parameters x0, with momentum towards the iterates z.
+    Dual averaging with momentum: parameters move a part of the way to the dual-averaged point.
 
     ::
 
@@ -22,6 +22,9 @@ class MadGrad(OptimizerSpec):
         s = s + a * g
         z = x0 - s / (cbrt(v) + eps)
         p = momentum * p + (1 - momentum) * z
+
+    s and v are the weighted sums of the gradients and of their squares, with the weight a. x0 are
+    the initial parameters, and z is the dual-averaged point.
 
     References:
         Defazio and Jelassi, Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged
@@ -45,5 +48,5 @@ class MadGrad(OptimizerSpec):
     """Keeps the denominator away from 0. It is also added to lr."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag for computing a in float32: optax takes the root of t in float32."""
+        """Return the flag float32_gain: a is computed from a float32 root of t, as in optax."""
         return {"float32_gain": self.dialect == "optax"}

@@ -47,8 +47,13 @@ class Mars(CautiousSpec):
 
         p = p - lr * (u + weight_decay * p)
 
-    Parameters with one dimension or none are trained by AdamW, unless optimize_1d is true.
-    With cautious, lion takes the sign after the mask, so that every step has the size lr.
+    c is the corrected gradient, m is the running mean of c, and v is that of c * c.
+
+    AdamW trains the parameters with one dimension or none. If optimize_1d is true, MARS trains
+    these too.
+
+    If cautious is true, the masked step of lion is not divided by the mean of the mask, so that
+    each coordinate moves by lr or not at all.
 
     References:
         Yuan et al., MARS: Unleashing the Power of Variance Reduction for Training Large Models,
@@ -91,7 +96,7 @@ class Mars(CautiousSpec):
         return {name: numbers[name] for name in numbers if "_1d" not in name}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the kind of step, and for a mask that does not rescale the step."""
+        """Return the flags as_lion (the step is a sign) and unscaled_mask (a mask only masks)."""
         lion = self.mars_type == "lion"
         return {"as_lion": lion, "unscaled_mask": lion}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,10 +14,6 @@ from optcore.spec.layers.base import Shape
 from optcore.spec.limits import MAX_NAMES, are_lifted
 from optcore.spec.optimizers.base import OptimizerSpec
 
-MATRIX = 2
-"""Number of dimensions of a matrix."""
-MIN_SIDE, MAX_ASPECT = 4, 128
-"""Smallest side of a matrix that timm trains by Muon, and largest ratio of its two sides."""
 NS_SCHEDULES = ("quintic", "polar_express", "polar_express_safer")
 """Named coefficients that change from iteration to iteration."""
 SHARED_WITH_ADAMW = (
@@ -56,7 +50,7 @@ class Muon(OptimizerSpec):
         p = p - lr * weight_decay * p
         p = p - lr * s * X
         s = sqrt(max(1, rows / columns))        adjust_lr original
-            0.2 * sqrt(max(rows, columns))      match_rms_adamw (rms_rate in place of 0.2)
+            rms_rate * sqrt(max(rows, columns)) match_rms_adamw
             sqrt(rows / columns)                rms_to_rms
             1 / sqrt(columns)                   rsqrt_in
 
@@ -65,16 +59,23 @@ class Muon(OptimizerSpec):
         Y = X / (sqrt(q / (1 - adamw_beta2 ** t)) + ns_eps)          takes the place of X
         match_rms_adamw: Y = X / (sqrt(q) + ns_eps), s = rms_rate * sqrt(elements of p) / norm(Y)
 
-    Parameters that are not matrices, and those whose names match *exclude*, are trained by AdamW.
-    torch, timm and article compute X in bfloat16 for parameters of any dtype. In optax, the bias of
-    v and g is corrected, as in Adam, before n is computed from them. optax's matrices have a row
-    per input, so rows and columns change places in s.
+    v is the velocity, n is the step before it is made orthogonal, and s scales the step by the
+    shape of the matrix.
 
-    With nesterov, optax uses NAdam in place of AdamW. In timm and article, a convolution kernel is
-    a matrix too: one row per output, with all other dimensions as columns. In timm, AdamW also
-    trains matrices with a side below 4 or with sides in a ratio above 128, and depthwise kernels;
-    with nesterov, this AdamW looks ahead too. In article (the author's code), s of a kernel is
-    computed from its last two dimensions.
+    AdamW trains the parameters that are not matrices, and those whose names match a glob in the
+    field exclude. In optax, NAdam takes the place of AdamW if nesterov is true.
+
+    torch, timm and article compute X in bfloat16, whatever the dtype of the parameters.
+
+    In optax, the bias of v and g is corrected, as in Adam, before n is computed from them. The
+    matrices of optax have a row per input, so rows and columns change places in s.
+
+    In timm and article, a convolution kernel is a matrix too, with one row per output. All other
+    dimensions form the columns. In article (the author's code), s of a kernel is computed from its
+    last two dimensions.
+
+    In timm, AdamW also trains depthwise kernels, matrices with a side below 4, and matrices whose
+    sides have a ratio above 128. If nesterov is true, this AdamW looks ahead too.
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
@@ -143,7 +144,7 @@ class Muon(OptimizerSpec):
         )
     )
     """How lr is scaled by the shape of the matrix (s above; none: s = 1). Keras has only
-    match_rms_adamw and none. Only timm has rms_to_rms and, with adaptive, rsqrt_in in place of
+    match_rms_adamw and none. timm also has rms_to_rms. With adaptive, timm has rsqrt_in in place of
     original."""
     conv_mode: Literal["flatten", "batched"] = per_dialect({"timm": "flatten"})
     """Whether a convolution kernel is one matrix (flatten), or one matrix for each of its positions
@@ -172,12 +173,6 @@ class Muon(OptimizerSpec):
         {"torch": 1e-8, "keras": 1e-7, "optax": 1e-8, "article": 1e-10}, ge=0
     )
     """AdamW's eps; in timm it is ns_eps."""
-
-    def takes(self, shape: Sequence[int]) -> bool:
-        """Return whether the dialect trains a parameter of *shape* as a matrix, not by AdamW."""
-        if self.dialect == "timm":
-            return _suits_timm(shape)
-        return len(shape) >= MATRIX if self.dialect == "article" else len(shape) == MATRIX
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the hyperparameters of the update rule for matrices, by name."""
@@ -211,9 +206,10 @@ class Muon(OptimizerSpec):
 
     def adamw(self) -> dict[str, Any]:
         """
-        Return the data of the spec for the parameters that are not matrices: AdamW (optax: NAdam).
+        Return the data of the spec for the parameters that are not matrices.
 
-        The caller must multiply the lr in the data by adamw_lr_scale, at every step of a schedule.
+        The spec is that of AdamW, or in optax with nesterov that of NAdam. The caller must multiply
+        the lr in the data by adamw_lr_scale, at every step of a schedule.
         """
         # In Keras the decay uses lr before it is scaled.
         scale = self.adamw_lr_scale if self.dialect == "keras" else 1.0
@@ -271,11 +267,3 @@ class Muon(OptimizerSpec):
     def state_bytes(self, shape: Shape) -> int:
         """Return the bytes of state for a float32 parameter of *shape*."""
         return (8 if self.adaptive else 4) * prod(shape)
-
-
-def _suits_timm(shape: Sequence[int]) -> bool:
-    """Return whether timm trains a parameter of *shape* by Muon (its _is_suitable_for_muon)."""
-    if len(shape) < MATRIX or 1 in shape[:MATRIX]:
-        return False
-    sides = shape[0], math.prod(shape[1:])
-    return min(sides) >= MIN_SIDE and max(sides) / min(sides) <= MAX_ASPECT

@@ -11,7 +11,7 @@ from optcore.spec.optimizers.cautious import CautiousSpec
 
 class NAdam(CautiousSpec, AdamSpec):
     """
-    Adam with Nesterov's momentum; the share mu of the old momentum rises over the first updates.
+    Adam with Nesterov's momentum, whose share of the old momentum rises over the first updates.
 
     ::
 
@@ -24,8 +24,8 @@ class NAdam(CautiousSpec, AdamSpec):
         n  = nu * m / (1 - M * nu) + (1 - mu) * g / (1 - M)
         p  = p - lr * n / (sqrt(v / (1 - beta2 ** t)) + eps)
 
-    Keras has no momentum_decay; its formulas have the value 1 instead. In optax mu is beta1
-    throughout, and eps_root is added under the root.
+    Keras has no field momentum_decay: there its value is always 1. In optax, mu and nu are beta1 in
+    all updates, and eps_root is added under the root.
 
     References:
         Dozat, Incorporating Nesterov Momentum into Adam, 2016, Algorithm 2.
@@ -61,7 +61,7 @@ class NAdam(CautiousSpec, AdamSpec):
         return {**numbers, "momentum_decay": 1.0} if self.dialect == "keras" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the rounding of products, powers and constants."""
+        """Return the flags for a constant mu, and for how products and powers are rounded."""
         flags = super().flags(single_precision=single_precision)
         return {
             **{name: flag for name, flag in flags.items() if name != "eps_hat"},

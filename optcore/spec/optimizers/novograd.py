@@ -20,8 +20,8 @@ class NovoGrad(AdamSpec):
         m = beta1 * m + g / (sqrt(v + eps_root) + eps) + weight_decay * p
         p = p - lr * m
 
-    v is one number per parameter tensor. In timm v is a float32 number, and starts at the first
-    norm(g) ** 2 that is not 0.
+    m is the momentum, and v is one number per parameter tensor. In timm, v is a float32 number, and
+    it starts at the first norm(g) ** 2 that is not 0.
 
     References:
         Ginsburg et al., Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training
@@ -60,5 +60,5 @@ class NovoGrad(AdamSpec):
         }
 
     def state_bytes(self, shape: Shape) -> int:
-        """Return the bytes of state for a float32 parameter of *shape*: those of the mean."""
+        """Return the bytes of state for a float32 parameter of *shape*: those of m alone."""
         return 4 * prod(shape)

@@ -15,6 +15,10 @@ LIMITS = (("gt", "> {}"), ("ge", ">= {}"), ("lt", "< {}"), ("le", "<= {}"))
 COMMON = [name for name in OptimizerSpec.model_fields if name not in ("kind", "weight_decay")]
 """Fields that every optimizer has; they are described on one page."""
 
+FORMULAS = (
+    "In the formulas, p is a parameter, g is its gradient, and t is the number of the update, "
+    "counted from 1."
+)
 SIX = (
     "a tutorial that writes six optimizers by hand, in NumPy: SGD, Momentum, Nesterov, AdaGrad, "
     "RMSProp and Adam"
@@ -82,7 +86,11 @@ def _index() -> str:
 def _page(kind: str, cls: type[OptimizerSpec]) -> Iterator[str]:
     yield f"# {kind}"
     yield ""
-    for line in (inspect.getdoc(cls) or "").splitlines():
+    yield _summary(cls)
+    yield ""
+    yield FORMULAS
+    yield ""
+    for line in (inspect.getdoc(cls) or "").partition("\n\n")[2].splitlines():
         # In Markdown the indented block is code without this line.
         if line == "::":
             continue

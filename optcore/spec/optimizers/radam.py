@@ -29,8 +29,10 @@ class RAdam(CautiousSpec, AdamSpec):
                       * sqrt((r - 4) * (r - 2) * R / ((R - 4) * (R - 2) * r))
         else:   p = p - lr * m/c1
 
-    In optax the condition is r >= threshold, and the divisor is sqrt(v/c2 + eps_root) + eps, with
-    no further c2.
+    r is the number of gradients that the mean v amounts to in update t, and R is its limit.
+
+    In optax, the condition is r >= threshold, and 1 / (sqrt(v/c2 + eps_root) + eps) takes the place
+    of sqrt(c2) / (sqrt(v) + eps).
 
     References:
         Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020, Algorithm 2.

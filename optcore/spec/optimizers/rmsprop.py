@@ -28,7 +28,7 @@ class RmsSpec(CautiousSpec):
     @model_validator(mode="after")
     def _caution_needs_a_velocity(self) -> Self:
         if self.cautious and not self.has_velocity:
-            text = "cautious must be false, got true: it needs a momentum above 0"
+            text = "cautious must be false if momentum is 0, got true"
             reject(["cautious"], text, True)
         return self
 
@@ -54,8 +54,12 @@ class RmsProp(RmsSpec):
         v = momentum * v + g / d                v = momentum * v + lr * g / d
         p = p - lr * v                          p = p - v
 
-    In optax d has the form on the left if eps_inside is false, h and a are divided by 1 - rho ** t
-    if bias_correction is true, and nesterov moves p by momentum * v + lr * g / d.
+    h and a are the running means of the squared gradients and of the gradients, and v is the
+    velocity.
+
+    optax has three options. If eps_inside is false, d has the form on the left. With
+    bias_correction, h and a are divided by 1 - rho ** t in d. With nesterov,
+    p = p - (momentum * v + lr * g / d).
 
     References:
         Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
@@ -175,12 +179,16 @@ class RmsProp(RmsSpec):
     @model_validator(mode="after")
     def _nesterov_needs_a_velocity(self) -> Self:
         if self.nesterov and not self.has_velocity:
-            text = "nesterov must be false, got true: it needs a momentum above 0"
+            text = "nesterov must be false if momentum is 0, got true"
             reject(["nesterov"], text, True)
         return self
 
     def has_kernel(self) -> bool:
-        """Return whether torch's fused kernel for Adam, with a beta1 of 0, computes this spec."""
+        """
+        Return whether torch has a fused kernel that computes this spec.
+
+        The kernel is Adam's with a beta1 of 0, so the spec may have no velocity and no centering.
+        """
         return super().has_kernel() and not (self.centered or self.has_velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
@@ -199,7 +207,7 @@ class RmsProp(RmsSpec):
 
 class RmsPropTf(RmsSpec):
     """
-    timm's version of TensorFlow 1's RMSprop: the mean square starts at 1, eps is under the root.
+    timm's version of TensorFlow 1's RMSprop, whose mean square starts at 1.
 
     ::
 
@@ -208,7 +216,7 @@ class RmsPropTf(RmsSpec):
         a = rho * a + (1 - rho) * g             if centered; else a = 0
         d = sqrt(h - a * a + eps)
 
-        lr_in_momentum                          otherwise
+        lr_in_momentum true                     lr_in_momentum false
         v = momentum * v + lr * g / d           v = momentum * v + g / d
         p = p - v                               p = p - lr * v
 

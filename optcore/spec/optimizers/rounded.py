@@ -22,7 +22,11 @@ def float32(number: float) -> float:
 
 
 def check_rounded(spec: OptimizerSpec, name: str) -> None:
-    """Raise an error if field *name*, rounded to float32, leaves its range (0.99999999 gives 1)."""
+    """
+    Raise an error if the value of field *name* is out of its range once rounded to float32.
+
+    An example is 0.99999999 for a beta, which must be below 1: as a float32 it is 1.
+    """
     value = getattr(spec, name)
     single = float32(value)
     # Only open limits: rounding to nearest is monotonic, so it does not cross a limit such as 0

@@ -13,23 +13,23 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Rprop(OptimizerSpec):
     """
-    A step size s per coordinate that depends only on whether the gradient changed sign.
+    Steps whose size in a coordinate depends only on whether the gradient changed its sign.
 
     ::
 
-        s = lr of the first update                     before the first update
+        s = lr of the first update                     at the start
         s = clamp(s * eta_plus,  step_min, step_max)   if g has the sign of the previous g
         s = clamp(s * eta_minus, step_min, step_max)   if the signs differ; g then counts as 0
         p = p - s * sign(g)
 
-    Rprop is suitable for gradients of the whole dataset: gradients of small batches change sign by
-    chance.
+    s is the step size of each coordinate. Rprop is suitable for gradients of the whole dataset,
+    since gradients of small batches change sign by chance.
 
     References:
         Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
         RPROP Algorithm, 1993. torch.optim.Rprop, paddle.optimizer.Rprop, mindspore.nn.Rprop,
-        optax.rprop. (optax takes each step one update late, and no step in the first update. This
-        optimizer follows the paper that optax's documentation names.)
+        optax.rprop. (optax itself takes each step one update late, and no step in the first update.
+        Dialect optax follows the paper that optax's documentation names.)
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "optax")

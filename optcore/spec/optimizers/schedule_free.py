@@ -1,4 +1,4 @@
-"""Schedule-free AdamW and SGD, which have an average of the weights in place of a schedule."""
+"""Schedule-free AdamW and SGD, which average the weights and so need no schedule of lr."""
 
 from __future__ import annotations
 
@@ -14,24 +14,33 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class ScheduleFreeAdamW(AdamSpec):
     """
-    AdamW that steps on z, takes gradients at y, and is evaluated at x, the average of all z.
+    AdamW without a schedule of lr: the model is evaluated at an average of the iterates.
 
     ::
 
-        e = lr * min(1, t / warmup_steps)                     in optax (t - 1) / warmup_steps
-        k = t ** r * (largest e so far) ** weight_lr_power    in optax the next e is included
-        w = k / (sum of all k so far)                         in keras 1 / t
+        e = lr * min(1, t / warmup_steps)
+        k = t ** r * (largest e so far) ** weight_lr_power
+        w = k / (sum of all k so far)
         v = beta2 * v + (1 - beta2) * g * g
         u = g / (sqrt(v / (1 - beta2 ** t)) + eps) + weight_decay * y
         y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
         z = z - e * u
         x = (y - (1 - beta1) * z) / beta1
 
-    In Keras the two lines for y and z are replaced by z = z - e * u, then y = (1 - w) * y + w * z,
-    with the new z. So gradients are taken close to x.
+    Steps are made on z. Gradients are taken at y, which are the parameters. Evaluations and the
+    final model use x, the weighted average of all z.
 
-    The parameters are y; evaluations and the final model use x. If the weight decay is decoupled
-    (as in keras), it shrinks y before the update instead of being part of u.
+    e is the lr of the update, k is the weight of the new z in the average, and w is the share of k
+    in the sum of weights.
+
+    If the weight decay is decoupled, as in keras, it is not part of u: it shrinks y before the
+    update.
+
+    In optax, e is lr * min(1, (t - 1) / warmup_steps), and the e of update t + 1 counts in the
+    largest e so far.
+
+    In Keras, w is 1 / t, and z is updated before y: z = z - e * u, then y = (1 - w) * y + w * z
+    with the new z. So gradients are taken close to x.
 
     References:
         Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
@@ -62,13 +71,13 @@ class ScheduleFreeAdamW(AdamSpec):
     """Exponent of the highest learning rate so far in the weight k of an update."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters by name; in Keras all updates have the same weight."""
+        """Return the hyperparameters by name. In Keras, r and weight_lr_power are 0."""
         numbers = super().hyperparameters()
         # In optax, which has no r, the field holds the article's default 0.
         return {**numbers, "r": 0.0, "weight_lr_power": 0.0} if self.dialect == "keras" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the rounding of powers, for the z used in x, and for the warmup."""
+        """Return the flags for the order of y and z, the warmup, and how powers are rounded."""
         flags = super().flags(single_precision=single_precision)
         flags.pop("eps_hat")
         keras, optax = self.dialect == "keras", self.dialect == "optax"
@@ -77,19 +86,26 @@ class ScheduleFreeAdamW(AdamSpec):
 
 class ScheduleFreeSgd(OptimizerSpec):
     """
-    Gradient descent on z, with gradients at y, evaluated at x, the average of all z.
+    Gradient descent without a schedule of lr: the model is evaluated at an average of the iterates.
 
     ::
 
-        e = lr * min(1, t / warmup_steps)                     in optax (t - 1) / warmup_steps
-        k = t ** r * (largest e so far) ** weight_lr_power    in optax the next e is included
+        e = lr * min(1, t / warmup_steps)
+        k = t ** r * (largest e so far) ** weight_lr_power
         w = k / (sum of all k so far)
         u = g + weight_decay * y
         y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
         z = z - e * u
         x = (y - (1 - beta1) * z) / beta1
 
-    The parameters are y; evaluations and the final model use x.
+    Steps are made on z. Gradients are taken at y, which are the parameters. Evaluations and the
+    final model use x, the weighted average of all z.
+
+    e is the lr of the update, k is the weight of the new z in the average, and w is the share of k
+    in the sum of weights.
+
+    In optax, e is lr * min(1, (t - 1) / warmup_steps), and the e of update t + 1 counts in the
+    largest e so far.
 
     References:
         Defazio et al., The Road Less Scheduled, 2024, section 2. https://arxiv.org/abs/2405.15682
@@ -117,5 +133,5 @@ class ScheduleFreeSgd(OptimizerSpec):
     """Exponent of the highest learning rate so far in the weight k of an update."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag for the warmup."""
+        """Return the flag late_lr: the warmup is one update late, as in optax."""
         return {"late_lr": self.dialect == "optax"}

@@ -61,7 +61,7 @@ class Sgd(OptimizerSpec):
 
 class Momentum(CautiousSpec):
     """
-    Gradient descent with a velocity v (the heavy ball).
+    Gradient descent with a velocity, the decaying sum of gradients (the heavy ball method).
 
     ::
 
@@ -71,8 +71,9 @@ class Momentum(CautiousSpec):
         v = momentum * v - lr * g       v = momentum * v + (1 - dampening) * g
         p = p + v                       p = p - lr * v
 
-    The two formulas differ only once lr changes: on the left lr multiplies gradients, on the right
-    it multiplies the velocity. At the first update there is no dampening: v is g.
+    On the left, lr multiplies the gradients. On the right, it multiplies the velocity. So without
+    dampening, the two formulas have different results only after lr has changed. The first update
+    has no dampening: v is g.
 
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
@@ -131,7 +132,7 @@ class Momentum(CautiousSpec):
     """Share of the gradient that is left out of the velocity."""
 
     def has_kernel(self) -> bool:
-        """Return whether torch's kernel computes this spec. It cannot if momentum may be 0."""
+        """Return whether torch's fused kernel computes this spec; false if momentum may be 0."""
         # As a float32: dialects that round turn 5e-324 into 0.
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
@@ -154,10 +155,12 @@ class Nesterov(CautiousSpec):
         p = p - lr * (g + momentum * v)   p = p + momentum * v - lr * g  p = p + momentum ** 2 * v
                                                                          - (1 + momentum) * lr * g
 
-    The article's formula has the new v where Bengio's identity has the old v, so its first step is
-    (1 + momentum + momentum ** 2) * lr * g; dialect article computes the formula as published.
-    MindSpore's nn.Momentum ignores use_nesterov on a CPU; this optimizer follows MindSpore's
-    documentation.
+    Dialect article computes the formula as the article has it. There the new v stands where the
+    original formula (Bengio's) has the old v, so the first step is
+    (1 + momentum + momentum ** 2) * lr * g.
+
+    MindSpore's nn.Momentum ignores use_nesterov on a CPU. This optimizer follows MindSpore's
+    documentation instead.
 
     References:
         Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning,
@@ -200,7 +203,7 @@ class Nesterov(CautiousSpec):
     """Share of the old velocity that is kept."""
 
     def has_kernel(self) -> bool:
-        """Return whether torch's kernel computes this spec. It cannot if momentum may be 0."""
+        """Return whether torch's fused kernel computes this spec; false if momentum may be 0."""
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
 

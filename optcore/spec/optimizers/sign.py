@@ -37,7 +37,7 @@ class SignSgd(OptimizerSpec):
 
 class Signum(OptimizerSpec):
     """
-    Steps of the size lr against the sign of a mean gradient.
+    Steps of the size lr against the sign of a running mean of the gradients.
 
     ::
 

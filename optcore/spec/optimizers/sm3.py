@@ -14,7 +14,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Sm3(OptimizerSpec):
     """
-    AdaGrad whose sums are kept as one number a_i per index of each dimension i.
+    AdaGrad that keeps one number per index of each dimension, in place of one per element.
 
     ::
 
@@ -25,6 +25,7 @@ class Sm3(OptimizerSpec):
         m   = momentum * m + (1 - momentum) * u
         p   = p - lr * m
 
+    a_i has the numbers of dimension i, and is broadcast over the other dimensions in the minimum.
     For a vector, s itself is kept. A parameter may have at most 8 dimensions.
 
     References:

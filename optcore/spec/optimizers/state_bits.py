@@ -1,4 +1,4 @@
-"""The base of optimizers that bitsandbytes has, whose state may be kept in 8 bits."""
+"""The base of the optimizers whose state may be kept in 8 bits, as in bitsandbytes."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ EMBEDDINGS = frozenset({"Embedding", "embedding"})
 
 class StateBitsSpec(CautiousSpec):
     """
-    The base of the optimizers whose slots (means of gradients) bitsandbytes keeps in 8 bits.
+    The base of the optimizers whose slots (means of gradients) bitsandbytes can keep in 8 bits.
 
-    With a state_bits of 8, each slot of a parameter with 4096 elements or more is stored as an
-    8-bit code per element, and as the largest absolute value of each block of 256 elements::
+    A state_bits of 8 stores each slot in 8 bits per element, if the parameter has 4096 elements or
+    more. The elements form blocks of 256. Each block stores the largest absolute value of its
+    elements, and each element stores the 8-bit index (code) of a number in a fixed map::
 
-        s = map[code] * largest              before the update, in float32
-        largest = max(abs(s)) of the block   after the update
-        code = the number of the value in map that is nearest to s / largest
+        s = map[code] * largest                                       before the update, in float32
+        largest = max(abs(s)) over the block                          after the update
+        code = index of the number in map nearest to s / largest      after the update
 
-    map has 256 values: 0, 1, and values made for each e from 0 to 6: the interval from 0.1 to 1 is
-    divided into 2 ** e equal parts, and the middle of each part is multiplied by 10 ** (e - 6). The
-    map also has the negatives of these values. The map of a slot that is never negative has
-    2 ** (e + 1) parts instead of the negatives.
+    A map has 256 numbers: 0, 1, and those of seven ranges, numbered e = 0 to 6. For range e, the
+    interval from 0.1 to 1 is divided into equal parts, and the middle of each part is multiplied by
+    10 ** (e - 6). The map has 2 ** e parts in range e, and each of their numbers with both signs.
+    The map of a slot that is never negative has 2 ** (e + 1) parts in range e.
 
     References:
         Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022, section 2.
@@ -61,13 +62,17 @@ class StateBitsSpec(CautiousSpec):
     merges all values below 1.5e-5 * largest; AdamW decays before the step."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters that are numbers, without the number of bits."""
+        """Return the hyperparameters that are numbers, without state_bits."""
         numbers = super().hyperparameters()
         numbers.pop("state_bits", None)
         return numbers
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:
-        """Return the names of all hyperparameters if bitsandbytes' CUDA kernels round them."""
+        """
+        Return the names of the hyperparameters that the dialect's kernel takes as float32.
+
+        The CUDA kernels of bitsandbytes take all hyperparameters as float32 for float32 tensors.
+        """
         if self.of_bitsandbytes and self.backend == "cuda" and single_precision:
             return frozenset(self.hyperparameters())
         return super().rounded(single_precision=single_precision)
@@ -88,7 +93,11 @@ class StateBitsSpec(CautiousSpec):
         return self.of_bitsandbytes and self.backend == "cuda"
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
-        """Return a copy without groups; state_bits 32 in *overrides* unsets embeddings_32bit."""
+        """
+        Return a copy of this spec without groups, in which *overrides* replace fields.
+
+        With a state_bits of 32 in *overrides*, embeddings_32bit is false.
+        """
         if overrides.get("state_bits", CODE_BITS) != CODE_BITS:
             overrides = {"embeddings_32bit": False, **overrides}
         return super().overridden(overrides)
@@ -106,8 +115,8 @@ class StateBitsSpec(CautiousSpec):
         if self.embeddings_32bit and self.state_bits != CODE_BITS:
             reject(
                 ["embeddings_32bit"],
-                "embeddings_32bit must be false, got true: state_bits is 32 for all parameters, so "
-                "embeddings have 32 bits anyway",
+                "embeddings_32bit must be false if state_bits is 32, since embeddings then have 32 "
+                "bits like all parameters, got true",
                 True,
             )
         return self

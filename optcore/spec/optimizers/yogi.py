@@ -12,7 +12,7 @@ from optcore.spec.optimizers.adam import AdamSpec
 
 class Yogi(AdamSpec):
     """
-    Adam whose mean square v moves towards g * g in steps whose size depends only on g.
+    Adam whose mean square moves towards each squared gradient in steps of limited size.
 
     ::
 
@@ -42,5 +42,5 @@ class Yogi(AdamSpec):
     """Value of m and v before the first update."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: yogi is in optax alone, which rounds no powers of the betas."""
+        """Return no flags: optax, the only dialect of yogi, rounds no powers of the betas."""
         return {}

@@ -21,8 +21,8 @@ from optcore.files.files import Files
 from optcore.spec.former.runs import has_fractions, may_be_former
 from optcore.spec.former.translation import with_former_defaults
 from optcore.training.best import Best
-from optcore.training.checkpoints.digest import digest
 from optcore.training.checkpoints.former import in_present_words
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.checkpoints.tensors import read
 from optcore.training.generators import (
     generator_tensors,

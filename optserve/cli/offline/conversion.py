@@ -10,7 +10,8 @@ from typing import Any
 import typer
 
 from optcore.recipes.conversion import Conversion
-from optcore.recipes.convert import UnclearFile, convert_file
+from optcore.recipes.convert import convert_file
+from optcore.recipes.detection import UnclearFile
 from optserve.cli.files import BadFile, parse_object
 from optserve.cli.offline.recipe_diff import Recipe, check_two, compared, recipe
 from optserve.cli.options import FAILED, BadOption

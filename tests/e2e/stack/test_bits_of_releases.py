@@ -16,7 +16,7 @@ from optcore.files.files import Files
 from optcore.spec.former.translation import former_rules, translated
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from optcore.files.files import Damaged, Files, StoredFile
+from optcore.files.files import Files, StoredFile
+from optcore.files.integrity import Damaged
 
 CONTENT = bytes(range(256)) * 9
 

@@ -120,7 +120,7 @@ from tests.support.optcore.runs.grouped import grouped, image_network
         ),
         (
             {"engine": "fused", "momentum": {"kind": "linear", "value": 0.9}},
-            "engine: engine fused does not exist for momentum in dialect torch",
+            "engine: engine must be auto or eager, got fused: torch has no fused kernel for mom",
         ),
         (
             {"schedules": {"epsilon": {"kind": "constant"}}},
@@ -188,11 +188,11 @@ def test_a_schedule_beyond_the_limits_of_its_hyperparameter_is_refused(
     [
         ({"weight_decay": 10.0}, "weight_decay: weight_decay must be 0.0 for lbfgs, since "),
         ({"decoupled_weight_decay": True}, "decoupled_weight_decay: decoupled_weight_decay must "),
-        ({"l1": 0.1}, "l1: l1 must be 0.0 for lbfgs, since torch's LBFGS does not support it, got"),
+        ({"l1": 0.1}, "l1: l1 must be 0.0 for lbfgs, since torch's LBFGS supports no other value"),
         ({"maximize": True}, "maximize: maximize must be false for lbfgs, "),
         (
             {"clip": {"kind": "norm", "max": 1.0}},
-            "clip: clip must be null for lbfgs, since torch's LBFGS does not support it, got "
+            "clip: clip must be null for lbfgs, since torch's LBFGS supports no other value, got "
             "{'kind': 'norm', 'max': 1.0}",
         ),
         ({"groups": [{"match": "*", "lr": 0.1}]}, "groups: groups must be [] for lbfgs, "),
@@ -214,9 +214,9 @@ def test_lbfgs_refuses_what_torchs_own_does_not_have(given: dict[str, Any], mess
     [
         (
             {"loss_scale": 2.0},
-            "loss_scale must be 1.0 for lbfgs, since torch's LBFGS does not support it",
+            "loss_scale must be 1.0 for lbfgs, since torch's LBFGS supports no other value",
         ),
-        ({"ema": {"kind": "keras"}}, "ema must be None for lbfgs, since torch's LBFGS does not "),
+        ({"ema": {"kind": "keras"}}, "ema must be None for lbfgs, since torch's LBFGS supports "),
         ({"loss_scale": 0.0}, "loss_scale must be positive and finite, got 0.0"),
         ({"ema": {"kind": "keras", "decay": 2.0}}, "decay: decay must be at most 1, got 2.0"),
     ],

@@ -7,7 +7,8 @@ import pytest
 
 from optcore.recipes.block import Block
 from optcore.recipes.conversion import MISSING, Conversion, leaves
-from optcore.recipes.convert import UnclearFile, convert, convert_file
+from optcore.recipes.convert import convert, convert_file
+from optcore.recipes.detection import UnclearFile
 from optcore.recipes.source import Source
 from optserve.contract.requests.job import JobSpec
 

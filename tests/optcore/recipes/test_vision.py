@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optcore.recipes.convert import UnclearFile, convert_file
+from optcore.recipes.convert import convert_file
+from optcore.recipes.detection import UnclearFile
 from optcore.recipes.vision.command_line import parse_command
 from tests.support.optcore.recipes import converted, lrs_of, problems_of
 

@@ -19,7 +19,7 @@ from optcore.networks.dropout import Dropout
 from optcore.spec.former.runs import is_former
 from optcore.spec.former.translation import former_rules
 from optcore.training.checkpoints import checkpoint
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.fingerprint import fingerprint
 from optcore.training.loop import train
 from optcore.training.reports import Progress, StepReport

@@ -11,7 +11,7 @@ import torch
 
 from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Progress, StepReport
 from optcore.training.run import Run

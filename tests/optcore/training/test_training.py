@@ -9,7 +9,7 @@ import torch
 
 from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import steps_alone, train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from optcore.training.run import Run

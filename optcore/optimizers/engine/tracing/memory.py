@@ -11,13 +11,13 @@ class Allocator:
     """
     Chooses the memory for every result: register allocation by a linear scan over the operations.
 
-    The registers are the parameter, its slots, and as few scratch buffers as possible. Every
-    scratch buffer of a slice takes space in the cache, so a result goes to the first of these
-    places that exists:
+    The registers are the parameter, its slots, and scratch buffers. Every scratch buffer takes
+    space in the cache, so there are as few as possible. A result goes to the first of these places
+    that exists:
 
-    1. the parameter or slot whose new value it is;
-    2. a parameter or slot whose old value is used here for the last time, if its new value is
-       written only after the last use of this result;
+    1. the parameter or slot whose new value the result is;
+    2. a parameter or slot that the operation is the last to read, if the new value of the parameter
+       or slot is written no earlier than the last use of the result;
     3. a scratch buffer whose value is no longer needed;
     4. a new scratch buffer.
 
@@ -29,13 +29,13 @@ class Allocator:
         self, graph: fx.Graph, destinations: Mapping[fx.Node, fx.Node], end: fx.Node
     ) -> None:
         """
-        Find when each value of *graph* is used for the last time, before the calls of `out`.
+        Find the last use of each value in *graph*; `out` chooses memory by it.
 
         Args:
             graph: the traced rule: placeholders, operations, output. No operation has an ``out=``
                 yet.
-            destinations: operation -> the parameter or slot that the operation writes. No later
-                operation reads the old value (`Writers`).
+            destinations: operation -> the parameter or slot that the operation writes. `Writers`
+                ensures that no later operation reads the old value.
             end: the placeholder before which `out` inserts the placeholders for scratch buffers.
         """
         self.scratch: list[fx.Node] = []

@@ -34,7 +34,7 @@ def copied(source: Tensor, *, out: Tensor) -> Tensor:
 
 
 def operations(graph: fx.Graph) -> list[fx.Node]:
-    """Return the nodes in *graph* that compute something, in order."""
+    """Return the nodes of *graph* that are function or method calls, in order."""
     return [node for node in graph.nodes if node.op in ("call_function", "call_method")]
 
 
@@ -56,7 +56,7 @@ def use_torch_functions(graph: fx.Graph, states: Sequence[fx.Node]) -> set[fx.No
 
 
 def _use_torch_function(graph: fx.Graph, node: fx.Node, tensors: set[fx.Node]) -> set[fx.Node]:
-    """Turn *node* into a call that takes ``out=``; return *node* and any node inserted for it."""
+    """Turn *node* into a call that takes ``out=``. Return *node*, and any node that was added."""
     made = {node}
     if node.op == "call_method":
         # A method takes no out=; torch's function of the same name does.
@@ -78,7 +78,7 @@ def _use_torch_function(graph: fx.Graph, node: fx.Node, tensors: set[fx.Node]) -
 
 
 def _check(node: fx.Node, tensors: set[fx.Node]) -> None:
-    """Raise ValueError unless *node* is elementwise and takes memory for its result as ``out=``."""
+    """Raise ValueError if *node* is not elementwise, or cannot write its result to ``out=``."""
 
     def example(operand: fx.Node) -> Tensor | float:
         return torch.ones(2) if operand in tensors else 0.5

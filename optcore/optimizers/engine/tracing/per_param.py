@@ -1,4 +1,4 @@
-"""Numbers of which each parameter in a range has its own, in a traced rule."""
+"""Numbers in a traced rule that differ between the parameters in a range of memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, fx
 
 class PerParam:
     """
-    A number for each parameter in a range, with the arithmetic of a number.
+    One number for each parameter in a range of memory. Arithmetic applies to each number.
 
     Attributes:
-        values: the number of each parameter.
-        lengths: the number of elements of each parameter, with the gap after it.
+        values: the number for each parameter.
+        lengths: the number of elements of each parameter, including the gap after the parameter.
     """
 
     def __init__(self, values: Sequence[float], lengths: Sequence[int]) -> None:
@@ -54,7 +54,7 @@ class PerParam:
 
 
 def run_per_param(graph: fx.Graph, numbers: Sequence[fx.Node]) -> None:
-    """Let each tensor operation that takes one of *numbers* run once for each parameter."""
+    """Make the tensor operations that depend on *numbers* run once for each parameter."""
     late = set(numbers)
     for node in graph.nodes:
         if node.op != "call_function" or not late.intersection(node.all_input_nodes):
@@ -66,7 +66,11 @@ def run_per_param(graph: fx.Graph, numbers: Sequence[fx.Node]) -> None:
 
 
 def _for_each(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Return *function* for tensors of several parameters, and a `PerParam` among its numbers."""
+    """
+    Return a function that calls *function* once for each parameter.
+
+    The tensors that it takes hold several parameters. At least one of its numbers is a `PerParam`.
+    """
 
     def each(*args: Any, out: Tensor, **kwargs: Any) -> Tensor:  # noqa: ANN401  # tensors and numbers
         given = [*args, *kwargs.values()]

@@ -2,9 +2,11 @@
 A rule as a program that runs in place: no temporaries beyond a few scratch buffers.
 
 A rule is pure: each of its operations returns a new tensor. Called directly on a large buffer, a
-rule spends most of its time allocating memory. So the rule is traced once, `Writers` chooses the
-operation that writes the new value of each parameter and slot, and `Allocator` chooses the memory
-for each result. The results stay the same bit for bit, in half the time of torch's foreach kernels.
+rule spends most of its time allocating memory. So the rule is traced once. `Writers` then chooses
+the operation that writes the new value of each parameter and slot, and `Allocator` chooses the
+memory for each result.
+
+The results are the same bit for bit. The program takes half the time of torch's foreach kernels.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from optcore.optimizers.engine.tracing.writers import Writers
 
 
 class _Tracer(GraphAppendingTracer):
-    """Records the operations of a rule. In a condition, a traced number is true: it is never 0."""
+    """Records the operations of a rule. A traced number in a condition is true: it is not 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         # Engines pass a number that is 0 as a constant, so a proxy is never 0. Any other condition
@@ -66,14 +68,14 @@ def trace(
     per_param: Sequence[str] = (),
 ) -> Program:
     """
-    Return a program that computes *update* and writes the parameter and its slots in place.
+    Return a program that computes *update*, and writes the parameter and its slots in place.
 
     Args:
         update: the pure function of a rule.
         slots: the names of the slots of the rule, in order.
         numbers: the names of the arguments of *update* that `Program.run` takes, in order.
         constants: the other arguments of *update* with their values: flags, and numbers that are 0.
-        per_param: those of *numbers* for which `Program.run` gets a `PerParam`.
+        per_param: the names in *numbers* for which `Program.run` gets a `PerParam`.
     """
     graph = fx.Graph()
     tracer = _Tracer(graph)

@@ -1,11 +1,12 @@
 """
 Chooses the operation in a traced rule that writes the new value of each state.
 
-A state is the parameter or a slot. A rule is pure, so its results may be anything: the old value of
-another slot, the gradient, one value for two slots, a value that is computed before the old value
-is read for the last time. A program that runs in place needs a separate operation to write each
-state, and no later operation may read the old value. Most rules have such operations already. For
-the other rules:
+A state is the parameter or a slot. A program that runs in place needs a separate operation to write
+each state, and no later operation may read the old value. Most rules have such operations.
+
+But a rule is pure, so its result for a state may be anything. It may be the old value of another
+slot, or the gradient, or one value for two slots. It may also be computed too early, before the old
+value is read for the last time. For such results:
 
 1. an old value that goes to another state is copied there before all operations;
 2. a result that no operation reads is computed after all others;
@@ -46,7 +47,7 @@ class Writers:
         self._sunk: set[fx.Node] = set()
 
     def add(self, state: fx.Node, result: fx.Node) -> None:
-        """Choose an operation to write *result* to *state*: the one that computes it, or a copy."""
+        """Choose the operation that writes *result* to *state*: its own, or an added copy."""
         if result is state:
             return
         if result is self._grad or result in self.of:
@@ -76,7 +77,7 @@ class Writers:
                 self._end.prepend(writer)
 
     def _copied_last(self, result: fx.Node) -> fx.Node:
-        """Append an operation that copies *result* after all others; return the new operation."""
+        """Add an operation that copies *result* after all others. Return the new operation."""
         output = next(n for n in reversed(self._graph.nodes) if n.op == "output")
         with self._graph.inserting_before(output):
             copy = self._graph.call_function(copied, (result,))

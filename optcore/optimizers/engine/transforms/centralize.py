@@ -12,7 +12,7 @@ ROWS_OF = 16
 
 
 def is_centralized(param: Tensor) -> bool:
-    """Return whether gradient centralization, if it is on, applies to *param*."""
+    """Return whether *param* has a shape to which gradient centralization applies."""
     return param.ndim > 1 and param.shape[1] % ROWS_OF == 0
 
 
@@ -33,14 +33,14 @@ def centralized(
         g      = limited(g)
         values = g - mean(g) - decay * mean(p)
 
-    The rule later adds decay * p. The result is the sum g + decay * p, minus the mean of this sum.
+    The rule later adds decay * p, so that the row is g + decay * p minus the mean of this sum.
 
     Args:
         grad: the gradient, 1-D, row after row.
         rows: the number of rows.
         length: the approximate number of elements per slice. A slice holds whole rows.
         param: the parameter, 1-D like *grad*.
-        decay: the weight decay that the rule adds later, if the decay is centralized too; else 0.
+        decay: the weight decay that the rule adds later; 0 if the decay is not centralized.
         limited: a function that unscales and clips a gradient, elementwise.
 
     References:

@@ -24,7 +24,7 @@ AVERAGE = "average"
 @dataclass(frozen=True)
 class Transforms:
     """
-    The transforms that are applied around a rule; those for the gradient run in this order.
+    Which transforms are applied around a rule. Those of the gradient run in the order given here.
 
     Attributes:
         scaled: whether the gradient is multiplied by ``grad_scale``, to unscale and clip it.
@@ -35,8 +35,8 @@ class Transforms:
         decoupled: whether the parameter is multiplied by 1 - lr * weight_decay before the rule.
         averaged: whether a moving average of the parameter is maintained, with the momentum
             ``average_momentum``.
-        overwrite_every: a number k: in updates k, 2 k, 3 k, ... the parameter is set to its
-            average; 0 for never.
+        overwrite_every: number of updates after which the parameter is set to its average, again
+            and again; 0 for never.
         cautious: whether the step is set to 0 in coordinates where its sign differs from the
             gradient's.
     """
@@ -187,13 +187,13 @@ def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> T
 
 
 def _left(given: dict[str, Any], transforms: Transforms) -> dict[str, Any]:
-    """Return the numbers *given*, with weight_decay 0 if a transform has applied the decay."""
+    """Return *given*, with a weight_decay of 0 if a transform has applied the decay."""
     done = transforms.regularized or transforms.decoupled
     return {**given, "weight_decay": 0.0} if done else given
 
 
 def arguments(update: Callable[..., Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return a function that returns those numbers and flags that *update* takes as arguments."""
+    """Return a filter of numbers and flags that keeps the ones that *update* takes."""
     # The signature is read once: reading it takes longer than an update of a small parameter.
     parameters = inspect.signature(update).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -202,7 +202,7 @@ def arguments(update: Callable[..., Any]) -> Callable[[dict[str, Any]], dict[str
 
 
 def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
-    """Return those of the numbers and flags *given* that *update* takes as arguments."""
+    """Return the entries of *given* (numbers and flags) that *update* takes as arguments."""
     return arguments(update)(given)
 
 

@@ -293,12 +293,13 @@ def test_a_negative_number_never_gets_the_code_of_0_in_the_cuda_kernels() -> Non
         ),
         (
             {**ADAMW, "state_bits": 32, "embeddings_32bit": True},
-            "embeddings_32bit must be false, got true: state_bits is 32 for all parameters, so "
-            "embeddings have 32 bits anyway",
+            "embeddings_32bit must be false if state_bits is 32, since embeddings then have 32 "
+            "bits like all parameters, got true",
         ),
         (
             {**ADAMW, "engine": "fused"},
-            "engine fused does not exist for adamw in dialect bitsandbytes",
+            "engine must be auto or eager, got fused: torch has no fused kernel for adamw in "
+            "dialect bitsandbytes with these fields",
         ),
         ({**ADAMW, "amsgrad": True}, "amsgrad does not exist for adamw in dialect bitsandbytes"),
         (

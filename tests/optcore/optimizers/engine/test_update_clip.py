@@ -84,7 +84,7 @@ def test_a_change_below_the_limit_keeps_its_bits() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"multi_precision": True}, "clip_update must be null with multi_precision"),
+        ({"multi_precision": True}, "clip_update must be null if multi_precision"),
         (
             {"groups": [{"match": "b", "clip_update": None}]},
             "clip_update applies to all groups: set it in the optimizer, not in a group",

@@ -12,7 +12,7 @@ from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.begin import begin_from
 from optcore.training.checkpoints.checkpoint import Checkpoint
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.run import Run
 from tests.support.optcore.runs.continuing import row_of

@@ -14,7 +14,7 @@ from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint, tensors
 from optcore.training.checkpoints.begin import begin_from
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, Progress, StepReport
 from tests.support.optcore.runs.image_run import LAYERS, NOWHERE, spec, start, steps

@@ -13,7 +13,7 @@ from optcore.spec.duration import rounding
 from optcore.spec.former.translation import translated
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run

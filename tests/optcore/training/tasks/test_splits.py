@@ -14,7 +14,7 @@ from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.datasets.split import validation_positions
 from optcore.spec.former.translation import former_rules
 from optcore.spec.run import RunSpec
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run

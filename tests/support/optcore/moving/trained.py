@@ -14,7 +14,7 @@ from optcore.spec.models.models import MODELS
 from optcore.spec.run import RunSpec
 from optcore.spec.tasks.losses import LOSSES
 from optcore.spec.tasks.tasks import Task
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, StepReport
 from optcore.training.run import Run

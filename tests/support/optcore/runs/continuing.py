@@ -20,7 +20,7 @@ import torch
 from optcore.files.files import Files
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
-from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
