@@ -19,9 +19,11 @@ import optcore
 from benchmarks.harness import Comparison, compare, fastest, show, timed
 from optcore.networks.build import build
 from optcore.networks.draws import Draws
-from optcore.networks.dropout import Dropout
+from optcore.networks.layers.dropout import Dropout
 from optcore.networks.layout import memory_format
-from optcore.spec.models.models import Mlp, MnistCnn
+from optcore.spec.layers.base import TensorSpec
+from optcore.spec.models.models import Mlp, MnistCnn, ModelSpec
+from optcore.spec.networks.network import Network
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KINDS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any], float | None]] = {
@@ -54,14 +56,19 @@ STEPS = 200
 """Steps per measurement of the small network: they take a few ms, less than a time slice."""
 
 
+def built(model: ModelSpec) -> nn.Module:
+    """Return the network of *model* for ten classes."""
+    return build(Network(tuple(model.network(10)), TensorSpec.of(SHAPE)))
+
+
 def mnist_cnn() -> nn.Module:
     """Return the small network, with 20,350 parameters in 6 tensors."""
-    return build(MnistCnn(kind="mnist_cnn").network(10), SHAPE).to(DEVICE)
+    return built(MnistCnn(kind="mnist_cnn")).to(DEVICE)
 
 
 def large_mlp() -> nn.Module:
     """Return the large network, with 11.0M parameters in 8 tensors."""
-    return build(Mlp(kind="mlp", hidden=[2048, 2048, 2560]).network(10), SHAPE).to(DEVICE)
+    return built(Mlp(kind="mlp", hidden=[2048, 2048, 2560])).to(DEVICE)
 
 
 def batch(size: int) -> tuple[Tensor, Tensor]:

@@ -1,34 +1,37 @@
-"""Build a torch network from a list of layers."""
+"""Build the torch module of a network."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 
 from optcore.networks.draws import Draws
+from optcore.networks.layers.blocks import ParallelModule, ResidualModule
+from optcore.networks.layers.catalogue import Block, module
 from optcore.networks.layout import memory_format
-from optcore.networks.modules import module
-from optcore.spec.layers.base import Shape
+from optcore.spec.layers.base import TensorSpec
+from optcore.spec.layers.blocks import BlockSpec, Group, Parallel, Repeat, Residual
 from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
-from optcore.spec.networks.summary import named
+from optcore.spec.networks.tree import named
 
 
 def network(
-    layers: Sequence[AnyLayer],
-    shape: Shape,
+    spec: Network,
     draws: Draws,
     *,
     device: torch.device,
     dtype: torch.dtype,
 ) -> nn.Sequential:
-    """Return the network of *layers*, as `build` does, on *device* in its memory format."""
+    """Return the module of *spec*, as `build` does, on *device* in its memory format."""
     # Drawn on the CPU in float32, then moved: a seed gives the same weights on every device and in
     # every memory format, and in every precision except for rounding.
-    model = build(layers, shape, draws).to(device, dtype)
+    model = build(spec, draws).to(device, dtype)
     model.to(memory_format=memory_format(device, dtype))  # type: ignore[call-overload]  # torch's stub lacks it
     return model
 
@@ -45,24 +48,95 @@ def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} must have shape {wanted}, got {given}")
 
 
-def build(layers: Sequence[AnyLayer], shape: Shape, draws: Draws | None = None) -> nn.Sequential:
+def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
     """
-    Return the network of *layers* for examples of *shape*, with torch's initial weights.
+    Return the torch module of *network*, with torch's initial weights.
 
-    The weights are drawn from torch's global generator, which the caller must seed. Parameters are
-    named ``{layer}.{weight | bias}``. A max-pool that follows a relu is moved before the relu,
-    which then computes fewer elements (a quarter with 2 x 2 windows). Outputs and gradients stay
-    the same bit for bit.
+    The weights are drawn from torch's global generator, which the caller must seed. A parameter has
+    the name of its layer's path and its own name in it: ``conv1.weight``. A max-pool that follows a
+    relu is moved before the relu, which then computes fewer elements (a quarter with 2 x 2
+    windows). Outputs and gradients stay the same bit for bit.
 
     Args:
-        layers: the layers from first to last; each must accept the output of the layer before it.
-        shape: shape of one example, without the batch.
+        network: the network.
         draws: what the layers draw from in training; None for torch's global generators.
     """
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
-    before: AnyLayer | None = None
-    for name, layer in pooled_first(named(layers)):
-        inplace = isinstance(before, OWN_OUTPUT)
-        modules[name] = module(layer, shape, inplace=inplace, draws=draws, name=name)
-        shape, before = layer.output_shape(shape), layer
-    return nn.Sequential(modules)
+    builder = _Builder({node.path: node.given for node in network.nodes}, draws)
+    model = builder.sequence(network.layers, "", "")
+    for path, own, source in builder.shared:
+        holder, _, name = f"{path}.{own}".rpartition(".")
+        setattr(model.get_submodule(holder), name, model.get_parameter(source))
+    return model
+
+
+class _Builder:
+    """
+    Builds modules.
+
+    Args:
+        given: what the layer at each path takes; of repeated layers, the path of the first.
+        draws: what the layers draw from in training.
+
+    Attributes:
+        shared: for each parameter that is another layer's: the path of the layer that uses it, its
+            name there, and the full name of the parameter.
+    """
+
+    def __init__(self, given: Mapping[str, TensorSpec], draws: Draws | None) -> None:
+        self._given, self._draws = given, draws
+        self.shared: list[tuple[str, str, str]] = []
+
+    def sequence(self, layers: Sequence[AnyLayer], path: str, known: str) -> nn.Sequential:
+        """
+        Return the module of *layers*.
+
+        Args:
+            layers: the layers.
+            path: what the paths of the layers begin with.
+            known: the same for the first copies, where the layers are repeated.
+        """
+        modules: OrderedDict[str, nn.Module] = OrderedDict()
+        before: AnyLayer | None = None
+        for name, layer in pooled_first(named(layers)):
+            if isinstance(layer, BlockSpec):
+                modules[name] = self._block(layer, f"{path}{name}", f"{known}{name}")
+            else:
+                modules[name] = module(
+                    layer,
+                    self._given[f"{known}{name}"],
+                    inplace=isinstance(before, OWN_OUTPUT),
+                    draws=self._draws,
+                    path=f"{path}{name}",
+                )
+                self.shared += [(f"{path}{name}", *each) for each in layer.share.items()]
+            before = layer
+        return nn.Sequential(modules)
+
+    def _block(self, layer: Block, path: str, known: str) -> nn.Module:
+        def part(layers: Sequence[AnyLayer], name: str) -> nn.Sequential:
+            return self.sequence(layers, f"{path}.{name}", f"{known}.{name}")
+
+        match layer:
+            case Group() | Repeat(times=1):
+                return part(layer.layers, "")
+            case Repeat():
+                return nn.Sequential(
+                    *(
+                        self.sequence(layer.layers, f"{path}.{i}.", f"{known}.0.")
+                        for i in range(layer.times)
+                    )
+                )
+            case Residual():
+                return ResidualModule(
+                    part(layer.layers, "layers."), part(layer.shortcut, "shortcut.")
+                )
+            case Parallel():
+                branches = [part(each, f"{i}.") for i, each in enumerate(layer.branches)]
+                return ParallelModule(branches, layer.join, self._along(layer, known))
+            case _:
+                assert_never(layer)
+
+    def _along(self, layer: Parallel, known: str) -> int:
+        """Return the dimension along which the branches are joined: channels or features."""
+        axes = self._given[known].axes
+        return 1 if axes[0] in ("channels", "features") else -1

@@ -30,7 +30,7 @@ def likeness(run: RunSpec) -> str:
     }
     return digest(
         {
-            "network": _network(run.network),
+            "network": _network(run.network.layers),
             "dataset": run.dataset.model_dump(mode="json"),
             "groups": [
                 [group.spec.kind, group.spec.dialect, group.spec.engine, len(group.names)]

@@ -13,13 +13,12 @@ from functools import lru_cache
 from math import prod
 
 from optcore.spec.layers.activations import Relu
-from optcore.spec.layers.base import Shape
-from optcore.spec.layers.catalogue import AnyLayer
-from optcore.spec.layers.convolution import MaxPool2d
-from optcore.spec.layers.dense import Flatten
-from optcore.spec.layers.regularization import Dropout
-from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
-from optcore.spec.networks.summary import named, parameters_of
+from optcore.spec.layers.dropout import Dropout
+from optcore.spec.layers.pooling import MaxPool2d
+from optcore.spec.layers.shaping import Flatten
+from optcore.spec.networks.network import Network
+from optcore.spec.networks.order import OWN_OUTPUT, computed, parent
+from optcore.spec.networks.tree import Node
 from optcore.spec.run import RunSpec
 from optcore.spec.training import Precision
 
@@ -68,7 +67,7 @@ class Memory:
         data = run.dataset
         example = prod(data.shape) * data.value_bytes + 8 * data.target.longest
         examples = data.train_examples + data.validation_examples + data.test_examples
-        layers = _measured(run.network, data.shape)
+        layers = _measured(run.network)
         cast = weights // 2 if number != wide else 0  # autocast keeps a copy in 16 bits
         return cls(
             dataset=examples * example,
@@ -114,36 +113,40 @@ class _Layer:
     index: int
 
 
-# Most jobs have one of a few networks.
+# Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
-def _measured(network: tuple[AnyLayer, ...], shape: Shape) -> tuple[_Layer, ...]:
+def _measured(network: Network) -> tuple[_Layer, ...]:
     found: list[_Layer] = []
-    before: AnyLayer | None = None
-    for _, layer in pooled_first(named(network)):
-        out = layer.output_shape(shape)
-        inplace = isinstance(layer, Relu) and isinstance(before, OWN_OUTPUT)
+    before: Node | None = None
+    for node in computed(network.leaves):
+        layer = node.layer
+        inplace = (
+            isinstance(layer, Relu)
+            and before is not None
+            and parent(before.path) == parent(node.path)
+            and isinstance(before.layer, OWN_OUTPUT)
+        )
         is_flatten = isinstance(layer, Flatten)
         is_view = inplace or is_flatten
-        found.append(
-            _Layer(
-                inputs=prod(shape),
-                outputs=prod(out),
-                parameters=sum(parameter.size for parameter in layer.parameters(shape)),
-                is_view=is_view,
-                is_flatten=is_flatten,
-                # A dropout keeps the mask that it multiplied by.
-                saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
-                index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
-            )
+        measured = _Layer(
+            inputs=node.given.size,
+            outputs=node.output.size,
+            parameters=sum(parameter.size for parameter in layer.parameters(node.given)),
+            is_view=is_view,
+            is_flatten=is_flatten,
+            # A dropout keeps the mask that it multiplied by.
+            saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
+            index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
         )
-        shape, before = out, layer
+        found += [measured] * node.copies
+        before = node
     return tuple(found)
 
 
 @lru_cache(maxsize=64)
-def _gathered(network: tuple[AnyLayer, ...], shape: Shape) -> int:
+def _gathered(network: Network) -> int:
     """Return the number of elements in the parameters whose gradients are copied."""
-    sizes = (prod(parameter.shape) for parameter in parameters_of(network, shape))
+    sizes = (prod(parameter.shape) for parameter in network.parameters)
     return sum(size for size in sizes if size < GATHERED)
 
 
@@ -180,7 +183,7 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
         most = max(most, alive + gradients + flowing + backward)
         alive -= saved[i]
         flowing = backward or flowing
-    update = served + gradients + _gathered(run.network, run.dataset.shape) * wide
+    update = served + gradients + _gathered(run.network) * wide
     # The gradients of the step before are there until the batch is ready.
     serving = _batch(run, batch, number, stored=True) + gradients
     return max(most, update, serving)

@@ -15,7 +15,7 @@ from optcore.plan.likeness import likeness
 from optcore.plan.memory import Memory
 from optcore.plan.stored_groups import read_groups, stored_groups
 from optcore.spec.groups.resolve import ResolvedGroup
-from optcore.spec.networks.summary import LayerSummary
+from optcore.spec.networks.network import LayerSummary
 from optcore.spec.run import RunSpec
 
 VERSION = 1
@@ -64,12 +64,12 @@ class RunPlan:
     @property
     def num_parameters(self) -> int:
         """Number of trainable numbers in the network."""
-        return sum(layer.num_parameters for layer in self.layers)
+        return sum(layer.copies * layer.num_parameters for layer in self.layers)
 
     @property
     def flops(self) -> int:
         """Floating-point operations of the forward pass for one example."""
-        return sum(layer.flops for layer in self.layers)
+        return sum(layer.copies * layer.flops for layer in self.layers)
 
 
 @dataclass(frozen=True)

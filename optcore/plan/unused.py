@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.duration import counted
-from optcore.spec.layers.regularization import BatchNorm
-from optcore.spec.networks.summary import named
+from optcore.spec.layers.normalization import BatchNorm
 from optcore.spec.optimizers.adabelief import AdaBelief
 from optcore.spec.optimizers.adafactor import Adafactor
 from optcore.spec.optimizers.base import OptimizerSpec
@@ -237,5 +236,4 @@ def _rises(average: Beside) -> bool:
 
 
 def _has_statistics(run: RunSpec) -> bool:
-    layers = named(run.model.network(run.dataset.target.size))
-    return any(isinstance(layer, BatchNorm) for _, layer in layers)
+    return any(isinstance(node.layer, BatchNorm) for node in run.network.leaves)

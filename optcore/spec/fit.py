@@ -12,9 +12,8 @@ from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.layers.activations import LogSoftmax
 from optcore.spec.layers.base import ShapeError
-from optcore.spec.layers.regularization import BatchNorm
+from optcore.spec.layers.normalization import BatchNorm
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
-from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.tasks.fit import (
@@ -90,17 +89,17 @@ def _work_is_bounded(run: RunSpec) -> None:
 
 
 def _layers_fit(run: RunSpec) -> None:
-    layers = run.network
+    network = run.network
     try:
-        rows = run.layers
+        output = network.output
     except ShapeError as error:
         reject(
             ["model"],
-            f"model must accept examples of {run.dataset.kind}, which have shape "
-            f"{run.dataset.shape}: {error}",
+            f"model must accept examples of {run.dataset.kind}, {run.dataset.input}: {error}",
             run.model.kind,
         )
-    loss, target, shape = run.training.loss, run.dataset.target, rows[-1].output_shape
+    loss, target, shape = run.training.loss, run.dataset.target, output.shape
+    last = network.leaves[-1].layer
     if not loss.takes(shape, target):
         reject(
             ["model"],
@@ -108,14 +107,14 @@ def _layers_fit(run: RunSpec) -> None:
             f"{target.words}, got an output of shape {shape}",
             run.model.kind,
         )
-    if loss.TAKES_LOGARITHMS and not isinstance(layers[-1], LogSoftmax):
+    if loss.TAKES_LOGARITHMS and not isinstance(last, LogSoftmax):
         reject(
             ["training", "loss", "kind"],
-            f"loss {loss.kind} needs a model that ends with log_softmax, got {layers[-1].kind}; "
+            f"loss {loss.kind} needs a model that ends with log_softmax, got {last.kind}; "
             "cross_entropy takes the outputs without log_softmax",
             loss.kind,
         )
-    size = sum(row.num_parameters for row in rows)
+    size = network.num_parameters
     if not 0 < size <= MAX_PARAMETERS:
         reject(
             ["model"],
@@ -168,8 +167,8 @@ def _not_representable(name: str, what: str, most: float, got: str) -> NoReturn:
 def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
     # torch raises an error only when it reaches that batch, at the end of the first pass.
     last = run.dataset.train_examples % run.dataset.batch_size or run.dataset.batch_size
-    shape = run.dataset.shape
-    for name, layer in named(run.network):
+    for node in run.network.leaves:
+        name, layer, shape = node.path, node.layer, node.given.shape
         # A channel of an image has a value per pixel, so a batch of one image can be normalised.
         if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
             reject(
@@ -179,7 +178,6 @@ def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
                 f"{run.dataset.train_examples} examples",
                 run.dataset.batch_size,
             )
-        shape = layer.output_shape(shape)
 
 
 def _lbfgs_is_by_itself(run: RunSpec) -> None:

@@ -20,10 +20,9 @@ from optcore.spec.duration import RunLength
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
-from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
 from optcore.spec.models.models import AnyModel
-from optcore.spec.networks.summary import LayerSummary, parameters_of, summarize
+from optcore.spec.networks.network import LayerSummary, Network, network_of
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.tasks.tasks import Task
@@ -92,7 +91,7 @@ class RunSpec(Spec):
     @property
     def draws(self) -> bool:
         """Whether a layer of the network draws random numbers in training."""
-        return any(layer.draws for layer in self.network)
+        return self.network.draws
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -151,9 +150,10 @@ class RunSpec(Spec):
         return sum(name not in OBSERVED for name in self.columns)
 
     @cached_property
-    def network(self) -> tuple[AnyLayer, ...]:
-        """The layers of the network, whose outputs fit the targets of the dataset."""
-        return tuple(self.model.network(self.dataset.target.size))
+    def network(self) -> Network:
+        """The network, whose outputs fit the targets of the dataset."""
+        layers = self.model.network(self.dataset.target.size)
+        return network_of(tuple(layers), self.dataset.input)
 
     @cached_property
     def layers(self) -> tuple[LayerSummary, ...]:
@@ -163,16 +163,16 @@ class RunSpec(Spec):
         Raises:
             ShapeError: a layer does not accept the output of the layer before it.
         """
-        return summarize(self.network, self.dataset.shape)
+        return self.network.summary
 
     @property
     def num_parameters(self) -> int:
         """Number of trainable numbers in the network."""
-        return sum(layer.num_parameters for layer in self.layers)
+        return self.network.num_parameters
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters of the network, in the order of its layers."""
-        return list(parameters_of(self.network, self.dataset.shape))
+        return list(self.network.parameters)
 
     def scheduled(self) -> Iterator[Scheduled]:
         """Yield lr, then every other scheduled number: of the optimizer, its groups and the ema."""

@@ -155,8 +155,7 @@ class Run:
         seed_everything(training.seed)
         draws = Draws(training.seed)
         draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
-        layers = spec.model.network(spec.dataset.target.size)
-        model = network(layers, spec.dataset.shape, draws, device=place, dtype=dtype).train()
+        model = network(spec.network, draws, device=place, dtype=dtype).train()
         if weights is not None:  # before anything copies them
             check_fit(weights, model.state_dict())
             model.load_state_dict(dict(weights))

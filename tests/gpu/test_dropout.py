@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from optcore.networks.draws import Draws
-from optcore.networks.dropout import Dropout
+from optcore.networks.layers.dropout import Dropout
 
 pytestmark = pytest.mark.gpu
 

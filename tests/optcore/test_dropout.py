@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from optcore.networks.draws import Draws, mixed, number
-from optcore.networks.dropout import Dropout
+from optcore.networks.layers.dropout import Dropout
 
 SIZE = (100, 200)
 

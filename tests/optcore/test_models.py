@@ -10,10 +10,10 @@ from torch import nn
 
 from optcore.networks.build import build
 from optcore.networks.layout import memory_format
-from optcore.spec.layers.base import Shape, ShapeError
+from optcore.spec.layers.base import Shape, ShapeError, TensorSpec
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.models.models import MnistCnn
-from optcore.spec.networks.summary import named, summarize
+from optcore.spec.networks.network import Network
 
 CASES: list[tuple[list[dict[str, Any]], Shape]] = [
     ([{"kind": "conv2d", "out_channels": 5, "kernel_size": 3}], (2, 9, 7)),
@@ -37,12 +37,12 @@ def layers_of(specs: list[dict[str, Any]]) -> list[AnyLayer]:
     return [parser.validate_python(spec) for spec in specs]
 
 
+def network_of(layers: list[AnyLayer], shape: Shape) -> Network:
+    return Network(tuple(layers), TensorSpec.of(shape))
+
+
 def parameter_shapes(layers: list[AnyLayer], shape: Shape) -> dict[str, Shape]:
-    shapes: dict[str, Shape] = {}
-    for name, layer in named(layers):
-        shapes |= {f"{name}.{p.name}": p.shape for p in layer.parameters(shape)}
-        shape = layer.output_shape(shape)
-    return shapes
+    return {each.name: each.shape for each in network_of(layers, shape).parameters}
 
 
 @pytest.mark.parametrize(("specs", "shape"), CASES, ids=str)
@@ -51,10 +51,10 @@ def test_a_layer_knows_the_shapes_and_parameters_that_torch_gives_it(
 ) -> None:
     layers = layers_of(specs)
     with torch.device("meta"):
-        module = build(layers, shape)
+        module = build(network_of(layers, shape))
         output = module(torch.empty(2, *shape))
 
-    rows = summarize(tuple(layers), shape)
+    rows = network_of(layers, shape).summary
 
     assert rows[-1].output_shape == tuple(output.shape[1:])
     assert parameter_shapes(layers, shape) == {
@@ -77,8 +77,8 @@ def test_flops_of_a_convolution_and_a_linear_layer_by_hand() -> None:
         ]
     )
 
-    assert conv.flops((1, 28, 28)) == 28 * 28 * 20 * (2 * 25 + 1)
-    assert linear.flops((980,)) == 10 * (2 * 980 + 1)
+    assert conv.flops(TensorSpec.of((1, 28, 28))) == 28 * 28 * 20 * 2 * 25
+    assert linear.flops(TensorSpec.of((980,))) == 10 * 2 * 980
 
 
 def test_mnist_cnn_is_the_network_of_the_article() -> None:
@@ -92,13 +92,18 @@ def test_mnist_cnn_is_the_network_of_the_article() -> None:
         "fc.weight": (10, 980),
         "fc.bias": (10,),
     }
-    assert isinstance(build(layers, (1, 28, 28)), nn.Sequential)
+    assert isinstance(build(network_of(layers, (1, 28, 28))), nn.Sequential)
 
 
 @pytest.mark.parametrize(
     ("spec", "shape", "message"),
     [
-        ({"kind": "linear", "out_features": 3}, (1, 2, 2), "linear needs a flat input, got shape"),
+        (
+            {"kind": "linear", "out_features": 3},
+            (1, 2, 2),
+            r"linear needs \(features\) or \(length, features\), got "
+            r"\(channels 1, height 2, width 2\); insert a flatten layer before it",
+        ),
         (
             {"kind": "max_pool2d", "kernel_size": 3},
             (1, 2, 2),
@@ -110,14 +115,18 @@ def test_mnist_cnn_is_the_network_of_the_article() -> None:
             "kernel_size must be at most 4 for a side of 4 pixels with padding 0 at both ends, "
             "got 5",
         ),
-        ({"kind": "conv2d", "out_channels": 1, "kernel_size": 1}, (4,), "conv2d needs an image"),
+        (
+            {"kind": "conv2d", "out_channels": 1, "kernel_size": 1},
+            (4,),
+            r"conv2d needs \(channels, height, width\), got \(features 4\)",
+        ),
     ],
 )
 def test_a_shape_that_does_not_fit_names_the_layer(
     spec: dict[str, Any], shape: Shape, message: str
 ) -> None:
     with pytest.raises(ShapeError, match=f"layer 0: .*{message}"):
-        summarize(tuple(layers_of([spec])), shape)
+        _ = network_of(layers_of([spec]), shape).summary
 
 
 IMAGES: list[dict[str, Any]] = [
@@ -135,7 +144,7 @@ IMAGES: list[dict[str, Any]] = [
 def test_pooling_before_the_relu_gives_the_same_bits(dtype: torch.dtype) -> None:
     """Forwards and backwards, with equal pixels and windows in which nothing is above 0."""
     torch.manual_seed(0)
-    fast = build(layers_of(IMAGES), (1, 8, 8)).to(dtype)
+    fast = build(network_of(layers_of(IMAGES), (1, 8, 8))).to(dtype)
     parts = dict(fast.named_children())
     plain = nn.Sequential(
         copy.deepcopy(parts["conv"]),
@@ -171,7 +180,7 @@ def test_a_relu_overwrites_neither_the_examples_nor_what_backward_needs(first: l
         {"kind": "relu"},
         {"kind": "relu"},
     ]
-    net = build(layers_of(layers), (1, 4, 4))
+    net = build(network_of(layers_of(layers), (1, 4, 4)))
     images = torch.linspace(-1, 1, 32).reshape(2, 1, 4, 4)
     before = images.clone()
 

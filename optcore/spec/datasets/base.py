@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from optcore.spec.base import Spec
 from optcore.spec.datasets.split import validation_positions
 from optcore.spec.errors import RULE, reject, short_repr
-from optcore.spec.layers.base import Shape
+from optcore.spec.layers.base import Shape, TensorSpec
 from optcore.spec.tasks.tasks import Target
 
 
@@ -79,6 +79,11 @@ class DatasetSpec(Spec):
     def shape(self) -> Shape:
         """Shape of one example: (channels, height, width) for images."""
         raise NotImplementedError
+
+    @property
+    def input(self) -> TensorSpec:
+        """What a network gets of one example."""
+        return TensorSpec.of(self.shape)
 
     @property
     def target(self) -> Target:

@@ -6,7 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from optcore.spec.layers.base import IMAGE, SEQUENCE, VECTOR, LayerSpec, TensorSpec, needs
+from optcore.spec.layers.base import (
+    IMAGE,
+    SEQUENCE,
+    VECTOR,
+    LayerDialect,
+    LayerSpec,
+    TensorSpec,
+    needs,
+)
 
 
 class Relu(LayerSpec):
@@ -71,7 +79,7 @@ class Hardsigmoid(LayerSpec):
     """
     min(max(slope * x + offset, 0), 1).
 
-    torch's slope is 1/6. PaddleOCR's squeeze-excite passes 0.2, which Paddle keeps as a float32.
+    torch's slope is 1/6. Paddle's is 0.1666667 by default, and a float32 number in dialect paddle.
     """
 
     kind: Literal["hardsigmoid"]
@@ -79,10 +87,12 @@ class Hardsigmoid(LayerSpec):
     """Factor of x."""
     offset: float = 0.5
     """Value at 0."""
+    dialect: LayerDialect = "torch"
+    """Whether slope and offset are rounded to float32 (paddle)."""
 
 
 class OverFeatures(LayerSpec):
-    """The base of activations that are computed over the features of a vector, or of each position."""
+    """The base of activations over the features of a vector, or of each position."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return *given*, which must be a vector or a sequence; of an image, over its channels."""

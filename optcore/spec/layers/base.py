@@ -16,6 +16,8 @@ from optcore.spec.errors import reject
 from optcore.spec.later import LaterSpec
 
 Shape = tuple[int, ...]
+LayerDialect = Literal["torch", "paddle"]
+"""The framework whose conventions a layer follows, where frameworks differ."""
 Axis = Literal["channels", "height", "width", "length", "features"]
 
 MAX_UNITS = 65_536
@@ -81,8 +83,11 @@ class TensorSpec:
 
     @classmethod
     def of(cls, shape: Shape, axes: tuple[Axis, ...] | None = None) -> TensorSpec:
-        """Return the spec of real numbers in *shape*; *axes* follow from the number of dimensions
-        unless they are given."""
+        """
+        Return the spec of real numbers in *shape*.
+
+        Unless *axes* are given: a vector, a sequence or an image, by the number of dimensions.
+        """
         known = {len(each): each for each in (VECTOR, SEQUENCE, IMAGE)}
         if axes is None and len(shape) not in known:
             raise ShapeError(f"must have from 1 to {max(known)} dimensions, got {shape}")
@@ -132,8 +137,13 @@ class LayerSpec(LaterSpec):
     """Name of the layer, which begins the names of its parameters; null to use its number."""
 
     share: dict[str, str] = Field(default_factory=dict, max_length=8)
-    """Maps a parameter of this layer to the parameter of an earlier layer that is used in its place,
-    by its full name: ``{"weight": "tokens.weight"}`` ties an output layer to an embedding."""
+    """Maps a parameter of this layer to that of an earlier layer which is used in its place, by its
+    full name: ``{"weight": "tokens.weight"}`` ties an output layer to an embedding."""
+
+    # Layers are keys of caches, and lists of sizes have no hash.
+    def __hash__(self) -> int:
+        """Return a hash of the fields."""
+        return hash(tuple(map(_hashable, self.__dict__.values())))
 
     @field_validator("name")
     @classmethod
@@ -163,6 +173,12 @@ class LayerSpec(LaterSpec):
         for each multiplication with an addition.
         """
         return 0
+
+
+def _hashable(value: object) -> object:
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_hashable, value))
+    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 def needs(layer: LayerSpec, given: TensorSpec, *allowed: tuple[Axis, ...], hint: str = "") -> None:

@@ -147,8 +147,10 @@ class Parallel(BlockSpec):
             if self.join == "concat" and other.axes == first.axes:
                 shape[along] = first.shape[along]
             if TensorSpec(tuple(shape), other.axes, other.integers) != first:
-                rule = f"the same, except for {first.axes[along]}" if self.join == "concat" else (
-                    "the same"
+                rule = (
+                    f"the same, except for {first.axes[along]}"
+                    if self.join == "concat"
+                    else ("the same")
                 )
                 raise ShapeError(
                     f"parallel with join {self.join} needs branches that return {rule}, got "

@@ -97,7 +97,7 @@ class Convolution(LayerSpec):
         return self.output(given).shape[1:]
 
     def _channels(self, given: TensorSpec) -> int:
-        needs(self, given, IMAGE if self.DIMS == len(IMAGE) - 1 else SIGNAL)
+        needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         channels = given.shape[0]
         if channels % self.groups:
             raise ShapeError(f"groups must divide the {channels} channels, got {self.groups}")

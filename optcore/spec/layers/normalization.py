@@ -13,6 +13,7 @@ from optcore.spec.layers.base import (
     SEQUENCE,
     SIGNAL,
     VECTOR,
+    LayerDialect,
     LayerSpec,
     Parameter,
     ShapeError,
@@ -29,10 +30,11 @@ class BatchNorm(LayerSpec):
 
         running = (1 - momentum) * running + momentum * batch
 
-    torch takes the unbiased variance of the batch for the running one, Paddle the biased one.
+    In dialect torch, the running variance takes the unbiased variance of the batch. In dialect
+    paddle it takes the biased one, and eps and 1 - momentum are float32 numbers.
     """
 
-    LATER: ClassVar[frozenset[str]] = LayerSpec.LATER | {"affine", "unbiased"}
+    LATER: ClassVar[frozenset[str]] = LayerSpec.LATER | {"affine", "dialect"}
 
     kind: Literal["batch_norm"]
     momentum: float = Field(0.1, gt=0, le=1)
@@ -41,9 +43,8 @@ class BatchNorm(LayerSpec):
     """Added to the variance."""
     affine: bool = True
     """Whether there are weight and bias."""
-    unbiased: bool = True
-    """Whether the running variance is that of n / (n - 1) times the batch's, as in torch; false for
-    Paddle's."""
+    dialect: LayerDialect = "torch"
+    """The framework whose conventions the running statistics follow."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return *given*, a vector, signal or image."""
@@ -83,7 +84,9 @@ class LayerNorm(LayerSpec):
 
 class RmsNorm(LayerSpec):
     """
-    Divide values by the root of their mean square, then scale each::
+    Divide values by the root of their mean square, then scale each.
+
+    ::
 
         y = x / sqrt(mean(x ** 2) + eps) * weight
 

@@ -10,6 +10,7 @@ from optcore.spec.errors import reject
 from optcore.spec.layers.base import (
     IMAGE,
     SIGNAL,
+    LayerDialect,
     LayerSpec,
     Shape,
     ShapeError,
@@ -78,7 +79,7 @@ class Pool(LayerSpec):
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return (channels, ...), with the sides of the formula."""
-        needs(self, given, IMAGE if self.DIMS == len(IMAGE) - 1 else SIGNAL)
+        needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         return TensorSpec((given.shape[0], *self._sides(given.shape[1:])), given.axes)
 
     def _sides(self, sides: Shape) -> Shape:
@@ -125,6 +126,9 @@ class AvgPool1d(Pool):
     kind: Literal["avg_pool1d"]
     count_include_pad: bool = True
     """Whether the mean counts the pixels that padding has added."""
+    dialect: LayerDialect = "torch"
+    """In dialect paddle, the gradient is multiplied by 1 / n as a float32 number, where n is the
+    number of pixels in the window."""
 
 
 class AvgPool2d(Pool):
@@ -135,6 +139,9 @@ class AvgPool2d(Pool):
     kind: Literal["avg_pool2d"]
     count_include_pad: bool = True
     """Whether the mean counts the pixels that padding has added."""
+    dialect: LayerDialect = "torch"
+    """In dialect paddle, the gradient is multiplied by 1 / n as a float32 number, where n is the
+    number of pixels in the window."""
 
 
 class AdaptivePool(LayerSpec):
@@ -165,7 +172,7 @@ class AdaptivePool(LayerSpec):
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return (channels, output_size...)."""
-        needs(self, given, IMAGE if self.DIMS == len(IMAGE) - 1 else SIGNAL)
+        needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         return TensorSpec((given.shape[0], *each(self.output_size, self.DIMS)), given.axes)
 
 
@@ -175,6 +182,9 @@ class AdaptiveAvgPool1d(AdaptivePool):
     DIMS: ClassVar[int] = 1
 
     kind: Literal["adaptive_avg_pool1d"]
+    dialect: LayerDialect = "torch"
+    """In dialect paddle, the gradient is multiplied by 1 / n as a float32 number, where n is the
+    number of pixels in the window."""
 
 
 class AdaptiveAvgPool2d(AdaptivePool):
@@ -183,6 +193,9 @@ class AdaptiveAvgPool2d(AdaptivePool):
     DIMS: ClassVar[int] = 2
 
     kind: Literal["adaptive_avg_pool2d"]
+    dialect: LayerDialect = "torch"
+    """In dialect paddle, the gradient is multiplied by 1 / n as a float32 number, where n is the
+    number of pixels in the window."""
 
 
 class AdaptiveMaxPool1d(AdaptivePool):

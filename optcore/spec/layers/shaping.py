@@ -43,7 +43,7 @@ class Reshape(LayerSpec):
     shape: list[Annotated[int, Field(ge=-1, le=MAX_UNITS * 16)]] = Field(min_length=1, max_length=3)
     """Size of each dimension; one of them may be -1, for what is left."""
     axes: Literal["vector", "sequence", "signal", "image"] | None = None
-    """What the dimensions are. null: a vector, a sequence (length, features), or an image (channels,
+    """What the dimensions are. null: a vector, a sequence (length, features) or an image (channels,
     height, width), by their number. signal: (channels, length)."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
@@ -63,7 +63,9 @@ class Reshape(LayerSpec):
         free = self.shape.count(-1)
         fits = free <= 1 and known > 0 and 0 not in self.shape
         if not fits or (given.size % known if free else given.size != known):
-            raise ShapeError(f"shape must hold the {given.size} values of {given}, got {self.shape}")
+            raise ShapeError(
+                f"shape must hold the {given.size} values of {given}, got {self.shape}"
+            )
         return TensorSpec(
             tuple(given.size // known if size == -1 else size for size in self.shape), axes
         )
@@ -119,8 +121,9 @@ class Upsample(LayerSpec):
         sides = given.shape[1:]
         fits = {"linear": 1, "bilinear": 2, "bicubic": 2}.get(self.mode, len(sides))
         if fits != len(sides):
-            raise ShapeError(f"mode {self.mode} needs {'a signal' if fits == 1 else 'an image'}, "
-                             f"got {given}")
+            raise ShapeError(
+                f"mode {self.mode} needs {'a signal' if fits == 1 else 'an image'}, got {given}"
+            )
         factor = self.scale_factor
         if isinstance(factor, list) and len(factor) != len(sides):
             raise ShapeError(f"scale_factor must be a list of {len(sides)}, got {factor}")

@@ -6,7 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from optcore.spec.layers.base import IMAGE, MAX_UNITS, LayerSpec, Parameter, TensorSpec, needs
+from optcore.spec.layers.base import (
+    IMAGE,
+    MAX_UNITS,
+    LayerDialect,
+    LayerSpec,
+    Parameter,
+    TensorSpec,
+    needs,
+)
 
 
 class SqueezeExcite(LayerSpec):
@@ -29,6 +37,8 @@ class SqueezeExcite(LayerSpec):
     """Function that makes the factor of each channel."""
     slope: float = Field(1 / 6, gt=0)
     """Slope of the hardsigmoid: torch's is 1/6, PaddleOCR's squeeze-excite has 0.2."""
+    dialect: LayerDialect = "torch"
+    """Whether the slope and the mean's gradient are rounded to float32 (paddle)."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return *given*, an image."""

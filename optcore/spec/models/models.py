@@ -13,9 +13,11 @@ from optcore.spec.errors import reject
 from optcore.spec.layers.activations import Relu
 from optcore.spec.layers.base import MAX_UNITS
 from optcore.spec.layers.catalogue import AnyLayer
-from optcore.spec.layers.convolution import Conv2d, MaxPool2d
-from optcore.spec.layers.dense import Flatten, Linear
-from optcore.spec.networks.summary import named
+from optcore.spec.layers.convolution import Conv2d
+from optcore.spec.layers.dense import Linear
+from optcore.spec.layers.pooling import MaxPool2d
+from optcore.spec.layers.shaping import Flatten
+from optcore.spec.networks.tree import named
 
 
 class ModelSpec(Spec):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from optcore.files.files import Files
-from optcore.networks.dropout import Dropout
+from optcore.networks.layers.dropout import Dropout
 from optcore.spec.former.runs import is_former
 from optcore.spec.former.translation import former_rules
 from optcore.training.checkpoints import checkpoint

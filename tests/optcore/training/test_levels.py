@@ -14,11 +14,14 @@ from torch import Tensor, nn
 import optcore
 from optcore.networks.build import build
 from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d
-from optcore.spec.layers.dense import Flatten, Linear
-from optcore.spec.layers.regularization import BatchNorm
+from optcore.spec.layers.dense import Linear
+from optcore.spec.layers.normalization import BatchNorm
+from optcore.spec.layers.shaping import Flatten
 from optcore.spec.loss_scale import DynamicLossScale
+from optcore.spec.networks.network import Network
 from optcore.training.levels import LEVELS, forward_of
 from tests.support.optcore.runs.small import column, spec_of, start, steps
 
@@ -37,7 +40,7 @@ every_level = pytest.mark.parametrize("precision", LEVELS)
 
 def network() -> nn.Sequential:
     """Return the recorded network, in training mode."""
-    model = build(LAYERS, (1, 5, 5))
+    model = build(Network(tuple(LAYERS), TensorSpec.of((1, 5, 5))))
     shaped = {name: t.reshape_as(model.state_dict()[name]) for name, t in weights().items()}
     model.load_state_dict(shaped, strict=False)  # the statistics stay as they are
     return model.train()
@@ -116,7 +119,7 @@ def test_only_o2_has_a_loss_scale_of_its_own() -> None:
 
 def test_o3_rounds_what_batch_norm_reads_and_o2_does_not() -> None:
     """As seen in MindSpore for a network that begins with batch_norm."""
-    model = build([BatchNorm(kind="batch_norm")], (4,)).train()
+    model = build(Network((BatchNorm(kind="batch_norm"),), TensorSpec.of((4,)))).train()
     given = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)) + 3
     norm = model[0]
     assert isinstance(norm, nn.BatchNorm1d)

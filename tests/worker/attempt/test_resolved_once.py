@@ -17,7 +17,7 @@ from optcore.plan.run_plan import StoredPlan
 from optcore.spec.base import Spec
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.resolve import resolve_groups
-from optcore.spec.networks.summary import summarize
+from optcore.spec.networks.network import network_of
 from optcore.training import loop
 from optcore.training.reports import Report
 from optcore.training.run import Run
@@ -54,7 +54,7 @@ COUNTED: dict[str, Callable[..., Any]] = {
     # Runs for each spec in a spec that is validated.
     "rules of a part": Spec._explain,  # type: ignore[dict-item]  # pydantic hides its type
     "groups resolved": resolve_groups,
-    "layers summarized": summarize.__wrapped__,
+    "network made": network_of.__wrapped__,
     "memory estimated": Memory.of,
     "plan stored": StoredPlan.of,
     "record read": Record.from_hash,
@@ -88,7 +88,7 @@ async def counts(
     http: httpx.AsyncClient, client: redis.Redis, home: Path
 ) -> tuple[Counter[str], Counter[str]]:
     """Return what was called in the API, and in the worker and its trainer."""
-    summarize.cache_clear()
+    network_of.cache_clear()
     with calls_counted(COUNTED) as in_api:
         response = await http.post("/v1/jobs", json=JOB)
     assert response.status_code == 201
@@ -103,7 +103,7 @@ async def test_from_request_to_first_step_a_job_is_resolved_once(
     in_api, in_worker = await counts(http, client, tmp_path)
 
     once = (
-        *("body parsed", "spec validated", "groups resolved", "layers summarized"),
+        *("body parsed", "spec validated", "groups resolved", "network made"),
         *("memory estimated", "plan stored"),
     )
     assert {name: in_api[name] for name in once} == dict.fromkeys(once, 1)

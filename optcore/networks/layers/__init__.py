@@ -1,0 +1,1 @@
+"""The torch modules of layers, by the same families as `optcore.spec.layers`."""

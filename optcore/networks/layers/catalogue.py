@@ -1,0 +1,154 @@
+"""Build the torch module of a layer that is no block from its spec."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from torch import nn
+
+from optcore.networks.draws import Draws
+from optcore.networks.layers.activations import hardsigmoid
+from optcore.networks.layers.convolution import convolution
+from optcore.networks.layers.dropout import Dropout as DropoutModule
+from optcore.networks.layers.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
+from optcore.networks.layers.pooling import adaptive_pool, global_pool, pool
+from optcore.networks.layers.shaping import permute, reshape, upsample
+from optcore.networks.layers.squeeze_excite import squeeze_excite
+from optcore.spec.layers import activations
+from optcore.spec.layers.base import TensorSpec
+from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
+from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from optcore.spec.layers.dense import Linear
+from optcore.spec.layers.dropout import Dropout
+from optcore.spec.layers.normalization import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    RmsNorm,
+)
+from optcore.spec.layers.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    GlobalPool,
+    MaxPool1d,
+    MaxPool2d,
+)
+from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
+from optcore.spec.layers.squeeze_excite import SqueezeExcite
+
+Block = Group | Repeat | Residual | Parallel
+
+
+def module(  # noqa: PLR0912  a case per kind of layer
+    layer: AnyLayer,
+    given: TensorSpec,
+    *,
+    inplace: bool = False,
+    draws: Draws | None = None,
+    path: str = "",
+) -> nn.Module:
+    """
+    Return the torch module for *layer*, with torch's initial weights.
+
+    Args:
+        layer: spec of the layer, which is no block (`optcore.networks.build` builds those).
+        given: what the layer takes.
+        inplace: whether an activation may overwrite its input.
+        draws: what the layer draws from in training; None for torch's global generators.
+        path: the path of the layer in its network.
+    """
+    match layer:
+        case Conv1d() | Conv2d() | ConvTranspose1d() | ConvTranspose2d():
+            return convolution(layer, given)
+        case MaxPool1d() | MaxPool2d() | AvgPool1d() | AvgPool2d():
+            return pool(layer, given)
+        case AdaptiveAvgPool1d() | AdaptiveAvgPool2d() | AdaptiveMaxPool1d() | AdaptiveMaxPool2d():
+            return adaptive_pool(layer, given)
+        case GlobalPool():
+            return global_pool(layer, given)
+        case Linear():
+            return nn.Linear(given.shape[-1], layer.out_features, bias=layer.bias)
+        case Flatten():
+            return nn.Flatten()
+        case Reshape():
+            return reshape(layer, given)
+        case Permute():
+            return permute(layer, given)
+        case Upsample():
+            return upsample(layer, given)
+        case Dropout():
+            return DropoutModule(layer.p, draws, path)
+        case BatchNorm():
+            return batch_norm(layer, given)
+        case LayerNorm():
+            return layer_norm(layer, given)
+        case RmsNorm():
+            return rms_norm(layer, given)
+        case GroupNorm():
+            return group_norm(layer, given)
+        case InstanceNorm():
+            return instance_norm(layer, given)
+        case SqueezeExcite():
+            return squeeze_excite(layer, given)
+        case Group() | Repeat() | Residual() | Parallel():
+            raise TypeError(f"{layer.kind} is a block")
+        case _:
+            return activation(layer, given, inplace=inplace)
+
+
+Activation = (
+    activations.Relu
+    | activations.LeakyRelu
+    | activations.Elu
+    | activations.Gelu
+    | activations.Silu
+    | activations.Sigmoid
+    | activations.Tanh
+    | activations.Hardswish
+    | activations.Hardsigmoid
+    | activations.Softmax
+    | activations.LogSoftmax
+)
+
+
+def activation(layer: Activation, given: TensorSpec, *, inplace: bool) -> nn.Module:
+    """Return the torch module for an activation; arguments as of `module`."""
+    # Dimension 0 is the batch. The features are the last dimension, channels the first one.
+    along = 1 if given.axes[0] in ("channels", "features") else -1
+    match layer:
+        case activations.Relu():
+            return nn.ReLU(inplace=inplace)
+        case activations.LeakyRelu():
+            return nn.LeakyReLU(layer.negative_slope)
+        case activations.Elu():
+            return nn.ELU(layer.alpha)
+        case activations.Gelu():
+            return nn.GELU(layer.approximate)
+        case activations.Silu():
+            return nn.SiLU()
+        case activations.Sigmoid():
+            return nn.Sigmoid()
+        case activations.Tanh():
+            return nn.Tanh()
+        case activations.Hardswish():
+            return nn.Hardswish()
+        case activations.Hardsigmoid():
+            return hardsigmoid(layer)
+        case activations.Softmax():
+            return nn.Softmax(dim=along)
+        case activations.LogSoftmax():
+            return nn.LogSoftmax(dim=along)
+        case _:
+            assert_never(layer)

@@ -1,0 +1,89 @@
+"""Modules of normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from optcore.spec.layers.base import TensorSpec
+from optcore.spec.layers.normalization import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    RmsNorm,
+    normalized_shape,
+)
+
+BATCH = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d)
+"""torch's classes for vectors, signals and images."""
+INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d)
+"""torch's classes for signals and images."""
+
+
+class PaddleBatchNorm(nn.BatchNorm2d):
+    """
+    Normalise over the batch as Paddle does, for inputs of any number of dimensions.
+
+    ::
+
+        running = kept * running + (1 - kept) * batch       kept = float32(1 - momentum)
+
+    The batch's variance is the biased one (torch takes the unbiased one), and eps is a float32.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return *input* normalised; in training, update the running statistics."""
+        if not self.training:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        output = F.batch_norm(
+            input, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
+        )
+        count = input.numel() // input.shape[1]
+        with torch.no_grad():
+            kept = float(np.float32(1 - self.momentum))
+            biased = var * ((count - 1) / count)
+            self.running_mean.mul_(kept).add_(mean, alpha=1 - kept)
+            self.running_var.mul_(kept).add_(biased, alpha=1 - kept)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        return output
+
+
+def batch_norm(layer: BatchNorm, given: TensorSpec) -> nn.Module:
+    """Return the module for *layer*."""
+    options: dict[str, Any] = {"momentum": layer.momentum, "affine": layer.affine}
+    if layer.dialect == "paddle":
+        return PaddleBatchNorm(given.shape[0], eps=float(np.float32(layer.eps)), **options)
+    return BATCH[len(given.shape) - 1](given.shape[0], eps=layer.eps, **options)
+
+
+def layer_norm(layer: LayerNorm, given: TensorSpec) -> nn.Module:
+    """Return torch's module for *layer*."""
+    return nn.LayerNorm(normalized_shape(given), eps=layer.eps, bias=layer.bias)
+
+
+def rms_norm(layer: RmsNorm, given: TensorSpec) -> nn.Module:
+    """Return torch's module for *layer*."""
+    return nn.RMSNorm(normalized_shape(given), eps=layer.eps)
+
+
+def group_norm(layer: GroupNorm, given: TensorSpec) -> nn.Module:
+    """Return torch's module for *layer*."""
+    return nn.GroupNorm(layer.num_groups, given.shape[0], eps=layer.eps)
+
+
+def instance_norm(layer: InstanceNorm, given: TensorSpec) -> nn.Module:
+    """Return torch's module for *layer*."""
+    norm = INSTANCE[len(given.shape) - 2]
+    return norm(given.shape[0], eps=layer.eps, affine=layer.affine)

@@ -1,0 +1,66 @@
+"""Modules that arrange values anew, or repeat them."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from optcore.spec.layers.base import IMAGE, SEQUENCE, TensorSpec
+from optcore.spec.layers.shaping import Permute, Reshape, Upsample
+from optcore.spec.layers.sizes import each
+
+
+class ReshapeModule(nn.Module):
+    """Put the values of each example into *shape*."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Return *given* in the shape."""
+        return given.reshape(len(given), *self.shape)
+
+
+class PermuteModule(nn.Module):
+    """
+    Exchange channels and positions of each example.
+
+    Args:
+        given: what the examples are.
+        shape: the shape of the result.
+        transposes: whether channels and positions change places.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, transposes: bool) -> None:
+        super().__init__()
+        self.shape, self.transposes = shape, transposes
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Return *given* with its axes exchanged."""
+        if given.dim() == 1 + len(IMAGE):
+            given = given.squeeze(2)
+        if self.transposes:
+            given = given.transpose(1, 2)
+        return given.reshape(len(given), *self.shape)
+
+
+def reshape(layer: Reshape, given: TensorSpec) -> nn.Module:
+    """Return the module for *layer*."""
+    return ReshapeModule(layer.output(given).shape)
+
+
+def permute(layer: Permute, given: TensorSpec) -> nn.Module:
+    """Return the module for *layer*."""
+    transposes = (given.axes == SEQUENCE) != (layer.axes == "sequence")
+    return PermuteModule(layer.output(given).shape, transposes=transposes)
+
+
+def upsample(layer: Upsample, given: TensorSpec) -> nn.Module:
+    """Return torch's module for *layer*."""
+    factors = tuple(map(float, each(layer.scale_factor, len(given.shape) - 1)))
+    corners = None if layer.mode == "nearest" else layer.align_corners
+    return nn.Upsample(
+        scale_factor=factors if len(factors) > 1 else factors[0],
+        mode=layer.mode,
+        align_corners=corners,
+    )

@@ -1,0 +1,133 @@
+"""A network: its layers, and what follows from them without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from optcore.spec.groups.matching import Parameter
+from optcore.spec.layers.base import Shape, TensorSpec
+from optcore.spec.layers.blocks import BlockSpec
+from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.networks.tree import Node, named, walk
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """
+    A summary of one layer, which a client gets when it validates a spec.
+
+    Attributes:
+        name: path of the layer: the names, or numbers, of the blocks that hold it and its own.
+        kind: type of the layer.
+        output_shape: shape of the output for one example.
+        num_parameters: number of trainable numbers in the layer.
+        flops: operations in the forward pass of one example; see `LayerSpec.flops`.
+        copies: how many times the network has the layer, each with parameters of its own.
+    """
+
+    name: str
+    kind: str
+    output_shape: Shape
+    num_parameters: int
+    flops: int
+    copies: int = 1
+
+
+class Network:
+    """
+    The layers of a network, and what they take; everything else is computed when it is needed.
+
+    Args:
+        layers: the layers, from first to last.
+        given: what the first layer takes.
+    """
+
+    def __init__(self, layers: tuple[AnyLayer, ...], given: TensorSpec) -> None:
+        self.layers, self.given = layers, given
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """
+        The layers with their paths, inputs and outputs; blocks too.
+
+        Raises:
+            ShapeError: a layer does not accept its input.
+        """
+        return tuple(walk(self.layers, self.given))
+
+    @cached_property
+    def leaves(self) -> tuple[Node, ...]:
+        """The nodes without the blocks."""
+        return tuple(node for node in self.nodes if not isinstance(node.layer, BlockSpec))
+
+    @property
+    def output(self) -> TensorSpec:
+        """What the network returns."""
+        return self.nodes[-1].output
+
+    @cached_property
+    def summary(self) -> tuple[LayerSummary, ...]:
+        """A summary of each layer, blocks excluded, in the order in which they are computed."""
+        return tuple(_summary(node) for node in self.leaves)
+
+    @cached_property
+    def num_parameters(self) -> int:
+        """Number of trainable numbers."""
+        return sum(row.copies * row.num_parameters for row in self.summary)
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters, in torch's order, without those that are shared with an earlier layer."""
+        given = {node.path: node.given for node in self.leaves}
+        return tuple(_parameters(self.layers, "", given))
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether a layer draws random numbers in training."""
+        return any(node.layer.draws for node in self.leaves)
+
+
+# A submission needs it for its checks, its groups and its plan, and most jobs have one of a few
+# networks.
+@lru_cache(maxsize=64)
+def network_of(layers: tuple[AnyLayer, ...], given: TensorSpec) -> Network:
+    """Return the network of *layers* for examples like *given*; equal ones share it."""
+    return Network(layers, given)
+
+
+def _summary(node: Node) -> LayerSummary:
+    layer = node.layer
+    size = sum(p.size for p in layer.parameters(node.given) if p.name not in layer.share)
+    flops = layer.flops(node.given)
+    return LayerSummary(node.path, layer.kind, node.output.shape, size, flops, node.copies)
+
+
+def _parameters(
+    layers: Sequence[AnyLayer], prefix: str, given: dict[str, TensorSpec]
+) -> Iterator[Parameter]:
+    """Yield the parameters of *layers*, whose paths begin with *prefix*; all copies of a repeat."""
+    for name, layer in named(layers):
+        path = f"{prefix}{name}"
+        if not isinstance(layer, BlockSpec):
+            for own in layer.parameters(given[path]):
+                if own.name not in layer.share:
+                    # The names that torch's nn.Sequential gives: groups, slots and checkpoints
+                    # use them.
+                    yield Parameter(f"{path}.{own.name}", own.shape, layer.kind)
+            continue
+        copied = layer.copies > 1
+        first = f"{path}.0." if copied else f"{path}."
+        inside = [
+            parameter
+            for part in layer.parts
+            for parameter in _parameters(
+                part.layers, f"{first}{part.name and f'{part.name}.'}", given
+            )
+        ]
+        yield from inside
+        for i in range(1, layer.copies):
+            for parameter in inside:
+                rest = parameter.name.removeprefix(first)
+                yield Parameter(f"{path}.{i}.{rest}", parameter.shape, parameter.module)
