@@ -1,10 +1,11 @@
-"""Files that contain jobs or schedules; they are parsed as strictly as requests."""
+"""Reads files that contain jobs or schedules, as strictly as the service parses requests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from optcore.spec.errors import short_json
 from optserve.contract import strict_json
 
 
@@ -18,7 +19,7 @@ def read_object(path: Path, what: str = "a job") -> dict[str, Any]:
 
     Args:
         path: the file; ``-`` is standard input.
-        what: what the object describes, for error messages.
+        what: what the file must contain, such as "a job", for error messages.
 
     Raises:
         BadFile: the file cannot be read, or does not contain a JSON object.
@@ -50,7 +51,7 @@ def parse_object(text: bytes, rule: str) -> dict[str, Any]:
     except strict_json.NotStrict as error:
         raise BadFile(f"{rule} as JSON: {error}") from None
     if not isinstance(found, dict):
-        raise BadFile(f"{rule} as a JSON object")
+        raise BadFile(f"{rule} as a JSON object, got {short_json(found)}")
     return found
 
 

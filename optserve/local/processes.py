@@ -1,8 +1,8 @@
 """
 Child processes that are restarted when they die, and that never outlive this process.
 
-They must be started from the main thread: the kernel sends the parent-death signal when the thread
-that started a child ends, not when the whole process ends.
+Start the children from the main thread. The kernel ends a child by a signal when the thread that
+started the child ends, not when the whole process ends.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Child:
         return self._process.poll()
 
     def supervise(self) -> None:
-        """Restart the process if it has died, at most once per `RESTART_S`."""
+        """Restart the process if it has died, at most once a second (`RESTART_S`)."""
         code = self.exit_code
         if code is None:
             return

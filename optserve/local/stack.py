@@ -116,7 +116,11 @@ class Stack:
             child.supervise()
 
     def processes(self) -> dict[str, int]:
-        """Return name -> process id: api, worker 0, ..., and server if the server is embedded."""
+        """
+        Return the process ids by name: ``api``, ``worker 0``, ``worker 1`` and so on.
+
+        An embedded server has the name ``server``.
+        """
         server = self._store.embedded
         found = {child.name: child.pid for child in self._children()}
         return found | ({"server": server.pid} if server is not None else {})
@@ -211,7 +215,7 @@ def running(
         port: port of the API; 0 for any free port.
         workers: number of workers, which share the machine's cores.
         stopping: event that abandons a start in progress once it is set.
-        worker_module: module that each worker runs; tests have workers that misbehave.
+        worker_module: module that each worker runs; tests replace it with one that misbehaves.
         start_s: seconds until the stack must be ready.
 
     Raises:

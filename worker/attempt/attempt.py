@@ -88,7 +88,7 @@ class Attempt:
 
     @contextmanager
     def _session(self, lease: Lease) -> Iterator[Session]:
-        """Set up the run, its journal and its reporter; yield the session that holds them."""
+        """Set up the run, its journal and its reporter; yield a session with them."""
         tools, record = self._tools, self._record
         folder = attempt_folder(record.tenant, record.id, record.attempt, self._claim.token)
         retry_for_s = tools.settings.fault_patience_s
@@ -146,7 +146,7 @@ class Attempt:
         )
 
     def _memory_of_the_run(self) -> dict[str, Any]:
-        """Return how much memory the run took beside its plan; nothing if it has no plan."""
+        """Return the measured and the planned memory of the run; {} if the job has no plan."""
         plan = self._record.plan
         return {} if plan is None else {"memory": self._memory.compared(plan.memory_bytes)}
 

@@ -73,7 +73,7 @@ class Disk:
 
     def write_when_space(self, work: Callable[[], T], *, phase: Phase = "checkpoint") -> T:
         """
-        Call *work*, which writes files, until there is enough space for them; return its result.
+        Call *work*, which writes files; return its result. Repeat the call while space is lacking.
 
         Raises:
             MachineFault: the storage has failed for too long.

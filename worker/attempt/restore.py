@@ -1,7 +1,7 @@
 """
-Sets up the run of an attempt, from the job's last usable checkpoint, or else at the first step.
+Sets up the run of an attempt: from the job's last usable checkpoint, or at step 0 without one.
 
-The first step of a clone starts from the state of another job.
+At step 0, a clone starts from the state of another job.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class OtherBits(Exception):
-    """The job must continue on another worker: one with the fingerprint of its rows so far."""
+    """Another worker must continue the job: on this one, the results might have other bits."""
 
 
 class ParentUnusable(Exception):
@@ -69,8 +69,8 @@ class Restorer:
         record.
 
         Raises:
-            OtherBits: the job is exact, and its rows were computed with another fingerprint (other
-                hardware or library versions).
+            OtherBits: the job must continue bit for bit (`training.exact`), but its rows were
+                computed with another fingerprint (other hardware or library versions).
             DatasetMissing: the data directory does not contain the dataset.
             ParentUnusable: the job is a clone, and the state that it starts from cannot be used.
             MachineFault: files cannot be read on this machine.
@@ -130,7 +130,7 @@ class Restorer:
         self.disk.read(lambda: checkpoint.restore(run, storage, path, sha256=sha256, exact=exact))
 
     def _is_lost(self, fault: MachineFault) -> bool:
-        """Return whether *fault* is that a file has long been missing from a mounted storage."""
+        """Return whether *fault* comes from a file that has long been missing from the storage."""
         missing = isinstance(fault.__cause__, FileNotFoundError)
         long = self.record.fault_s >= self.tools.settings.missing_after_s
         return missing and self.tools.storage.named and long

@@ -66,7 +66,7 @@ class Tools:
 @dataclass(frozen=True)
 class Session:
     """
-    An attempt whose run is set up.
+    What the parts of an attempt share once its run is set up.
 
     Attributes:
         claim: the claim on the job.

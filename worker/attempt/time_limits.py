@@ -20,7 +20,9 @@ STEP_FACTOR = 20
 
 class TimeLimits:
     """
-    The time limits of the phases; the limit of a step grows with the durations of the last steps.
+    The time limits of an attempt's phases: setup, step, checkpoint, and store.
+
+    For a run with slow steps, the limit of a step is 20 times the median of its last steps.
 
     Args:
         settings: the settings of the service.

@@ -43,10 +43,10 @@ class RowBuffer:
     processor's caches, and the memory of freed objects is used again for the next steps.
 
     Args:
-        first: the number of the run's first row.
+        first: the number of the first row that the loop will add.
         width: the number of columns in a row.
-        groups: the number of parameter groups, whose lrs come with each row; 0 if there is only
-            one.
+        groups: the number of parameter groups, whose lrs come with each row; 0 if there is only one
+            group.
         most_bytes: the size of rows and lrs, in bytes, at which the buffer is saturated.
 
     Attributes:
@@ -103,7 +103,7 @@ class RowBuffer:
             return self._space.wait_for(lambda: not self.saturated, timeout=timeout_s)
 
     def batch(self) -> Batch:
-        """Return the first rows, as many as one call should send; `drop` removes them."""
+        """Return as many of the first rows as one call should send; the rows stay in the buffer."""
         with self._lock:
             # At least one row: with many columns, a single row may be larger than a batch.
             rows = min(len(self), max(1, BATCH_BYTES // (FLOAT64 * self._width)))

@@ -34,7 +34,7 @@ class ConfirmedRows:
         self._off_plan = False
 
     def add(self, batch: Batch) -> None:
-        """Add *batch*, the next rows, after Redis has confirmed them."""
+        """Add the next rows, which Redis has confirmed."""
         self._pending.append(batch)
 
     @property
@@ -52,7 +52,7 @@ class ConfirmedRows:
         """
         Append all rows added so far to the journal, and check their lrs.
 
-        Return the first lr that is off plan, or None if all are as planned. After a flush that
+        Return the first lr that differs from the plan, or None if no lr differs. Once a flush has
         returned an lr, further flushes check no lrs and return None.
         """
         batches, self._pending = self._pending, []

@@ -86,7 +86,7 @@ class Journal:
 
 
 def _opened(folder: Path) -> FileIO | None:
-    """Return a new file without a name; None if that fails: a run can do without a journal."""
+    """Return a new file without a name; None if that fails, since a run needs no journal."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Never flushed to disk: only this attempt reads it, and a crash of the machine ends both.

@@ -13,9 +13,9 @@ HEADER = ("metric", "last", "step", "best", "step")
 
 def table(client: Client, found: Chart) -> list[list[str]]:
     """
-    Return a row for each metric of the evaluations in a chart.
+    Return a row for each metric of a job's evaluations; the metrics come from the chart *found*.
 
-    The best value is left out if the service does not know whether more is better.
+    A row has no best value if the service does not know whether higher values are better.
     """
     last = _last(client, found)
     return [
