@@ -1,5 +1,5 @@
 """
-Start of the `optserve` command, also as ``python -m optserve``.
+Entry point of the `optserve` command, which is also ``python -m optserve``.
 
 The imports of the command take about a second. Ctrl-C during the imports, or after the command has
 finished, ends the process without printing a traceback.

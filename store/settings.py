@@ -144,13 +144,14 @@ class Settings(BaseSettings):
     """Maximum seconds for writing a checkpoint. After that the run counts as hung: its process is
     ended, and the job is queued again."""
     fault_patience_s: float = Field(30.0, ge=0)
-    """Seconds for which a run retries to read or write a file while the storage fails (the mount
-    returns errors, or is read-only). After that, the job is queued again, so that another worker
-    can take it. While the storage is full, the run waits for space without this limit."""
+    """Seconds for which a run tries again to read or write a file while the storage fails (the
+    mount returns errors, or is read-only). After that, the job is queued again, so that another
+    worker can take it. If the storage is full, this limit does not apply: the run waits for
+    space."""
     missing_after_s: float = Field(600.0, ge=0)
     """Seconds for which a job waits for the files of a checkpoint, if they are missing from a
     storage that otherwise works. After that, the job continues from an older checkpoint, or from
-    step 0 if it has none."""
+    step 0 if there is none."""
     max_unstored_bytes: int = Field(64 * 2**20, ge=2**16)
     """Maximum bytes of a run's metrics that a worker holds in memory while Redis is unavailable or
     slow; beyond it, training pauses. The default is enough for 10 minutes at 7,000 steps per second

@@ -53,10 +53,11 @@ def _say(job: Job, pending: str = "") -> None:
     """
     Print the state of a job after an action.
 
+    If the job's worker has yet to carry out the action, also print what the job will be then.
+
     Args:
         job: the job, as the service returned it.
-        pending: what the job will be once its worker has carried out the action, such as
-            "cancelled"; empty if no worker has to act.
+        pending: what the job will be, such as "cancelled"; empty for actions without a worker.
     """
     will_be = f", and will be {pending}" if pending and job.requested_action else ""
     out.say(f"{job.id} is {job.state}{will_be}")

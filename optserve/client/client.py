@@ -208,7 +208,7 @@ class Client(MetricCalls):
 
     def follow(self, job_id: str, *, after: int = -1) -> Iterator[Update]:
         """
-        Yield the updates of a job until it ends: its steps after step *after*, and its states.
+        Yield the updates of a job until it ends: steps after step *after*, and changes of state.
 
         Steps come in order, each of them once. If the connection breaks, the client connects again
         and continues with the next update.

@@ -89,8 +89,8 @@ class Connection:
         Raises:
             ServiceError: the service refused the request.
             NotTheService: something other than an optserve service responded.
-            Unreachable: no connection could be opened within `ANSWER_S`, the connection broke, or
-                no data arrived for *silence_s* seconds.
+            Unreachable: no connection could be opened within 30 s (`ANSWER_S`), the connection
+                broke, or no data arrived for *silence_s* seconds.
         """
         timeout = httpx.Timeout(ANSWER_S, read=silence_s)
         try:

@@ -7,7 +7,7 @@ The errors of a client.
       ServiceError     the service refused the request; see .problem
       NotTheService    something other than an optserve service responded
       Unreachable      there was no response
-        Unanswered     a job was sent without a response; it may have been accepted
+        Unanswered     there was no response to a job, which may have been accepted
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Reconnection:
         self._opened_at = time.monotonic()
 
     def received(self) -> None:
-        """Record that the connection has received data, which resets the deadline and delays."""
+        """Record that the connection has received data; this resets the deadline and the delays."""
         self._backoff.reset()
 
     def wait(self) -> bool:

@@ -22,8 +22,9 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
 
     Raises:
         NotStrict: *text* is not JSON in UTF-8, or breaks one of these rules. An object must not
-            repeat a name. Objects and lists must nest at most 32 deep, and number at most 10,000.
-            Numbers must be finite. Strings must not contain half of a surrogate pair.
+            repeat a name. Objects and lists must nest at most 32 deep, and there must be at most
+            10,000 of them. Numbers must be finite. Strings must not contain half of a surrogate
+            pair.
     """
     try:
         value = json.loads(

@@ -69,7 +69,7 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
 
 
 def _check_name(home: Path) -> None:
-    """Raise StackError if the path of *home* is not UTF-8; some libraries cannot open it then."""
+    """Raise StackError if the path of *home* is not UTF-8; some libraries need UTF-8."""
     try:
         str(home.resolve()).encode()
     except UnicodeEncodeError:

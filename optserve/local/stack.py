@@ -2,8 +2,10 @@
 The local stack: Redis server, API and workers as children of one process that supervises them.
 
 A child that dies is restarted. The children end when the supervising process ends, even if that
-process is killed. In an orderly stop, the workers are stopped first, so that they can save and
-release their jobs; the Redis server is stopped last.
+process is killed.
+
+An orderly stop begins with the workers, which then save and release their jobs. The Redis server is
+stopped last.
 """
 
 from __future__ import annotations

@@ -80,9 +80,9 @@ class Store:
 
     def _prepared(self, *, last: bool) -> bool:
         """
-        Check the server's settings and load the functions; return False if it is not ready yet.
+        Check the server's settings and load the functions; return whether the server is ready.
 
-        If it is still not ready at the *last* attempt, raise StackError.
+        If *last* is true, a server that is not ready raises StackError.
         """
         name = redact(self.url)
         try:

@@ -88,7 +88,7 @@ class Attempt:
 
     @contextmanager
     def _session(self, lease: Lease) -> Iterator[Session]:
-        """Set up the run, its journal and its reporter; yield a session with them."""
+        """Set up the run, its journal and its reporter; yield the session of the attempt."""
         tools, record = self._tools, self._record
         folder = attempt_folder(record.tenant, record.id, record.attempt, self._claim.token)
         retry_for_s = tools.settings.fault_patience_s

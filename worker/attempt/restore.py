@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class OtherBits(Exception):
-    """Another worker must continue the job: on this one, the results might have other bits."""
+    """Another worker must continue the job: results of this worker might differ in their bits."""
 
 
 class ParentUnusable(Exception):
@@ -64,9 +64,10 @@ class Restorer:
         Return the run, ready for its next step.
 
         The run resumes from the last checkpoint that can be used. A damaged checkpoint is removed
-        from the job's record. If a checkpoint cannot be read, this method retries. A checkpoint
-        that has long been missing from a storage that otherwise works is skipped, but stays in the
-        record.
+        from the job's record. If a checkpoint cannot be read, this method retries.
+
+        If a checkpoint has long been missing (`missing_after_s`) while the storage otherwise works,
+        it is skipped, but stays in the record.
 
         Raises:
             OtherBits: the job must continue bit for bit (`training.exact`), but its rows were

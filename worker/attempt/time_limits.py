@@ -22,7 +22,7 @@ class TimeLimits:
     """
     The time limits of an attempt's phases: setup, step, checkpoint, and store.
 
-    For a run with slow steps, the limit of a step is 20 times the median of its last steps.
+    If a run has slow steps, the limit of a step is 20 times their median duration.
 
     Args:
         settings: the settings of the service.

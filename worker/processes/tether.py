@@ -3,9 +3,9 @@ Ends a process together with the process that started it.
 
     python -m worker.processes.tether SIGNAL PARENT COMMAND ARG...
 
-COMMAND runs in place of this process. When the parent process, with the id PARENT, ends, the kernel
-sends SIGNAL to COMMAND, even if SIGKILL ended the parent. In fact the signal is sent as soon as the
-thread that started this process ends. Only Linux does this; elsewhere COMMAND just runs.
+COMMAND runs in place of this process. PARENT is the process id of the parent. The kernel sends
+SIGNAL to COMMAND when the thread of the parent that started this process ends, even if SIGKILL ends
+the parent. On systems other than Linux, no signal is sent.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class RowBuffer:
             )
 
     def drop(self, batch: Batch) -> None:
-        """Remove the rows in *batch*, the first ones in the buffer, once they are stored."""
+        """Remove the rows in *batch*, which are stored; they must be the first in the buffer."""
         with self._space:
             del self._values[: len(batch.data) // FLOAT64], self._lrs[: len(batch.lrs) // FLOAT64]
             self.first += len(batch.data) // FLOAT64 // self._width

@@ -87,7 +87,7 @@ class Cadence:
 
     @property
     def may_send(self) -> bool:
-        """Whether the loop may send rows: at its last poll, none had been sent for a period."""
+        """Whether the loop may send rows: at its last poll, no rows had been sent for a period."""
         # After an evaluation the loop polls sooner. The time of the poll is used, so that a poll
         # reads the clock only once.
         return self._polled_at - self.sent_at >= self._poll_s

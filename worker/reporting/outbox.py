@@ -25,7 +25,7 @@ class Outbox:
 
     Args:
         claim: the claim on the job.
-        lock: a condition that is notified whenever something was stored.
+        lock: a condition that is notified whenever an evaluation or a best state has been stored.
 
     Attributes:
         last_evaluation: the latest evaluation, or None if there was none.
@@ -51,7 +51,7 @@ class Outbox:
             self._evaluations.append(report)
 
     def set_best(self, best: BestPointer) -> None:
-        """Set the best state so far, whose files are complete, as the one to be sent."""
+        """Set *best*, whose files are complete, as the best state to be sent."""
         with self._lock:
             self._best = best
 

@@ -171,7 +171,7 @@ class Reporter:
 
     def wait_for_space(self) -> bool:
         """
-        Wait up to `WAIT_S` for space; return whether there is space.
+        Wait up to 0.05 s (`WAIT_S`) for space; return whether there is space.
 
         The time waited is added to `stalled_s`.
         """

@@ -46,7 +46,7 @@ def job_chart(found: Chart, width: int) -> list[str]:
 
 
 def _marks(curve: EvaluationCurve) -> list[tuple[int, float]]:
-    """Return the points of *curve*, each at the last step before the evaluation."""
+    """Return the points of *curve*, each at the last step before its evaluation."""
     points = _merged(curve.steps, curve.values, curve.not_finite.steps)
     return [(max(int(step) - 1, 0), value) for step, value in points]
 

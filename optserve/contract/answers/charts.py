@@ -75,7 +75,7 @@ class EvaluationCurve(Curve):
 
 
 class Chart(WireModel):
-    """The metrics of a job, reduced for drawing; every spike is preserved, however long the job."""
+    """The metrics of a job, reduced for drawing; every spike is preserved, even in a long job."""
 
     object: Literal["chart"] = "chart"
     job: str

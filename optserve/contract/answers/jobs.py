@@ -60,7 +60,7 @@ class Result(WireModel):
 
     @property
     def test(self) -> dict[str, float]:
-        """Metrics on the test examples with the trained, not averaged, weights, by name."""
+        """Metrics on the test examples, by name, with the trained (not the averaged) weights."""
         return {
             name.removeprefix("test_"): value
             for name, value in self.metrics.items()

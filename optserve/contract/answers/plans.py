@@ -68,7 +68,7 @@ class MemoryEstimate(WireModel):
 
 
 class ExpectedTime(WireModel):
-    """How long the job would take on the live workers that share one fingerprint."""
+    """How long the job would take on live workers with equal hardware and library versions."""
 
     device: str
     fingerprint: str

@@ -1,8 +1,8 @@
 """
 The check of the append-only files in which an embedded server stores its data.
 
-A manifest names the files: first a base, which has all data at some time, then files with the
-commands executed since then. The base is a snapshot, or a file of commands too.
+A manifest names the files. The first one is the base, with all data of some moment: a snapshot, or
+a file of commands. The other files have the commands that were executed after this moment.
 
 If the last file ends with an unfinished command, the server itself truncates the file before this
 command. If anything else in the files is unreadable, the server does not start.

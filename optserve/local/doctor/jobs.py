@@ -110,10 +110,10 @@ def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 def _begins_with(record: Record) -> list[str]:
     """
-    Return the files from which a job can start, of which it needs one: checkpoints, if it has any.
+    Return the files from which a job can start; the job needs at least one of them.
 
-    A clone without a checkpoint starts from the state of another job. For any other job without a
-    checkpoint, the list is empty.
+    These are the job's checkpoints. A clone without a checkpoint starts from the state of another
+    job. Any other job without a checkpoint needs no file, and the list is empty.
     """
     if record.checkpoints:
         return [pointer.path for pointer in record.checkpoints]
@@ -128,7 +128,7 @@ def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Findi
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
     """
-    Return the jobs that *look*, a function that returns misplaced jobs, finds in two calls.
+    Call *look*, which returns misplaced jobs, twice; return the jobs that both calls return.
 
     One call is not enough: if the service moves a job during the call, the job may seem misplaced.
     """
