@@ -34,7 +34,7 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
     files that an old server still writes.
 
     Args:
-        home: the home of the stack.
+        home: the home of the stack: the folder with its files.
         stopping: event that ends the wait once it is set.
         wait_s: seconds to wait for the processes of an earlier stack.
 

@@ -32,7 +32,7 @@ class Child:
     A child process that ends when this process ends; `supervise` restarts it if it dies earlier.
 
     Attributes:
-        name: name of the child in the log.
+        name: what messages in the log call the child.
         deaths: number of times that `supervise` found the child dead.
     """
 
@@ -50,7 +50,7 @@ class Child:
         Start the child.
 
         Args:
-            name: name of the child in the log.
+            name: what messages in the log call the child.
             command: the command that the child runs.
             log_file: file to which standard output and standard error are appended.
             environment: variables in addition to those of this process.

@@ -169,7 +169,8 @@ class Stack:
                 self._raise_if_stopping()
                 for child in self._children():
                     if child.exit_code == os.EX_CONFIG:  # a restart would fail in the same way
-                        raise StackError(f"{child.name}: {''.join(child.log_lines()[-1:])}")
+                        reason = "".join(child.log_lines()[-1:])
+                        raise StackError(f"{child.name} cannot start: {reason}")
                 self.supervise()
                 if self._is_ready(client):
                     return

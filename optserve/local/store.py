@@ -38,7 +38,7 @@ class Store:
         Prepare the store without starting it.
 
         Args:
-            home: the home of the stack.
+            home: the home of the stack: the folder with its files.
             url: URL of an external server; None for an embedded server.
             inherited_fds: file descriptors that an embedded server keeps open as long as it runs.
         """

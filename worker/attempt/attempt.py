@@ -45,8 +45,8 @@ class Attempt:
     An attempt to train a claimed job.
 
     Args:
-        claim: the claim on the job. Every write to Redis contains the claim's token, and is refused
-            once the job was taken from this worker.
+        claim: the id of the job, and the token with which this worker claimed it. Every write to
+            Redis contains the token, and is refused once the job was taken from this worker.
         record: the job's record, as it was when the job was claimed.
         tools: the trainer's client, storage and settings.
 

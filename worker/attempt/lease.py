@@ -51,7 +51,7 @@ class Lease:
     Outside a `phase` block, the attempt is in the phase ``store``: it waits for Redis.
 
     Args:
-        claim: the claim on the job.
+        claim: the id of the job, and the token with which this worker claimed it.
         client: the Redis client.
         settings: the settings of the service.
         leaving: an event that is set when the worker should stop.

@@ -44,12 +44,12 @@ class Restorer:
     Sets up the run of a claimed job.
 
     Attributes:
-        claim: the claim on the job.
+        claim: the id of the job, and the token with which this worker claimed it.
         record: the job's record, as it was when the job was claimed.
         tools: the trainer's client, storage and settings.
-        sender: the sender for calls to Redis.
-        disk: the access to files in the storage.
-        lease: the lease on the job.
+        sender: sends calls to Redis, and retries them.
+        disk: reads and writes files in the storage, and retries.
+        lease: renews the lease on the job.
     """
 
     claim: Claim

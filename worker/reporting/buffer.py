@@ -17,7 +17,7 @@ delays the others."""
 
 class Batch(NamedTuple):
     """
-    Consecutive rows, to be sent in one call.
+    Rows of consecutive steps, to be sent in one call. A row has the metrics of one step.
 
     Attributes:
         first: the number of the first row.
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 class RowBuffer:
     """
-    The rows of a run that are not stored yet, in order.
+    The rows of a run that are not stored yet, in order. A row has the metrics of one step.
 
     The training loop adds rows, and a second thread removes them. Adding takes no lock: extending a
     list is atomic in CPython, and `pack` only deletes from the front of the list.

@@ -1,4 +1,8 @@
-"""Holds rows that Redis has confirmed, until they are in the journal and their lrs are checked."""
+"""
+Holds rows that Redis has confirmed, until they are in the journal and their lrs are checked.
+
+A row has the metrics of one step.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,9 @@ keeps the loop from running meanwhile."""
 
 class ConfirmedRows:
     """
-    Collects stored rows; a flush appends them to the journal and compares their lrs with the plan.
+    Collects rows that Redis has confirmed.
+
+    A flush appends the rows to the journal, and compares their lrs with the plan.
 
     Args:
         plan: the planned lr at every step.

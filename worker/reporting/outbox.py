@@ -24,7 +24,7 @@ class Outbox:
     The training loop adds them, and the reporter's thread sends them.
 
     Args:
-        claim: the claim on the job.
+        claim: the id of the job, and the token with which this worker claimed it.
         lock: a condition that is notified whenever an evaluation or a best state has been stored.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Writes rows to Redis without waiting for the reply."""
+"""Writes rows (the metrics of each step) to Redis without waiting for the reply."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
 Reporting: sends the rows of a run to Redis, without making training wait until they are stored.
 
-Two senders write rows, under one lock. The training loop sends rows without waiting for the reply.
-The reporter's thread waits for the reply, and retries. A step may take less time than a switch
-between threads, so normally the loop sends all rows.
+A row has the metrics of one step. Two senders write rows, under one lock. The training loop sends
+rows without waiting for the reply. The reporter's thread waits for the reply, and retries. A step
+may take less time than a switch between threads, so normally the loop sends all rows.
 
 The loop's connection (`PipelinedWriter`) is in one of three states. At first it is CLOSED. An
 event that closes it is called a break::
@@ -88,8 +88,8 @@ class Reporter:
     for space.
 
     Args:
-        claim: the claim on the job.
-        sender: the sender for calls to Redis.
+        claim: the id of the job, and the token with which this worker claimed it.
+        sender: sends calls to Redis, and retries them.
         plan: the columns of the rows, and the planned lrs.
         first: the number of the attempt's first row.
         lease_ms: milliseconds from a write of rows until the lease expires.
@@ -188,7 +188,7 @@ class Reporter:
             raise self._error
 
     def flush(self) -> None:
-        """Wait until all rows, evaluations and best states are stored; raise what prevents it."""
+        """Wait until rows, evaluations and best states are stored; raise the error if that fails."""
         self._wake.set()
         with self._lock:
             stored = self._lock.wait_for(

@@ -73,7 +73,7 @@ def _recipe(path: Path, source: str | None, *, steps_per_epoch: int, epochs: flo
 def _own_job(path: Path) -> Mapping[str, Any] | None:
     """Return the job in the file *path*; None if the file does not contain a job of optserve."""
     try:
-        found = parse_object(path.read_bytes(), "")
+        found = parse_object(path.read_bytes(), str(path), "a job")
     except BadFile:
         return None
     mine = found.get("optimizer")

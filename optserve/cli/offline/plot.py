@@ -59,7 +59,7 @@ def read(text: str) -> dict[str, Any]:
             object on standard input; or the name of a schedule.
     """
     if text.lstrip().startswith("{"):
-        return parse_object(text.encode(), "the schedule must be given")
+        return parse_object(text.encode(), "SPEC", "a schedule or a job")
     path = Path(text)
     if text == "-" or path.is_file():
         return read_object(path, "a schedule or a job")
