@@ -188,7 +188,7 @@ class Reporter:
             raise self._error
 
     def flush(self) -> None:
-        """Wait until rows, evaluations and best states are stored; raise the error if that fails."""
+        """Wait until the rows and the outbox are stored; raise the error if that fails."""
         self._wake.set()
         with self._lock:
             stored = self._lock.wait_for(
