@@ -1,5 +1,5 @@
 """
-The `optserve` command: ``python -m optserve``.
+Entry point of the `optserve` command, which is also ``python -m optserve``.
 
 The imports of the command take about a second. Ctrl-C during the imports, or after the command has
 finished, ends the process without printing a traceback.
@@ -20,7 +20,7 @@ if HANDLED:
 
 
 def main() -> None:
-    """Run the `optserve` command; exit with `INTERRUPTED` on Ctrl-C."""
+    """Run the `optserve` command; on Ctrl-C, exit with code 130 (`INTERRUPTED`)."""
     from optserve.cli import main as command  # noqa: PLC0415  see above
 
     try:

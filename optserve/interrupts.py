@@ -21,11 +21,12 @@ def exit_at_once(number: int, frame: FrameType | None) -> None:
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
     """
-    End the process on Ctrl-C inside the block, which only imports modules.
+    End the process at once on Ctrl-C inside the block; the block must only import modules.
 
-    A KeyboardInterrupt would not reach the caller: pydantic turns one that arrives while it builds
-    a validator into a SchemaError, and other libraries catch it too. Nothing is done if the process
-    handles SIGINT in its own way or ignores it.
+    A KeyboardInterrupt would not do: some libraries catch it while they are imported. For example,
+    pydantic raises a SchemaError in its place while it builds a validator.
+
+    If the process ignores SIGINT, or has a handler of its own for it, nothing changes.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield

@@ -30,9 +30,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPTSERVE_", use_attribute_docstrings=True)
 
     home: Path = Path(".optserve")
-    """Folder that contains `data`, `storage` and `run`, the default folders of OPTSERVE_DATA,
-    OPTSERVE_STORAGE and OPTSERVE_RUN. `optserve up` also keeps its logs and the data of its
-    embedded Redis server there."""
+    """Folder for the files of the service. Its folders `data`, `storage` and `run` are the defaults
+    of OPTSERVE_DATA, OPTSERVE_STORAGE and OPTSERVE_RUN. `optserve up` also keeps its logs and the
+    data of its embedded Redis server there."""
     # The prefix does not apply to a field with an alias, so the alias spells it out. If both
     # variables are set, the first one counts.
     redis_url: str | None = Field(
@@ -43,9 +43,8 @@ class Settings(BaseSettings):
     `optserve up`."""
     # Below redis_url, which its validator reads: pydantic validates fields in this order.
     redis_password_file: Path | None = None
-    """File that holds the password for the server at OPTSERVE_REDIS_URL, so that the URL need not
-    contain the password: `ps` and `docker inspect` show environment variables, but not the content
-    of this file."""
+    """File that holds the password for the server at OPTSERVE_REDIS_URL. It keeps the password out
+    of the URL, which `ps` and `docker inspect` show as an environment variable."""
     data: Path | None = None
     """Folder that holds the datasets, each in a folder of its own. The service never changes them.
     Default: `data` in OPTSERVE_HOME."""
@@ -53,14 +52,14 @@ class Settings(BaseSettings):
     """Folder that holds checkpoints, artifacts and archived metrics. The API and all workers must
     use the same folder. Default: `storage` in OPTSERVE_HOME."""
     run: Path | None = None
-    """Folder on a local disk that holds a lock for each GPU, and the journals of running jobs. A
-    journal is a copy of the metrics that Redis has confirmed; if Redis loses some of them, they are
-    sent again from the journal. A journal is a file without a name: it takes space on the disk, but
-    a listing of the folder does not show it. All workers on a machine must use the same folder.
-    Default: `run` in OPTSERVE_HOME."""
+    """Folder on a local disk for a lock for each GPU, and for a journal of each running job. All
+    workers on a machine must use the same folder. A journal is a copy of the metrics that Redis has
+    confirmed. If Redis loses metrics, they are sent again from the journal. A journal takes space
+    on the disk, but is a file without a name: a listing of the folder does not show it. Default:
+    `run` in OPTSERVE_HOME."""
     control: Literal["api", "separate"] = "api"
-    """Which processes take jobs back from workers that died, archive ended jobs, and remove old
-    ones. `api`: every API process. `separate`: only processes started as
+    """Which processes do the upkeep of jobs: they queue the jobs of dead workers again, archive
+    ended jobs, and remove old jobs. `api`: every API process. `separate`: only processes started as
     ``python -m control.main``."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
@@ -68,15 +67,15 @@ class Settings(BaseSettings):
     """Port the API listens on; 0 for any free port."""
     allowed_hosts: list[str] | None = None
     """Host names that the Host header of a request may contain, as a JSON list.
-    ``*.example.org`` allows all subdomains of example.org, ``*`` allows any name; IP addresses are
+    ``*.example.org`` allows all subdomains of example.org. ``*`` allows any name. IP addresses are
     always allowed. Default: localhost and the name of this machine. The list protects against DNS
-    rebinding, in which a web page lets its own host name resolve to this machine, and then uses the
-    API through the browser of a visitor."""
+    rebinding: a web page whose host name resolves to this machine could otherwise use the API
+    through the browser of a visitor."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
     """Maximum size of a request body, in bytes; a request with a larger body gets 413."""
     max_head_bytes: int = Field(32 * 1024, ge=1024)
-    """Maximum size of a request line and its headers together, in bytes. A request that exceeds it
-    gets 414 if its URL alone takes more than half of this size, otherwise 431."""
+    """Maximum size of a request line and its headers together, in bytes. A larger request gets 431,
+    or 414 if its URL alone takes more than half of this size."""
     head_timeout_s: float = Field(15.0, gt=0)
     """Seconds a client has to send a request line and headers; after that it gets 408. A client
     that has sent nothing at all gets no response: its connection is closed."""
@@ -84,8 +83,9 @@ class Settings(BaseSettings):
     """Seconds a client has to send a request body; after that it gets 408. The client gets another
     second each time that OPTSERVE_BODY_BYTES_PER_S bytes of the body have arrived."""
     body_bytes_per_s: float = Field(4096.0, gt=0)
-    """A client has OPTSERVE_BODY_TIMEOUT_S seconds to send a request body, and another second each
-    time that this many bytes of the body have arrived."""
+    """Minimum rate, in bytes per second, at which a client must send a request body after the first
+    OPTSERVE_BODY_TIMEOUT_S seconds. Each time that this many bytes have arrived, the client gets
+    another second."""
     idle_timeout_s: float = Field(20.0, gt=0)
     """Close a connection if its client sends no further request for this many seconds after a
     response."""
@@ -96,20 +96,20 @@ class Settings(BaseSettings):
     """Maximum open connections from one client address (for IPv6, from one /64 network) per API
     process; beyond it a client gets 503 with Retry-After. All clients behind a proxy, or behind a
     port published by Docker, have the same address. Default: three quarters of
-    OPTSERVE_MAX_CONNECTIONS, so that no single address locks out the others."""
+    OPTSERVE_MAX_CONNECTIONS, so that one address cannot take all connections."""
     # Without this limit, 150 clients that requested an export and did not read it took 400 MB.
     max_unsent_bytes: int = Field(64 * 2**20, ge=2**20)
-    """Maximum bytes of responses that an API process holds until clients read them; streams are not
-    counted. Beyond it, the process disconnects clients, beginning with those that have read nothing
-    for the longest time."""
+    """Maximum bytes of responses that clients have not read yet, in the memory of an API process.
+    Streams are not counted. Beyond the maximum, the process disconnects clients, beginning with
+    those that have read nothing for the longest time."""
     # 200 connections, each with an unfinished body just below the limit for one body, took a
     # process from 163 to 377 MB; compose gives it 512 MB.
     max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
-    """Maximum total bytes of the request bodies that an API process holds. The process holds a body
-    from its first byte until the response starts. While the total is above the maximum, requests
-    with incomplete bodies are refused one by one, with 503 and Retry-After. The next one is always
-    the oldest from the client address with the most bytes. A value below OPTSERVE_MAX_BODY_BYTES
-    counts as OPTSERVE_MAX_BODY_BYTES."""
+    """Maximum total bytes of request bodies in the memory of an API process. A body is in memory
+    from its first byte until the response starts. While the total is above the maximum, the process
+    refuses requests with incomplete bodies, one after another, with 503 and Retry-After. Each time,
+    it refuses the oldest such request of the client address with the most bytes. A value below
+    OPTSERVE_MAX_BODY_BYTES counts as OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
     """Maximum open streams (server-sent events) per API process; beyond it a client gets 503 with
     Retry-After."""
@@ -118,8 +118,8 @@ class Settings(BaseSettings):
     """Send a ping on a stream (server-sent events) on which nothing has been sent for this many
     seconds. Clients reconnect if they receive nothing for 45 seconds."""
     stream_stall_s: float = Field(15.0, gt=0)
-    """Disconnect a client that reads a response (a stream, a download, a page) too slowly: less
-    than 16 KB in this many seconds, although more data waits to be sent to it."""
+    """Disconnect a client that reads less than 16 KB of a response (a stream, a download, a page)
+    in this many seconds, while more data waits to be sent."""
     stream_age_s: float = Field(3600.0, gt=0)
     """End a stream (server-sent events) after this many seconds, plus or minus up to 10 % at
     random. Clients then reconnect and resume."""
@@ -137,29 +137,30 @@ class Settings(BaseSettings):
     checkpoint. After that the run counts as hung: its process is ended, and the job is queued
     again."""
     step_limit_s: float = Field(60.0, gt=1)
-    """Maximum seconds for a training step. If 20 times the median duration of the latest steps is
-    more, that is the maximum instead. A run that exceeds the maximum counts as hung: its process is
-    ended, and the job is queued again."""
+    """Maximum seconds for a training step. After that the run counts as hung: its process is ended,
+    and the job is queued again. For a run with slow steps, the maximum is 20 times the median
+    duration of its latest steps, if this is more."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
     """Maximum seconds for writing a checkpoint. After that the run counts as hung: its process is
     ended, and the job is queued again."""
     fault_patience_s: float = Field(30.0, ge=0)
-    """Seconds for which a run retries to read or write a file while the storage fails (the mount
-    returns errors, or is read-only). After that, the job is queued again, so that another worker
-    can take it. While the storage is full, the run waits for space without this limit."""
+    """Seconds for which a run tries again to read or write a file while the storage fails (the
+    mount returns errors, or is read-only). After that, the job is queued again, so that another
+    worker can take it. If the storage is full, this limit does not apply: the run waits for
+    space."""
     missing_after_s: float = Field(600.0, ge=0)
     """Seconds for which a job waits for the files of a checkpoint, if they are missing from a
     storage that otherwise works. After that, the job continues from an older checkpoint, or from
-    step 0 if it has none."""
+    step 0 if there is none."""
     max_unstored_bytes: int = Field(64 * 2**20, ge=2**16)
     """Maximum bytes of a run's metrics that a worker holds in memory while Redis is unavailable or
     slow; beyond it, training pauses. The default is enough for 10 minutes at 7,000 steps per second
     with two metrics per step."""
     offer_after_s: float = Field(300.0, ge=0)
-    """Seconds that a queued job waits for a worker with the hardware and library versions on which
-    it was computed so far (the job's fingerprint). If there has been no such worker for this time,
-    the job's field `offers` lists two actions: `restart` (from step 0), and `accept` (continue on a
-    worker whose results may differ in the last bits)."""
+    """Seconds without a suitable worker after which a queued job offers other ways to continue.
+    A worker is suitable if it has the fingerprint (the hardware and library versions) with which
+    the job's steps were computed so far. The job's field `offers` then lists two actions: `restart`
+    (from step 0), and `accept` (continue on a worker whose results may differ in the last bits)."""
     keep_days: float | None = Field(None, ge=0)
     """Remove a job, with its metrics and files, this many days after it has ended. Default:
     never."""
@@ -178,8 +179,8 @@ class Settings(BaseSettings):
     """Port on which a worker listens for health checks: ``GET /healthz`` and ``GET /readyz``.
     Default: a worker does not listen."""
     workers_on_machine: int = Field(1, ge=1)
-    """Number of workers that share the CPU cores of this machine. Each worker computes with as many
-    threads as there are cores, divided by this number and rounded down, but at least one."""
+    """Number of workers that share the CPU cores of this machine. The number of threads of a worker
+    is the number of cores divided by this number, rounded down, and at least 1."""
 
     @field_validator("redis_password_file")
     @classmethod
@@ -187,8 +188,8 @@ class Settings(BaseSettings):
         if file is not None and info.data.get("redis_url") is None:
             raise PydanticCustomError(
                 RULE,
-                "OPTSERVE_REDIS_URL must be set if OPTSERVE_REDIS_PASSWORD_FILE is: it names the "
-                "server that the password is for",
+                "OPTSERVE_REDIS_URL must be set if OPTSERVE_REDIS_PASSWORD_FILE is set: the "
+                "password is for the server at this URL",
             )
         return file
 

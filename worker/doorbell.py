@@ -20,9 +20,9 @@ class Message(Job):
     """
     An RQ job that can only call the doorbell's `answer`, whatever Redis contains.
 
-    RQ imports and calls any name that it finds in a job, as the function or as a callback, so write
-    access to Redis would be enough to run code in the worker. A message has no callbacks, and only
-    one function is allowed.
+    With RQ's own class of jobs, write access to Redis is enough to run code in the worker: RQ
+    imports and calls the function and the callbacks that a job names. A message has no callbacks,
+    and its only allowed function is `answer`.
     """
 
     # These attributes replace RQ's properties, which import whatever name the message contains. RQ
@@ -55,7 +55,7 @@ class Listener(SimpleWorker):
 
     def _set_ip_address(self, connection: redis.Redis) -> None:
         """
-        Set a placeholder as the worker's address, which nothing reads.
+        Set a placeholder as the worker's address; nothing reads the address.
 
         RQ's own method reads the address from CLIENT LIST, and redis-py fails to parse the reply if
         the path of a Unix socket contains a space or a =.

@@ -236,7 +236,7 @@ class WorkerLoop:
                 log.warning("%s could not reach the store: %s", self.id, error)
 
     def _kill_if_requested(self, client: redis.Redis) -> None:
-        """Kill the trainer if its job is to be killed; the main thread then gets `TrainerDied`."""
+        """Kill the trainer if a client asked to kill the job; `work` then releases the job."""
         claim = self._claimed
         if claim is None:
             return

@@ -39,17 +39,25 @@ def restart(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
 
 def accept(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     """
-    Let any worker for its device continue a queued or paused job from its last checkpoint.
+    Let a queued or paused job continue from its last checkpoint on any worker for its device.
 
-    Use this if no worker with the hardware and library versions of the previous worker will come
-    back. The results may then differ in their last bits from those of one uninterrupted run. Steps
-    after the checkpoint are discarded.
+    Use this if no worker with the same hardware and library versions as the job's previous worker
+    will come back. The results may then differ in their last bits from those of one uninterrupted
+    run. Steps after the checkpoint are discarded.
     """
     with service(url, home) as client:
         _say(client.accept(job_id))
 
 
 def _say(job: Job, pending: str = "") -> None:
-    """Print the state of *job*; if its worker has yet to act, add that it will be *pending*."""
+    """
+    Print the state of a job after an action.
+
+    If the job's worker has yet to carry out the action, also print what the job will be then.
+
+    Args:
+        job: the job, as the service returned it.
+        pending: what the job will be, such as "cancelled"; empty for actions without a worker.
+    """
     will_be = f", and will be {pending}" if pending and job.requested_action else ""
     out.say(f"{job.id} is {job.state}{will_be}")

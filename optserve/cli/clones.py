@@ -60,7 +60,5 @@ def _changes(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         # Arguments that are not UTF-8 arrive with surrogates. Converted back to bytes, they are
         # refused with the position of the first invalid byte.
-        return parse_object(
-            text.encode(errors="surrogateescape"), "--changes must be a merge patch"
-        )
+        return parse_object(text.encode(errors="surrogateescape"), "--changes", "a merge patch")
     return read_object(Path(text), "changes of a job")

@@ -1,4 +1,4 @@
-"""``optserve compare``: one column or metric of several jobs, drawn as one chart."""
+"""``optserve compare``: draw a column, or a metric of evaluations, of several jobs in one chart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def compare(
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Draw one column of several jobs, or one metric such as val_loss, in one chart."""
+    """Draw a column (such as loss) or an evaluation metric (such as val_loss) of several jobs."""
     with service(url, home) as client:
         found = client.compare(job_ids, column=column, x=x)
     for line in pictures.comparison_chart(found, out.width):

@@ -44,10 +44,10 @@ def convert(  # noqa: PLR0917  typer makes options of them
     ] = 100.0,
 ) -> None:
     """
-    Print the optimization settings in another framework's configuration, as parts of a job.
+    Convert another framework's configuration: print its optimization settings as parts of a job.
 
-    A setting that a job cannot reproduce exactly is refused with the reason. Notes name the keys
-    that have no effect.
+    If a job cannot reproduce a setting exactly, the command prints the reason and no parts. Notes
+    name the keys that have no effect.
     """
     with importing():
         from optserve.cli.offline.conversion import (  # noqa: PLC0415  see `offline`

@@ -1,10 +1,11 @@
-"""Files that contain jobs or schedules; they are parsed as strictly as requests."""
+"""Reads files that contain jobs or schedules, as strictly as the service parses requests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from optcore.spec.errors import short_json
 from optserve.contract import strict_json
 
 
@@ -18,7 +19,7 @@ def read_object(path: Path, what: str = "a job") -> dict[str, Any]:
 
     Args:
         path: the file; ``-`` is standard input.
-        what: what the object describes, for error messages.
+        what: what the file must hold, such as "a job", for error messages.
 
     Raises:
         BadFile: the file cannot be read, or does not contain a JSON object.
@@ -30,17 +31,17 @@ def read_object(path: Path, what: str = "a job") -> dict[str, Any]:
         raise BadFile(f"{name} cannot be read: {error.strerror}") from None
     except ValueError as error:  # a name with a null byte
         raise BadFile(f"{name!r} cannot be read: {error}") from None
-    return parse_object(text, f"{name} must hold {what}")
+    return parse_object(text, name, what)
 
 
-def parse_object(text: bytes, rule: str) -> dict[str, Any]:
+def parse_object(text: bytes, name: str, what: str) -> dict[str, Any]:
     """
     Return the JSON object that *text* contains.
 
     Args:
         text: a JSON document.
-        rule: the start of error messages, such as "job.json must hold a job"; "as JSON" or "as
-            a JSON object" is appended.
+        name: where the text comes from, such as "job.json", for error messages.
+        what: what the text must hold, such as "a job", for error messages.
 
     Raises:
         BadFile: *text* is not a JSON object.
@@ -48,9 +49,9 @@ def parse_object(text: bytes, rule: str) -> dict[str, Any]:
     try:
         found = strict_json.parse(text)
     except strict_json.NotStrict as error:
-        raise BadFile(f"{rule} as JSON: {error}") from None
+        raise BadFile(f"{name} must hold {what} as JSON: {error}") from None
     if not isinstance(found, dict):
-        raise BadFile(f"{rule} as a JSON object")
+        raise BadFile(f"{name} must hold {what} as a JSON object, got {short_json(found)}")
     return found
 
 

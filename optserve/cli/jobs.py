@@ -101,7 +101,7 @@ def show(
 
 
 def _cells(job: ListedJob) -> list[str]:
-    """Return what *job* has in each of `COLUMNS`."""
+    """Return the row of *job* in the table of jobs."""
     return [
         job.id,
         f"{job.state}: {job.reason}" if job.reason else str(job.state),
@@ -112,7 +112,11 @@ def _cells(job: ListedJob) -> list[str]:
 
 
 def _told(metrics: Mapping[str, float]) -> str:
-    """Return the accuracy; else the first metric that is not the loss; else the loss."""
+    """
+    Return one of a job's test metrics as text; return "" if there are none.
+
+    This is the accuracy if it was measured, or else the first metric that is not the loss.
+    """
     if "accuracy" in metrics:
         return f"{metrics['accuracy']:.2%}"
     name = next((name for name in metrics if name != "loss"), "loss")

@@ -55,7 +55,7 @@ for command in (
 
 
 def main(command: typer.Typer = app) -> None:
-    """Run *command*; print every expected error as a message, without a traceback."""
+    """Run *command*; print an expected error without a traceback, and exit with code 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names of jobs may hold characters that the terminal's encoding lacks.

@@ -44,7 +44,7 @@ def service(url: str | None, home: Path) -> Client:
     """
     Return a client for the service at *url*.
 
-    Without a URL, the client is for the local stack that runs in *home*, or for `DEFAULT_URL` if no
-    stack runs there.
+    Without a URL, the client is for the local stack that runs in *home*. If no stack runs there,
+    the client is for port 8000 of this machine (`DEFAULT_URL`).
     """
     return Client(url or url_of(home) or DEFAULT_URL)

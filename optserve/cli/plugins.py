@@ -31,9 +31,9 @@ ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 def add_commands(app: typer.Typer) -> None:
     """
-    Add all commands to *app*.
+    Add the commands of the service and of other distributions to *app*.
 
-    If the service is not installed, each command of the service says how to install the service.
+    If the service is not installed, its commands only print how to install it.
     """
     points = {point.name: point for point in entry_points(group=GROUP)}
     for name in [*OF_THE_SERVICE, *(points.keys() - OF_THE_SERVICE.keys())]:
@@ -46,7 +46,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _first_missing() -> str | None:
-    """Return the first module in `SERVICE` that does not exist; None if all exist."""
+    """Return the first module of `SERVICE` that is not installed; None if all are installed."""
     for name in SERVICE:
         try:
             found = find_spec(name)

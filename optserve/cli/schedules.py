@@ -37,7 +37,7 @@ def plot(
         Path | None, typer.Option("--to", help="Also write a picture to this .svg file.")
     ] = None,
 ) -> None:
-    """Draw lr at every step, with a summary."""
+    """Draw the lr of a schedule at every step, with a summary."""
     if to is not None and to.suffix != ".svg":
         raise SpecError([Problem("--to", f"to must be a .svg file, got {str(to)!r}")])
     with importing():

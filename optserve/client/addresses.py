@@ -29,12 +29,12 @@ def parse_url(url: str) -> httpx.URL:
     if parsed.scheme not in ("http", "https") or not re.fullmatch(r"[^\s%]+", parsed.host):
         raise BadAddress(_rule(url))
     if port is not None and not 0 < port <= MAX_PORT:
-        raise BadAddress(f"{_rule(url)}: ports are at most {MAX_PORT}")
+        raise BadAddress(f"{_rule(url)}: the port must be 1 to {MAX_PORT}")
     return parsed
 
 
 def redact(url: str) -> str:
-    """Return *url* without user name and password, and without a password in its query."""
+    """Return *url* with ``***`` for its user name and password, and for a password in its query."""
     # Up to the last @: an unquoted @ or / in a password must not leave the rest visible.
     return _PASSWORD.sub(r"\1***", _CREDENTIALS.sub("://***@", url))
 
@@ -46,7 +46,7 @@ def job_path(job_id: str, *rest: str) -> str:
 
 def _segment(name: str) -> str:
     if not name:
-        raise BadAddress("the id of a job and the name of a file must not be empty")
+        raise BadAddress("the id of a job and the name of a file must not be empty, got ''")
     quoted = quote(name.encode(errors="surrogateescape"), safe="")
     # URL normalization, which proxies apply too, removes the segments "." and "..".
     return quoted.replace(".", "%2E") if set(name) == {"."} else quoted

@@ -34,17 +34,17 @@ class Backoff:
         self.reset()
 
     def reset(self) -> None:
-        """Start the deadline and the delays over, as if no attempt had failed."""
+        """Forget the deadline and the delays so far, as if no attempt had failed."""
         self._deadline: float | None = None
         self._delay_s = INITIAL_DELAY_S
 
     def start(self) -> None:
-        """Set the deadline, unless it is set already."""
+        """Set the deadline to *total_s* seconds from now, if it is not set already."""
         if self._deadline is None:
             self._deadline = self._clock() + self.total_s
 
     def remaining_s(self) -> float:
-        """Return the seconds until the deadline; 0 after it."""
+        """Return the seconds until the deadline: *total_s* before it is set, 0 once it is past."""
         if self._deadline is None:
             return self.total_s
         return max(0.0, self._deadline - self._clock())

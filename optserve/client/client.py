@@ -40,7 +40,7 @@ class Client(MetricCalls):
     """
     A client for one service.
 
-    Every failure raises a `ClientError` (`optserve.client.errors`).
+    A request that fails raises a `ClientError` (see `optserve.client.errors`).
 
     Attributes:
         url: URL of the service, without user name and password.
@@ -58,9 +58,10 @@ class Client(MetricCalls):
 
         Args:
             url: URL of the service, such as ``http://127.0.0.1:8000``.
-            retry_for_s: seconds for which a request is repeated while the service is unavailable.
-            stable_after_s: seconds after which an open stream proves that the service is available,
-                even if the stream has sent nothing; the time `retry_for_s` then starts over.
+            retry_for_s: seconds for which submissions, actions on jobs, and streams are retried
+                while the service is unavailable. Other requests are not retried.
+            stable_after_s: seconds after which an open stream shows that the service is available,
+                even if it has sent nothing. The retries of the stream then start over.
         """
         self._connection = Connection(url)
         self.url = self._connection.url
@@ -102,12 +103,11 @@ class Client(MetricCalls):
 
         Args:
             job_id: id of the other job.
-            source: the state to start from: ``"last"`` or ``"best"``, or the number of steps of a
-                stored state.
+            source: the state to start from: ``"last"``, ``"best"``, or the step of a checkpoint.
             keep: ``"weights"``, or ``"optimizer"`` for the weights and the optimizer's state.
             changes: a JSON merge patch (RFC 7396) for the spec of the other job as it was posted.
-            idempotency_key: requests with equal keys and equal clones create one job; default: a
-                new key.
+            idempotency_key: requests with equal keys and otherwise equal arguments create one job;
+                default: a new key.
 
         Raises:
             Unanswered: the service became unavailable; the job may have been accepted.
@@ -121,7 +121,9 @@ class Client(MetricCalls):
 
     def preview(self, spec: PreviewSpec | Mapping[str, Any]) -> SchedulePreview:
         """
-        Return the lr of a schedule at every step, for the job and for each group, without training.
+        Return the lr of a schedule at every step, without training.
+
+        If the spec has parameter groups, the lr of each group is returned too.
 
         Args:
             spec: the schedule and the run, such as ``{"schedule": {"kind": "cosine"}, "lr": 0.1,
@@ -153,8 +155,8 @@ class Client(MetricCalls):
             labels: return only jobs that have all of these labels.
             after: return only jobs older than the job with this id. For the next page, pass the
                 ``next`` of this page.
-            limit: maximum number of jobs; a page with large specs may have fewer jobs, and its
-                ``has_more`` is then true.
+            limit: maximum number of jobs. A page with large specs may have fewer jobs although more
+                exist; its ``has_more`` is then true.
             spec: whether to include the jobs' specs.
         """
         params = given(limit=limit, state=state, after=after)
@@ -185,7 +187,7 @@ class Client(MetricCalls):
 
     def accept(self, job_id: str) -> Job:
         """
-        Let any worker for its device continue a queued or paused job from its last checkpoint.
+        Let a queued or paused job continue from its last checkpoint on any worker for its device.
 
         The results may then differ in their last bits from those of one uninterrupted run. Steps
         after the checkpoint are discarded.
@@ -206,11 +208,13 @@ class Client(MetricCalls):
 
     def follow(self, job_id: str, *, after: int = -1) -> Iterator[Update]:
         """
-        Yield the updates of a job until it ends: every step after *after*, once and in order.
+        Yield the updates of a job until it ends: steps after step *after*, and changes of state.
 
-        After a broken connection, a new one resumes with the next update. If steps are discarded,
-        because the job was restarted or resumed on different hardware, a `RowsTruncated` gives the
-        first step that is sent again.
+        Steps come in order, each of them once. If the connection breaks, the client connects again
+        and continues with the next update.
+
+        Steps are discarded if the job is restarted, or resumed on different hardware. A
+        `RowsTruncated` then gives the first step that will be sent again.
 
         Raises:
             Unreachable: the service was unavailable for longer than `retry_for_s`.
@@ -227,7 +231,7 @@ class Client(MetricCalls):
         """
         Yield the entries of a job's history after entry number *after*, until the job ends.
 
-        After a broken connection, a new one resumes with the next entry.
+        If the connection breaks, the client connects again and continues with the next entry.
 
         Raises:
             Unreachable: the service was unavailable for longer than `retry_for_s`.

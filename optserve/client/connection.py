@@ -89,8 +89,8 @@ class Connection:
         Raises:
             ServiceError: the service refused the request.
             NotTheService: something other than an optserve service responded.
-            Unreachable: no connection could be opened within `ANSWER_S`, the connection broke, or
-                no data arrived for *silence_s* seconds.
+            Unreachable: no connection could be opened within 30 s (`ANSWER_S`), the connection
+                broke, or no data arrived for *silence_s* seconds.
         """
         timeout = httpx.Timeout(ANSWER_S, read=silence_s)
         try:
@@ -133,7 +133,8 @@ class Connection:
         if response.is_client_error:
             raise NotTheService(
                 f"{self.url} answered {response.request.method} {response.url.path} with {status}, "
-                "not as an optserve service does; does something else listen there?"
+                "but not as an optserve service does. Check the URL: something else may listen "
+                "there"
             )
         # A proxy in front of the service sends 502 to 504 in a format of its own. The service may
         # well be available, so the error is not `NotTheService`.
@@ -154,7 +155,7 @@ class Connection:
 
 
 def given(**params: str | float | Sequence[str] | None) -> Params:
-    """Return those of *params* that are not None."""
+    """Return the parameters in *params* whose values are not None."""
     return {name: value for name, value in params.items() if value is not None}
 
 

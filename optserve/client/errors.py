@@ -7,7 +7,7 @@ The errors of a client.
       ServiceError     the service refused the request; see .problem
       NotTheService    something other than an optserve service responded
       Unreachable      there was no response
-        Unanswered     there was no response to a job: it may have been accepted
+        Unanswered     there was no response to a job, which may have been accepted
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ClientError(Exception):
 
 
 class BadAddress(ClientError, ValueError):
-    """The URL cannot be the URL of a service, or the id of a job or the name of a file is empty."""
+    """The URL of the service is invalid, or the id of a job or the name of a file is empty."""
 
 
 class BadJob(ClientError, ValueError):
@@ -36,8 +36,8 @@ class ServiceError(ClientError):
 
     Attributes:
         problem: the error response of the service.
-        idempotency_key: the key of a job that an earlier attempt may have submitted; '' if there
-            was no such attempt.
+        idempotency_key: the key of the submission, if an earlier attempt with this key may have
+            created the job; otherwise ''.
     """
 
     def __init__(self, problem: Problem, *, idempotency_key: str = "") -> None:

@@ -26,7 +26,7 @@ class MetricCalls:
         Yield the metrics of the steps after *after* that are stored now, oldest first.
 
         Raises:
-            ServiceError: steps already yielded have been truncated (``rows_truncated``).
+            ServiceError: steps that were yielded before have been discarded (``rows_truncated``).
         """
         params: Params = {"after": after, "limit": 10_000}
         while True:
@@ -44,7 +44,8 @@ class MetricCalls:
         Yield the evaluations of a job after step *after* that are stored now, oldest first.
 
         Raises:
-            ServiceError: evaluations already yielded have been truncated (``rows_truncated``).
+            ServiceError: evaluations that were yielded before have been discarded
+                (``rows_truncated``).
         """
         params: Params = {"after": after, "limit": 1000}
         while True:
@@ -57,7 +58,7 @@ class MetricCalls:
             params |= {"after": page.data[-1].step, "truncations": page.truncations}
 
     def evaluation_metrics(self) -> list[EvaluationMetric]:
-        """Return all metrics of evaluations that the service has."""
+        """Return all evaluation metrics that the service can measure."""
         path = "/v1/evaluation-metrics"
         return self._connection.request(Page[EvaluationMetric], "GET", path).data
 
@@ -79,8 +80,8 @@ class MetricCalls:
             columns: columns to return; default: all columns of the job.
             evaluations: metrics of evaluations to return, such as ``val_loss``; default: all that
                 were measured.
-            max_points: maximum number of points per column and metric; in a range with at most this
-                many steps, every step is a point.
+            max_points: maximum number of points per column and metric. If the range has no more
+                steps than that, every step is a point.
             first: the first step of the range.
             last: the last step of the range; default: the last step stored.
         """
@@ -105,7 +106,7 @@ class MetricCalls:
         last: float | None = None,
     ) -> Comparison:
         """
-        Return one column of several jobs, or one metric of their evaluations, for one chart.
+        Return one column, or one metric of evaluations, of several jobs, reduced for drawing.
 
         Args:
             job_ids: ids of the jobs.

@@ -1,7 +1,7 @@
 """
 Follow a job until it ends, over as many streams of server-sent events as necessary.
 
-A stream is one connection. It brings the updates of a job, or the entries of the job's history.
+A stream is one connection. It carries the updates of a job, or the entries of the job's history.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Reconnection:
     Decides whether a stream that ended is opened again.
 
     Args:
-        backoff: delays and deadline for connections that receive nothing.
+        backoff: the delays between connections, and the deadline. Both start over when a connection
+            receives data.
         stable_s: seconds after which a connection counts as successful even if it receives nothing.
     """
 
@@ -56,7 +57,7 @@ class Reconnection:
         self._opened_at = time.monotonic()
 
     def received(self) -> None:
-        """Record that the connection has received data, which resets the deadline and delays."""
+        """Record that the connection has received data; this resets the deadline and the delays."""
         self._backoff.reset()
 
     def wait(self) -> bool:
@@ -134,7 +135,7 @@ def follow_history(
 
 
 def read_history(connection: Connection, job_id: str, *, after: int) -> Iterator[Event]:
-    """Yield the entries that a job's history has now after entry number *after*, oldest first."""
+    """Yield the present entries of a job's history after entry number *after*, oldest first."""
     while True:
         params: Params = {"after": after, "limit": 1000}
         page = connection.request(Page[Event], "GET", job_path(job_id, "events"), params=params)

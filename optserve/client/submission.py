@@ -92,7 +92,7 @@ def post_job(
 
 
 def post_action(connection: Connection, path: str, backoff: Backoff) -> Job:
-    """Post an action on a job; repeat it while the service is unavailable; return the job."""
+    """Post an action and return the job; repeat the request while the service is unavailable."""
     backoff.start()
     while True:
         try:

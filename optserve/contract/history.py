@@ -7,9 +7,10 @@ from enum import StrEnum
 
 class EventKind(StrEnum):
     """
-    The kind of an entry in a job's history; the text of each kind lists the entry's data.
+    The kind of an entry in a job's history.
 
-    Entries in the store never change, so the values of these kinds must not change either.
+    The text under each kind lists the data of its entries. Entries in the store never change, so
+    the values of the kinds must not change either.
     """
 
     SUBMITTED = "submitted"

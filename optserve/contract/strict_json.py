@@ -21,9 +21,10 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
     Return the value that *text*, a JSON document, describes.
 
     Raises:
-        NotStrict: *text* is not JSON or not UTF-8, repeats a name in an object, nests deeper than
-            32 levels, has more than 10,000 objects and lists, or contains NaN, an infinity, a
-            number that overflows to an infinity, or an unpaired surrogate.
+        NotStrict: *text* is not JSON in UTF-8, or breaks one of these rules. An object must not
+            repeat a name. Objects and lists must nest at most 32 deep, and there must be at most
+            10,000 of them. Numbers must be finite. Strings must not contain half of a surrogate
+            pair.
     """
     try:
         value = json.loads(

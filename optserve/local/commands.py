@@ -1,9 +1,9 @@
 """
 The commands that need the service's modules: `up`, `demo` and `datasets`.
 
-`service/pyproject.toml` declares them as entry points, so that they exist where the service is
-installed. Each command imports its modules only when it runs, since every command of `optserve`
-imports this module.
+`service/pyproject.toml` declares the commands as entry points, so they exist only where the service
+is installed. Every command of `optserve` imports this module. So the commands here import the
+service's modules only when they run.
 """
 
 from __future__ import annotations

@@ -33,9 +33,10 @@ JOB: dict[str, Any] = {
 
 def run(home: Path, port: int, out: Terminal) -> None:
     """
-    Train the demonstration's job on the stack that runs in *home*; if none runs there, start one.
+    Train the demonstration's job on the local stack in *home*, and print its progress.
 
-    Exit with code 1 if the job does not succeed. An interruption cancels the job.
+    If no stack runs in *home*, one is started, and stopped at the end. Ctrl-C and SIGTERM cancel
+    the job. Exit with code 1 if the job does not succeed.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     fetch_mnist(stack.data_dir(home) / "mnist", out.say)
@@ -68,7 +69,7 @@ def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
     """
     Yield the URL of the stack that runs in *home*.
 
-    If no stack runs there, run one for as long as the context lasts.
+    If no stack runs there, run a stack as long as the context lasts.
     """
     url = homes.url_of(home)
     if url is not None:

@@ -1,4 +1,4 @@
-"""The embedded server: a Valkey from a Python package, with its own data directory."""
+"""The embedded server: a Valkey server from a Python package, with its own data directory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class EmbeddedServer:
     A Valkey server that writes every command to disk before it responds.
 
     Attributes:
-        url: URL for clients: a private Unix socket, the same after every start.
+        url: URL for clients, of a private Unix socket. It stays the same if the server restarts.
         log: path of the server's log file.
     """
 
@@ -206,7 +206,7 @@ class EmbeddedServer:
 
 def url_of(home: Path) -> str | None:
     """
-    Return the URL of the server with its data in *home*, whether the server runs or not.
+    Return the URL of the embedded server of the stack in *home*, even if the server does not run.
 
     Return None if no server was ever started there.
     """

@@ -28,11 +28,13 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
     Lock *home*; yield the file descriptor that every process of its stack must keep open.
 
     There are two locks. The process that runs the stack has the first lock. All processes of the
-    stack share the second lock, which therefore lasts until the last of them has ended: a new
-    server never opens files that an old server still writes.
+    stack share the second lock, through the file descriptor.
+
+    The second lock lasts until the last of these processes has ended. So a new server never opens
+    files that an old server still writes.
 
     Args:
-        home: the home of the stack.
+        home: the home of the stack: the folder with its files.
         stopping: event that ends the wait once it is set.
         wait_s: seconds to wait for the processes of an earlier stack.
 
@@ -60,12 +62,14 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
         deadline = time.monotonic() + wait_s
         while not _lock(shared.fileno()):
             if time.monotonic() > deadline or stopping.wait(POLL_S):
-                raise HomeLocked(f"processes of an earlier stack on {home} have not ended yet")
+                raise HomeLocked(
+                    f"processes of an earlier stack on {home} have not ended yet; try again later"
+                )
         yield shared.fileno()
 
 
 def _check_name(home: Path) -> None:
-    """Raise StackError if the path of *home* is not UTF-8, which some libraries cannot open."""
+    """Raise StackError if the path of *home* is not UTF-8; some libraries need UTF-8."""
     try:
         str(home.resolve()).encode()
     except UnicodeEncodeError:
@@ -75,7 +79,7 @@ def _check_name(home: Path) -> None:
 
 
 def url_of(home: Path) -> str | None:
-    """Return the URL of the stack in *home*; None if no stack runs there, or it is not ready."""
+    """Return the URL of the stack that runs in *home*; None if no stack is ready there."""
     try:
         url = (home / "url").read_text()
         # A stack that was killed leaves this file behind, so the file alone does not show that a

@@ -11,7 +11,7 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class CannotListen(Exception):
-    """Nothing can listen on the address; the message says why and what to do."""
+    """The service cannot listen on the address; the message says why and what to do."""
 
 
 def listening_port(host: str, port: int) -> int:

@@ -1,8 +1,8 @@
 """
 Child processes that are restarted when they die, and that never outlive this process.
 
-They must be started from the main thread: the kernel sends the parent-death signal when the thread
-that started a child ends, not when the whole process ends.
+Start the children from the main thread. The kernel ends a child by a signal when the thread that
+started the child ends, not when the whole process ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Child:
     A child process that ends when this process ends; `supervise` restarts it if it dies earlier.
 
     Attributes:
-        name: name of the child in the log.
+        name: what messages in the log call the child.
         deaths: number of times that `supervise` found the child dead.
     """
 
@@ -50,7 +50,7 @@ class Child:
         Start the child.
 
         Args:
-            name: name of the child in the log.
+            name: what messages in the log call the child.
             command: the command that the child runs.
             log_file: file to which standard output and standard error are appended.
             environment: variables in addition to those of this process.
@@ -84,7 +84,7 @@ class Child:
         return self._process.poll()
 
     def supervise(self) -> None:
-        """Restart the process if it has died, at most once per `RESTART_S`."""
+        """Restart the process if it has died, at most once a second (`RESTART_S`)."""
         code = self.exit_code
         if code is None:
             return

@@ -2,8 +2,10 @@
 The local stack: Redis server, API and workers as children of one process that supervises them.
 
 A child that dies is restarted. The children end when the supervising process ends, even if that
-process is killed. In an orderly stop, the workers are stopped first, so that they can save and
-release their jobs; the Redis server is stopped last.
+process is killed.
+
+An orderly stop begins with the workers, which then save and release their jobs. The Redis server is
+stopped last.
 """
 
 from __future__ import annotations
@@ -116,7 +118,11 @@ class Stack:
             child.supervise()
 
     def processes(self) -> dict[str, int]:
-        """Return name -> process id: api, worker 0, ..., and server if the server is embedded."""
+        """
+        Return the process ids by name: ``api``, ``worker 0``, ``worker 1`` and so on.
+
+        An embedded server has the name ``server``.
+        """
         server = self._store.embedded
         found = {child.name: child.pid for child in self._children()}
         return found | ({"server": server.pid} if server is not None else {})
@@ -163,7 +169,8 @@ class Stack:
                 self._raise_if_stopping()
                 for child in self._children():
                     if child.exit_code == os.EX_CONFIG:  # a restart would fail in the same way
-                        raise StackError(f"{child.name}: {''.join(child.log_lines()[-1:])}")
+                        reason = "".join(child.log_lines()[-1:])
+                        raise StackError(f"{child.name} cannot start: {reason}")
                 self.supervise()
                 if self._is_ready(client):
                     return
@@ -211,7 +218,7 @@ def running(
         port: port of the API; 0 for any free port.
         workers: number of workers, which share the machine's cores.
         stopping: event that abandons a start in progress once it is set.
-        worker_module: module that each worker runs; tests have workers that misbehave.
+        worker_module: module that each worker runs; tests replace it with one that misbehaves.
         start_s: seconds until the stack must be ready.
 
     Raises:

@@ -38,7 +38,7 @@ class Store:
         Prepare the store without starting it.
 
         Args:
-            home: the home of the stack.
+            home: the home of the stack: the folder with its files.
             url: URL of an external server; None for an embedded server.
             inherited_fds: file descriptors that an embedded server keeps open as long as it runs.
         """
@@ -50,7 +50,7 @@ class Store:
 
     def start(self, stopping: threading.Event) -> None:
         """
-        Start the Redis server if it is embedded; always check its settings and load the functions.
+        Start the server if it is embedded; then check its settings and load the Lua functions.
 
         Args:
             stopping: event that abandons the start once it is set.
@@ -79,7 +79,11 @@ class Store:
             self.embedded.stop()
 
     def _prepared(self, *, last: bool) -> bool:
-        """Return whether the server is ready; raise if it is not and this is the *last* attempt."""
+        """
+        Check the server's settings and load the functions; return whether the server is ready.
+
+        If *last* is true, a server that is not ready raises StackError.
+        """
         name = redact(self.url)
         try:
             with _client(self.url) as client:

@@ -45,8 +45,8 @@ class Attempt:
     An attempt to train a claimed job.
 
     Args:
-        claim: the claim on the job. Every write to Redis contains the claim's token, and is refused
-            once the job was taken from this worker.
+        claim: the id of the job, and the token with which this worker claimed it. Every write to
+            Redis contains the token, and is refused once the job was taken from this worker.
         record: the job's record, as it was when the job was claimed.
         tools: the trainer's client, storage and settings.
 
@@ -88,7 +88,7 @@ class Attempt:
 
     @contextmanager
     def _session(self, lease: Lease) -> Iterator[Session]:
-        """Set up the run, its journal and its reporter; yield the session that holds them."""
+        """Set up the run, its journal and its reporter; yield the session of the attempt."""
         tools, record = self._tools, self._record
         folder = attempt_folder(record.tenant, record.id, record.attempt, self._claim.token)
         retry_for_s = tools.settings.fault_patience_s
@@ -146,7 +146,7 @@ class Attempt:
         )
 
     def _memory_of_the_run(self) -> dict[str, Any]:
-        """Return how much memory the run took beside its plan; nothing if it has no plan."""
+        """Return the measured and the planned memory of the run; {} if the job has no plan."""
         plan = self._record.plan
         return {} if plan is None else {"memory": self._memory.compared(plan.memory_bytes)}
 

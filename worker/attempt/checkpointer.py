@@ -98,7 +98,7 @@ class Checkpointer:
         )
 
     def write_artifacts(self) -> dict[str, dict[str, Any]]:
-        """Write the trained network; return the path, sha256 and size of each artifact by name."""
+        """Write the trained networks; return path, sha256 and size of each artifact, by name."""
         folder, run = self._session.folder, self._session.run
         contents = {MODEL: checkpoint.model_bytes(run)}
         if run.ema is not None:
@@ -135,9 +135,9 @@ class Checkpointer:
 
 def _best_network(session: Session, record: Record) -> StoredFile | None:
     """
-    Return the file of the best network that *record* names.
+    Return the file with the network of the job's best state.
 
-    Return None if *record* names none, or if the run's best state is from another step.
+    Return None if *record* has no best state, or if the best state of the run is from another step.
     """
     best, run, storage = record.best, session.run, session.tools.storage
     if best is None or run.best is None or run.best.step != best.step:

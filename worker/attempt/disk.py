@@ -47,10 +47,10 @@ class Disk:
     read or written while the file with the store's name is missing.
 
     Attributes:
-        storage: the storage that holds the files.
-        claim: the claim on the job.
-        sender: the sender for calls to Redis.
-        lease: the lease on the job, which is renewed during retries.
+        storage: the folder that all workers and the API share.
+        claim: the id of the job, and the token with which this worker claimed it.
+        sender: sends calls to Redis, and retries them.
+        lease: renews the lease on the job, also during retries.
         retry_for_s: seconds of errors after which a `MachineFault` is raised.
         check_requests: a function that raises if the run must stop; called before each retry.
     """
@@ -73,7 +73,7 @@ class Disk:
 
     def write_when_space(self, work: Callable[[], T], *, phase: Phase = "checkpoint") -> T:
         """
-        Call *work*, which writes files, until there is enough space for them; return its result.
+        Call *work*, which writes files; return its result. Repeat the call while space is lacking.
 
         Raises:
             MachineFault: the storage has failed for too long.

@@ -47,7 +47,7 @@ class Fault(NamedTuple):
 
 
 def fault_of(error: Exception, settings: Settings) -> Fault | None:
-    """Return the fault of this machine that caused *error*; None if no such fault did."""
+    """Return the fault of this machine that caused *error*; None if the machine is not at fault."""
     if isinstance(error, MachineFault):
         return Fault(str(error), "fault")
     if isinstance(error, OSError) and is_fault(error):

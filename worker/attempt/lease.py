@@ -38,18 +38,20 @@ class Lease:
     """
     Renews the lease on a job as long as the run makes progress.
 
-    A thread renews the lease, unless writes of rows do so. If the run makes no progress within the
-    time limit of its phase, the stacks of all threads are logged and the process exits, so that the
-    job can be trained elsewhere. If the run blocks the Python interpreter, and so this thread, a
-    timer in C does the same.
+    Each write of rows renews the lease. While no rows are written, a thread renews it.
 
-    A run that is being set up has nothing to save. If an action is requested then, or the worker is
-    stopping, the thread releases the job at once and the process exits.
+    An attempt is always in one of several phases, such as setup or step, each with a time limit. If
+    the run makes no progress within this limit, the thread logs the stacks of all threads and ends
+    the process. Another worker can then train the job. If the run blocks the Python interpreter,
+    and so this thread too, a timer in C does the same.
 
-    Outside any `phase` the attempt counts as waiting for Redis.
+    A run that is being set up has nothing to save. If an action is requested during the setup, or
+    the worker is stopping, the thread releases the job at once and ends the process.
+
+    Outside a `phase` block, the attempt is in the phase ``store``: it waits for Redis.
 
     Args:
-        claim: the claim on the job.
+        claim: the id of the job, and the token with which this worker claimed it.
         client: the Redis client.
         settings: the settings of the service.
         leaving: an event that is set when the worker should stop.
@@ -109,8 +111,8 @@ class Lease:
         Args:
             steps: the number of steps made since the last call; 0 (only a part of a step was made)
                 counts as 1.
-            renewed_at: the time at which the rows that Redis confirmed last were sent. When it
-                stored these rows, Redis renewed the lease.
+            renewed_at: the time at which the rows that Redis confirmed last were sent. Redis
+                renewed the lease when it stored these rows.
         """
         # Plain assignments without a lock, since the loop does this in every period.
         self._beats += max(1, steps)

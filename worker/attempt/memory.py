@@ -16,8 +16,8 @@ class PeakMemory:
     """
     The most memory that this process has taken since this object was made.
 
-    On a GPU: what torch has allocated there. On a CPU: by how much the resident memory has grown,
-    which includes what the allocator and the libraries take.
+    On a GPU, this is the memory that torch has allocated there. On a CPU, it is the growth of the
+    process's resident memory, which includes the memory of the allocator and the libraries.
 
     Args:
         device: the device that the attempt trains on: cpu or cuda.
@@ -37,7 +37,7 @@ class PeakMemory:
             self._before = -1
 
     def compared(self, planned: int) -> dict[str, Any]:
-        """Return the peak beside *planned* bytes, as it is stored in a job's result."""
+        """Return the measured peak and *planned*, both in bytes, as a job's result has them."""
         kind = "allocated" if self._on_gpu else "resident"
         return {"planned": planned, "measured": self._measured(), "kind": kind}
 

@@ -1,7 +1,7 @@
 """
-Sets up the run of an attempt, from the job's last usable checkpoint, or else at the first step.
+Sets up the run of an attempt: from the job's last usable checkpoint, or at step 0 without one.
 
-The first step of a clone starts from the state of another job.
+At step 0, a clone starts from the state of another job.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class OtherBits(Exception):
-    """The job must continue on another worker: one with the fingerprint of its rows so far."""
+    """Another worker must continue the job: results of this worker might differ in their bits."""
 
 
 class ParentUnusable(Exception):
@@ -44,12 +44,12 @@ class Restorer:
     Sets up the run of a claimed job.
 
     Attributes:
-        claim: the claim on the job.
+        claim: the id of the job, and the token with which this worker claimed it.
         record: the job's record, as it was when the job was claimed.
         tools: the trainer's client, storage and settings.
-        sender: the sender for calls to Redis.
-        disk: the access to files in the storage.
-        lease: the lease on the job.
+        sender: sends calls to Redis, and retries them.
+        disk: reads and writes files in the storage, and retries.
+        lease: renews the lease on the job.
     """
 
     claim: Claim
@@ -64,13 +64,14 @@ class Restorer:
         Return the run, ready for its next step.
 
         The run resumes from the last checkpoint that can be used. A damaged checkpoint is removed
-        from the job's record. If a checkpoint cannot be read, this method retries. A checkpoint
-        that has long been missing from a storage that otherwise works is skipped, but stays in the
-        record.
+        from the job's record. If a checkpoint cannot be read, this method retries.
+
+        If a checkpoint has long been missing (`missing_after_s`) while the storage otherwise works,
+        it is skipped, but stays in the record.
 
         Raises:
-            OtherBits: the job is exact, and its rows were computed with another fingerprint (other
-                hardware or library versions).
+            OtherBits: the job must continue bit for bit (`training.exact`), but its rows were
+                computed with another fingerprint (other hardware or library versions).
             DatasetMissing: the data directory does not contain the dataset.
             ParentUnusable: the job is a clone, and the state that it starts from cannot be used.
             MachineFault: files cannot be read on this machine.
@@ -130,7 +131,7 @@ class Restorer:
         self.disk.read(lambda: checkpoint.restore(run, storage, path, sha256=sha256, exact=exact))
 
     def _is_lost(self, fault: MachineFault) -> bool:
-        """Return whether *fault* is that a file has long been missing from a mounted storage."""
+        """Return whether *fault* comes from a file that has long been missing from the storage."""
         missing = isinstance(fault.__cause__, FileNotFoundError)
         long = self.record.fault_s >= self.tools.settings.missing_after_s
         return missing and self.tools.storage.named and long

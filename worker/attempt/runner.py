@@ -1,4 +1,4 @@
-"""Trains jobs in one process, and resets after each job what the job may have changed there."""
+"""Trains jobs in one process; after each job, resets what the job may have changed there."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AttemptResult(NamedTuple):
     How an attempt ended.
 
     Attributes:
-        outcome: the outcome; see `worker.attempt.attempt.Outcome`.
+        outcome: a text such as ``succeeded``; see `worker.attempt.attempt.Outcome`.
         clean: whether this process may train another job.
         wakeups: the devices whose idle workers should be told that the job is runnable.
     """
@@ -118,7 +118,7 @@ WARM_UP_SPEC = {
 
 
 def warm_up() -> None:
-    """Train a small run (`WARM_UP_SPEC`), since the first steps in a process take longer."""
+    """Train a small run, since the first steps in a process are slow; later jobs start faster."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for engine in ("eager", "fused"):
         spec = RunSpec.parse({**WARM_UP_SPEC, "optimizer": {"kind": "adam", "engine": engine}})

@@ -66,13 +66,13 @@ class Tools:
 @dataclass(frozen=True)
 class Session:
     """
-    An attempt whose run is set up.
+    What the parts of an attempt share once its run is set up.
 
     Attributes:
-        claim: the claim on the job.
+        claim: the id of the job, and the token with which this worker claimed it.
         tools: the trainer's client, storage and settings.
-        sender: the sender for calls to Redis.
-        lease: the lease on the job.
+        sender: sends calls to Redis, and retries them.
+        lease: renews the lease on the job.
         run: the run that is trained.
         reporter: the reporter, which sends the run's rows and evaluations to Redis.
         folder: the folder for the attempt's files, below the storage root.

@@ -22,7 +22,7 @@ class StepLoop:
 
     Args:
         session: the session with the run.
-        checkpointer: the writer of the run's checkpoints.
+        checkpointer: writes the files of the run, such as checkpoints.
     """
 
     def __init__(self, session: Session, checkpointer: Checkpointer) -> None:

@@ -20,7 +20,9 @@ STEP_FACTOR = 20
 
 class TimeLimits:
     """
-    The time limits of the phases; the limit of a step grows with the durations of the last steps.
+    The time limits of an attempt's phases: setup, step, checkpoint, and store.
+
+    If a run has slow steps, the limit of a step is 20 times their median duration.
 
     Args:
         settings: the settings of the service.

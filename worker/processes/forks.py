@@ -171,7 +171,7 @@ class Fork:
 
     def signal(self, number: signal.Signals) -> None:
         """
-        Send the signal *number* to the process, unless it has ended or its id is not known yet.
+        Send the signal *number* to the process, if the process is running and its id is known.
 
         Safe to call from a signal handler.
         """

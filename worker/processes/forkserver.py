@@ -1,6 +1,9 @@
 """
 The fork server: ``python -m worker.processes.forkserver MODULE SOCKET PARENT``.
 
+MODULE is the module whose `main` a trainer runs. SOCKET is the file descriptor of a socket to the
+worker, and PARENT is the process id of the worker.
+
 The server imports all that training needs, which takes seconds. It forks a trainer whenever its
 worker requests one, which takes milliseconds. It computes nothing itself: torch's threads and its
 GPU state do not survive a fork.

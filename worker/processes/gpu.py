@@ -1,12 +1,12 @@
 """
 Locks a GPU, so that only one trainer uses it at a time.
 
-The kernel releases the lock when the process ends, however it ends. So a trainer that outlives its
-worker cannot share the card with another trainer that continues its job.
+A trainer holds the lock until its process ends, however the process ends. So a trainer that
+outlives its worker does not share the GPU with the next trainer, which continues the job.
 
-The lock is named after the card's UUID, not its index. A container that has one card sees it as
-number 0, so with indices two containers with different cards would wait for each other, and the
-same card may be 0 in one container and 3 in another.
+The lock is named after the UUID of the GPU, not after its index: a container with one GPU gives it
+index 0. With indices, two containers with different GPUs would wait for each other. Two containers
+that give the same GPU different indices would use it at the same time.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
     """
     Return the name of the GPU that a process will use: the UUID of its first visible GPU.
 
-    The UUID comes from nvidia-smi, so that CUDA is not initialized. nvidia-smi numbers cards by PCI
-    bus id, as CUDA does if CUDA_DEVICE_ORDER is PCI_BUS_ID (set for trainers). A slice of a card
+    The UUID comes from nvidia-smi, so that CUDA is not initialized. nvidia-smi numbers GPUs by PCI
+    bus id, and so does CUDA in trainers, where CUDA_DEVICE_ORDER is PCI_BUS_ID. A slice of a GPU
     (MIG) is named by its own UUID in CUDA_VISIBLE_DEVICES.
 
-    Without nvidia-smi the name is the first entry in CUDA_VISIBLE_DEVICES, or 0. This name does not
-    include the host or container, so two containers with different cards may share a name; then
-    the second container waits, and logs a warning. If the name included the container, two
-    containers with the same card would train on it at the same time without a warning.
+    Without nvidia-smi, the name is the first entry in CUDA_VISIBLE_DEVICES, or 0. In two containers
+    with different GPUs, these may then have the same name: the trainer in the second container
+    waits, and logs a warning. The name does not include the container. If it did, two containers
+    with the same GPU would train on it at the same time, without a warning.
 
     Args:
         environment: the environment variables of the process. Their PATH is searched for

@@ -3,9 +3,9 @@ Ends a process together with the process that started it.
 
     python -m worker.processes.tether SIGNAL PARENT COMMAND ARG...
 
-COMMAND replaces this process. It receives SIGNAL when the thread that started this process ends,
-even if the process of that thread, with the id PARENT, ends by SIGKILL. (This works only on Linux;
-elsewhere COMMAND just runs.)
+COMMAND runs in place of this process. PARENT is the process id of the parent. The kernel sends
+SIGNAL to COMMAND when the thread of the parent that started this process ends, even if SIGKILL ends
+the parent. On systems other than Linux, no signal is sent.
 """
 
 from __future__ import annotations

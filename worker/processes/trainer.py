@@ -1,11 +1,15 @@
 """
 A trainer: a process, forked by a worker's fork server, that trains one job at a time.
 
-It exchanges JSON lines with the worker on two pipes. First it trains a small run to warm up, and
-writes ``{"fingerprint": F}`` when it is ready. Then it reads jobs, ``{"claim": {...}, "record":
-{...}}``; the worker sends the record so that the trainer need not read it from Redis. For each job
-it writes ``{"begins": ID}`` at the start, and ``{"job_id", "outcome", "clean", "wakeups"}`` at the
-end. A trainer exits when its input pipe is closed or its worker dies.
+It exchanges JSON lines with the worker on two pipes:
+
+- First it trains a small run to warm up. It writes ``{"fingerprint": F}`` when it is ready.
+- Then it reads jobs: ``{"claim": {...}, "record": {...}}``. The worker sends the record so that the
+  trainer need not read it from Redis.
+- For each job, it writes ``{"begins": ID}`` at the start, and ``{"job_id": ID, "outcome": O,
+  "clean": C, "wakeups": W}`` at the end. C says whether the process may train another job.
+
+It exits after a job with C false, when its input pipe is closed, and when its worker dies.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """
 Manages a worker's trainer process, which is kept ready for the next job.
 
-A trainer is forked before there is a job, from a process that has done the imports, which take
-seconds. It trains one job after another as long as each attempt ends cleanly; otherwise it is
-replaced. Processes are started only from the worker's main thread: the kernel ends them with the
-thread that started them.
+A trainer is forked before there is a job, from a process that has already done the slow imports. It
+trains one job after another. If an attempt may have left something that affects the next job, the
+trainer is replaced.
+
+Processes are started only from the worker's main thread, because the kernel ends a process together
+with the thread that started it.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Ended(NamedTuple):
     How an attempt at a job ended.
 
     Attributes:
-        outcome: a `worker.attempt.attempt.Outcome`.
+        outcome: a text such as ``succeeded``; see `worker.attempt.attempt.Outcome`.
         wakeups: the devices whose idle workers should be told that the job is runnable.
     """
 
@@ -57,7 +59,7 @@ class Ended(NamedTuple):
 
     @property
     def fault(self) -> str:
-        """Description of the machine's fault that ended the attempt; empty if none did."""
+        """Description of the machine's fault that ended the attempt; empty without a fault."""
         return self.outcome.removeprefix(FAULT) if self.outcome.startswith(FAULT) else ""
 
 
@@ -93,7 +95,7 @@ class Trainers:
 
     def prepare(self) -> None:
         """
-        Start a trainer if there is none, unless the worker is stopping.
+        Start a trainer if there is none. Do nothing if the worker is stopping.
 
         Call this from the main thread only.
         """
@@ -137,8 +139,8 @@ class Trainers:
         """
         Have the trainer train the job; return how the attempt ended.
 
-        A trainer may exit or be killed at the moment at which it gets the job. Then another trainer
-        gets the job, since the first one has done nothing for it yet.
+        A trainer may exit or be killed just when it gets the job. It has done nothing for the job
+        yet, so another trainer gets the job.
 
         Raises:
             TrainerDied: the trainer ended without reporting an outcome, or the worker is stopping.

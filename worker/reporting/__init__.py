@@ -1,1 +1,1 @@
-"""Sends a run's rows, evaluations and best states from the training loop to Redis."""
+"""Sends a run's rows (the metrics of each step), evaluations and best states to Redis."""

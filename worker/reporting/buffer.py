@@ -17,7 +17,7 @@ delays the others."""
 
 class Batch(NamedTuple):
     """
-    Consecutive rows, to be sent in one call.
+    Rows of consecutive steps, to be sent in one call. A row has the metrics of one step.
 
     Attributes:
         first: the number of the first row.
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 class RowBuffer:
     """
-    The rows of a run that are not stored yet, in order.
+    The rows of a run that are not stored yet, in order. A row has the metrics of one step.
 
     The training loop adds rows, and a second thread removes them. Adding takes no lock: extending a
     list is atomic in CPython, and `pack` only deletes from the front of the list.
@@ -43,10 +43,10 @@ class RowBuffer:
     processor's caches, and the memory of freed objects is used again for the next steps.
 
     Args:
-        first: the number of the run's first row.
+        first: the number of the first row that the loop will add.
         width: the number of columns in a row.
-        groups: the number of parameter groups, whose lrs come with each row; 0 if there is only
-            one.
+        groups: the number of parameter groups, whose lrs come with each row; 0 if there is only one
+            group.
         most_bytes: the size of rows and lrs, in bytes, at which the buffer is saturated.
 
     Attributes:
@@ -103,7 +103,7 @@ class RowBuffer:
             return self._space.wait_for(lambda: not self.saturated, timeout=timeout_s)
 
     def batch(self) -> Batch:
-        """Return the first rows, as many as one call should send; `drop` removes them."""
+        """Return as many of the first rows as one call should send; the rows stay in the buffer."""
         with self._lock:
             # At least one row: with many columns, a single row may be larger than a batch.
             rows = min(len(self), max(1, BATCH_BYTES // (FLOAT64 * self._width)))
@@ -114,7 +114,7 @@ class RowBuffer:
             )
 
     def drop(self, batch: Batch) -> None:
-        """Remove the rows in *batch*, the first ones in the buffer, once they are stored."""
+        """Remove the rows in *batch*, which are stored; they must be the first in the buffer."""
         with self._space:
             del self._values[: len(batch.data) // FLOAT64], self._lrs[: len(batch.lrs) // FLOAT64]
             self.first += len(batch.data) // FLOAT64 // self._width

@@ -22,16 +22,18 @@ ANSWER_S = 0.25
 
 class Cadence:
     """
-    The single clock for the reporting of an attempt.
+    The clock for the reporting of an attempt: it decides when the training loop polls.
 
-    It divides the loop's time into periods of *poll_s*. A step may take 0.1 ms, and reading the
-    clock after every step would cost a percent of that. So the loop gets from `steps_left` the
-    number of steps to make before the next call: about as many as fit into a quarter of a
-    period, at the speed of the last steps. So even if steps suddenly take 4 times as long, the
-    period ends at most one period late.
+    The loop's time is divided into periods of *poll_s*. At the end of each period the loop polls:
+    it sends rows, and checks for requested actions.
 
-    It also records when the loop last polled and when rows were last sent. These two times decide
-    which sender may send the next rows (`worker.reporting.reporter`).
+    A step may take 0.1 ms, and reading the clock after every step would cost a percent of that. So
+    `steps_left` returns the number of steps to make before its next call. This is about as many as
+    fit into a quarter of a period, at the speed of the last steps. Even if steps suddenly take 4
+    times as long, the period ends at most one period late.
+
+    The object also records when the loop last polled, and when rows were last sent. These two times
+    decide which sender may send the next rows (see `worker.reporting.reporter`).
 
     Args:
         poll_s: the length of a period in seconds.
@@ -85,7 +87,7 @@ class Cadence:
 
     @property
     def may_send(self) -> bool:
-        """Whether the loop may send: its last poll was a period or more after rows were sent."""
+        """Whether the loop may send rows: at its last poll, no rows had been sent for a period."""
         # After an evaluation the loop polls sooner. The time of the poll is used, so that a poll
         # reads the clock only once.
         return self._polled_at - self.sent_at >= self._poll_s

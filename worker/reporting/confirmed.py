@@ -1,4 +1,8 @@
-"""Holds rows that Redis has confirmed, until they are in the journal and their lrs are checked."""
+"""
+Holds rows that Redis has confirmed, until they are in the journal and their lrs are checked.
+
+A row has the metrics of one step.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,9 @@ keeps the loop from running meanwhile."""
 
 class ConfirmedRows:
     """
-    Collects stored rows; a flush appends them to the journal and compares their lrs with the plan.
+    Collects rows that Redis has confirmed.
+
+    A flush appends the rows to the journal, and compares their lrs with the plan.
 
     Args:
         plan: the planned lr at every step.
@@ -34,7 +40,7 @@ class ConfirmedRows:
         self._off_plan = False
 
     def add(self, batch: Batch) -> None:
-        """Add *batch*, the next rows, after Redis has confirmed them."""
+        """Add the next rows, which Redis has confirmed."""
         self._pending.append(batch)
 
     @property
@@ -52,7 +58,7 @@ class ConfirmedRows:
         """
         Append all rows added so far to the journal, and check their lrs.
 
-        Return the first lr that is off plan, or None if all are as planned. After a flush that
+        Return the first lr that differs from the plan, or None if no lr differs. Once a flush has
         returned an lr, further flushes check no lrs and return None.
         """
         batches, self._pending = self._pending, []

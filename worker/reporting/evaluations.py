@@ -19,8 +19,9 @@ def event_of(evaluation: Evaluation) -> dict[str, Any]:
     """
     Return the data of the entry about *evaluation* in the history of its job.
 
-    An evaluation that a resumed run repeats is compared with the first one as text, so a run of a
-    release up to 0.2.0 keeps the names and the order of that release.
+    A run that began in a release up to 0.2.0 keeps the names and the order of that release. The
+    reason: if a resumed run repeats an evaluation, its data are compared, as text, with the stored
+    data.
     """
     if not evaluation.former:
         return {"step": evaluation.step, **evaluation.metrics}

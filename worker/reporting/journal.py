@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 class Journal:
     """
-    A file with every row of an attempt that Redis has confirmed, in order.
+    A file with every row (the metrics of a step) of an attempt that Redis has confirmed, in order.
 
     If Redis loses rows that it has confirmed (for example because its disk was restored from a
     snapshot), these rows are sent again from the journal. Rows of earlier attempts are not needed:
@@ -60,7 +60,7 @@ class Journal:
             ValueError: the journal does not have all of these rows.
         """
         if self._file is None or not self._complete:
-            raise ValueError("the journal is not complete")
+            raise ValueError("the journal is not complete, since it could not be written")
         if first < self._first:
             raise ValueError(f"the journal begins with row {self._first}, and lacks row {first}")
         for row in range(first, end, CHUNK_ROWS):
@@ -86,7 +86,7 @@ class Journal:
 
 
 def _opened(folder: Path) -> FileIO | None:
-    """Return a new file without a name; None if that fails: a run can do without a journal."""
+    """Return a new file without a name; None if that fails, since a run needs no journal."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Never flushed to disk: only this attempt reads it, and a crash of the machine ends both.

@@ -24,8 +24,8 @@ class Outbox:
     The training loop adds them, and the reporter's thread sends them.
 
     Args:
-        claim: the claim on the job.
-        lock: a condition that is notified whenever something was stored.
+        claim: the id of the job, and the token with which this worker claimed it.
+        lock: a condition that is notified whenever an evaluation or a best state has been stored.
 
     Attributes:
         last_evaluation: the latest evaluation, or None if there was none.
@@ -43,7 +43,7 @@ class Outbox:
         return bool(self._evaluations) or self._best is not None
 
     def add_evaluation(self, report: Evaluation) -> None:
-        """Add an evaluation to be sent; one without metrics only changed the lr."""
+        """Add an evaluation to be sent; ignore one without metrics, which only changed the lr."""
         if not report.metrics:
             return
         with self._lock:
@@ -51,7 +51,7 @@ class Outbox:
             self._evaluations.append(report)
 
     def set_best(self, best: BestPointer) -> None:
-        """Set the best state so far, whose files are complete, as the one to be sent."""
+        """Set *best*, whose files are complete, as the best state to be sent."""
         with self._lock:
             self._best = best
 
@@ -66,7 +66,11 @@ class Outbox:
         return withdrawn
 
     def pop_needed(self) -> list[str] | None:
-        """Return the paths of needed files; None if no reply listed them since the last call."""
+        """
+        Return the paths of the files that are still needed, from the last reply that lists them.
+
+        Return None if no reply has listed them since the last call.
+        """
         with self._lock:
             needed, self._needed = self._needed, None
             if needed is not None and self._best is not None:

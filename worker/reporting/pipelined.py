@@ -1,4 +1,4 @@
-"""Writes rows to Redis without waiting for the reply."""
+"""Writes rows (the metrics of each step) to Redis without waiting for the reply."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class PipelinedWriter:
     """
     Sends rows on a separate connection to Redis, with at most one call in flight.
 
-    Any error, even one in a reply, closes the connection. Whether the rows in flight were stored is
-    then unknown: `Reporter` sends them again on another connection, and raises the error if it
-    persists. Sending rows twice does no harm: rows that are stored already are accepted if they are
-    equal.
+    Any error, even one in a reply, closes the connection. It is then unknown whether the rows in
+    flight were stored. `Reporter` sends these rows again on another connection, and raises the
+    error if it persists. Sending rows twice does no harm: Redis accepts rows that are stored
+    already if they are equal.
 
     Args:
         client: the Redis client; the connection comes from its pool.

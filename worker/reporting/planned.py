@@ -63,7 +63,7 @@ class LrPlan:
 
     def first_off(self, first: int, data: bytes, lrs: bytes = b"") -> OffPlan | None:
         """
-        Return the first step at which an lr is off plan, or None.
+        Return the first step at which an lr differs from the planned one, or None.
 
         Args:
             first: the step of the first row in *data*.

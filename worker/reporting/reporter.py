@@ -1,11 +1,12 @@
 """
 Reporting: sends the rows of a run to Redis, without making training wait until they are stored.
 
-Two senders write rows, under one lock: the training loop, which does not wait for the reply, and
-the reporter's thread, which waits and retries. A step may take less time than a switch between
-threads, so normally the loop sends all rows.
+A row has the metrics of one step. Two senders write rows, under one lock. The training loop sends
+rows without waiting for the reply. The reporter's thread waits for the reply, and retries. A step
+may take less time than a switch between threads, so normally the loop sends all rows.
 
-The loop's connection (`PipelinedWriter`) is in one of three states, at first CLOSED::
+The loop's connection (`PipelinedWriter`) is in one of three states. At first it is CLOSED. An
+event that closes it is called a break::
 
                         thread: all rows sent, connection opened
               +---------------------------------------------------------+
@@ -20,27 +21,30 @@ The loop's connection (`PipelinedWriter`) is in one of three states, at first CL
                                   |                                     |
                                   +-------------------------------------+
 
-Which sender may send, and when (`Cadence` tells the time):
+When the loop sends: when it polls (`send_rows`), in state IDLE, and only if a period of `Cadence`
+has passed since rows were last sent. It sends at most PIPELINED_BYTES, which the socket takes
+without blocking. While the thread has the lock, the loop sends nothing.
 
-- The loop sends when it polls (`send_rows`): only in state IDLE, only if a period has passed since
-  rows were last sent, and at most PIPELINED_BYTES, which the socket takes without blocking. While
-  the thread has the lock, the loop sends nothing.
-- The thread sends when the loop wakes it: when the loop polls in state CLOSED, has more rows than
-  it may send, has an overdue reply, has evaluations or best states to send, or waits for its rows
-  to be stored. The thread also sends if the loop has not polled for ABSENT_S, as in a step that
-  takes a minute.
-- In state IN FLIGHT, the thread first waits up to SETTLE_S for the reply, so that a slow server
-  does not get the rows twice.
+When the thread sends: when the loop wakes it, or has not polled for ABSENT_S, as in a step that
+takes a minute. The loop wakes the thread in these cases:
 
-What may be dropped, and when: a row leaves the buffer only when Redis has confirmed it, to the loop
-or to the thread. A break drops the connection and the reply, never the rows: they are still the
-first in the buffer, and the thread sends them again. Rows that are stored already must be equal to
-those that arrive again, otherwise they are refused.
+- It polls in state CLOSED.
+- It has more rows than it may send.
+- A reply is overdue.
+- There are evaluations or best states to send.
+- It waits for its rows to be stored.
+
+In state IN FLIGHT, the thread first waits up to SETTLE_S for the reply, so that a slow server does
+not get the rows twice.
+
+What is dropped: a row leaves the buffer only once Redis has confirmed it, to the loop or to the
+thread. A break drops the connection and the reply, but no rows. The thread sends these rows again.
+Redis accepts a row that it has stored already only if both are equal.
 
 What happens on a break: the loop only closes the connection and wakes the thread. The thread sends
-the rows with retries, and so gets the error that the loop did not read. While Redis is unreachable,
-the thread waits. If Redis has lost rows, the thread sends them again from the journal. Any other
-refusal is raised by the loop's next `check`. Then the thread opens the connection again.
+the rows again, with retries, and opens the connection after that. While Redis is unreachable, the
+thread waits. If Redis has lost rows, the thread sends them again from the journal. Any other
+refusal ends the thread, and the loop's next `check` raises it.
 """
 
 from __future__ import annotations
@@ -84,8 +88,8 @@ class Reporter:
     for space.
 
     Args:
-        claim: the claim on the job.
-        sender: the sender for calls to Redis.
+        claim: the id of the job, and the token with which this worker claimed it.
+        sender: sends calls to Redis, and retries them.
         plan: the columns of the rows, and the planned lrs.
         first: the number of the attempt's first row.
         lease_ms: milliseconds from a write of rows until the lease expires.
@@ -167,7 +171,7 @@ class Reporter:
 
     def wait_for_space(self) -> bool:
         """
-        Wait up to `WAIT_S` for space; return whether there is space.
+        Wait up to 0.05 s (`WAIT_S`) for space; return whether there is space.
 
         The time waited is added to `stalled_s`.
         """
@@ -184,7 +188,7 @@ class Reporter:
             raise self._error
 
     def flush(self) -> None:
-        """Wait until all rows and the outbox are stored; raise the error if that fails."""
+        """Wait until the rows and the outbox are stored; raise the error if that fails."""
         self._wake.set()
         with self._lock:
             stored = self._lock.wait_for(
@@ -196,7 +200,11 @@ class Reporter:
             self._flush_confirmed()
 
     def all_stored(self) -> bool:
-        """Wait until rows and outbox are stored; return False as soon as Redis is unavailable."""
+        """
+        Wait until all rows, evaluations and best states are stored; then return True.
+
+        Return False as soon as Redis is unavailable.
+        """
         self._wake.set()
         with self._lock:
             while self._has_work() and not self._error:
@@ -322,7 +330,7 @@ class Reporter:
             self._lock.notify_all()
 
     def _flush_confirmed(self) -> None:
-        """Append rows stored since the last flush to the journal; record an lr that is off plan."""
+        """Append newly stored rows to the journal; record the first lr that is not as planned."""
         off = self._confirmed.flush()
         if off is not None:
             self._sender.send(calls.off_plan(self._claim, **off._asdict()))

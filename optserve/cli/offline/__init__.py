@@ -1,1 +1,5 @@
-"""The work of the commands that need no service, imported only when such a command runs."""
+"""
+The work of the commands that need no service: ``convert`` and ``schedule plot``.
+
+It is imported only when one of these commands runs, because its imports are slow.
+"""

@@ -35,12 +35,12 @@ def tell_difference(
 
 def tell(files: list[Path], source: str | None, *, explain: bool) -> None:
     """
-    Convert the only file in *files*, and print the parts of a job.
+    Convert the one file in *files*, and print the parts of a job that result.
 
-    With *explain*, print what became of each key instead.
+    If *explain* is true, print what became of each key in the file instead.
     """
     if len(files) != 1:
-        raise BadOption(f"convert takes one file, got {len(files)}; --diff takes two")
+        raise BadOption(f"convert takes one file, or two with --diff, got {len(files)}")
     converted = _converted(files[0], source)
     if explain:
         for line in explained(converted, min(out.width, MAX_WIDTH)):
@@ -58,7 +58,7 @@ def _converted(file: Path, source: str | None) -> Conversion:
 
 
 def _tell(converted: Conversion) -> None:
-    """Print the notes and the problems; if there are problems, exit with `FAILED`."""
+    """Print the notes and problems of a conversion; if there are problems, exit with code 1."""
     for note in converted.notes:
         err.say(f"note: {note}")
     if converted.problems:
@@ -72,9 +72,9 @@ def _recipe(path: Path, source: str | None, *, steps_per_epoch: int, epochs: flo
 
 
 def _own_job(path: Path) -> Mapping[str, Any] | None:
-    """Return the job in the file *path*; None if the file holds something else."""
+    """Return the job in the file *path*; None if the file does not contain a job of optserve."""
     try:
-        found = parse_object(path.read_bytes(), "")
+        found = parse_object(path.read_bytes(), str(path), "a job")
     except BadFile:
         return None
     mine = found.get("optimizer")

@@ -25,7 +25,7 @@ def draw(preview: PreviewSpec, picture: Path | None) -> None:
     """
     Draw the lr of *preview* at every step in the terminal, with a summary.
 
-    If *picture* is given, also write an SVG picture to that file.
+    If *picture* names a file, also write an SVG picture to this file.
     """
     steps, epoch = preview.total_steps, preview.steps_per_epoch
     schedule = make_schedule(
@@ -55,11 +55,11 @@ def read(text: str) -> dict[str, Any]:
     Return the schedule or job that *text* specifies.
 
     Args:
-        text: a JSON object, the name of a file that contains one, ``-`` for standard input, or the
-            name of a schedule.
+        text: a JSON object; or the name of a file that contains a JSON object; or ``-``, for a JSON
+            object on standard input; or the name of a schedule.
     """
     if text.lstrip().startswith("{"):
-        return parse_object(text.encode(), "the schedule must be given")
+        return parse_object(text.encode(), "SPEC", "a schedule or a job")
     path = Path(text)
     if text == "-" or path.is_file():
         return read_object(path, "a schedule or a job")
@@ -70,9 +70,13 @@ def preview_of(
     data: dict[str, Any], *, lr: float | None, steps: int | None, steps_per_epoch: int | None
 ) -> PreviewSpec:
     """
-    Return the preview of *data*, a schedule or a job.
+    Return the schedule to preview, with its lr and length.
 
-    The other arguments override *data*; a schedule has lr 1 and 1000 steps unless they are given.
+    Args:
+        data: a schedule or a job.
+        lr: the base lr. None: the lr of the job, or 1 for a schedule.
+        steps: the number of steps. None: the steps of the job, or 1000 for a schedule.
+        steps_per_epoch: the number of steps per epoch. None: that of the job, or 1 for a schedule.
     """
     preview: dict[str, Any] = {"schedule": data, "lr": 1.0, "total_steps": 1000}
     if "optimizer" in data:

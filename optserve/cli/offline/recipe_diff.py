@@ -25,7 +25,7 @@ class Recipe(NamedTuple):
     The lr of a converted file.
 
     Attributes:
-        name: the name of the file.
+        name: path of the file, as text.
         lrs: lr at every step.
     """
 
@@ -40,8 +40,8 @@ def recipe(path: Path, job: Mapping[str, Any], *, steps_per_epoch: int, epochs: 
     Args:
         path: the file that the job comes from.
         job: parts of a job: optimizer, schedule, training.
-        steps_per_epoch: the number of updates in an epoch, which files do not contain.
-        epochs: the length of the run in epochs, if *job* does not contain it.
+        steps_per_epoch: the number of updates in an epoch; *job* does not contain this number.
+        epochs: the length of the run in epochs, used if *job* does not contain a length.
     """
     training = job.get("training", {})
     total = training.get("steps") or round((training.get("epochs") or epochs) * steps_per_epoch)

@@ -35,7 +35,7 @@ class Curve(NamedTuple):
     Attributes:
         x: positions of the points on the x axis, ascending.
         values: value of each point.
-        end: position up to which the last value continues.
+        end: position on the x axis up to which the last value is drawn.
     """
 
     x: Sequence[float]
@@ -68,11 +68,11 @@ class _Frame(NamedTuple):
 
 class _Trace(NamedTuple):
     """
-    A curve as columns of dots.
+    A curve, drawn as dots.
 
     Attributes:
         spans: the lowest and the highest dot in each column of dots; None for an empty column.
-        not_finite: the columns of characters that contain a NaN or infinite value.
+        not_finite: indices of the columns of characters in which a value is NaN or infinite.
     """
 
     spans: list[tuple[int, int] | None]
@@ -102,7 +102,8 @@ def chart(
         height: height of the plot area in lines.
         steps: step of each value, ascending; default: 0, 1, ...
         total: number of steps on the x axis; default: the number of values.
-        marks: further points, each a step below *total* and a value, drawn with `MARKER`.
+        marks: further points, drawn as the letter o; each is a step, less than *total*, and a
+            value.
     """
     total = len(values) if total is None else total
     everything = [*values, *(value for _, value in marks)]
@@ -121,11 +122,11 @@ def chart(
 
 def overlaid(title: str, curves: Sequence[Curve], *, width: int, height: int) -> list[str]:
     """
-    Return a chart of *curves* as lines of text; each curve is drawn with a letter of `LETTERS`.
+    Return a chart of *curves* as lines of text, in which each curve is drawn with its own letter.
 
     Args:
         title: text of the first line.
-        curves: the curves, at most one for each letter; at least one has points.
+        curves: at most 32 curves, one for each of `LETTERS`; at least one curve has points.
         width: width of the lines in characters, labels included.
         height: height of the plot area in lines.
     """
@@ -191,9 +192,10 @@ def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
 
 def _buckets(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
     """
-    Return the values in each of *count* columns.
+    Return the values in each of *count* columns of the plot area.
 
-    A column that no value falls into has the value before it, up to the end of *curve*.
+    A column without a value of its own repeats the last value before it. Columns before the first
+    value and after the end of *curve* are empty.
     """
 
     def column(x: float) -> int:

@@ -13,9 +13,9 @@ HEADER = ("metric", "last", "step", "best", "step")
 
 def table(client: Client, found: Chart) -> list[list[str]]:
     """
-    Return a row for each metric of the evaluations in a chart.
+    Return a row for each metric of a job's evaluations; the metrics come from the chart *found*.
 
-    The best value is left out if the service does not know whether more is better.
+    A row has no best value if the service does not know whether higher values are better.
     """
     last = _last(client, found)
     return [
@@ -26,7 +26,7 @@ def table(client: Client, found: Chart) -> list[list[str]]:
 
 
 def _last(client: Client, found: Chart) -> dict[str, tuple[int, float]]:
-    """Return the last value of each metric, with its step."""
+    """Return the last value of each metric as name -> (step, value)."""
     curves = {name: curve for name, curve in found.evaluations.items() if curve.steps}
     last = {name: (curve.steps[-1], curve.values[-1]) for name, curve in curves.items()}
     # In a bucket of several evaluations, the last one need not be a point.

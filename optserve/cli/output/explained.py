@@ -18,7 +18,7 @@ SECTIONS: dict[Fate, str] = {
 
 
 def explained(conversion: Conversion, width: int) -> list[str]:
-    """Return lines that list every key of the file, what it became and why."""
+    """Return lines of text that list every key of the file, what became of the key, and why."""
     lines = [f"Read as {conversion.source}"]
     for fate, title in SECTIONS.items():
         found = [entry for entry in conversion.entries if entry.fate == fate]

@@ -1,4 +1,4 @@
-"""The progress of a job: one live line in a terminal, else a line every few seconds."""
+"""The progress of a job: one live line in a terminal, or a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -70,11 +70,19 @@ def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
             elif time.monotonic() - printed_at > QUIET_S:
                 printed_at = time.monotonic()
                 console.say(line)
-    raise AssertionError("client.follow ends only with a StreamEnd")
+    raise AssertionError("Client.follow ended without a StreamEnd")
 
 
 def progress_line(state: State, last: MetricRow | None, total: int, per_second: float) -> str:
-    """Return a line with the lr and loss of the *last* step, the speed, and the time left."""
+    """
+    Return the progress of a job as one line of text: step, lr, loss, speed and time left.
+
+    Args:
+        state: the job's state; the line has only the state while no step is known.
+        last: the metrics of the last step; None if no step is known.
+        total: the number of steps of the job.
+        per_second: the speed in steps per second. If it is 0, speed and time left are omitted.
+    """
     if last is None:
         return f"{state} ..."
     done = last.step + 1

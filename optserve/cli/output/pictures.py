@@ -18,9 +18,10 @@ MIN_WIDTH, MAX_WIDTH = 40, 100
 
 def job_chart(found: Chart, width: int) -> list[str]:
     """
-    Return the lines of the charts of a job's loss and lr; none for a job without steps.
+    Return charts of a job's loss and lr as lines of text; no lines for a job without steps.
 
-    The loss on the validation examples is drawn beside that of training.
+    The chart of the loss also shows the loss of evaluations on the validation examples. If this was
+    not measured, it shows the loss on the test examples.
     """
     lines: list[str] = []
     evaluated = next((name for name in EVALUATED if name in found.evaluations), None)
@@ -45,13 +46,13 @@ def job_chart(found: Chart, width: int) -> list[str]:
 
 
 def _marks(curve: EvaluationCurve) -> list[tuple[int, float]]:
-    """Return the points of evaluations, each at the last step made before it."""
+    """Return the points of *curve*, each at the last step before its evaluation."""
     points = _merged(curve.steps, curve.values, curve.not_finite.steps)
     return [(max(int(step) - 1, 0), value) for step, value in points]
 
 
 def comparison_chart(found: Comparison, width: int) -> list[str]:
-    """Return the lines of a chart of several jobs, one letter per job; none if no job has steps."""
+    """Return a chart of several jobs as lines of text; no lines if no job has steps."""
     curves = [_curve(job) for job in found.data]
     if not any(curve.x for curve in curves):
         return []
@@ -67,7 +68,7 @@ def _curve(job: ComparedJob) -> Curve:
 def _merged(
     x: Sequence[float], values: Sequence[float], not_finite: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """Return the points in order of x, with a further point of value NaN at each *not_finite* x."""
+    """Return the points in order of x, and a point of value NaN at each x in *not_finite*."""
     # A bucket with a finite value has no point for its NaN, only an entry in not_finite. Here that
     # entry becomes a point, so that `chart` marks its column.
     points = [*zip(x, values, strict=True), *((at, math.nan) for at in not_finite)]

@@ -14,9 +14,10 @@ GAP = "  "
 
 def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """
-    Print *rows*: aligned below *header* in a terminal, else separated by tabs without a header.
+    Print *rows* as a table.
 
-    If a terminal is too narrow, only the last column is truncated.
+    In a terminal, the columns are aligned below *header*. If the terminal is too narrow, only the
+    last column is truncated. Elsewhere, cells are separated by tabs, and *header* is not printed.
     """
     rows = [[visible(cell) for cell in row] for row in rows]
     if not terminal.is_terminal:

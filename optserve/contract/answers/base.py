@@ -10,7 +10,11 @@ Item = TypeVar("Item")
 
 
 class WireModel(BaseModel):
-    """Base class of response models: NaN, Infinity and -Infinity are sent as these strings."""
+    """
+    Base class of response models.
+
+    JSON has no NaN and no infinities: they are sent as strings, "NaN", "Infinity" or "-Infinity".
+    """
 
     # JSON has no NaN; null would mean that there is no value, and a diverged loss is a value.
     model_config = ConfigDict(
@@ -20,7 +24,7 @@ class WireModel(BaseModel):
 
 def renamed(former: str, default: object = ...) -> Any:  # noqa: ANN401  as pydantic's Field
     """
-    Return a model field that clients also accept under its name in release 0.2.0.
+    Return a renamed field of a model; clients also accept the name of the field in release 0.2.0.
 
     During an upgrade, API processes of both releases serve requests, so clients must read either
     name. Responses of this release contain only the new name.

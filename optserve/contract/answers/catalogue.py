@@ -8,7 +8,7 @@ from optserve.contract.answers.base import WireModel
 
 
 class CatalogueField(WireModel):
-    """One field of the spec that a catalogue entry describes."""
+    """One field in the spec of a catalogue entry, such as the `beta1` of an optimizer."""
 
     name: str
     description: str

@@ -26,7 +26,11 @@ class XAxis(StrEnum):
 
 
 class NotFinite(WireModel):
-    """The buckets that contain NaN or infinite values; each list has one entry per such bucket."""
+    """
+    The buckets that contain NaN or infinite values; each list has one entry per such bucket.
+
+    A bucket is a range of steps that is reduced to at most two points.
+    """
 
     steps: list[int]
     """In each bucket, the first step whose value is NaN or infinite."""
@@ -42,9 +46,11 @@ class Curve(WireModel):
     """
     One column of a job's metrics, reduced for drawing.
 
-    Each bucket of steps contributes its smallest and its largest finite value, each at the first
-    step with that value. If both are at the same step, the bucket contributes one point. A bucket
-    without a finite value contributes its first value, which is NaN or infinite.
+    The steps are divided into buckets, which are ranges of steps. Each bucket contributes two
+    points: its smallest and its largest finite value, each at the first step with that value.
+
+    If both are at the same step, the bucket contributes one point. A bucket without a finite value
+    contributes its first value, which is NaN or infinite.
     """
 
     steps: list[int]
@@ -69,7 +75,7 @@ class EvaluationCurve(Curve):
 
 
 class Chart(WireModel):
-    """The metrics of a job, reduced for drawing; every spike is preserved, however long the job."""
+    """The metrics of a job, reduced for drawing; every spike is preserved, even in a long job."""
 
     object: Literal["chart"] = "chart"
     job: str

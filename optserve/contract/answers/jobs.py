@@ -22,7 +22,7 @@ FORMER_METRICS = {
 
 
 class MemoryUse(WireModel):
-    """How much memory a run took, beside what was planned."""
+    """The memory that a run took, and the memory that its plan estimated."""
 
     planned: int
     """Bytes that the plan of the job estimated."""
@@ -60,7 +60,7 @@ class Result(WireModel):
 
     @property
     def test(self) -> dict[str, float]:
-        """The metrics of the test examples, measured with the trained weights, by their names."""
+        """Metrics on the test examples, by name, with the trained (not the averaged) weights."""
         return {
             name.removeprefix("test_"): value
             for name, value in self.metrics.items()

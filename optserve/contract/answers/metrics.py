@@ -35,7 +35,7 @@ class MetricsPage(Page[MetricRow]):
 
 
 class StreamedRows(WireModel):
-    """Data of a ``rows`` event in a stream; the event id begins with the last step."""
+    """Data of a ``rows`` event in a stream; the event id begins with the index of the last step."""
 
     columns: list[str]
     """Names of the columns: step, lr, loss, and the further columns of the job."""

@@ -49,7 +49,8 @@ class MemoryEstimate(WireModel):
     """
     Memory of a run in bytes, estimated without running it.
 
-    Counted are tensors that are alive at the same time, not what the process itself takes.
+    The estimate counts tensors that exist at the same time. It does not count the memory of the
+    process itself.
     """
 
     dataset: int
@@ -67,7 +68,7 @@ class MemoryEstimate(WireModel):
 
 
 class ExpectedTime(WireModel):
-    """How long the job would take on one kind of the workers that are alive."""
+    """How long the job would take on live workers with equal hardware and library versions."""
 
     device: str
     fingerprint: str
@@ -82,7 +83,7 @@ class ExpectedTime(WireModel):
 
 
 class DatasetFacts(WireModel):
-    """Facts about the dataset from which the plan was computed."""
+    """What the plan assumes about the dataset."""
 
     digest: str
     """Digest of these facts and of the content: a worker refuses a dataset with another one."""

@@ -33,7 +33,7 @@ class PreviewedLr(LrSummary):
 
 
 class SchedulePreview(PreviewedLr):
-    """A schedule over a whole run, and the schedule of each group."""
+    """The learning rate of every step of a run, and of every step of each parameter group."""
 
     object: Literal["schedule_preview"] = "schedule_preview"
     total_steps: int

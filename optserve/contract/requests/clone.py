@@ -44,7 +44,7 @@ class CloneSpec(Spec):
         return value
 
     def sha256(self, job_id: str) -> str:
-        """Return the SHA-256 of this request for the job *job_id*."""
+        """Return the SHA-256 of this request together with *job_id*, the job to clone."""
         # With the parent's id: the same body is another request for another job. A job has no field
         # of this name, so no submission has the same hash. A field that is added to clones must be
         # left out of this while it has its default: a request that is repeated after the upgrade

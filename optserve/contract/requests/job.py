@@ -20,7 +20,7 @@ MAX_LABELS = 32
 
 
 class JobSpec(RunSpec):
-    """A run, and a name, labels, a priority and a time limit, which do not affect the results."""
+    """A job: a run, with a name, labels, a priority and a time limit that do not affect results."""
 
     name: str = Field("", max_length=200, pattern=PRINTABLE)
     """Name of the job, shown to people."""
@@ -42,7 +42,9 @@ class JobSpec(RunSpec):
 
     def sha256(self) -> str:
         """
-        Return the job's SHA-256, which ignores field order, white space and written-out defaults.
+        Return the job's SHA-256.
+
+        Field order, white space and defaults that are written out do not affect the SHA-256.
 
         A request that is repeated after an upgrade has the same SHA-256 as before the upgrade.
         """

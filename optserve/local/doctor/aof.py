@@ -1,10 +1,14 @@
 """
 The check of the append-only files in which an embedded server stores its data.
 
-A manifest names the files: a base, which is a snapshot, and files with the commands executed since
-then. The server itself truncates an unfinished command at the end of the last file, and refuses to
-start if any other part of the files is unreadable. The server's program contains tools that report
-where the unreadable part of a file begins, and can truncate the file there.
+A manifest names the files. The first one is the base, with all data of some moment: a snapshot, or
+a file of commands. The other files have the commands that were executed after this moment.
+
+If the last file ends with an unfinished command, the server itself truncates the file before this
+command. If anything else in the files is unreadable, the server does not start.
+
+The server's program contains tools for these files. They report where the unreadable part of a file
+begins, and can truncate the file there.
 """
 
 from __future__ import annotations
@@ -93,7 +97,7 @@ def _named(folder: Path) -> Iterator[tuple[Path, str]]:
             continue
         facts = dict(zip(words[::2], words[1::2], strict=True))
         if not {"file", "type"} <= facts.keys():
-            raise ValueError(f"a line must name a file and its type, got {line!r}")
+            raise ValueError(f"each line must name a file and its type, got {line!r}")
         # A file of type h (history) has been replaced by a rewrite. The server does not load it,
         # and may delete it before it removes the line from the manifest.
         if facts["type"] != "h":
@@ -129,7 +133,7 @@ def readable(path: Path) -> Readable:
 def _tool(
     name: str, path: Path, *options: str, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the tool *name*, which is the server's program, started under the name of the tool."""
+    """Run the tool *name* on a file: it is the server's program, started under this name."""
     return subprocess.run(
         [name, *options, str(path)],
         executable=binary(),

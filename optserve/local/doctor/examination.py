@@ -107,7 +107,7 @@ def _check_store(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 class NoStore(Exception):
     """
-    There is no store to check.
+    The store cannot be checked.
 
     Attributes:
         finding: the finding that gives the reason.
@@ -123,10 +123,10 @@ def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
     """
     Yield a client for the store.
 
-    If the store is an embedded server that does not run, it is started for the checks.
+    An embedded server that does not run is started for the checks, and stopped after them.
 
     Raises:
-        NoStore: there is no store to check.
+        NoStore: the store cannot be checked.
     """
     url = home.settings.redis_url and home.settings.store_url
     with contextlib.ExitStack() as running:

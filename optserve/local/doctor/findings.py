@@ -1,4 +1,4 @@
-"""The input of the checks, `Home`, and their results, `Finding`."""
+"""The input of the checks of `optserve doctor` (`Home`), and their results (`Finding`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Finding:
 
     Attributes:
         subject: what was checked, in a word or two.
-        message: the condition of the subject.
+        message: what the check found.
         todo: what to do about a problem; empty if there is no problem.
         repair: a function that fixes the problem and returns a text about what it did; None if only
             a person can fix the problem.
@@ -33,19 +33,19 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether there is no problem."""
+        """Whether the check found no problem."""
         return not self.todo
 
 
 @dataclass(frozen=True)
 class Home:
     """
-    The home of a local stack, which is to be checked.
+    The home of a local stack (the folder with its files), as the checks see it.
 
     Attributes:
         folder: path of the home.
         settings: the settings from the environment, for this home.
-        running: whether a stack runs in the home, or processes of an earlier one have not ended
+        running: whether a stack runs in the home, or processes of an earlier stack have not ended
             yet.
     """
 

@@ -32,7 +32,7 @@ set."""
 
 
 def check_members(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether the sets in `MEMBERS` contain only jobs that belong in them."""
+    """Check whether the store's sets of jobs contain only jobs in a state that fits the set."""
     for name, (key, states) in MEMBERS.items():
         odd = _twice(partial(_odd, client, key, states))
         subject = f"jobs: {name}"
@@ -109,7 +109,12 @@ def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def _begins_with(record: Record) -> list[str]:
-    """Return the files of which a job needs at least one to start; empty if it needs no file."""
+    """
+    Return the files from which a job can start; the job needs at least one of them.
+
+    These are the job's checkpoints. A clone without a checkpoint starts from the state of another
+    job. Any other job without a checkpoint needs no file, and the list is empty.
+    """
     if record.checkpoints:
         return [pointer.path for pointer in record.checkpoints]
     return [] if record.starting_state is None else [record.starting_state.path]
@@ -123,16 +128,16 @@ def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Findi
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
     """
-    Return the jobs that *look* finds both times when it is called twice.
+    Call *look*, which returns misplaced jobs, twice; return the jobs that both calls return.
 
-    If a service moves a job during one call, the job may seem to be in the wrong place.
+    One call is not enough: if the service moves a job during the call, the job may seem misplaced.
     """
     found = look()
     return [job for job in look() if job in set(found)] if found else []
 
 
 def _odd(client: redis.Redis, key: str, states: frozenset[State]) -> list[str]:
-    """Return the jobs in the set *key* that have no record, or are in a state not in *states*."""
+    """Return the jobs in the set *key* that have no record, or a state that is not in *states*."""
     members = _members(client, key)
     found = zip(members, _fields(client, members), strict=True)
     return [member for member, record in found if record.get("state") not in states]

@@ -110,7 +110,7 @@ def test_a_part_that_can_never_work_ends_the_start_with_what_it_says(tmp_path: P
     ):
         pass
 
-    assert str(raised.value) == f"worker 0: {misconfigured.SAID}"
+    assert str(raised.value) == f"worker 0 cannot start: {misconfigured.SAID}"
     assert time.monotonic() - began < stack.START_S / 2
 
 

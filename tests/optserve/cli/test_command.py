@@ -74,7 +74,7 @@ def test_a_client_needs_no_embedded_server(tmp_path: Path) -> None:
     ("args", "step", "message"),
     [
         (["jobs"], answers(200, b"<html>", "text/html"), "this optserve does not understand"),
-        (["jobs"], answers(404, b"<html>", "text/html"), "does something else listen there?"),
+        (["jobs"], answers(404, b"<html>", "text/html"), "something else may listen there"),
         (["jobs"], away("the store is away"), "the store is away"),
         (["jobs"], hangs_up, "does not answer: Server disconnected"),
         (["show", ""], hangs_up, "must not be empty"),

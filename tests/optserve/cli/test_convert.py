@@ -117,7 +117,7 @@ def test_diff_says_that_two_recipes_are_the_same(config: Path, tmp_path: Path) -
 def test_diff_takes_two_files_and_a_conversion_one(config: Path) -> None:
     with pytest.raises(BadOption, match="--diff takes two files, got 1"):
         run("--diff", str(config))
-    with pytest.raises(BadOption, match="convert takes one file, got 2"):
+    with pytest.raises(BadOption, match="convert takes one file, or two with --diff, got 2"):
         run(str(config), str(config))
 
 

@@ -18,7 +18,7 @@ def test_a_job_is_read_unchanged(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"{", "must hold a job as JSON: Expecting property name"),
-        (b"[]", "must hold a job as a JSON object"),
+        (b"[]", r"must hold a job as a JSON object, got \[\]"),
         (b"\xff\xfe{}", "must hold a job as JSON: byte 0 is not UTF-8"),
         (b'{"lr": 1, "lr": 2}', "names must be unique in an object, got 'lr' twice"),
         (b'{"lr": 1e999}', "numbers must be finite, got 1e999"),

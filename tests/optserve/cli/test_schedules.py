@@ -67,7 +67,7 @@ def test_warnings_are_shown() -> None:
     ("args", "message"),
     [
         (["cosin"], "schedule.kind: kind must be one of"),
-        (["{"], "the schedule must be given as JSON: Expecting property name"),
+        (["{"], "SPEC must hold a schedule or a job as JSON: Expecting property name"),
         (["cosine", "--lr", "-1"], "lr must be positive, got -1"),
         (["cosine", "--to", "lr.png"], r"to must be a \.svg file, got 'lr.png'"),
     ],
