@@ -30,8 +30,8 @@ class Warmup(LaterSpec):
     """
     A rise to the schedule's first value, over the first steps of the run.
 
-    Writing w for *length*, x for t / w, f for the schedule without the warmup, peak for *end*
-    (f(0) if *end* is null) and start for *start* (peak * *start_fraction* if that is given)::
+    w is *length*, x is t / w, and f is the schedule without the warmup. peak is *end*, or f(0) if
+    *end* is null. start is *start*, or peak * *start_fraction* if *start_fraction* is given::
 
         t <  w:  linear            start + (peak - start) * x
                  cosine            start + (peak - start) * (1 - cos(pi * x)) / 2
@@ -45,14 +45,15 @@ class Warmup(LaterSpec):
                  overlap   f(t)                      the schedule starts at t = 0
                  compress  f((t - w) * T / (T - w))  the schedule is compressed to T - w steps
 
-    With *toward* ``curve``, peak is f(t), the schedule's value at the same step: an lr of 0.1 for
-    biases falls to the curve while the lr of the weights rises from 0 to the curve. In dialect timm
-    peak is the lr of the optimizer, even if f(0) is another value; for tanh with ``overlap`` peak
-    is f(w).
+    With *toward* ``curve``, peak is f(t), the schedule's value at the same step. For example, an lr
+    of 0.1 for biases falls to the curve while the lr of the weights rises from 0 to the curve.
 
-    With ``delay``, a schedule as long as the run is cut off by the run's end; validation warns. In
-    dialects transformers and optax, ``compress`` shortens a schedule's *length* by w, so that the
-    schedule ends where it would end without the warmup, even if that is before the run's end.
+    In dialect timm, peak is the lr of the optimizer, even if f(0) is another value. Only for tanh
+    with ``overlap``, peak is f(w).
+
+    With ``delay``, a schedule as long as the run does not reach its end before the run ends;
+    validation then warns. In dialects transformers and optax, ``compress`` subtracts w from the
+    schedule's *length*, so that the schedule ends at the same step as without the warmup.
 
     References:
         Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
@@ -158,8 +159,8 @@ class Warmup(LaterSpec):
             after: the default for the field `after`.
             numbers: the precision and rounding with which a linear rise is computed.
             rounded: whether the length is rounded to whole steps.
-            end: the end of the rise if the field `end` is null; None for the first value of
-                *curve*.
+            end: the lr at the end of the rise, used only if the field `end` is null. None stands
+                for the first value of *curve*.
         """
         return warmup(
             curve,

@@ -1,4 +1,4 @@
-"""Schedules that fall with the inverse square root of t: the Transformer's and a simpler one."""
+"""Schedules that fall with the inverse square root of t: noam and inverse_sqrt."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class InverseSqrt(Dialectal):
 
         f(t) = lr / sqrt(1 + t / timescale)
 
-    After a warmup of w = timescale steps with ``delay``, this is lr * sqrt(w / t).
+    After a warmup of w = timescale steps with ``delay``, the value at t is lr * sqrt(w / t).
 
     References:
         transformers 5.24 get_inverse_sqrt_schedule; fairseq inverse_sqrt.

@@ -21,8 +21,7 @@ class Rex(Annealing):
     """
     Reflected exponential: lr falls slowly at first, then faster and faster, to *end*.
 
-    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction* if that is
-    given::
+    x is min(t, length) / length. e is *end*, or lr * *end_fraction* if *end_fraction* is given::
 
         f(t) = e + (lr - e) * (1 - x) / (1 - x / 2)
 
@@ -47,9 +46,9 @@ class WarmupStableDecay(Annealing, Dialectal):
     """
     A constant lr, then a fall to *end* over the last *decay* steps; with a warmup, a trapezoid.
 
-    Writing x for (t - (length - decay)) / decay, limited to 0..1; e for *end*, or for
-    lr * *end_fraction* if that is given; and s(t) for lr, or for
-    max(lr * (1 + t / timescale) ** -p, e) with a *stable_power* p::
+    x is (t - (length - decay)) / decay, limited to 0..1. e is *end*, or lr * *end_fraction* if
+    *end_fraction* is given. s(t) is lr, or max(lr * (1 + t / timescale) ** -p, e) with a
+    *stable_power* p::
 
         linear           f(t) = e + (s(t) - e) * (1 - x)
         cosine           f(t) = e + (s(t) - e) * (1 + cos(pi * x)) / 2
@@ -58,9 +57,11 @@ class WarmupStableDecay(Annealing, Dialectal):
         power            f(t) = e + (s(t) - e) * (1 - x ** decay_power)
         exponential      f(t) = e + (s(t) - e) * (r ** x - r) / (1 - r),  r = decay_ratio
 
-    With *num_cycles*, the pi of the cosine becomes 2 * pi * num_cycles; lr is e from t = length on.
-    In dialect transformers, a *decay* longer than *length* begins in the middle of its fall. In
-    dialect timm, *decay* is rounded to whole steps, as in timm.
+    With *num_cycles*, the pi of the cosine becomes 2 * pi * num_cycles. From t = length on, lr
+    is e.
+
+    In dialect transformers, *decay* may be longer than *length*; lr then begins in the middle of
+    the fall. In dialect timm, *decay* is rounded to whole steps, as in timm.
 
     References:
         Hu et al., MiniCPM, 2024, section 4. https://arxiv.org/abs/2404.06395
@@ -126,14 +127,14 @@ class WarmupStableDecay(Annealing, Dialectal):
         if self.stable_power and self.timescale is None and self.warmup is None:
             reject(
                 ["timescale"],
-                "timescale is required where stable_power is given without a warmup, got null",
+                "timescale is required if stable_power is given without a warmup, got null",
                 None,
             )
         return self
 
     @classmethod
     def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the default start of the warmup in transformers: the end of the schedule."""
+        """Return, in dialect transformers, the schedule's end as default start of the warmup."""
         warmup = data["warmup"]
         given = warmup.get("start") is not None or warmup.get("start_fraction") is not None
         if data.get("dialect") != "transformers" or given:
@@ -220,8 +221,8 @@ def warmup_stable_decay(
     """
     Return f(t) = s(t) up to t = length - decay, then a fall to the end value at t = length.
 
-    `WarmupStableDecay` defines s(t). *left* is the function that computes the remaining part (1..0)
-    of the fall from x, the completed part (0..1) of *decay*.
+    `WarmupStableDecay` defines s(t). *left* is a function from the completed part (0..1) of *decay*
+    to the remaining part (1..0) of the fall.
     """
     lr_at = between(lr, end, end_fraction, DOUBLE)
     floor = end if end_fraction is None else lr * end_fraction
@@ -241,7 +242,7 @@ def warmup_stable_decay(
 
 
 def remaining(shape: Shape, num_cycles: float, power: float, ratio: float) -> Curve:
-    """Return the function that computes the remaining part of a fall from x, its completed part."""
+    """Return a function from the completed part of a fall's time to the rest of its height."""
     match shape:
         case "cosine":
             wave = np.pi * (2 * num_cycles)

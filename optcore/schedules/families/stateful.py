@@ -93,7 +93,7 @@ class MetricDrivenLr(ABC):
 
     @property
     def numbers(self) -> Numbers:
-        """The arithmetic in which observations are compared: float64, or in optax that of lr."""
+        """The precision in which observations are compared: float64, or in optax that of lr."""
         return self.spec.numbers if getattr(self.spec, "dialect", "") == "optax" else DOUBLE
 
     @abstractmethod
@@ -116,7 +116,8 @@ class MetricDrivenLr(ABC):
         expected = set(self.state_dict())
         if set(state) != expected:
             raise ValueError(
-                f"state must have {', '.join(sorted(expected))}, got {', '.join(sorted(state))}"
+                f"state must have the keys {', '.join(sorted(expected))}, got "
+                f"{', '.join(sorted(state))}"
             )
         self.lr, self.best = float(state["lr"]), float(state["best"])
         for name in self.COUNTERS:
