@@ -37,7 +37,7 @@ OBSERVED: tuple[Observed, ...] = get_args(Observed)
 
 
 class Training(Spec):
-    """How a model is trained; give either *epochs* or *steps*."""
+    """How a model is trained. Exactly one of *epochs* and *steps* must be given."""
 
     FORMER_PLACES: ClassVar[Mapping[str, FormerPlace]] = {"clip": clip_is_of_the_optimizer}
 
@@ -110,7 +110,7 @@ class Training(Spec):
 
     @property
     def chooses_by_test(self) -> bool:
-        """Whether the run is one of a release up to 0.2.0, which evaluates only test examples."""
+        """Whether the run, as one from a release up to 0.2.0, evaluates only the test examples."""
         return self._chooses_by_test
 
     @property
@@ -127,7 +127,8 @@ class Training(Spec):
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             given = "neither" if self.epochs is None else "both"
-            reject(["epochs"], f"give either epochs or steps, got {given}", self.epochs)
+            text = f"exactly one of epochs and steps must be given, got {given}"
+            reject(["epochs"], text, self.epochs)
         return self
 
     @model_validator(mode="after")

@@ -20,8 +20,8 @@ def _split(given: object, info: ValidationInfo) -> object:
     if not (good or given is None):
         raise PydanticCustomError(
             RULE,
-            f"{info.field_name} must be a share between 0 and 1, or a number of examples from 1 "
-            f"on, got {short_repr(given)}",
+            f"{info.field_name} must be a share between 0 and 1, or a number of examples of at "
+            f"least 1, got {short_repr(given)}",
         )
     return given
 
@@ -53,7 +53,7 @@ class DatasetSpec(Spec):
 
     @property
     def own_validation_examples(self) -> int:
-        """Number of validation examples that the dataset has beside its training examples."""
+        """Number of examples in the dataset's own validation split; 0 if it has no such split."""
         return 0
 
     @property
@@ -64,15 +64,15 @@ class DatasetSpec(Spec):
     @property
     def content(self) -> str:
         """
-        Version of the examples: another content has another version.
+        Version of the examples, which changes when the examples change.
 
-        For files that are checked when they are read, a digest of them.
+        If the files of the dataset are checked when they are read, the version is their digest.
         """
         return "1"
 
     @property
     def value_bytes(self) -> int:
-        """Bytes of a number in the inputs, as they are kept in memory; 1 for uint8."""
+        """Bytes that each number of the inputs takes in memory, such as 1 for uint8."""
         return 4
 
     @property
@@ -82,12 +82,12 @@ class DatasetSpec(Spec):
 
     @property
     def target(self) -> Target:
-        """What the dataset says about an example."""
+        """What is to be predicted for an example, such as one of 10 classes."""
         raise NotImplementedError
 
     @property
     def train_examples(self) -> int:
-        """Number of examples to train on."""
+        """Number of examples to train on, without those that are held out for validation."""
         if self.validation is None:
             return self.all_train_examples
         return self.all_train_examples - self.validation_examples

@@ -58,8 +58,8 @@ class Matched:
 
     Attributes:
         taken: groups with their parameters, in the order of the spec.
-        unused: (index, group) for each group without parameters; if it has a preset, the first of
-            the groups that the preset expands to.
+        unused: (index, group) for each group without parameters. In place of a group with a preset,
+            it has the first of the groups that the preset expands to.
         rest: parameters in no group.
     """
 
@@ -137,7 +137,11 @@ def _several(value: str | list[str] | None) -> list[str] | None:
 
 
 def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield (group, its `Fits`) for *group*, or for each group that its preset expands to."""
+    """
+    Yield (group, fits) for *group*, or for each group that the preset of *group* expands to.
+
+    fits is a function that checks whether a parameter belongs to the group.
+    """
     if group.preset == "layer_decay":
         yield from _layers(group, parameters)
         return

@@ -27,14 +27,14 @@ class ResolvedGroup:
     A group of parameters that are updated in the same way.
 
     Attributes:
-        match: description of the condition that matched the parameters, for people.
+        match: short text that describes, for people, which parameters are in the group.
         names: names of the parameters.
         spec: the optimizer with the hyperparameters of this group; its field groups is ignored.
         lr_scale: factor that multiplies the learning rate.
         schedule: schedule of the group's lr; None for the schedule of the run.
-        normed_with: name of the global norm that includes the gradients of this group. "" is the
-            norm in the optimizer's clip. If a group in the spec has a norm of its own, the name of
-            this norm is the path of the group: ``groups[0]``.
+        normed_with: name of the global norm that includes the gradients of this group, for
+            clipping. "" is the norm over all groups without a norm of their own. If a group of the
+            spec has a norm of its own, the name is the path of that group: ``groups[0]``.
     """
 
     match: str
@@ -80,7 +80,7 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
 
 
 def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:
-    """Return the names of the parameters that the framework itself does not decay."""
+    """Return the names of the parameters to which the framework applies no weight decay."""
     parts = str(getattr(spec, "no_weight_decay_name", "")).split()
     found = {p.name for p in parameters if any(part in p.name for part in parts)}
     if getattr(spec, "one_dim_param_no_weight_decay", False):
