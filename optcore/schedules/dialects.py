@@ -218,7 +218,7 @@ class Dialectal(ScheduleSpec):
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """
-        Also yield a problem for a recursion of more than `MAX_RECURSION` steps.
+        Also yield a problem if lr is `recursive` over more than `MAX_RECURSION` steps.
 
         In dialect optax, also yield a problem for a warmup that is not shorter than the schedule.
         """
@@ -242,7 +242,7 @@ class Dialectal(ScheduleSpec):
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the warmup takes the schedule's whole length (transformers)."""
+        """Also yield a warning if the warmup takes the schedule's whole length."""
         yield from super().warnings_in(run)
         if self._warmup_fills(run):
             yield (

@@ -121,7 +121,8 @@ class Warmup(LaterSpec):
         if self.toward == "curve" and self.shape == "constant":
             reject(
                 ["toward"],
-                "toward must be peak where shape is constant, got curve: such a warmup has no end",
+                "toward must be peak where shape is constant, got curve: a constant warmup does "
+                "not rise",
                 self.toward,
             )
         return self

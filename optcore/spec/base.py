@@ -179,7 +179,7 @@ def field_docs(cls: type[Spec]) -> Mapping[str, str]:
 
 @cache
 def _texts(module: str) -> Mapping[str, Mapping[str, str | None]]:
-    """Return class name -> annotated name -> the text below the name in *module*, or None."""
+    """Return, for *module*, class name -> annotated name -> the text below the name, or None."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (OSError, TypeError, KeyError, SyntaxError):  # no source, as in an interactive session

@@ -173,7 +173,7 @@ def short_json(value: object) -> str:
 
 
 def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
-    """Return whether the text of *value* may fit into *limit* characters, without making it."""
+    """Return whether the text of *value* may fit into *limit* characters; no text is made."""
     left = [value]
     while left and limit >= 0:
         here = left.pop()

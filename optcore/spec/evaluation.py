@@ -76,7 +76,7 @@ class MetricName(NamedTuple):
 
 
 def choosing_names(metric: str) -> list[str]:
-    """Return the names under which a run may choose by *metric*: ``val_`` and ``ema_val_``."""
+    """Return the names by which a run may choose: *metric* after ``val_`` or ``ema_val_``."""
     return [f"{ema}val_{metric}" for ema in ("", "ema_")]
 
 

@@ -10,7 +10,7 @@ from optcore.spec.base import Spec
 
 
 class LaterSpec(Spec):
-    """The base of specs that leave fields added after 0.2.0 out of JSON if they are defaults."""
+    """The base of specs whose JSON leaves out the fields in `LATER` that have their default."""
 
     LATER: ClassVar[frozenset[str]] = frozenset()
     """Fields added after release 0.2.0. JSON leaves them out if they have their default, so that a

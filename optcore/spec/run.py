@@ -75,7 +75,7 @@ class RunSpec(Spec):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of updates in one pass over the training data; the last may use fewer examples."""
+        """Number of updates in a pass over the training data; the last update may be smaller."""
         # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
         return ceil(self.dataset.train_examples / self.examples_per_step)
 
@@ -86,7 +86,7 @@ class RunSpec(Spec):
 
     @property
     def task(self) -> Task:
-        """What the run learns to predict; it follows from the dataset and the loss."""
+        """What the run learns to predict, which follows from the dataset and the loss."""
         return "sequence" if self.training.loss.OF_SEQUENCES else self.dataset.target.task
 
     @property
@@ -119,7 +119,7 @@ class RunSpec(Spec):
 
     @property
     def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
-        """The loss scale; by default, precisions fp16 and mindspore_o2 have a dynamic one."""
+        """The loss scale; by default, a dynamic loss scale in precisions fp16 and mindspore_o2."""
         # Not bf16: it has the exponents of float32, so its gradients do not vanish.
         if self.training.loss_scale is None and self.training.precision == "fp16":
             return DynamicLossScale(kind="dynamic")

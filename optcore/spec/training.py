@@ -110,7 +110,7 @@ class Training(Spec):
 
     @property
     def chooses_by_test(self) -> bool:
-        """Whether the run, as one from a release up to 0.2.0, evaluates only the test examples."""
+        """Whether the run evaluates only the test examples, as in releases up to 0.2.0."""
         return self._chooses_by_test
 
     @property

@@ -161,10 +161,10 @@ class Swa(Beside):
 
     ::
 
-        e = w                       until begin, and when it is updated first after begin
-        e = e + (w - e) / (n + 1)   when it is updated, after n updates since begin
+        e = w                       up to begin, and at the first update of e after begin
+        e = e + (w - e) / (n + 1)   at each further update of e
 
-    n is n_averaged of torch's AveragedModel.
+    n is the number of updates of e since begin, which torch's AveragedModel calls n_averaged.
 
     The training loop in torch's documentation averages after each epoch i > swa_start, where i is 0
     for the first epoch, and then calls update_bn. For this loop, *begin* is

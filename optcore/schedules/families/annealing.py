@@ -47,7 +47,7 @@ class Annealing(ScheduleSpec):
         return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps."""
+        """Also yield a problem if *length* rounds to 0 steps."""
         yield from super().problems_in(run)
         if not self.may_be_empty:
             yield from at_least_a_step("length", self.length, run)
@@ -187,7 +187,7 @@ def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers)
     from the end value. So *left* is 1 at *lr* and 0 at the end value, and the current lr is::
 
         end + (lr - end) * left                            if end_fraction is None
-        lr * ((1 - end_fraction) * left + end_fraction)    otherwise
+        lr * ((1 - end_fraction) * left + end_fraction)    if end_fraction is given
     """
     if end_fraction is None:
         height, floor = numbers.difference(lr, end), numbers(end)

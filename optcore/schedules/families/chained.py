@@ -119,7 +119,7 @@ def steps_of(part: ScheduleSpec, lr: float, run: RunLength) -> Steps:
 
 
 def _torch_has_not(part: Dialectal) -> Iterator[tuple[str, object]]:
-    """Yield (name, value) for each field that torch's scheduler lacks: its only valid value."""
+    """Yield the name of each field that torch's scheduler lacks, with the only valid value."""
     match part:
         case Cosine():
             yield from (("past_end", "rise"), ("num_cycles", 0.5), ("exponent", 1.0))

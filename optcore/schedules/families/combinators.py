@@ -117,7 +117,7 @@ class Chain(ScheduleSpec):
             yield from below(("schedules", i), part.problems_in(length))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield the parts' warnings, and a warning for a boundary that the run does not reach."""
+        """Also yield the parts' warnings, and one for each boundary that the run does not reach."""
         yield from super().warnings_in(run)
         yield from unreached(self, "boundaries", self.boundaries, run)
         for i, (part, length) in enumerate(zip(self.schedules, self.lengths(run), strict=True)):
@@ -141,11 +141,11 @@ class Product(Dialectal):
         f(t) = lr * (schedules[0](t) / lr) * (schedules[1](t) / lr) * ...
 
     Dialect torch computes lr as torch's ChainedScheduler does. At each step the first schedule
-    changes lr, the second schedule changes the result, and so on. All schedules must then be in
-    dialect torch, without a warmup.
+    changes lr, the second schedule changes the result, and so on. In a product of dialect torch,
+    every schedule must have dialect torch and no warmup.
 
-    The lr in dialect torch equals the formula, with one exception: a cosine with an end other than
-    0, and a cosine that rises again after its length, also adds to lr.
+    The lr in dialect torch equals the formula unless a schedule also adds to lr. Only a cosine does
+    so: one with an end other than 0, or one that rises again after its length.
 
     References:
         torch 2.13 ChainedScheduler.
@@ -182,7 +182,7 @@ class Product(Dialectal):
         return super().cost(run) - run.total_steps
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the product's own warmup steps, plus those of the factor with the most."""
+        """Return the product's own warmup steps, plus the largest number in a factor."""
         longest = max(part.num_warmup_steps(run) for part in self.schedules)
         return min(run.total_steps, super().num_warmup_steps(run) + longest)
 

@@ -165,7 +165,7 @@ class TwoStepCosine(Annealing, Dialectal):
             yield "length", "lr stays at its end where after_first is zero and past_end is hold"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *first* comes to 0 steps."""
+        """Also yield a problem if *first* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("first", self.first, run)
 

@@ -85,7 +85,7 @@ class Cycle(Modifier, Dialectal):
     """How the repetition to which a step belongs is computed, if t_mul is not 1."""
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield the fields without effect if *cycles* is 1, or if *t_mul* is 1."""
+        """Yield the fields that have no effect because *cycles* or *t_mul* is 1."""
         if self.cycles == 1:
             yield from ((name, "cycles is 1") for name in ("t_mul", "factor", "edges"))
         elif self.t_mul == 1:
@@ -101,7 +101,7 @@ class Cycle(Modifier, Dialectal):
         return isinstance(self.schedule, Dialectal) and self.schedule.rises_to_curve
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps, or if lr overflows during the run."""
+        """Also yield a problem if *length* rounds to 0 steps, or if lr overflows during the run."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
         times = run.total_steps / run.span(self.length)
@@ -157,7 +157,7 @@ def cycle(
 def _repetition(
     t: Array, length: float, t_mul: float, edges: Literal["exact", "logarithm"]
 ) -> tuple[Array, Array]:
-    """Return, for each *t*, the number of completed repetitions and the t within repetition 0."""
+    """Return, for each *t*, the number of completed repetitions and the same t in repetition 0."""
     if t_mul == 1:
         again = np.floor(t / length)
         # Not below 0: for a length that is not whole, the product may be rounded up.

@@ -88,7 +88,7 @@ class Cyclic(Dialectal):
             yield "scale_per", f"mode is {self.mode}, not scales"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *up* or *down* comes to 0 steps, or if lr overflows."""
+        """Also yield a problem if *up* or *down* rounds to 0 steps, or if lr overflows."""
         yield from super().problems_in(run)
         yield from at_least_a_step("up", self.up, run)
         yield from at_least_a_step("down", self.down, run)

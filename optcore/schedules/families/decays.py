@@ -41,7 +41,7 @@ class Decay(Dialectal):
     """Whether lr changes only once per period, because t / every is rounded down."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *every* comes to 0 steps."""
+        """Also yield a problem if *every* rounds to 0 steps."""
         yield from super().problems_in(run)
         if self.dialect != "optax":
             yield from at_least_a_step("every", self.every, run)

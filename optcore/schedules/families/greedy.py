@@ -91,7 +91,7 @@ class GreedyLr(MetricDrivenLr):
         self.recent: list[float] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs, as JSON."""
+        """Return the state that a resumed run needs, as values that JSON can represent."""
         return {**super().state_dict(), "recent": [plain(value) for value in self.recent]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ class Noam(Dialectal):
     """The length of the rise."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *warmup_steps* comes to 0 steps."""
+        """Also yield a problem if *warmup_steps* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("warmup_steps", self.warmup_steps, run)
 
@@ -94,7 +94,7 @@ class InverseSqrt(Dialectal):
     the length of the warmup, if there is one."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *timescale* comes to 0 steps."""
+        """Also yield a problem if *timescale* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("timescale", self.timescale, run)
 

@@ -144,7 +144,7 @@ class WarmupStableDecay(Annealing, Dialectal):
         return {"start": data.get("end", 0.0)}
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if a duration comes to 0 steps, or *decay* exceeds *length*."""
+        """Also yield a problem if a duration rounds to 0 steps, or *decay* exceeds *length*."""
         yield from super().problems_in(run)
         if self.stable_power:
             scale = self.warmup.length if self.warmup and not self.timescale else self.timescale

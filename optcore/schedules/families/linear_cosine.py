@@ -30,7 +30,7 @@ class BaseLinearCosine(Dialectal):
     """The constant that is added to the product of line and cosine."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps."""
+        """Also yield a problem if *length* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 

@@ -143,7 +143,7 @@ class PerEpoch(Modifier):
         return self
 
     def inner(self, run: RunLength) -> RunLength:
-        """Return the number of epochs in the run, as steps; an incomplete last epoch counts."""
+        """Return the length of the run with epochs as steps; an incomplete last epoch counts."""
         return RunLength(-(-run.total_steps // run.steps_per_epoch), 1)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -177,7 +177,7 @@ class Shift(Modifier):
     """The length of the beginning that is left out."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *by* comes to 0 steps."""
+        """Also yield a problem if *by* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("by", self.by, run)
 

@@ -95,7 +95,7 @@ class Noise(Modifier, Dialectal):
         return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *begin* comes to 0 steps, or if *end* is not after *begin*."""
+        """Also yield a problem if *begin* rounds to 0 steps, or if *end* is not after *begin*."""
         yield from super().problems_in(run)
         yield from at_least_a_step("begin", self.begin, run)
         begin = 0 if self.begin is None else self.moment(self.begin, run)
@@ -133,7 +133,7 @@ class PlateauNoise(Spec):
     """
     The noise in timm's PlateauLRScheduler, computed as in the schedule noise in dialect timm.
 
-    The noise depends on the epoch, where the noise of that schedule depends on the step.
+    Here the noise depends on the epoch, not on the step.
 
     References:
         timm 1.0.31 noise_range_t (begin and end), noise_std, noise_pct (limit), noise_seed.

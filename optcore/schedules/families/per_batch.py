@@ -76,9 +76,10 @@ class PerBatch(Modifier):
 
     def cost(self, run: RunLength) -> int:
         """
-        Return the cost of one value per update.
+        Return the cost, including the cost of the inner schedule.
 
-        If each value of the inner schedule needs the previous value, that is a value per batch.
+        The inner schedule computes a value per update or, if each value needs the previous value,
+        a value per batch.
         """
         inner = self.inner(run)
         if not self.schedule.num_repeated(inner):
@@ -105,7 +106,7 @@ class PerBatch(Modifier):
             )
 
     def _last_batch(self, t: Array, run: RunLength) -> Array:
-        """Return the number of the last batch of each of the updates *t*."""
+        """Return the position in the run, from 0, of the last batch of each of the updates *t*."""
         batches, n = self.batches(run), self.accumulate
         if batches == run.steps_per_epoch * n:
             return np.asarray(np.floor(t) * n + (n - 1))

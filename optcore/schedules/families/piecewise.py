@@ -70,7 +70,7 @@ class Constant(Dialectal):
             yield "length", "factor is 1"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps."""
+        """Also yield a problem if *length* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 

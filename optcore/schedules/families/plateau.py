@@ -90,7 +90,8 @@ class Plateau(MetricDriven, Dialectal):
         if self.noise is not None and self.dialect != "timm":
             reject(
                 ["noise"],
-                f"noise must be null in dialect {self.dialect}, since only timm has noise",
+                f"noise must be null in dialect {self.dialect}, got an object: only dialect timm "
+                f"has noise",
                 None,
             )
         return self
@@ -150,7 +151,7 @@ class PlateauLr(MetricDrivenLr):
         self.mean, self.seen = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs, as JSON."""
+        """Return the state that a resumed run needs, as values that JSON can represent."""
         state = super().state_dict()
         # Only if means are taken: earlier releases wrote states without these fields.
         if self.spec.mean_of == 1:

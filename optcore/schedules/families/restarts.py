@@ -205,8 +205,8 @@ def numbered_cycles(
     Return *num_cycles* cosines of equal length over *length* steps, then the end value.
 
     With *ratio_first*, t is divided by *length* and then multiplied by *num_cycles*, as in
-    transformers; the rounding of the quotient may delay a restart by a step. Otherwise, t is
-    multiplied first.
+    transformers. The rounding of the quotient may delay a restart by a step. Without *ratio_first*,
+    t is multiplied first.
     """
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
@@ -232,9 +232,9 @@ def cycle_of(
     t: Array, length: float, t_mul: float, edges: str, numbers: Numbers
 ) -> tuple[Array, Array, Any]:
     """
-    Return, for each *t*, the cycle's number, the time since the cycle began, and its length.
+    Return, for each *t*, the cycle's number, the time since its beginning, and its length.
 
-    Time and length have the same unit: a step or, where TF computes so, *length* steps.
+    Time and length have the same unit: a step or, in the computation of TF, *length* steps.
     """
     n, one, grow = numbers(length), numbers(1), numbers(t_mul)
     if t_mul == 1 and edges == "exact":

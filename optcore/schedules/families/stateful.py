@@ -101,7 +101,7 @@ class MetricDrivenLr(ABC):
         """Record the next *value* of the metric, which may change lr."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs, as JSON; NaN and infinities are strings."""
+        """Return the state that a resumed run needs; NaN and infinities are strings, for JSON."""
         state: dict[str, Any] = {name: getattr(self, name) for name in self.COUNTERS}
         return {"lr": self.lr, "best": plain(self.best), **state}
 

@@ -50,7 +50,7 @@ class Step(Dialectal):
     """The factor for lr from one stair to the next."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *every* comes to 0 steps, or if lr overflows during the run."""
+        """Also yield a problem if *every* rounds to 0 steps, or if lr overflows during the run."""
         yield from super().problems_in(run)
         yield from at_least_a_step("every", self.every, run)
         drops = run.total_steps / run.span(self.every)
@@ -118,7 +118,7 @@ class MultiStep(Dialectal):
         return len(self.milestones)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem for each milestone below the previous one, or if lr overflows."""
+        """Also yield a problem for a milestone before the previous one, or if lr overflows."""
         yield from super().problems_in(run)
         before = 0.0
         for i, milestone in enumerate(self.milestones):

@@ -27,7 +27,7 @@ def _split(given: object, info: ValidationInfo) -> object:
 
 
 class DatasetSpec(Spec):
-    """The base of all datasets, with the fields that define how examples are put into batches."""
+    """The base of all datasets, with the fields for batches, order and validation."""
 
     kind: str
     """Name of the dataset."""

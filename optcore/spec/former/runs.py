@@ -132,13 +132,13 @@ def _of_all_updates(spec: OptimizerSpec) -> frozenset[str]:
 
 
 def _is_left_untrained(run: RunSpec) -> bool:
-    """Return whether 0.2.0 would not change the 16-bit parameters of *run* on a CPU."""
+    """Return whether 0.2.0 would leave 16-bit parameters of *run* unchanged on a CPU."""
     of_sgd = run.optimizer.kind in {"sgd", "momentum", "nesterov"}
     return of_sgd and run.training.precision in HALVES and run.optimizer.engine != "eager"
 
 
 def has_fractions(run: RunSpec) -> bool:
-    """Return whether a duration in a schedule is not a whole number of steps and is not rounded."""
+    """Return whether a schedule has a duration with a fraction of a step that is not rounded."""
     return any(
         isinstance(part, Epochs) and not part.is_rounded and part.epochs * epoch % 1 != 0
         for part, epoch in _parts(run)
@@ -149,8 +149,8 @@ def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
     """
     Return whether 0.2.0 accepts *part*, and computes the same from *part* as this release.
 
-    Specs nested in *part* are not checked. Only for a schedule, `_is_former_inside` must be true of
-    each schedule inside.
+    Specs nested in *part* are not checked, with one exception: if *part* is a schedule,
+    `_is_former_inside` must be true of each schedule in *part*.
     """
     kind, dialect = getattr(part, "kind", ""), getattr(part, "dialect", "")
     if dialect in LATER_DIALECTS or (kind, dialect) in LATER_FORMS:
@@ -203,7 +203,7 @@ def _parts(run: RunSpec) -> Iterator[tuple[BaseModel, int]]:
 
 
 def _nested(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
-    """Yield *value* and all specs nested in it, each with its number of steps per epoch."""
+    """Yield (spec, steps per epoch) for *value*, if it is a spec, and for all specs in it."""
     inside: Iterable[object] = ()
     if isinstance(value, BaseModel):
         yield value, epoch

@@ -115,8 +115,8 @@ def _group(group: Json, optimizer: Json, shared: object) -> Json:
     """
     Return *group* with the schedule of its lr in the field ``schedule``.
 
-    *shared* is the optimizer's schedule of lr, which applied to the group's lr unless the group
-    set lr or schedules itself.
+    *shared* is the optimizer's schedule of lr. In 0.2.0 this schedule also applied to groups that
+    set neither lr nor schedules.
     """
     own = _taken(group)
     lr = group.get("lr")

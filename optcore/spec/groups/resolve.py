@@ -49,18 +49,18 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     """
     Return *parameters* in groups: each trainable parameter in the first group that matches it.
 
-    Parameters that no group matches are the last group. A group is split where the optimizer treats
-    its parameters differently, such as the matrices and the other parameters of muon.
+    Parameters that no group matches are the last group. A group is split if the optimizer treats
+    its parameters differently: muon, for example, treats matrices and other parameters differently.
 
     Args:
         spec: the optimizer, with the groups as a client wrote them.
         parameters: the parameters of the model, in the model's order.
 
     Raises:
-        SpecError: a group, or a glob in exclude, matches no parameter; a group matches by module,
-            or embeddings_32bit is true, but the types of modules are not known; order_params does
-            not name every trainable parameter once; lr * lr_scale overflows; or muon finds no
-            matrix in the model.
+        SpecError: in one of these cases. A group, or a glob in exclude, matches no parameter. The
+            types of modules are not known, but a group matches by module, or embeddings_32bit is
+            true. order_params does not name every trainable parameter once. lr * lr_scale
+            overflows. muon finds no matrix in the model.
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
     undecayed = _undecayed_by_the_dialect(spec, trainable)

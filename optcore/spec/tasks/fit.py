@@ -60,7 +60,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
 
 
 def what_chooses_is_measured(run: RunSpec) -> None:
-    """Refuse a metric by which a run chooses but which it does not measure in validation."""
+    """Refuse a metric by which a run chooses, but which is not measured in validation."""
     training, stopping = run.training, run.training.early_stopping
     for path, metric in (
         (["training", "keep_best"], training.keep_best),
