@@ -24,8 +24,8 @@ Variants = Mapping[str, Example]
 
 DELAYING = frozenset({"torch", "paddle", "paddleocr", "keras"})
 """Dialects in which the schedule starts after the warmup, as in torch's SequentialLR, Paddle's
-LinearWarmup and Keras's CosineDecay(warmup_target). In timm it starts with the warmup; in the other
-frameworks `ScheduleSpec.AFTERS` and `ScheduleSpec.AFTER` decide."""
+LinearWarmup and Keras's CosineDecay(warmup_target). In dialect timm the schedule starts with the
+warmup. In all other dialects `ScheduleSpec.AFTERS` and `ScheduleSpec.AFTER` decide."""
 
 
 class RunProblem(NamedTuple):
@@ -65,7 +65,7 @@ class ScheduleSpec(LaterSpec, ABC):
     AFTERS: ClassVar[Mapping[str, After]] = {}
     """Dialect -> the default of `Warmup.after` in this dialect, if it is not `AFTER`."""
     STATEFUL: ClassVar[bool] = False
-    """Whether lr depends on a metric measured in the run, so that it is not known in advance."""
+    """Whether lr depends on a metric measured in the run, so that lr is not known in advance."""
 
     warmup: Warmup | None = None
     """A rise of lr before the schedule itself; null for no warmup."""

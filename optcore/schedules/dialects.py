@@ -44,7 +44,7 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
 """Dialect -> the precisions in which its framework computes lr; the first is the default."""
 
 SHORTENING = frozenset({"transformers", "optax"})
-"""Dialects in which a warmup with ``compress`` is part of the schedule's own length."""
+"""Dialects in which a schedule's length includes a warmup with ``compress``."""
 MULTIPLYING = frozenset({"paddle", "paddleocr", "timm"})
 """Dialects whose boundaries are products of epochs and steps in Python's floats: 1.1 epochs of 10
 steps are 11.000000000000002 steps, and lr changes at the step after."""
@@ -67,7 +67,7 @@ class Dialectal(ScheduleSpec):
     ONLY_DOUBLE: ClassVar[bool] = False
     """Whether the schedule is computed only in float64, in every dialect except optax."""
     ONLY_SINGLE: ClassVar[bool] = False
-    """Whether optax computes the schedule in float32 even with jax_enable_x64: it divides the
+    """Whether optax computes the schedule in float32 even with jax_enable_x64: optax divides the
     step, an int32, and JAX gives such a quotient the type float32."""
     HAS_LENGTH: ClassVar[bool] = False
     """Whether the schedule has a length that a warmup with ``compress`` shortens, in dialects

@@ -67,30 +67,31 @@ class Warmup(LaterSpec):
     LATER: ClassVar[frozenset[str]] = frozenset({"start_fraction", "toward"})
 
     length: MomentOrShare
-    """The length of the rise, in steps, epochs or a share of the run (``{"fraction": 0.1}``); with
-    compress it must be shorter than the run, except in dialects transformers and optax, in which
-    it may also be 0. A rise of less than a step affects only the first update. In dialect
-    paddleocr, the length is rounded to whole steps, half to even, as in PaddleOCR."""
+    """The length of the rise, in steps, epochs or a share of the run (``{"fraction": 0.1}``). With
+    compress, the length must be shorter than the run, and in dialect optax shorter than the
+    schedule; in dialect transformers it may be longer. In these two dialects the length may be 0.
+    A rise of less than a step affects only the first update. In dialect paddleocr, the length is
+    rounded to whole steps, half to even, as in PaddleOCR."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
-    """The lr of the first update. The default is 0, as in most frameworks; the first update then
-    changes nothing."""
+    """The lr of the first update. The default is 0, as in most frameworks, with which the first
+    update changes nothing."""
     start_fraction: float | None = Field(None, ge=0, json_schema_extra={"unit": "of the peak"})
-    """The first lr as a fraction of the peak, which replaces start; null to use start. In dialect
-    transformers, the default for wsd is the fraction at which the schedule ends."""
+    """The first lr as a fraction of the peak, in place of start; null to use start. In dialect
+    transformers, the default for wsd is the end_fraction of the schedule."""
     after: After | None = None
     """How the schedule continues after the warmup. The default is delay in dialects torch, paddle,
-    paddleocr and keras, and for constant, exponential and one_cycle in dialects transformers and
-    optax; it is overlap in dialect timm. Otherwise it is delay for chain, cycle, cyclic,
-    inverse_sqrt and noam, overlap for greedy, multi_step, per_epoch, piecewise, plateau, step,
-    values and wsd, and compress for the rest."""
+    paddleocr and keras, and overlap in dialect timm. In dialects transformers and optax it is delay
+    for constant, exponential and one_cycle. In all other cases it depends on the schedule: delay
+    for chain, cycle, cyclic, inverse_sqrt and noam; overlap for greedy, multi_step, per_batch,
+    per_epoch, piecewise, plateau, step, values and wsd; compress for the rest."""
     shape: Shape = "linear"
     """The shape of the rise from start to end."""
     end: float | None = Field(None, ge=0, json_schema_extra={"unit": "lr"})
     """The lr at the end of the rise; null for the schedule's first value. With any other value lr
     jumps after the rise, as in Paddle's LinearWarmup(end_lr)."""
     toward: Literal["peak", "curve"] = "peak"
-    """What the rise goes to: the schedule's first value, or end if it is given (peak); or the
-    schedule's value at the same step (curve), for which after must be overlap."""
+    """What the rise goes to. peak: the schedule's first value, or end if end is given. curve: the
+    schedule's value at the same step; after must then be overlap."""
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:

@@ -10,7 +10,7 @@ from optcore.spec.base import Dialect, Spec
 from optcore.spec.limits import MAX_COUNT
 
 STARTS: dict[Dialect, float] = {"keras": 2.0**15, "mindspore": 2.0**24}
-"""Maps a dialect to its first loss scale, if that is not `START`."""
+"""Maps a dialect to its first loss scale; all other dialects start from `START`."""
 MAX_SCALE = 2.0**127
 """The largest power of two that a float32 holds."""
 START = 2.0**16

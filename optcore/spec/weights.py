@@ -37,11 +37,11 @@ class Beside(Spec):
     statistics: Literal["average", "copy", "recompute"] = Field(
         "average", exclude_if=lambda statistics: statistics == "average"
     )
-    """What e holds of BatchNorm's running means and variances. average: their average. copy: those
-    of w when the average was last updated (torch's use_buffers=False). recompute: at each
-    evaluation, the mean of those that the network with the weights e has for each batch of the
-    training data, without shuffling and dropout (torch's update_bn); this costs a pass over the
-    training data."""
+    """What e holds of BatchNorm's running means and variances (the statistics). average: their
+    average. copy: the statistics in w when the average was last updated (torch's
+    use_buffers=False). recompute: at each evaluation, the network with the weights e computes the
+    statistics of every batch of the training data, without shuffling and dropout, and e holds their
+    mean (torch's update_bn). This costs a pass over the training data."""
 
     def begun(self, run: RunLength) -> int:
         """Return the number of updates after which the average begins."""
@@ -107,11 +107,11 @@ class ShadowEma(Beside):
         exclude_if=lambda ramp: ramp is None,
         json_schema_extra={"unit": "steps"},
     )
-    """Number of updates after which the decay has reached 63 % of its final value (ramp in the
-    formula); null for no ramp. It cannot be combined with warmup."""
+    """Number of updates after which the decay has reached 63 % of its final value; null for no
+    ramp. A ramp cannot be combined with warmup."""
     power: float | None = Field(None, gt=0, le=1000, exclude_if=lambda power: power is None)
-    """Exponent of a decay that rises from 0; null for none. It cannot be combined with warmup or
-    ramp. timm and diffusers have 2/3; with 1, the average has equal weights until *decay* is
+    """Exponent of a decay that rises from 0; null for none. A power cannot be combined with warmup
+    or ramp. timm and diffusers have 2/3. With 1, the average has equal weights until *decay* is
     reached."""
     copy_first: bool = Field(default=False, exclude_if=lambda copy_first: not copy_first)
     """Whether the first update of the average after *begin* sets e to w, as torch's AveragedModel

@@ -30,7 +30,7 @@ class Annealing(ScheduleSpec):
     end: Rate = 0.0
     """The lr at the end of the fall, as an absolute value."""
     end_fraction: Fraction | None = None
-    """The lr at the end of the fall as a fraction of lr, which replaces end; null to use end."""
+    """The lr at the end of the fall as a fraction of lr, in place of end; null to use end."""
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:
@@ -95,8 +95,8 @@ class Fall(Annealing, Dialectal):
     HAS_LENGTH: ClassVar[bool] = True
 
     length: Moment | None = None
-    """How long the fall takes; null for the whole run, or the rest of the run after begin. In
-    dialect optax the length may be 0: lr then stays at its first value."""
+    """How long the fall takes; null for the rest of the run after begin. In dialect optax the
+    length may be 0: lr then stays at its first value."""
     begin: Moment = 0
     """The first step of the fall; lr is constant before it."""
 

@@ -80,8 +80,8 @@ class Cosine(Annealing, Dialectal):
     exponent: float = Field(1.0, gt=0, le=1000)
     """The exponent of the wave: above 1, lr falls earlier."""
     k_decay: float = Field(1.0, gt=0, le=1000)
-    """The exponent of t / length: above 1, lr falls later, below 1, earlier. Only in dialects plain
-    and timm."""
+    """The exponent of t / length. lr falls later if the exponent is above 1, and earlier if it is
+    below 1. Only in dialects plain and timm."""
 
     @model_validator(mode="after")
     def _k_decay_exists(self) -> Self:
@@ -155,7 +155,7 @@ class TwoStepCosine(Annealing, Dialectal):
         json_schema_extra={"defaults": {"plain": "jump", "paddleocr": "zero"}},
     )
     """Whether lr jumps to the second cosine after first (jump) or stays at its end (zero). In
-    dialect paddleocr the default is zero, but jump if there is a warmup."""
+    dialect paddleocr the default is zero without a warmup, and jump with a warmup."""
     past_end: Literal["hold", "rise"] = by_dialect("hold", paddleocr="rise")
     """Whether lr stays at its end after length (hold) or rises again (rise)."""
 

@@ -77,12 +77,13 @@ class Cycle(Modifier, Dialectal):
     factor: float = Field(1.0, gt=0)
     """The ratio of the lr in each repetition to the lr in the previous repetition."""
     floor: Rate | None = None
-    """The lr to which every repetition falls, which factor does not change; null if factor applies
-    to every value."""
+    """The lr to which every repetition falls, so that factor changes only the peaks. null: factor
+    changes every value."""
     cycles: int | None = by_dialect(None, timm=1, ge=1, le=MAX_COUNT)
     """The number of repetitions, after which lr no longer changes; null for no limit."""
     edges: Literal["exact", "logarithm"] = by_dialect("exact", timm="logarithm")
-    """How the repetition to which a step belongs is computed, if t_mul is not 1."""
+    """How the repetition to which a step belongs is computed, if t_mul is not 1: exactly, or with
+    a logarithm, as in timm."""
 
     def unused(self) -> Iterator[tuple[str, str]]:
         """Yield the fields that have no effect because *cycles* or *t_mul* is 1."""

@@ -68,7 +68,7 @@ class Cyclic(Dialectal):
     gamma: float = Field(1.0, gt=0)
     """The base of the power in mode exp_range."""
     scales: list[Scale] | None = Field(None, min_length=1, max_length=MAX_VALUES, fail_fast=True)
-    """The scales by which mode scales multiplies the height."""
+    """The factors of the height in mode scales; null in the other modes."""
     scale_per: Literal["cycle", "step"] = "cycle"
     """Whether scales has one entry per cycle or per step."""
 

@@ -35,8 +35,8 @@ class Decay(Dialectal):
     """Base class for decays, which apply *rate* once in each period of *every* steps."""
 
     every: Moment = 1
-    """The period in which rate applies once; with 1, rate applies at each step. It may be 0 for
-    exponential in dialect optax: lr then stays at its first value."""
+    """The period in which rate applies once; with 1, rate applies at each step. For exponential in
+    dialect optax, the period may be 0: lr then stays at its first value."""
     staircase: bool = False
     """Whether lr changes only once per period, because t / every is rounded down."""
 
@@ -86,8 +86,8 @@ class Exponential(Decay):
 
     kind: Literal["exponential"]
     rate: float = Field(ge=0)
-    """The factor for lr in one period of every steps; torch and Paddle call it gamma. It must be
-    positive, except in dialect optax, where a rate of 0 keeps lr at its first value."""
+    """The factor for lr in one period of every steps, called gamma in torch and Paddle. The rate
+    must be positive. Only in dialect optax it may be 0: lr then stays at its first value."""
     begin: Moment = 0
     """The first step of the decay; lr is constant before it."""
     end: Rate | None = None

@@ -90,8 +90,8 @@ class WarmupStableDecay(Annealing, Dialectal):
 
     kind: Literal["wsd"]
     decay: Moment
-    """How long the fall takes, which is the last part of length; it may be 0 in dialect
-    transformers."""
+    """The length of the fall, which is the last part of the schedule. In dialect transformers,
+    decay may be 0."""
     shape: Shape = by_dialect("linear", transformers="cosine", timm="one_minus_sqrt")
     """The shape of the fall."""
     num_cycles: float = Field(0.5, gt=0, le=1e6)
@@ -99,7 +99,7 @@ class WarmupStableDecay(Annealing, Dialectal):
     decay_power: float = Field(0.5, gt=0, le=1000)
     """The exponent in a fall of shape power."""
     decay_ratio: float = Field(0.1, gt=0, lt=1)
-    """The ratio r in a fall of shape exponential, which is stretched so that lr reaches the end."""
+    """The ratio r in a fall of shape exponential; the fall is stretched so that lr reaches end."""
     stable_power: float = Field(0.0, ge=0, le=1000)
     """The exponent with which lr falls before and during the decay: 0 for a constant lr, 0.5 for
     an inverse square root."""

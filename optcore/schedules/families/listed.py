@@ -85,7 +85,8 @@ class Values(ScheduleSpec):
     values: list[Rate] = Field(min_length=1, max_length=MAX_VALUES, fail_fast=True)
     """One value per step of the run."""
     relative: bool = False
-    """Whether the values are fractions of the optimizer's lr; otherwise that lr is not used."""
+    """Whether the values are fractions of the optimizer's lr. false: the values are the lr itself,
+    and the optimizer's lr is not used."""
 
     @property
     def uses_lr(self) -> bool:

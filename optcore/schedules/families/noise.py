@@ -74,10 +74,9 @@ class Noise(Modifier, Dialectal):
     begin: Duration | None = None
     """The first step with noise; null for the first step of the run."""
     end: Duration | None = None
-    """The first step without noise again; null for noise to the end of the run."""
+    """The first step after the noise; null for noise to the end of the run."""
     distribution: Literal["normal", "uniform"] = "normal"
-    """Distribution of the noise: normal or, in dialect timm, uniform, for which std has no
-    effect."""
+    """Distribution of the noise. uniform exists only in dialect timm, and does not use std."""
 
     @model_validator(mode="after")
     def _draws_end(self) -> Self:
@@ -148,9 +147,9 @@ class PlateauNoise(Spec):
     begin: int | None = Field(None, ge=1, le=MAX_STEPS)
     """The first epoch with noise; null for the first epoch of the run."""
     end: int | None = Field(None, ge=1, le=MAX_STEPS)
-    """The first epoch without noise again; null for noise to the end of the run."""
+    """The first epoch after the noise; null for noise to the end of the run."""
     distribution: Literal["normal", "uniform"] = "normal"
-    """Distribution of the noise: normal or uniform, for which std has no effect."""
+    """Distribution of the noise; uniform does not use std."""
 
     @model_validator(mode="after")
     def _draws_end(self) -> Self:

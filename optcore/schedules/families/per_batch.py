@@ -49,12 +49,13 @@ class PerBatch(Modifier):
 
     kind: Literal["per_batch"]
     accumulate: int = Field(ge=2, le=65_536, json_schema_extra={"unit": "batches"})
-    """The number of batches per update; in a job, that of training.accumulate."""
+    """The number of batches per update; in a job, equal to training.accumulate."""
     batches_per_epoch: int | None = Field(
         None, ge=1, le=MAX_STEPS, json_schema_extra={"unit": "batches"}
     )
-    """The number of batches in an epoch, of which the last update of an epoch may have fewer than
-    accumulate; null if every update has as many. In a job, that of its data."""
+    """The number of batches in an epoch; in a job, equal to that of the data. If accumulate does
+    not divide this number, the last update of an epoch has fewer batches. null: every update has
+    accumulate batches."""
 
     @model_validator(mode="after")
     def _counts_batches_once(self) -> Self:

@@ -73,8 +73,8 @@ class Polynomial(Fall):
     """Whether lr restarts after each length, from a lower value and more slowly each time,
     instead of staying at its end."""
     k_decay: float = Field(1.0, gt=0, le=1000)
-    """The exponent of t / length: above 1, lr falls later, below 1, earlier. Only in dialects plain
-    and timm."""
+    """The exponent of t / length. lr falls later if the exponent is above 1, and earlier if it is
+    below 1. Only in dialects plain and timm."""
 
     @model_validator(mode="after")
     def _k_decay_exists(self) -> Self:

@@ -58,16 +58,16 @@ class CosineRestarts(Annealing, Dialectal):
 
     kind: Literal["cosine_restarts"]
     length: Duration | None = None
-    """The length of the first cycle, or of all cycles if num_cycles is given; null for the whole
-    run, which needs num_cycles."""
+    """The length of the first cycle or, if num_cycles is given, of all cycles together. null, which
+    needs num_cycles: the whole run."""
     num_cycles: float | None = Field(None, gt=0, le=1e6)
-    """The number of cycles in length, which may be a fraction; null for cycles of length."""
+    """The number of cycles in length, such as 3.5; null if length is that of the first cycle."""
     t_mul: float = Field(1.0, ge=1, le=1000)
     """The ratio of the length of each cycle to the length of the previous cycle."""
     m_mul: float = Field(1.0, ge=0)
     """The ratio of the height of each cycle to the height of the previous cycle."""
     edges: Literal["exact", "logarithm"] = by_dialect("exact", keras="logarithm", tf1="logarithm")
-    """How the cycle to which a step belongs is computed."""
+    """How the cycle to which a step belongs is computed: exactly, or with a logarithm, as in TF."""
 
     @model_validator(mode="after")
     def _cycles_have_a_length(self) -> Self:

@@ -26,15 +26,15 @@ class MetricDriven(ScheduleSpec):
     AFTER: ClassVar[After] = "overlap"
 
     metric: ObservedMetric = Field(default_factory=default_metric)
-    """The metric that changes lr, observed at every evaluation: a metric of the validation
-    examples, such as val_loss (the default) or ema_val_accuracy; or train_loss, the mean training
+    """The metric that changes lr, observed at every evaluation. It is a metric of the validation
+    examples, such as val_loss (the default) or ema_val_accuracy, or train_loss, the mean training
     loss over the steps since the previous evaluation."""
     mode: Literal["min", "max"] = Field(default_factory=lambda data: _mode(data.get("metric")))
-    """Whether lower (min) or higher (max) values are better. If left out, as it is for the metric:
-    min for a loss, max for an accuracy."""
+    """Whether lower (min) or higher (max) values are better. The default depends on the metric: min
+    for a loss, max for an accuracy."""
     patience: int = Field(10, ge=0, le=MAX_COUNT)
-    """How many observations in a row may show no improvement: the next such observation lowers lr.
-    greedy raises lr after more than this many improvements in a row."""
+    """How many observations in a row may show no improvement; one more lowers lr. The schedule
+    greedy also raises lr after more than this many improvements in a row."""
     cooldown: int = Field(0, ge=0, le=MAX_COUNT)
     """The length of the cooldown after a reduction of lr, in observations."""
     eps: float = Field(1e-8, ge=0)

@@ -42,9 +42,9 @@ class DatasetSpec(Spec):
     validation: Annotated[int | float | None, BeforeValidator(_split)] = Field(
         None, exclude_if=lambda validation: validation is None
     )
-    """Training examples that are held out for validation, and not trained on: a share of them (0.1)
-    or a number (5000). They are the same in every run. null: the validation examples of the
-    dataset, if it has some."""
+    """Training examples that are held out for validation, and not trained on: a share (0.1) or a
+    number (5000) of the training examples. The same examples are held out in every run. null: the
+    dataset's own validation examples, if it has any."""
 
     @property
     def all_train_examples(self) -> int:

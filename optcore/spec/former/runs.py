@@ -59,7 +59,7 @@ RUNNING_POWERS_OF = {
     **{"adamax": frozenset({"beta1"}), "nadam": frozenset({"beta2"})},
 }
 RUNNING_POWERS_IN = frozenset({"paddle", "paddleocr", "tf1"})
-"""Dialects in which the same is true of the hyperparameters in `RUNNING_POWERS_OF`."""
+"""Dialects in which 0.2.0 treats the hyperparameters in `RUNNING_POWERS_OF` in the same way."""
 CONSTANT = Constant(kind="constant")
 
 
