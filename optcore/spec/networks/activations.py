@@ -20,7 +20,7 @@ class LogSoftmax(LayerSpec):
     kind: Literal["log_softmax"]
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return *shape*, which must be flat."""
+        """Return *shape*, or raise `ShapeError` if it has more than one dimension."""
         if len(shape) != 1:
             raise ShapeError(f"log_softmax needs a flat input, got shape {shape}")
         return shape

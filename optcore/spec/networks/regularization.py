@@ -14,8 +14,8 @@ class Dropout(LayerSpec):
     """
     In training, set each value to 0 with probability p, and multiply the rest by 1/(1-p).
 
-    Which values become 0 follows from the seed of the run, the step, the batch of the step and the
-    name of the layer.
+    The values that become 0 depend only on the seed of the run, the step, the batch within the step
+    and the name of the layer.
     """
 
     kind: Literal["dropout"]
@@ -24,7 +24,7 @@ class Dropout(LayerSpec):
 
     @property
     def draws(self) -> bool:
-        """Whether any value may be set to 0."""
+        """Whether the layer draws random numbers in training, which it does if p is above 0."""
         return self.p > 0
 
 
@@ -38,7 +38,7 @@ class BatchNorm(LayerSpec):
     """Added to the variance."""
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return *shape*, which must be flat or an image."""
+        """Return *shape*, or raise `ShapeError` if it is neither flat nor an image."""
         if len(shape) not in (1, IMAGE_DIMS):
             raise ShapeError(f"batch_norm needs a flat or an image input, got shape {shape}")
         return shape

@@ -17,7 +17,7 @@ class LayerSummary:
     A summary of one layer, which a client gets when it validates a spec.
 
     Attributes:
-        name: name of the layer, or its number.
+        name: name of the layer, or its number (from 0) if it has no name.
         kind: type of the layer.
         output_shape: shape of the output for one example.
         num_parameters: number of trainable numbers in the layer.
@@ -32,7 +32,7 @@ class LayerSummary:
 
 
 def named(layers: Sequence[AnyLayer]) -> list[tuple[str, AnyLayer]]:
-    """Return a (name, layer) pair for each layer; a layer without a name gets its number."""
+    """Return a (name, layer) pair for each layer; the number (from 0) replaces a missing name."""
     return [(layer.name or str(i), layer) for i, layer in enumerate(layers)]
 
 
