@@ -1,4 +1,4 @@
-"""The base class for schedules: common fields, warmup, checks against a run's length, cost."""
+"""The base class of all schedules, with their common fields, checks and cost."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Variants = Mapping[str, Example]
 
 DELAYING = frozenset({"torch", "paddle", "paddleocr", "keras"})
 """Dialects in which the schedule starts after the warmup, as in torch's SequentialLR, Paddle's
-LinearWarmup and Keras's CosineDecay(warmup_target). In timm it starts with the warmup; in the other
-frameworks `ScheduleSpec.AFTERS` and `ScheduleSpec.AFTER` decide."""
+LinearWarmup and Keras's CosineDecay(warmup_target). In dialect timm the schedule starts with the
+warmup. In all other dialects `ScheduleSpec.AFTERS` and `ScheduleSpec.AFTER` decide."""
 
 
 class RunProblem(NamedTuple):
@@ -65,7 +65,7 @@ class ScheduleSpec(LaterSpec, ABC):
     AFTERS: ClassVar[Mapping[str, After]] = {}
     """Dialect -> the default of `Warmup.after` in this dialect, if it is not `AFTER`."""
     STATEFUL: ClassVar[bool] = False
-    """Whether lr depends on a metric measured in the run, so that it is not known in advance."""
+    """Whether lr depends on a metric measured in the run, so that lr is not known in advance."""
 
     warmup: Warmup | None = None
     """A rise of lr before the schedule itself; null for no warmup."""
@@ -97,9 +97,10 @@ class ScheduleSpec(LaterSpec, ABC):
     @classmethod
     def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """
-        Return the defaults of the warmup's fields for a schedule whose own fields are *data*.
+        Return field -> default, for fields of the warmup whose default depends on *data*.
 
-        The default of the field ``after`` is not included: `after_in` returns it.
+        *data* has the fields of the schedule. The field ``after`` is not among the results, since
+        `after_in` returns its default.
         """
         del data
         return {}
@@ -107,7 +108,9 @@ class ScheduleSpec(LaterSpec, ABC):
     @abstractmethod
     def _formula(self, lr: float, run: RunLength) -> Curve:
         """
-        Return the formula in the class's docstring as a function of t, without the warmup.
+        Return the schedule without its warmup, as a function of t.
+
+        The function is the formula in the docstring of the class.
 
         Args:
             lr: the learning rate of the optimizer.
@@ -126,8 +129,8 @@ class ScheduleSpec(LaterSpec, ABC):
         Args:
             curve: the schedule without its warmup.
             run: the length of the run.
-            end: the lr at the end of the rise if the warmup's own `end` is null; None for the first
-                value of *curve*.
+            end: the lr at the end of the rise, used only if the warmup's own `end` is null. None
+                stands for the first value of *curve*.
         """
         if self.warmup is None:
             return curve
@@ -141,7 +144,7 @@ class ScheduleSpec(LaterSpec, ABC):
         )
 
     def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
-        """Return the lr to which a warmup without `end` rises; None for *curve*'s first value."""
+        """Return the lr at the end of a warmup without `end`; None for *curve*'s first value."""
         del lr, curve, run
         return None
 
@@ -171,7 +174,7 @@ class ScheduleSpec(LaterSpec, ABC):
 
     @property
     def shortened(self) -> bool:
-        """Whether the warmup is part of the schedule's own length."""
+        """Whether the length of the schedule includes the steps of the warmup."""
         return False
 
     @property
@@ -191,12 +194,12 @@ class ScheduleSpec(LaterSpec, ABC):
             yield from part.walk()
 
     def num_entries(self) -> int:
-        """Return the number of list entries in this schedule and all its parts."""
+        """Return how many entries all lists in this schedule and its parts have together."""
         lists = (v for each in self.walk() for v in vars(each).values() if isinstance(v, list))
         return sum(map(len, lists))
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield a problem for each value that does not fit a run of this length."""
+        """Yield a problem for each field whose value does not fit the length *run* of the run."""
         if self.warmup is None:
             return
         given = self.warmup.length
@@ -214,7 +217,7 @@ class ScheduleSpec(LaterSpec, ABC):
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield a warning for each value that is valid in this run but probably a mistake."""
+        """Yield a warning for each field whose value is valid in *run* but probably a mistake."""
         # A warning begins with "schedule" and the path of a field. A schedule that contains this
         # one replaces that word with the path of the part.
         for name, reason in self.unused():
@@ -244,7 +247,7 @@ class ScheduleSpec(LaterSpec, ABC):
         return min(run.total_steps, math.ceil(self.warmup_span(run)))
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
-        """Yield (part, length): each part, and the length of run for which it is computed."""
+        """Yield each of the `parts` with the length of the run for which the part is computed."""
         yield from ((part, run) for part in self.parts)
 
     def cost(self, run: RunLength) -> int:
@@ -254,7 +257,7 @@ class ScheduleSpec(LaterSpec, ABC):
         return run.total_steps + sum(part.cost(length) for part, length in self.parts_in(run))
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return how many values of this schedule and its parts need the previous step's value."""
+        """Return how many values, also of the parts, are computed from the previous value."""
         # Such a step needs all the steps before it, so sampling the run saves nothing.
         return sum(part.num_repeated(length) for part, length in self.parts_in(run))
 
@@ -268,7 +271,11 @@ class ScheduleSpec(LaterSpec, ABC):
 def at_least_a_step(
     name: str, duration: int | Epochs | Share | None, run: RunLength
 ) -> Iterator[RunProblem]:
-    """Yield a problem if *duration*, the value of the field *name*, comes to 0 steps."""
+    """
+    Yield a problem if *duration*, the value of the field *name*, rounds to 0 steps.
+
+    Half a step or less rounds to 0. A duration for which `Epochs.is_rounded` is true is accepted.
+    """
     # An earlier release has accepted what it rounds.
     if isinstance(duration, Epochs) and duration.is_rounded:
         return
@@ -300,13 +307,13 @@ def finite_power(name: str, base: float, power: float) -> Iterator[RunProblem]:
 
 
 def below(path: tuple[str | int, ...], problems: Iterable[RunProblem]) -> Iterator[RunProblem]:
-    """Yield *problems*, each with *path* put in front of its own path."""
+    """Yield each of the *problems* with *path* in front of the problem's own path."""
     for problem in problems:
         yield problem._replace(path=(*path, *problem.path))
 
 
 def too_many(schedules: Iterable[ScheduleSpec]) -> str | None:
-    """Return an error message if *schedules*, with their parts, exceed the limits; else None."""
+    """Return an error message if there are too many *schedules* or boundaries, else None."""
     number = boundaries = 0
     for schedule in schedules:
         for part in schedule.walk():

@@ -1,4 +1,4 @@
-"""The list of all schedules, in three unions: the only place where a new schedule is listed."""
+"""All schedules, listed in three unions. A new schedule must be listed only here."""
 
 from __future__ import annotations
 

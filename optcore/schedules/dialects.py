@@ -44,7 +44,7 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
 """Dialect -> the precisions in which its framework computes lr; the first is the default."""
 
 SHORTENING = frozenset({"transformers", "optax"})
-"""Dialects in which a warmup with ``compress`` is part of the schedule's own length."""
+"""Dialects in which a schedule's length includes a warmup with ``compress``."""
 MULTIPLYING = frozenset({"paddle", "paddleocr", "timm"})
 """Dialects whose boundaries are products of epochs and steps in Python's floats: 1.1 epochs of 10
 steps are 11.000000000000002 steps, and lr changes at the step after."""
@@ -56,9 +56,10 @@ MAX_RECURSION = 1_000_000
 
 class Dialectal(ScheduleSpec):
     """
-    Base class for schedules in which frameworks differ: at boundaries, at the end, in rounding.
+    Base class for schedules that frameworks compute in different ways.
 
-    The field `dialect` selects one framework's formula, defaults and rounding together.
+    Frameworks differ at boundaries, at the end of a schedule and in rounding. The field `dialect`
+    selects one framework's formula, defaults and rounding together.
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ()
@@ -66,7 +67,7 @@ class Dialectal(ScheduleSpec):
     ONLY_DOUBLE: ClassVar[bool] = False
     """Whether the schedule is computed only in float64, in every dialect except optax."""
     ONLY_SINGLE: ClassVar[bool] = False
-    """Whether optax computes the schedule in float32 even with jax_enable_x64: it divides the
+    """Whether optax computes the schedule in float32 even with jax_enable_x64: optax divides the
     step, an int32, and JAX gives such a quotient the type float32."""
     HAS_LENGTH: ClassVar[bool] = False
     """Whether the schedule has a length that a warmup with ``compress`` shortens, in dialects
@@ -107,12 +108,16 @@ class Dialectal(ScheduleSpec):
 
     @property
     def warmup_numbers(self) -> Numbers:
-        """The precision of the warmup, which is float32 in optax even with jax_enable_x64."""
+        """
+        The precision and rounding with which the warmup is computed.
+
+        In dialect optax the warmup is float32, even if the schedule is float64 (jax_enable_x64).
+        """
         return replace(self.numbers, single=True) if self.dialect == "optax" else self.numbers
 
     @property
     def shortened(self) -> bool:
-        """Whether the warmup is part of the schedule's own length."""
+        """Whether the length of the schedule includes the steps of the warmup."""
         compressed = self.warmup is not None and self.warmup.after == "compress"
         return compressed and self.HAS_LENGTH and self.dialect in SHORTENING
 
@@ -122,7 +127,11 @@ class Dialectal(ScheduleSpec):
         return self.dialect in SHORTENING
 
     def peak(self, lr: float) -> float | None:
-        """Return where a warmup without `end` rises to; None if to the schedule's first value."""
+        """
+        Return the lr at the end of a warmup without `end`; None for the schedule's first value.
+
+        This value is used only in the dialects `SHORTENING`.
+        """
         # The first value of a float32 schedule is rounded, which optax does after the subtraction.
         return lr if self.dialect == "optax" else None
 
@@ -144,7 +153,7 @@ class Dialectal(ScheduleSpec):
         return lambda t: np.where(t == 0, lr, curve(t))
 
     def _shorter(self, run: RunLength) -> Self:
-        """Return this schedule with a length that is shorter by the length of the warmup."""
+        """Return a copy of this schedule, whose length no longer includes the warmup."""
         assert self.warmup is not None
         after, length = self.without_warmup(run)
         # A length of steps need not be whole here: no user has given it.
@@ -152,11 +161,11 @@ class Dialectal(ScheduleSpec):
         return self.model_copy(update={"length": length, "warmup": warmup})
 
     def without_rise(self, lr: float, run: RunLength) -> Curve:
-        """Return the schedule with a warmup of 0 steps."""
+        """Return the schedule as a function of t, for a warmup of 0 steps."""
         return self._formula(lr, run)
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return `Warmup.after` for the shortened schedule, and the length left to it in steps."""
+        """Return the `Warmup.after` and the length in steps of the schedule from `_shorter`."""
         # A division by 0 is a division by 1 in transformers.
         return "delay", max(1, self.own_length(run) - self.warmup_span(run))
 
@@ -186,14 +195,20 @@ class Dialectal(ScheduleSpec):
     @property
     def rises_to_curve(self) -> bool:
         """
-        Whether, in dialect timm, a warmup ends at the schedule's value at that step, not at lr.
+        Whether a warmup in dialect timm rises to the schedule's value, not to the optimizer's lr.
 
-        Has no effect with ``delay``: such a warmup always ends at lr.
+        The value is that of the step at which the warmup ends. With ``delay``, a warmup always
+        rises to the optimizer's lr.
         """
         return False
 
     def moment(self, duration: int | Epochs, run: RunLength) -> float:
-        """Return *duration* in steps; in `MULTIPLYING`, as Python multiplies epochs by steps."""
+        """
+        Return *duration* in steps.
+
+        In the dialects `MULTIPLYING`, the result is the product of epochs and steps per epoch in
+        Python's floats, which may differ from a whole number by a rounding error.
+        """
         return run.product(duration) if self.dialect in MULTIPLYING else run.span(duration)
 
     @property
@@ -203,9 +218,9 @@ class Dialectal(ScheduleSpec):
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """
-        Also yield a problem for a recursion of more than `MAX_RECURSION` steps.
+        Also yield a problem if lr is `recursive` over more than `MAX_RECURSION` steps.
 
-        In dialect optax, also yield a problem for a warmup that is as long as the schedule.
+        In dialect optax, also yield a problem for a warmup that is not shorter than the schedule.
         """
         yield from super().problems_in(run)
         if self.dialect == "optax" and self._warmup_fills(run):
@@ -227,7 +242,7 @@ class Dialectal(ScheduleSpec):
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the warmup takes the schedule's whole length (transformers)."""
+        """Also yield a warning if the warmup takes the schedule's whole length."""
         yield from super().warnings_in(run)
         if self._warmup_fills(run):
             yield (
@@ -242,7 +257,7 @@ class Dialectal(ScheduleSpec):
         return self.warmup_span(run) >= self.own_length(run)
 
     def cost(self, run: RunLength) -> int:
-        """Return the cost, which is higher for a recursion because it computes step by step."""
+        """Return the cost, which is ten times as high if lr is `recursive`."""
         # Measured: a recursion takes 2 (step) to 40 times (cosine with an end) the formula's time.
         return super().cost(run) * (10 if self.recursive else 1)
 
@@ -293,9 +308,9 @@ def by_dialect(plain: float | str | None, **limits_and_defaults: Any) -> Any:  #
     Return a pydantic field whose default depends on the schedule's dialect.
 
     Args:
-        plain: the default in dialect plain and in every dialect that is not named.
-        limits_and_defaults: defaults by dialect (``keras=1e-4``), and pydantic's limits gt, ge, lt
-            and le.
+        plain: the default in dialect plain, and in every dialect without a default of its own.
+        limits_and_defaults: the defaults of single dialects (``keras=1e-4``), and pydantic's limits
+            gt, ge, lt and le.
     """
     limits = {k: v for k, v in limits_and_defaults.items() if k in ("gt", "ge", "lt", "le")}
     others = {k: v for k, v in limits_and_defaults.items() if k not in limits}

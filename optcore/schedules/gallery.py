@@ -71,7 +71,7 @@ def page() -> dict[str, str]:
 
 
 def contents() -> str:
-    """Return a line of links to the sections, one for each kind."""
+    """Return a line with a link to the section of each kind."""
     return " · ".join(f"[{kind}](#{kind})" for kind in ("warmup", *SCHEDULES)) + "\n"
 
 
@@ -103,7 +103,7 @@ def as_json(example: Mapping[str, Any]) -> str:
 
 
 def drawn(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return name -> lr at every step of the drawn run, for each of *specs*."""
+    """Return name -> array of the lr at every step of the drawn run, for each of *specs*."""
     return {name: _curve(spec) for name, spec in specs.items()}
 
 

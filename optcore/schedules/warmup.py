@@ -30,8 +30,8 @@ class Warmup(LaterSpec):
     """
     A rise to the schedule's first value, over the first steps of the run.
 
-    Writing w for *length*, x for t / w, f for the schedule without the warmup, peak for *end*
-    (f(0) if *end* is null) and start for *start* (peak * *start_fraction* if that is given)::
+    w is *length*, x is t / w, and f is the schedule without the warmup. peak is *end*, or f(0) if
+    *end* is null. start is *start*, or peak * *start_fraction* if *start_fraction* is given::
 
         t <  w:  linear            start + (peak - start) * x
                  cosine            start + (peak - start) * (1 - cos(pi * x)) / 2
@@ -45,14 +45,15 @@ class Warmup(LaterSpec):
                  overlap   f(t)                      the schedule starts at t = 0
                  compress  f((t - w) * T / (T - w))  the schedule is compressed to T - w steps
 
-    With *toward* ``curve``, peak is f(t), the schedule's value at the same step: an lr of 0.1 for
-    biases falls to the curve while the lr of the weights rises from 0 to the curve. In dialect timm
-    peak is the lr of the optimizer, even if f(0) is another value; for tanh with ``overlap`` peak
-    is f(w).
+    With *toward* ``curve``, peak is f(t), the schedule's value at the same step. For example, an lr
+    of 0.1 for biases falls to the curve while the lr of the weights rises from 0 to the curve.
 
-    With ``delay``, a schedule as long as the run is cut off by the run's end; validation warns. In
-    dialects transformers and optax, ``compress`` shortens a schedule's *length* by w, so that the
-    schedule ends where it would end without the warmup, even if that is before the run's end.
+    In dialect timm, peak is the lr of the optimizer, even if f(0) is another value. Only for tanh
+    with ``overlap``, peak is f(w).
+
+    With ``delay``, a schedule as long as the run does not reach its end before the run ends;
+    validation then warns. In dialects transformers and optax, ``compress`` subtracts w from the
+    schedule's *length*, so that the schedule ends at the same step as without the warmup.
 
     References:
         Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
@@ -66,30 +67,31 @@ class Warmup(LaterSpec):
     LATER: ClassVar[frozenset[str]] = frozenset({"start_fraction", "toward"})
 
     length: MomentOrShare
-    """The length of the rise, in steps, epochs or a share of the run (``{"fraction": 0.1}``); with
-    compress it must be shorter than the run, except in dialects transformers and optax, in which
-    it may also be 0. A rise of less than a step affects only the first update. In dialect
-    paddleocr, the length is rounded to whole steps, half to even, as in PaddleOCR."""
+    """The length of the rise, in steps, epochs or a share of the run (``{"fraction": 0.1}``). With
+    compress, the length must be shorter than the run, and in dialect optax shorter than the
+    schedule; in dialect transformers it may be longer. In these two dialects the length may be 0.
+    A rise of less than a step affects only the first update. In dialect paddleocr, the length is
+    rounded to whole steps, half to even, as in PaddleOCR."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
-    """The lr of the first update. The default is 0, as in most frameworks; the first update then
-    changes nothing."""
+    """The lr of the first update. The default is 0, as in most frameworks, with which the first
+    update changes nothing."""
     start_fraction: float | None = Field(None, ge=0, json_schema_extra={"unit": "of the peak"})
-    """The first lr as a fraction of the peak, which replaces start; null to use start. In dialect
-    transformers, the default for wsd is the fraction at which the schedule ends."""
+    """The first lr as a fraction of the peak, in place of start; null to use start. In dialect
+    transformers, the default for wsd is the end_fraction of the schedule."""
     after: After | None = None
     """How the schedule continues after the warmup. The default is delay in dialects torch, paddle,
-    paddleocr and keras, and for constant, exponential and one_cycle in dialects transformers and
-    optax; it is overlap in dialect timm. Otherwise it is delay for chain, cycle, cyclic,
-    inverse_sqrt and noam, overlap for greedy, multi_step, per_epoch, piecewise, plateau, step,
-    values and wsd, and compress for the rest."""
+    paddleocr and keras, and overlap in dialect timm. In dialects transformers and optax it is delay
+    for constant, exponential and one_cycle. In all other cases it depends on the schedule: delay
+    for chain, cycle, cyclic, inverse_sqrt and noam; overlap for greedy, multi_step, per_batch,
+    per_epoch, piecewise, plateau, step, values and wsd; compress for the rest."""
     shape: Shape = "linear"
     """The shape of the rise from start to end."""
     end: float | None = Field(None, ge=0, json_schema_extra={"unit": "lr"})
     """The lr at the end of the rise; null for the schedule's first value. With any other value lr
     jumps after the rise, as in Paddle's LinearWarmup(end_lr)."""
     toward: Literal["peak", "curve"] = "peak"
-    """What the rise goes to: the schedule's first value, or end if it is given (peak); or the
-    schedule's value at the same step (curve), for which after must be overlap."""
+    """What the rise goes to. peak: the schedule's first value, or end if end is given. curve: the
+    schedule's value at the same step; after must then be overlap."""
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
@@ -120,7 +122,8 @@ class Warmup(LaterSpec):
         if self.toward == "curve" and self.shape == "constant":
             reject(
                 ["toward"],
-                "toward must be peak where shape is constant, got curve: such a warmup has no end",
+                "toward must be peak where shape is constant, got curve: a constant warmup does "
+                "not rise",
                 self.toward,
             )
         return self
@@ -158,8 +161,8 @@ class Warmup(LaterSpec):
             after: the default for the field `after`.
             numbers: the precision and rounding with which a linear rise is computed.
             rounded: whether the length is rounded to whole steps.
-            end: the end of the rise if the field `end` is null; None for the first value of
-                *curve*.
+            end: the lr at the end of the rise, used only if the field `end` is null. None stands
+                for the first value of *curve*.
         """
         return warmup(
             curve,

@@ -92,8 +92,8 @@ class Spec(BaseModel):
         """
         Return the spec parsed from *data*, or raise `SpecError`.
 
-        If *data* is refused, it is parsed again without limits on sizes, since an earlier release,
-        which had no limits, may have accepted it.
+        *data* may come from an earlier release without limits on sizes. If *data* is refused, it is
+        parsed again without these limits.
         """
         try:
             return cls.parse(data)
@@ -145,9 +145,9 @@ def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
     Return a pydantic field whose default depends on the spec's dialect.
 
     Args:
-        defaults: default value for each dialect; None if the field is required in that dialect.
-            In a dialect that is missing here, the field does not exist: the spec holds the first
-            default, and giving the field is an error.
+        defaults: the default of the field in each dialect; None if the field is required in that
+            dialect. In a dialect without an entry, the field does not exist: giving the field is
+            an error, and the spec holds the first default.
         limits: pydantic's bounds gt, ge, lt and le.
     """
     # pydantic validates fields in their order, those of the base class first, so `dialect` is there
@@ -181,7 +181,7 @@ def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
 
 
 def field_docs(cls: type[Spec]) -> Mapping[str, str]:
-    """Return name -> text below the field, for the fields of *cls* that have such a text."""
+    """Return name -> description, for each field of *cls* with a text below it in the source."""
     # Not by pydantic's use_attribute_docstrings, which reads the source of every class when it is
     # imported: a quarter of the time to import all specs, and only a few requests need the texts.
     found: dict[str, str | None] = {}
@@ -193,7 +193,7 @@ def field_docs(cls: type[Spec]) -> Mapping[str, str]:
 
 @cache
 def _texts(module: str) -> Mapping[str, Mapping[str, str | None]]:
-    """Return, for each class in *module*: annotated name -> the text below the name, or None."""
+    """Return, for *module*, class name -> annotated name -> the text below the name, or None."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (OSError, TypeError, KeyError, SyntaxError):  # no source, as in an interactive session
@@ -240,8 +240,8 @@ def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
     """
     Return *data* without the unknown fields that get no message, and the number of those fields.
 
-    Otherwise pydantic would make an error for every unknown field, perhaps 80,000 of them, at every
-    level of the spec.
+    pydantic makes an error for every unknown field at every level of the spec. A request may have
+    80,000 unknown fields, of which only `MOST_PROBLEMS` get a message.
     """
     # If there are few fields, pydantic can name them all. In a Group, extra fields are allowed:
     # they are hyperparameters, which the optimizer's class checks.
@@ -262,7 +262,7 @@ def _further(number: int) -> InitErrorDetails:
 
 
 def _unknown(cls: type[Spec], name: str, value: object) -> str:
-    """Return the error message about the unknown field *name*, which has this *value*."""
+    """Return the error message about the unknown field *name* with the value *value*."""
     if name in cls.FORMER_PLACES:
         return cls.FORMER_PLACES[name](value)
     known = [field.alias or own for own, field in cls.model_fields.items()]

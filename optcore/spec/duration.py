@@ -27,10 +27,10 @@ _rounding: ContextVar[bool] = ContextVar("rounding", default=False)
 @contextmanager
 def rounding() -> Iterator[None]:
     """
-    Round to whole steps all durations in epochs that are parsed inside a ``with`` block.
+    Round all durations in epochs that are parsed inside a ``with`` block to whole steps.
 
-    Half a step is rounded to an even number of steps. Releases up to 0.2.0 rounded all durations,
-    so a run that they accepted keeps its lr.
+    Half a step is rounded to an even number of steps. Releases up to 0.2.0 rounded all durations in
+    this way. A run that such a release accepted is parsed inside this block, and so keeps its lr.
     """
     before = _rounding.set(True)
     try:
@@ -50,7 +50,7 @@ class Epochs(Spec):
 
     @property
     def is_rounded(self) -> bool:
-        """Whether this duration was parsed inside `rounding`: schedules round it to whole steps."""
+        """Whether this duration was parsed inside `rounding`, so that schedules round it."""
         return self._rounded
 
 

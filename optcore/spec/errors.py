@@ -97,7 +97,7 @@ class Mistakes:
         self._more = 0
 
     def add(self, param: str, message: Callable[[], str]) -> None:
-        """Add a problem with the field at *param*; *message* is a function that makes its text."""
+        """Add a problem with the field at *param*; the function *message* returns the message."""
         if len(self._told) < MOST_PROBLEMS:
             self._told.append(Problem(param, message()))
         else:
@@ -173,7 +173,7 @@ def short_json(value: object) -> str:
 
 
 def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
-    """Return whether the text of *value* may fit into *limit* characters. The text is not made."""
+    """Return whether the text of *value* may fit into *limit* characters; no text is made."""
     left = [value]
     while left and limit >= 0:
         here = left.pop()
@@ -198,7 +198,7 @@ def _first_digits(number: int) -> str:
 
 
 def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
-    """Return *text*, truncated to *most* characters, the last three ``...``, if it is longer."""
+    """Return *text*, or its beginning and ``...`` if it is longer than *most* characters."""
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
@@ -208,8 +208,8 @@ def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem
 
     Args:
         errors: the errors that `ValidationError.errors()` returns.
-        data: the input. It shows which parts of an error's location are field names and which
-            are union tags.
+        data: the input, which shows whether a part of an error's location is the name of a field
+            or a union tag.
     """
     told, more = first_of(errors)
     return [_problem(error, data) for error in told], more

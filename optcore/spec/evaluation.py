@@ -29,9 +29,10 @@ _choosing_by_test: ContextVar[bool] = ContextVar("choosing_by_test", default=Fal
 @contextmanager
 def choosing_by_test() -> Iterator[None]:
     """
-    Let runs that are parsed inside a ``with`` block evaluate, and choose by, the test split.
+    Let runs that are parsed inside a ``with`` block choose by metrics of the test split.
 
-    Releases up to 0.2.0 did so, and a job that they accepted keeps its evaluations.
+    Runs of releases up to 0.2.0 had no validation split: they evaluated the test examples and chose
+    by the results. A job that such a release accepted keeps its evaluations.
     """
     before = _choosing_by_test.set(True)
     try:
@@ -41,7 +42,7 @@ def choosing_by_test() -> Iterator[None]:
 
 
 def chooses_by_test() -> bool:
-    """Return whether a run that is parsed now is one of a release up to 0.2.0."""
+    """Return whether this code runs inside a `choosing_by_test` block."""
     return _choosing_by_test.get()
 
 
@@ -50,8 +51,8 @@ class MetricName(NamedTuple):
     The parts of the name of a measured quantity, such as ``ema_val_loss``.
 
     Attributes:
-        ema: whether it is measured with the averaged weights.
-        split: the split that it is measured on, ``val`` or ``test``.
+        ema: whether the quantity is measured with the averaged weights.
+        split: the split on which the quantity is measured, ``val`` or ``test``.
         name: the name of the metric.
     """
 
@@ -70,12 +71,12 @@ class MetricName(NamedTuple):
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a higher value is better."""
+        """Whether a higher value of the metric is better."""
         return metrics()[self.name].HIGHER_IS_BETTER
 
 
 def choosing_names(metric: str) -> list[str]:
-    """Return the names by which a run may choose by *metric*, which is a number."""
+    """Return the names by which a run may choose: *metric* after ``val_`` or ``ema_val_``."""
     return [f"{ema}val_{metric}" for ema in ("", "ema_")]
 
 
@@ -130,7 +131,7 @@ def better(metric: str, value: float, best: float | None, min_delta: float = 0.0
 
 
 def default_metric() -> str:
-    """Return the metric by which a run chooses if its spec does not say so."""
+    """Return the metric by which a run chooses if its spec names no metric."""
     return "test_loss" if chooses_by_test() else "val_loss"
 
 

@@ -80,7 +80,7 @@ def _work_is_bounded(run: RunSpec) -> None:
     if names > MAX_NAMES:
         reject(
             ["optimizer", "groups"],
-            f"groups must have together at most {MAX_NAMES} names and globs, got {names}",
+            f"groups must have at most {MAX_NAMES} names and globs together, got {names}",
             names,
         )
     why = too_many(each.schedule for each in run.scheduled())
@@ -103,15 +103,15 @@ def _layers_fit(run: RunSpec) -> None:
     if not loss.takes(shape, target):
         reject(
             ["model"],
-            f"loss {loss.kind} needs a model that ends with {loss.TAKES}; {run.dataset.kind} has "
-            f"{target.words}, got an output of shape {shape}",
+            f"model must fit loss {loss.kind}, which needs {loss.TAKES}, got an output of shape "
+            f"{shape}; {run.dataset.kind} has {target.words}",
             run.model.kind,
         )
     if loss.TAKES_LOGARITHMS and not isinstance(last, LogSoftmax):
         reject(
             ["training", "loss", "kind"],
-            f"loss {loss.kind} needs a model that ends with log_softmax, got {last.kind}; "
-            "cross_entropy takes the outputs without log_softmax",
+            f"loss {loss.kind} needs a model whose last layer is log_softmax, got "
+            f"{last.kind}; for a model without log_softmax, use cross_entropy",
             loss.kind,
         )
     size = network.num_parameters
@@ -205,7 +205,11 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
 
 
 def _lookahead_is_alone(run: RunSpec) -> None:
-    """Refuse lookahead beside options that keep copies of weights, which lookahead does not set."""
+    """
+    Refuse lookahead together with an option that keeps copies of the weights.
+
+    lookahead would set only the weights, not the copies.
+    """
     if run.training.lookahead is None:
         return
     # Otherwise parameters are float32 or wider and have no copies.
@@ -219,7 +223,7 @@ def _lookahead_is_alone(run: RunSpec) -> None:
         (run.optimizer.KEEPS_WEIGHTS, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
-            reject(["training", "lookahead"], f"lookahead does not work with {what}", None)
+            reject(["training", "lookahead"], f"lookahead must be null with {what}", None)
 
 
 def _eps_counts(run: RunSpec) -> None:
@@ -298,8 +302,8 @@ def _schedules_fit(run: RunSpec) -> None:
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],
-            f"schedules must together compute at most {MAX_REPEATED} values from the value of the "
-            f"step before, got {repeated}; a schedule with precision float64, or a product with "
-            "dialect plain, does not need the step before",
+            f"schedules must compute at most {MAX_REPEATED} values from the value of the previous "
+            f"step, all together, got {repeated}; schedules with precision float64, and products "
+            "with dialect plain, do not need the previous step",
             run.schedule.kind,
         )

@@ -1,4 +1,4 @@
-"""Specs whose fields added after release 0.2.0 are left out of JSON if they have their default."""
+"""A base class for specs that leave newer fields out of JSON if these have their default."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optcore.spec.base import Spec
 
 
 class LaterSpec(Spec):
-    """The base of specs with fields that are left out of JSON if they have their default."""
+    """The base of specs whose JSON leaves out the fields in `LATER` that have their default."""
 
     LATER: ClassVar[frozenset[str]] = frozenset()
     """Fields added after release 0.2.0. JSON leaves them out if they have their default, so that a

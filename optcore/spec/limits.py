@@ -2,8 +2,9 @@
 Limits on the size of one spec. They are far above any spec used in practice, and quick to check.
 
 Every client that reaches the service may submit a job, and the service checks the whole job before
-it accepts it. These limits bound the cost of the checks; docs/limits.md lists them. A job that an
-earlier release accepted without limits is still trained: see `lifted`.
+accepting the job. These limits, which docs/limits.md lists, bound the cost of the checks.
+
+A job that an earlier release accepted without limits is still trained: see `lifted`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from optcore.spec.base import Dialect, Spec
 from optcore.spec.limits import MAX_COUNT
 
 STARTS: dict[Dialect, float] = {"keras": 2.0**15, "mindspore": 2.0**24}
-"""Maps a dialect to its first loss scale, if that is not `START`."""
+"""Maps a dialect to its first loss scale; all other dialects start from `START`."""
 MAX_SCALE = 2.0**127
 """The largest power of two that a float32 holds."""
 START = 2.0**16
@@ -35,15 +35,15 @@ class FixedLossScale(Spec):
 
 class DynamicLossScale(Spec):
     """
-    A scale that is kept as large as the gradients allow.
+    A scale that grows while gradients are finite, and falls when a gradient is not finite.
 
     ::
 
         a gradient is not finite            the update is skipped; scale = scale * backoff
         *window* finite gradients in a row  scale = scale * growth
 
-    In the dialect mindspore the scale never falls below 1. In every dialect it stays within the
-    range of float32. 200 steps in a row without a finite gradient end the run as diverged.
+    In dialect mindspore the scale never falls below 1. In every dialect the scale stays within the
+    range of float32. After 200 steps in a row without a finite gradient, the run ends as diverged.
 
     References:
         Micikevicius et al., Mixed Precision Training, 2018, section 3.2.

@@ -39,8 +39,8 @@ class Scheduled:
         path: path of the schedule in the spec of the run.
         name: name of the hyperparameter.
         schedule: schedule of the hyperparameter.
-        spec: the optimizer, or, if the schedule belongs to a group, the spec of that group; the
-            moving average for the schedule of its decay.
+        spec: the spec that has the hyperparameter: the optimizer, the optimizer with the values of
+            a group, or the moving average.
     """
 
     path: tuple[str | int, ...]
@@ -74,7 +74,7 @@ class RunSpec(Spec):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of updates in one pass over the training data; the last may use fewer examples."""
+        """Number of updates in a pass over the training data; the last update may be smaller."""
         # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
         return ceil(self.dataset.train_examples / self.examples_per_step)
 
@@ -85,7 +85,7 @@ class RunSpec(Spec):
 
     @property
     def task(self) -> Task:
-        """What the run learns to predict; it follows from the dataset and the loss."""
+        """What the run learns to predict, which follows from the dataset and the loss."""
         return "sequence" if self.training.loss.OF_SEQUENCES else self.dataset.target.task
 
     @property
@@ -107,13 +107,18 @@ class RunSpec(Spec):
 
     @property
     def evaluates(self) -> bool:
-        """Whether there is anything to evaluate, or to observe, before the end of the run."""
+        """
+        Whether there is something to evaluate, or a metric to observe, before the end of the run.
+
+        This is true with validation examples, with a schedule that follows a metric, and in a run
+        from a release up to 0.2.0.
+        """
         observed = self.schedule.STATEFUL or self.training.chooses_by_test
         return observed or self.dataset.validation_examples > 0
 
     @property
     def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
-        """The loss scale; by default, precisions fp16 and mindspore_o2 have a dynamic one."""
+        """The loss scale; by default, a dynamic loss scale in precisions fp16 and mindspore_o2."""
         # Not bf16: it has the exponents of float32, so its gradients do not vanish.
         if self.training.loss_scale is None and self.training.precision == "fp16":
             return DynamicLossScale(kind="dynamic")
@@ -124,7 +129,7 @@ class RunSpec(Spec):
 
     @property
     def may_skip(self) -> bool:
-        """Whether a step may skip its update, so that there are more rows than updates."""
+        """Whether a step may skip its update, so that the run has fewer updates than steps."""
         match self.loss_scale:
             case DynamicLossScale():
                 return True
@@ -134,7 +139,12 @@ class RunSpec(Spec):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the series: lr, loss, the other computed columns, the observed columns."""
+        """
+        Columns of the series of recorded values.
+
+        They are lr, loss, t (the number of updates) if updates may be skipped, and then the
+        computed and the observed columns that the spec requests.
+        """
         asked = self.training.columns
         # Where no update is skipped, t would only repeat the row's number.
         t = ("t",) if self.may_skip else ()
@@ -175,7 +185,7 @@ class RunSpec(Spec):
         return list(self.network.parameters)
 
     def scheduled(self) -> Iterator[Scheduled]:
-        """Yield lr, then every other scheduled number: of the optimizer, its groups and the ema."""
+        """Yield lr, then each other number with a schedule, also those of groups and the ema."""
         base = self.optimizer
         yield Scheduled(("schedule",), "lr", self.schedule, base)
         for name, schedule in base.schedules.items():
@@ -198,11 +208,11 @@ class RunSpec(Spec):
                 yield Scheduled(("training", "ema", "schedules", name), name, schedule, ema)
 
     def groups(self) -> list[ResolvedGroup]:
-        """Return the groups of parameters, each with its own spec; they are computed only once."""
+        """Return the groups of parameters, each with its own spec, which are resolved only once."""
         return list(self._groups)
 
     def with_groups(self, groups: Sequence[ResolvedGroup]) -> Self:
-        """Return a copy of this spec whose groups were resolved before, to *groups*."""
+        """Return a copy of this spec that uses *groups*, which were resolved from it before."""
         copy = self.model_copy()
         # Where cached_property looks for the value.
         copy.__dict__["_groups"] = list(groups)

@@ -1,4 +1,4 @@
-"""Read specs that were validated when they were stored: their types, without their rules."""
+"""Read stored specs: check the types of their fields, but not the rules checked before storing."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def read_stored(cls: type[Model], data: object) -> Model:
     """
     Return the *cls* whose ``model_dump(mode="json")`` is *data*.
 
-    Only for data that was validated, with every rule, before it was stored: this checks names and
-    types, but neither bounds nor how parts fit together. It takes a thirtieth of the time (0.02 ms
-    for a small job).
+    Use this function only for data that was validated, with every rule, before it was stored. It
+    checks the names and types of fields, but not their bounds or how parts fit together. So it
+    takes a thirtieth of the time of a validation (0.02 ms for a small job).
 
     Raises:
         SpecError: a field is unknown or has the wrong type, as after a later release wrote it.

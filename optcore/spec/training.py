@@ -37,7 +37,7 @@ OBSERVED: tuple[Observed, ...] = get_args(Observed)
 
 
 class Training(Spec):
-    """How a model is trained; give either *epochs* or *steps*."""
+    """How a model is trained. Exactly one of *epochs* and *steps* must be given."""
 
     FORMER_PLACES: ClassVar[Mapping[str, FormerPlace]] = {"clip": clip_is_of_the_optimizer}
 
@@ -60,22 +60,24 @@ class Training(Spec):
     gradients and slots stay float32 and layers compute in float16: conv2d and linear (O1), all but
     batch_norm (O2), all (O3)."""
     loss_scale: AnyLossScale | None = None
-    """Factor that multiplies the loss and is divided out of the gradient; null for no factor, or,
-    with fp16 and mindspore_o2, for a dynamic loss scale (mindspore_o2: from 2^24)."""
+    """Factor that multiplies the loss and is divided out of the gradient; null for no factor. With
+    precision fp16 or mindspore_o2, null stands for a dynamic loss scale (mindspore_o2: from
+    2^24)."""
     accumulate: int = Field(1, ge=1, le=65_536, json_schema_extra={"unit": "batches"})
     """Number of batches whose gradients make one update, as if they were one batch."""
     loss: AnyLoss = CrossEntropy(kind="cross_entropy")
     """The loss to minimize."""
     ema: AnyEma | None = None
-    """Average of the weights. shadow: a moving average, evaluated and saved in addition to the
-    weights. swa: a mean with equal weights, likewise. keras: maintained by the optimizer, and
-    evaluated instead of the weights. null: no average."""
+    """Average of the weights. shadow: an exponential moving average. swa: the mean of the weights
+    at several points of the run. Both are evaluated and saved in addition to the weights. keras: a
+    moving average that the optimizer maintains and that is evaluated instead of the weights. null:
+    no average."""
     lookahead: Lookahead | None = None
     """Slow weights, to which the trained weights are reset every few updates; null for no
     lookahead."""
     evaluate_every: Duration | None = Epochs(epochs=1)
-    """How often the metrics are measured on the validation examples, in addition to the end of the
-    run, at which the test examples are evaluated too; null for only at the end. Without validation
+    """How often the metrics are measured on the validation examples; null for only at the end of
+    the run. At the end, the validation and the test examples are evaluated. Without validation
     examples (dataset.validation) there are no evaluations before the end."""
     metrics: list[Annotated[str, Field(max_length=200)]] = Field(
         default_factory=list, max_length=64, exclude_if=lambda names: not names
@@ -98,7 +100,8 @@ class Training(Spec):
     loss_limit: float | None = Field(None, gt=0)
     """Largest loss that does not count as a divergence; null for no limit on finite losses."""
     checkpoint_every: Duration | None = 500
-    """How often a checkpoint is saved, from which the run resumes after a crash; null for never."""
+    """How often a checkpoint is saved; null for never. After a crash, the run resumes from its last
+    checkpoint."""
     exact: bool = True
     """Whether a resumed run must give the same results bit for bit. If so, only workers with the
     fingerprint (hardware and library versions) of the worker that began the run may resume it."""
@@ -110,7 +113,7 @@ class Training(Spec):
 
     @property
     def chooses_by_test(self) -> bool:
-        """Whether the run is one of a release up to 0.2.0, which evaluates only test examples."""
+        """Whether the run evaluates only the test examples, as in releases up to 0.2.0."""
         return self._chooses_by_test
 
     @property
@@ -127,7 +130,8 @@ class Training(Spec):
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             given = "neither" if self.epochs is None else "both"
-            reject(["epochs"], f"give either epochs or steps, got {given}", self.epochs)
+            text = f"exactly one of epochs and steps must be given, got {given}"
+            reject(["epochs"], text, self.epochs)
         return self
 
     @model_validator(mode="after")

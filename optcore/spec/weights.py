@@ -19,8 +19,8 @@ class Beside(Spec):
     """
     The base of averages that are evaluated and saved in addition to the weights.
 
-    Fields are left out of JSON while they have their default, so that the previous release can read
-    the spec of an average that it knows.
+    JSON leaves out fields that have their default, so that a release without these fields can read
+    the spec.
     """
 
     kind: str
@@ -37,11 +37,11 @@ class Beside(Spec):
     statistics: Literal["average", "copy", "recompute"] = Field(
         "average", exclude_if=lambda statistics: statistics == "average"
     )
-    """What e holds of BatchNorm's running means and variances. average: their average. copy: those
-    of w when the average was last updated (torch's use_buffers=False). recompute: at each
-    evaluation, the mean of those that the network with the weights e has for each batch of the
-    training data, without shuffling and dropout (torch's update_bn); this costs a pass over the
-    training data."""
+    """What e holds of BatchNorm's running means and variances (the statistics). average: their
+    average. copy: the statistics in w when the average was last updated (torch's
+    use_buffers=False). recompute: at each evaluation, the network with the weights e computes the
+    statistics of every batch of the training data, without shuffling and dropout, and e holds their
+    mean (torch's update_bn). This costs a pass over the training data."""
 
     def begun(self, run: RunLength) -> int:
         """Return the number of updates after which the average begins."""
@@ -58,7 +58,7 @@ class Beside(Spec):
 
 class ShadowEma(Beside):
     """
-    An exponential moving average e of weights and BatchNorm statistics w.
+    An exponential moving average e of w, the weights and BatchNorm statistics.
 
     The average is evaluated and saved in addition to w, and does not affect the training. If
     parameters are narrower than float32, w are the values that the network computes with, not
@@ -66,19 +66,22 @@ class ShadowEma(Beside):
 
     ::
 
-        e = w                            before the first update
-        e = d * e + (1 - d) * w          after each update, or every *every* updates
-        d = decay                        without warmup, ramp and power
-            min(decay, (1 + t) / (10 + t))    with warmup, after update t
-            decay * (1 - exp(-t / ramp))      with ramp, after update t
-            min(decay, 1 - (1 + t - begin) ** -power)    with power, after update t
-            0                                 with begin, while t <= begin
-            0                                 with copy_first, the first time after begin
+        e = w                      before the first update
+        e = d * e + (1 - d) * w    after each update, or once in *every* updates
 
-    With a schedule, decay is the schedule's value at t - 1, as with the lr of update t. torch's
-    AveragedModel has copy_first: its n_averaged is 0 until its first update. Where a script sets
-    n_averaged to 0 after an update, as torchvision's does in its warmup, *begin* is the last update
-    at which it does.
+    d is *decay*. With the following fields, d has another value after update t::
+
+        warmup      min(decay, (1 + t) / (10 + t))
+        ramp        decay * (1 - exp(-t / ramp))
+        power       min(decay, 1 - (1 + t - begin) ** -power)
+        begin       0 while t <= begin
+        copy_first  0 when e is updated first after begin
+
+    With a schedule, decay is the schedule's value at t - 1, as with the lr of update t.
+
+    torch's AveragedModel copies w at its first update, while its n_averaged is 0; give
+    *copy_first*. Some scripts set n_averaged back to 0 after updates, as torchvision's script does
+    in its warmup. *begin* is then the last update after which the script sets n_averaged to 0.
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
@@ -104,11 +107,11 @@ class ShadowEma(Beside):
         exclude_if=lambda ramp: ramp is None,
         json_schema_extra={"unit": "steps"},
     )
-    """Number of updates after which the decay has reached 63 % of its final value (ramp in the
-    formula); null for no ramp. It cannot be combined with warmup."""
+    """Number of updates after which the decay has reached 63 % of its final value; null for no
+    ramp. A ramp cannot be combined with warmup."""
     power: float | None = Field(None, gt=0, le=1000, exclude_if=lambda power: power is None)
-    """Exponent of a decay that rises from 0; null for none. It cannot be combined with warmup or
-    ramp. timm and diffusers have 2/3; with 1, the average has equal weights until *decay* is
+    """Exponent of a decay that rises from 0; null for none. A power cannot be combined with warmup
+    or ramp. timm and diffusers have 2/3. With 1, the average has equal weights until *decay* is
     reached."""
     copy_first: bool = Field(default=False, exclude_if=lambda copy_first: not copy_first)
     """Whether the first update of the average after *begin* sets e to w, as torch's AveragedModel
@@ -158,13 +161,15 @@ class Swa(Beside):
 
     ::
 
-        e = w                       until begin, and when it is updated first after begin
-        e = e + (w - e) / (n + 1)   when it is updated, after n updates since begin
+        e = w                       up to begin, and at the first update of e after begin
+        e = e + (w - e) / (n + 1)   at each further update of e
 
-    n is n_averaged of torch's AveragedModel. The training loop of torch's documentation, which
-    averages after each epoch i > swa_start (i is 0 for the first), has the *begin*
-    ``{"epochs": swa_start + 1}``, and the *statistics* recompute for update_bn. The lr of its SWALR
-    is a chain whose last part is a constant with a warmup (docs/training.md).
+    n is the number of updates of e since begin, which torch's AveragedModel calls n_averaged.
+
+    The training loop in torch's documentation averages after each epoch i > swa_start, where i is 0
+    for the first epoch, and then calls update_bn. For this loop, *begin* is
+    ``{"epochs": swa_start + 1}`` and *statistics* is recompute. The lr of the loop's SWALR is a
+    chain whose last schedule is a constant with a warmup (docs/training.md).
 
     References:
         Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018.
@@ -224,9 +229,9 @@ AnyEma = Annotated[
 
 class Lookahead(Spec):
     """
-    Slow weights s that follow the trained weights w. Once in *every* updates, w is set to s.
+    Slow weights s that follow the trained weights w.
 
-    ::
+    Once in *every* updates, s moves toward w, and w is set to s::
 
         s = s + alpha * (w - s)
         w = s

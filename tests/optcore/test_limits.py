@@ -47,7 +47,7 @@ WIDE = {
                 }
             },
             "optimizer.groups",
-            "groups must have together at most 1000 names and globs, got 1101",
+            "groups must have at most 1000 names and globs together, got 1101",
         ),
         (
             {"optimizer": {"kind": "muon", "exclude": ["a"] * (MAX_NAMES + 1)}},
@@ -103,9 +103,9 @@ WIDE = {
                 },
             },
             "schedule",
-            "schedules must together compute at most 2000000 values from the value of the step "
-            "before, got 2700000; a schedule with precision float64, or a product with dialect "
-            "plain, does not need the step before",
+            "schedules must compute at most 2000000 values from the value of the previous step, "
+            "all together, got 2700000; schedules with precision float64, and products with "
+            "dialect plain, do not need the previous step",
         ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

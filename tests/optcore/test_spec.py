@@ -162,8 +162,8 @@ def only_problem(data: object) -> tuple[str, str]:
                 "layers": [{"kind": "flatten"}, {"kind": "linear", "out_features": 11}],
             },
             "model",
-            "loss cross_entropy needs a model that ends with one feature per class, label or "
-            "number of the target; mnist has 10 classes, got an output of shape (11,)",
+            "model must fit loss cross_entropy, which needs one feature per class, label or number "
+            "of the target, got an output of shape (11,); mnist has 10 classes",
         ),
         (
             "model",
@@ -181,7 +181,7 @@ def only_problem(data: object) -> tuple[str, str]:
             "model",
             {"kind": "sequential", "layers": [{"kind": "flatten", "name": "forward"}]},
             "model.layers[0].name",
-            "name must not be one that torch's modules use, got 'forward'",
+            "name must not be an attribute of torch's modules, got 'forward'",
         ),
         (
             "optimizer",
@@ -229,7 +229,12 @@ def only_problem(data: object) -> tuple[str, str]:
             "dataset.batch_size",
             "batch_size must be a whole number, got 2.5",
         ),
-        ("training.steps", 5, "training.epochs", "give either epochs or steps, got both"),
+        (
+            "training.steps",
+            5,
+            "training.epochs",
+            "exactly one of epochs and steps must be given, got both",
+        ),
         ("training.seed", -1, "training.seed", "seed must be at least 0, got -1"),
     ],
 )

@@ -30,7 +30,7 @@ class Annealing(ScheduleSpec):
     end: Rate = 0.0
     """The lr at the end of the fall, as an absolute value."""
     end_fraction: Fraction | None = None
-    """The lr at the end of the fall as a fraction of lr, which replaces end; null to use end."""
+    """The lr at the end of the fall as a fraction of lr, in place of end; null to use end."""
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:
@@ -47,7 +47,7 @@ class Annealing(ScheduleSpec):
         return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps."""
+        """Also yield a problem if *length* rounds to 0 steps."""
         yield from super().problems_in(run)
         if not self.may_be_empty:
             yield from at_least_a_step("length", self.length, run)
@@ -71,7 +71,7 @@ class Annealing(ScheduleSpec):
         return False
 
     def num_steps(self, run: RunLength) -> float:
-        """Return the number of steps until the fall is over, without a delay by the warmup."""
+        """Return the number of steps until the fall is over, not counting a delay by a warmup."""
         return run.span(self.length)
 
     def _ends(self) -> dict[str, Any]:
@@ -95,8 +95,8 @@ class Fall(Annealing, Dialectal):
     HAS_LENGTH: ClassVar[bool] = True
 
     length: Moment | None = None
-    """How long the fall takes; null for the whole run, or the rest of the run after begin. In
-    dialect optax the length may be 0: lr then stays at its first value."""
+    """How long the fall takes; null for the rest of the run after begin. In dialect optax the
+    length may be 0: lr then stays at its first value."""
     begin: Moment = 0
     """The first step of the fall; lr is constant before it."""
 
@@ -112,32 +112,44 @@ class Fall(Annealing, Dialectal):
         yield from never("length", self.length)
 
     def num_steps(self, run: RunLength) -> float:
-        """Return the number of steps until the fall is over, without a delay by the warmup."""
+        """Return the number of steps until the fall is over, not counting a delay by a warmup."""
         return run.span(self.begin) + self.own_length(run)
 
     def own_length(self, run: RunLength) -> float:
-        """Return the length of the fall in steps; by default, the rest of the run after begin."""
+        """
+        Return the length of the fall in steps.
+
+        If the field `length` is null, the fall takes the rest of the run after the step `begin`.
+        """
         if self.length is None:
             return max(1, run.span(None) - run.span(self.begin))
         # A fall of 0 steps never begins, and 0 must not become a divisor.
         return run.span(self.length) or 1
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return `Warmup.after` for the shortened fall, and the length left to it in steps."""
+        """Return the `Warmup.after` and the length in steps of the fall from `_shorter`."""
         # If the warmup leaves no steps, the fall is over, and no step has the peak in transformers.
         if self._warmup_fills(run):
             return "overlap", self.own_length(run)
         return super().without_warmup(run)
 
     def behind_start(self, curve: Curve, run: RunLength) -> Curve:
-        """Return *curve*, delayed to the step *begin*; if *length* is 0, curve(0) at every step."""
+        """
+        Return *curve*, delayed to the step `begin`.
+
+        If the field `length` is 0, the result is curve(0) at every step.
+        """
         if self.length == 0:
             return lambda t: np.asarray(curve(np.zeros_like(t)))
         return delayed(curve, begin=run.span(self.begin))
 
 
 def late(name: str, moment: int | Epochs, offset: float, run: RunLength) -> Iterator[str]:
-    """Yield a warning if the run ends before *moment*, the value of the field *name*."""
+    """
+    Yield a warning if the run ends before *moment*, the value of the field *name*.
+
+    *offset* is the number of steps by which a warmup delays the schedule.
+    """
     step = offset + run.span(moment)
     if step >= run.total_steps:
         yield f"schedule.{name}: step {step:.12g} is never reached in a run of " + counted(
@@ -169,13 +181,13 @@ def no_k_decay(spec: Dialectal, k_decay: float) -> None:
 
 def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:
     """
-    Return the function that computes the current lr from *left*.
+    Return a function from *left*, the part of a fall that is still to come, to the current lr.
 
-    *left* is the part of the descent from *lr* to the end value that is still to come, by height
-    and not by time: 1 at *lr*, 0 at the end value. The current lr is::
+    *left* is the distance of the current lr from the end value, divided by the distance of *lr*
+    from the end value. So *left* is 1 at *lr* and 0 at the end value, and the current lr is::
 
         end + (lr - end) * left                            if end_fraction is None
-        lr * ((1 - end_fraction) * left + end_fraction)    otherwise
+        lr * ((1 - end_fraction) * left + end_fraction)    if end_fraction is given
     """
     if end_fraction is None:
         height, floor = numbers.difference(lr, end), numbers(end)

@@ -1,4 +1,4 @@
-"""Compute lr as torch's schedulers do, one or several in turn: each lr from the previous lr."""
+"""Compute each lr from the previous lr, as torch's schedulers do, alone or chained."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ FEW = 65_536
 
 class Steps(NamedTuple):
     """
-    The steps of one scheduler: at each t >= 1, lr becomes factor * lr + term.
+    How one of torch's schedulers changes lr: at each t >= 1, lr becomes factor * lr + term.
 
     Attributes:
-        first: the factor for lr at t = 0, which the scheduler's constructor applies.
+        first: the factor that the scheduler's constructor applies to lr at t = 0.
         factors: a function that takes the array t = 1, 2, 3, ... and returns the factor at each t.
         terms: a function that takes the same array and the factors, and returns the term at each t;
             None if all terms are 0.
@@ -66,7 +66,7 @@ def refusals(part: ScheduleSpec) -> Iterator[str]:
 
 
 def chained(parts: Sequence[ScheduleSpec], lr: float, run: RunLength) -> Curve:
-    """Return the curve of an lr that all *parts* change in turn at each step (ChainedScheduler)."""
+    """Return the lr of torch's ChainedScheduler: at each step, all *parts* change lr in turn."""
     steps = [steps_of(part, lr, run) for part in parts]
     first = lr
     for each in steps:
@@ -89,7 +89,7 @@ def chained(parts: Sequence[ScheduleSpec], lr: float, run: RunLength) -> Curve:
 
 
 def steps_of(part: ScheduleSpec, lr: float, run: RunLength) -> Steps:
-    """Return the steps of *part*, for which `refusals` yields nothing."""
+    """Return how *part* changes lr; *part* is a schedule that `refusals` accepts."""
     match part:
         case Constant():
             at = np.inf if part.length is None else np.ceil(run.span(part.length))
@@ -119,7 +119,7 @@ def steps_of(part: ScheduleSpec, lr: float, run: RunLength) -> Steps:
 
 
 def _torch_has_not(part: Dialectal) -> Iterator[tuple[str, object]]:
-    """Yield each field that torch's scheduler lacks, with the only value that it may have."""
+    """Yield the name of each field that torch's scheduler lacks, with the only valid value."""
     match part:
         case Cosine():
             yield from (("past_end", "rise"), ("num_cycles", 0.5), ("exponent", 1.0))
@@ -181,7 +181,11 @@ def _cosine(lr: float, length: float, end: float) -> Steps:
         return found
 
     def _after_low_points(size: int) -> NDArray[np.int64]:
-        """Return the index, t - 1, of each t with (t - 1 - length) % (2 * length) == 0."""
+        """
+        Return the index t - 1 of each step t that follows a low point of the cosine.
+
+        These are the t for which (t - 1 - length) % (2 * length) is 0.
+        """
         low = length * (1 + 2 * np.arange(size / (2 * length) + 1))
         return np.asarray(low[(low % 1 == 0) & (low < size)], np.int64)
 

@@ -30,14 +30,15 @@ COSINE = {"kind": "cosine"}
 
 class Chain(ScheduleSpec):
     """
-    Several schedules in sequence, each of which starts from its own t = 0 at its boundary.
+    Several schedules in sequence: at each boundary the next schedule begins, with t = 0.
 
     ::
 
         t < boundaries[0]:                       f(t) = schedules[0](t)
         boundaries[i] <= t < boundaries[i + 1]:  f(t) = schedules[i + 1](t - boundaries[i])
 
-    For a part, "the whole run" is the steps from its own boundary to the next boundary.
+    The last schedule continues to the end of the run. For a schedule inside the chain, "the whole
+    run" means the steps from the beginning of that schedule to the next boundary.
 
     References:
         torch 2.13 SequentialLR; optax 0.2.8 join_schedules.
@@ -79,7 +80,7 @@ class Chain(ScheduleSpec):
         return len(self.boundaries)
 
     def lengths(self, run: RunLength) -> list[RunLength]:
-        """Return the length of each part, also of parts that the run does not reach."""
+        """Return the length of each part, including parts that the run does not reach."""
         edges = [0, *(run.span(boundary) for boundary in self.boundaries)]
         # A part that the run does not reach also needs a length, for the checks of its fields.
         edges.append(max(run.span(None), edges[-1] + 1))
@@ -116,7 +117,7 @@ class Chain(ScheduleSpec):
             yield from below(("schedules", i), part.problems_in(length))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield the parts' warnings, and a warning for a boundary that the run does not reach."""
+        """Also yield the parts' warnings, and one for each boundary that the run does not reach."""
         yield from super().warnings_in(run)
         yield from unreached(self, "boundaries", self.boundaries, run)
         for i, (part, length) in enumerate(zip(self.schedules, self.lengths(run), strict=True)):
@@ -133,16 +134,18 @@ class Chain(ScheduleSpec):
 
 class Product(Dialectal):
     """
-    The product of several schedules, each of which is taken as a factor for lr.
+    The product of several schedules: each multiplies lr by its own value divided by lr.
 
     ::
 
         f(t) = lr * (schedules[0](t) / lr) * (schedules[1](t) / lr) * ...
 
-    Dialect torch computes lr as torch's ChainedScheduler does: at each step, every schedule in turn
-    changes the lr that the schedule before it has left. All schedules must be in dialect torch,
-    without a warmup. The result is the product, unless a schedule is a cosine with an end other
-    than 0, or a cosine that rises again after its length: such a cosine also adds to lr.
+    Dialect torch computes lr as torch's ChainedScheduler does. At each step the first schedule
+    changes lr, the second schedule changes the result, and so on. In a product of dialect torch,
+    every schedule must have dialect torch and no warmup.
+
+    The lr in dialect torch equals the formula unless a schedule also adds to lr. Only a cosine does
+    so: one with an end other than 0, or one that rises again after its length.
 
     References:
         torch 2.13 ChainedScheduler.
@@ -179,7 +182,7 @@ class Product(Dialectal):
         return super().cost(run) - run.total_steps
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the warmup steps of the product itself, plus those of the longest factor."""
+        """Return the product's own warmup steps, plus the largest number in a factor."""
         longest = max(part.num_warmup_steps(run) for part in self.schedules)
         return min(run.total_steps, super().num_warmup_steps(run) + longest)
 

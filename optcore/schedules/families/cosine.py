@@ -22,18 +22,21 @@ class Cosine(Annealing, Dialectal):
     """
     Half a cosine wave from lr down to *end*.
 
-    Writing e for *end*, or for lr * *end_fraction* if that is given::
+    e is *end*, or lr * *end_fraction* if *end_fraction* is given::
 
         past_end hold:  f(t) = e + (lr - e) * (1 + cos(pi * min(t, length) / length)) / 2
         past_end rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
-    With *num_cycles*, pi becomes 2 * pi * num_cycles; with *exponent*, the fraction of the height
-    becomes ((1 + cos(...)) / 2) ** exponent; with *k_decay* k, t / length becomes
-    t ** k / length ** k.
+    Three fields change parts of these formulas::
 
-    After *length*, lr rises again in torch, Paddle and transformers, with a period of 2 * length;
-    in TF, Keras, MindSpore and optax lr stays at its end. TF, Keras and optax call end_fraction
-    alpha, transformers min_lr_rate.
+        num_cycles n:  pi becomes 2 * pi * n
+        exponent p:    (1 + cos(...)) / 2 becomes ((1 + cos(...)) / 2) ** p
+        k_decay k:     t / length becomes t ** k / length ** k
+
+    After *length*, frameworks differ. In torch, Paddle and transformers lr rises again, with a
+    period of 2 * length. In TF, Keras, MindSpore and optax lr stays at its end.
+
+    *end_fraction* is called alpha in TF, Keras and optax, and min_lr_rate in transformers.
 
     References:
         Loshchilov and Hutter, SGDR, 2017, equation 5. https://arxiv.org/abs/1608.03983
@@ -77,8 +80,8 @@ class Cosine(Annealing, Dialectal):
     exponent: float = Field(1.0, gt=0, le=1000)
     """The exponent of the wave: above 1, lr falls earlier."""
     k_decay: float = Field(1.0, gt=0, le=1000)
-    """The exponent of t / length: above 1, lr falls later, below 1, earlier. Only in dialects plain
-    and timm."""
+    """The exponent of t / length. lr falls later if the exponent is above 1, and earlier if it is
+    below 1. Only in dialects plain and timm."""
 
     @model_validator(mode="after")
     def _k_decay_exists(self) -> Self:
@@ -121,16 +124,18 @@ class Cosine(Annealing, Dialectal):
 
 class TwoStepCosine(Annealing, Dialectal):
     """
-    A cosine over *first* steps, and after those steps a cosine over the whole *length*.
+    A cosine over *first* steps, then the rest of a longer cosine over *length* steps.
 
-    Writing e for *end*, or for lr * *end_fraction* if that is given::
+    e is *end*, or lr * *end_fraction* if *end_fraction* is given::
 
         t <= first:  f(t) = e + (lr - e) * (1 + cos(pi * t / first)) / 2
         t >  first:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
-    At t = first + 1, lr jumps up to the second cosine. Without a warmup, PaddleOCR computes each lr
-    from the previous lr, and then lr does not jump: it stays at its end from t = first to
-    t = length. *after_first* ``zero`` does the same.
+    After t = first, lr jumps up to the second cosine. With *after_first* ``zero``, lr does not jump
+    but stays at e from t = first to t = length.
+
+    PaddleOCR does the same if there is no warmup, since it then computes each lr from the previous
+    lr, and no factor can raise lr from its end.
 
     References:
         PaddleOCR TwoStepCosine (first is 200 epochs), ppocr/optimizer/lr_scheduler.py.
@@ -150,17 +155,17 @@ class TwoStepCosine(Annealing, Dialectal):
         json_schema_extra={"defaults": {"plain": "jump", "paddleocr": "zero"}},
     )
     """Whether lr jumps to the second cosine after first (jump) or stays at its end (zero). In
-    dialect paddleocr the default is zero, but jump if there is a warmup."""
+    dialect paddleocr the default is zero without a warmup, and jump with a warmup."""
     past_end: Literal["hold", "rise"] = by_dialect("hold", paddleocr="rise")
     """Whether lr stays at its end after length (hold) or rises again (rise)."""
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield *length* if the second cosine never begins, since *length* then has no effect."""
+        """Yield *length*, which has no effect, if the second cosine never begins."""
         if self.after_first == "zero" and self.past_end == "hold":
             yield "length", "lr stays at its end where after_first is zero and past_end is hold"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *first* comes to 0 steps."""
+        """Also yield a problem if *first* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("first", self.first, run)
 
@@ -200,7 +205,7 @@ def cosine(
     """
     Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2.
 
-    With *k_decay*, t and length are first raised to the power k_decay.
+    `Cosine` documents how *past_end*, *num_cycles*, *exponent* and *k_decay* change the formula.
     """
     lr_at = between(lr, end, end_fraction, numbers)
     # Twice 0.5 is exactly 1, so that one fall is computed with pi itself.
@@ -225,7 +230,7 @@ def cosine(
 
 
 def recursive_cosine(*, lr: float, length: float, end: float) -> Curve:
-    """Return a cosine that rises again, computed by torch's recursion in float32."""
+    """Return a cosine that rises again after *length*, by torch's recursion in float32."""
     pi, one, floor = np.float32(np.pi), np.float32(1), np.float32(end)
     n = np.float32(length)
     # With an end, lr is not just a product of factors: a million steps take half a second, once.
@@ -254,7 +259,7 @@ def recursive_cosine(*, lr: float, length: float, end: float) -> Curve:
 
 def _lifted(first: Any, ratios: Single, lifts: NDArray[np.bool_], lift: Any) -> Single:  # noqa: ANN401
     """
-    Return the values v with v[0] = *first*, each computed from the value before.
+    Return the values v that begin with v[0] = *first*.
 
     v[i + 1] is v[i] + *lift* if lifts[i] is true, else v[i] * ratios[i].
     """
@@ -278,11 +283,11 @@ def two_step_cosine(
     past_end: Literal["hold", "rise"] = "hold",
 ) -> Curve:
     """
-    Return a cosine over *first* steps, and after those steps a cosine over *length*.
+    Return a cosine over *first* steps, then the rest of a longer cosine over *length* steps.
 
-    With *after_first* ``zero``, lr follows PaddleOCR's recursion: at t = first, lr is at its end,
-    and no factor can raise lr from there. lr rises again where the recursion adds instead of
-    multiplying, one step after an odd multiple of *length*.
+    With *after_first* ``zero``, lr follows PaddleOCR's recursion, which multiplies the previous lr
+    by a factor. At t = first, lr is at its end, and no factor can raise lr from there. One step
+    after each odd multiple of *length* the recursion adds to lr, so that lr rises again.
     """
     early = cosine(lr=lr, length=first, end=end, end_fraction=end_fraction)
     late = cosine(lr=lr, length=length, end=end, end_fraction=end_fraction, past_end=past_end)

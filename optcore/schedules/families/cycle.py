@@ -28,21 +28,23 @@ from optcore.spec.limits import MAX_COUNT
 
 class Cycle(Modifier, Dialectal):
     """
-    A schedule that is repeated, each time from a lower or higher lr, or more slowly.
+    A schedule that is repeated; later repetitions may be lower, higher or longer.
 
-    Repetition i takes length * t_mul ** i steps. Writing i for the number of completed repetitions,
-    x for the completed fraction (0..1) of the current repetition, and s(x) for the schedule at
+    i is the number of completed repetitions, and repetition i takes length * t_mul ** i steps. x is
+    the completed fraction (0..1) of the current repetition, and s(x) is the schedule at
     x * length::
 
-        floor null:  f(t) = s(x) * factor ** i
-        else:        f(t) = floor + (s(x) - floor) * (lr * factor ** i - floor) / (lr - floor)
+        without a floor:  f(t) = s(x) * factor ** i
+        with a floor:     f(t) = floor + (s(x) - floor) * (lr * factor ** i - floor) / (lr - floor)
 
-    With a *floor*, which is the end of the schedule, the peaks are lr * factor ** i and every
-    repetition falls to the same end. After *cycles* repetitions, lr stays at *floor*, or without a
-    floor at the end of the last repetition.
+    Give the lr at which the schedule ends as *floor*. The peaks are then lr * factor ** i, and
+    every repetition falls to the floor.
 
-    If repetitions grow, timm (and dialect timm) computes i with a logarithm, whose rounding may put
-    the first step of a repetition at the end of the previous repetition.
+    After *cycles* repetitions, lr stays at *floor*. Without a floor, lr stays at the end of the
+    last repetition.
+
+    If *t_mul* is above 1, dialect timm computes i with a logarithm, as timm does. The rounding of
+    the logarithm may put the first step of a repetition at the end of the previous repetition.
 
     References:
         timm 1.0.31 cycle_mul (t_mul), cycle_decay (factor), cycle_limit (cycles) and lr_min (floor,
@@ -75,15 +77,16 @@ class Cycle(Modifier, Dialectal):
     factor: float = Field(1.0, gt=0)
     """The ratio of the lr in each repetition to the lr in the previous repetition."""
     floor: Rate | None = None
-    """The lr to which every repetition falls, which factor does not change; null if factor applies
-    to every value."""
+    """The lr to which every repetition falls, so that factor changes only the peaks. null: factor
+    changes every value."""
     cycles: int | None = by_dialect(None, timm=1, ge=1, le=MAX_COUNT)
     """The number of repetitions, after which lr no longer changes; null for no limit."""
     edges: Literal["exact", "logarithm"] = by_dialect("exact", timm="logarithm")
-    """How the repetition to which a step belongs is computed, if t_mul is not 1."""
+    """How the repetition to which a step belongs is computed, if t_mul is not 1: exactly, or with
+    a logarithm, as in timm."""
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield the fields without effect if *cycles* is 1, or if *t_mul* is 1."""
+        """Yield the fields that have no effect because *cycles* or *t_mul* is 1."""
         if self.cycles == 1:
             yield from ((name, "cycles is 1") for name in ("t_mul", "factor", "edges"))
         elif self.t_mul == 1:
@@ -95,11 +98,11 @@ class Cycle(Modifier, Dialectal):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Whether a warmup ends at the schedule's value, as it does for the inner schedule."""
+        """Whether a warmup of the inner schedule would rise to that schedule's value."""
         return isinstance(self.schedule, Dialectal) and self.schedule.rises_to_curve
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps, or if lr overflows during the run."""
+        """Also yield a problem if *length* rounds to 0 steps, or if lr overflows during the run."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
         times = run.total_steps / run.span(self.length)
@@ -155,7 +158,7 @@ def cycle(
 def _repetition(
     t: Array, length: float, t_mul: float, edges: Literal["exact", "logarithm"]
 ) -> tuple[Array, Array]:
-    """Return, for each *t*, how many repetitions are over, and the same point in repetition 0."""
+    """Return, for each *t*, the number of completed repetitions and the same t in repetition 0."""
     if t_mul == 1:
         again = np.floor(t / length)
         # Not below 0: for a length that is not whole, the product may be rounded up.

@@ -28,17 +28,21 @@ Scale = Annotated[float, Field(ge=0)]
 
 class Cyclic(Dialectal):
     """
-    A triangle wave between *base* and lr; lr is its peak.
+    A triangle wave between *base* and lr, which is the peak.
 
-    Writing i for the number of completed cycles, s for the scale, which *mode* selects, and h for
-    the height within the current cycle, which rises from 0 to 1 in *up* steps and falls back to 0
-    in *down* steps::
+    ::
 
         f(t) = base + (lr - base) * h * s
+
+    h is the height within the current cycle. It rises from 0 to 1 in *up* steps and falls back to 0
+    in *down* steps. s is the scale, which *mode* selects; i is the number of completed cycles::
+
         triangular   s = 1
         triangular2  s = 1 / 2 ** i
         exp_range    s = gamma ** t
-        scales       s = scales[i], or scales[t] if scale_per is step; past the list, its last entry
+        scales       s = scales[i] with scale_per cycle, scales[t] with scale_per step
+
+    After the last entry of *scales*, the last entry continues to apply.
 
     References:
         Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
@@ -64,15 +68,16 @@ class Cyclic(Dialectal):
     gamma: float = Field(1.0, gt=0)
     """The base of the power in mode exp_range."""
     scales: list[Scale] | None = Field(None, min_length=1, max_length=MAX_VALUES, fail_fast=True)
-    """The scales by which mode scales multiplies the height."""
+    """The factors of the height in mode scales; null in the other modes."""
     scale_per: Literal["cycle", "step"] = "cycle"
     """Whether scales has one entry per cycle or per step."""
 
     @model_validator(mode="after")
     def _scales_are_given(self) -> Self:
         if (self.mode == "scales") != (self.scales is not None):
-            rule = "must be given" if self.scales is None else "must not be given"
-            reject(["scales"], f"scales {rule} in mode {self.mode}", self.scales)
+            rule = "must be given" if self.scales is None else "must be null"
+            given = "null" if self.scales is None else f"a list of {len(self.scales)}"
+            reject(["scales"], f"scales {rule} in mode {self.mode}, got {given}", self.scales)
         return self
 
     def unused(self) -> Iterator[tuple[str, str]]:
@@ -83,7 +88,7 @@ class Cyclic(Dialectal):
             yield "scale_per", f"mode is {self.mode}, not scales"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *up* or *down* comes to 0 steps, or if exp_range overflows."""
+        """Also yield a problem if *up* or *down* rounds to 0 steps, or if lr overflows."""
         yield from super().problems_in(run)
         yield from at_least_a_step("up", self.up, run)
         yield from at_least_a_step("down", self.down, run)

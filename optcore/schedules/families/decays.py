@@ -1,4 +1,4 @@
-"""Decays that last as long as the run: exponential, natural exponential, inverse time."""
+"""Decays without a length of their own: exponential, natural exponential and inverse time."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ SETTLING = 16_384
 
 
 class Decay(Dialectal):
-    """Base class for decays, in which *rate* applies once in each period of *every* steps."""
+    """Base class for decays, which apply *rate* once in each period of *every* steps."""
 
     every: Moment = 1
-    """The period in which rate applies once; with 1, rate applies at each step. It may be 0 for
-    exponential in dialect optax: lr then stays at its first value."""
+    """The period in which rate applies once; with 1, rate applies at each step. For exponential in
+    dialect optax, the period may be 0: lr then stays at its first value."""
     staircase: bool = False
     """Whether lr changes only once per period, because t / every is rounded down."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *every* comes to 0 steps."""
+        """Also yield a problem if *every* rounds to 0 steps."""
         yield from super().problems_in(run)
         if self.dialect != "optax":
             yield from at_least_a_step("every", self.every, run)
@@ -55,8 +55,9 @@ class Exponential(Decay):
 
         f(t) = lr * rate ** (t / every)
 
-    The decay begins at the step *begin*; before it, lr is constant. With *end*, lr stays at *end*
-    once it is reached.
+    With *staircase*, t / every is rounded down. With *begin*, lr is constant before the step
+    *begin*, and the formula counts t from that step. With *end*, lr stays at *end* once lr has
+    reached it.
 
     References:
         torch 2.13 ExponentialLR and Paddle 3.3.1 ExponentialDecay (gamma; every = 1); TF 2.21
@@ -85,8 +86,8 @@ class Exponential(Decay):
 
     kind: Literal["exponential"]
     rate: float = Field(ge=0)
-    """The factor for lr in one period of every steps; torch and Paddle call it gamma. It must be
-    positive, except in dialect optax, where a rate of 0 keeps lr at its first value."""
+    """The factor for lr in one period of every steps, called gamma in torch and Paddle. The rate
+    must be positive. Only in dialect optax it may be 0: lr then stays at its first value."""
     begin: Moment = 0
     """The first step of the decay; lr is constant before it."""
     end: Rate | None = None
@@ -142,8 +143,8 @@ class NaturalExponential(Decay):
         mindspore: f(t) = lr * exp(-rate * t), and with staircase
                           lr * exp(-rate * every * floor(t / every))
 
-    MindSpore documents the first formula but computes the second; dialect mindspore follows the
-    computation.
+    Without dialect mindspore, *staircase* rounds t / every down. Dialect mindspore has the formula
+    that MindSpore computes, which is not the one that MindSpore documents.
 
     References:
         Paddle 3.3.1 NaturalExpDecay (gamma; every = 1); TF 2.21
@@ -160,7 +161,7 @@ class NaturalExponential(Decay):
     """The decay constant in the exponent."""
 
     def unused(self) -> Iterator[tuple[str, str]]:
-        """Yield *every* where MindSpore does not use it."""
+        """Yield *every*, which dialect mindspore does not use without *staircase*."""
         if self.dialect == "mindspore" and not self.staircase:
             yield "every", "staircase is false: MindSpore computes exp(-rate * t) then"
 
@@ -246,11 +247,12 @@ def natural_exponential(
     numbers: Numbers = DOUBLE,
 ) -> Curve:
     """
-    Return f(t) = lr * exp(-rate * t / every), computed as *form* selects.
+    Return f(t) = lr * exp(-rate * t / every), computed as the framework *form* computes it.
 
     TF1 computes (e ** -rate) ** (t / every) and rounds the base to float32, even for a float64 lr.
-    MindSpore computes e ** (-rate * t), with e rounded to the precision of lr, and uses *every*
-    only to round t down in a staircase.
+
+    MindSpore computes e ** (-rate * t), with e rounded to the precision of lr. It uses *every* only
+    in a staircase, to round t down to a multiple of *every*.
     """
     top = numbers.lr(lr)
     if form == "tf1":

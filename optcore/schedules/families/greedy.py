@@ -1,4 +1,4 @@
-"""Greedy: lr is raised while a metric improves and lowered while it does not."""
+"""Greedy: lr is raised while a metric improves and lowered while the metric does not improve."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ class Greedy(MetricDriven):
     """
     lr is raised while the metric improves and lowered while the metric does not improve.
 
-    After each observation, writing good for the number of consecutive observations that were better
-    than the best value by *threshold*, and bad for the number of consecutive other observations::
+    good is the number of observations in a row that were better than the best value by *threshold*.
+    bad is the number of observations in a row that were not. After each observation::
 
-        good > patience:  lr = min(lr / factor, max_lr),  good = 0,  and *rest* begins
-        bad  > patience:  lr = max(lr * factor, min_lr),  bad = 0,   and *cooldown* begins
+        good > patience:  lr = min(lr / factor, max_lr),  good = 0,  and a rest begins
+        bad  > patience:  lr = max(lr * factor, min_lr),  bad = 0,   and a cooldown begins
 
-    Observations during a rest or a cooldown are only averaged (*window*); they change neither lr
-    nor the counts. After *reset_after* reductions in a row that left lr at min_lr, the schedule
-    starts again from its first lr.
+    A rest takes *rest* observations, and a cooldown takes *cooldown* observations. Observations
+    during a rest or a cooldown change neither lr nor good and bad, but still enter the mean over
+    *window* observations.
+
+    After *reset_after* reductions in a row that left lr at min_lr, the schedule starts again from
+    its first lr.
 
     References:
         GreedyLR: A Novel Adaptive Learning Rate Scheduler, 2025.
@@ -88,7 +91,7 @@ class GreedyLr(MetricDrivenLr):
         self.recent: list[float] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs, as JSON."""
+        """Return the state that a resumed run needs, as values that JSON can represent."""
         return {**super().state_dict(), "recent": [plain(value) for value in self.recent]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

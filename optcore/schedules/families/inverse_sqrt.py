@@ -1,4 +1,4 @@
-"""Schedules that fall with the inverse square root of t: the Transformer's and a simpler one."""
+"""Schedules that fall with the inverse square root of t: noam and inverse_sqrt."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Noam(Dialectal):
     """The length of the rise."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *warmup_steps* comes to 0 steps."""
+        """Also yield a problem if *warmup_steps* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("warmup_steps", self.warmup_steps, run)
 
@@ -73,7 +73,7 @@ class InverseSqrt(Dialectal):
 
         f(t) = lr / sqrt(1 + t / timescale)
 
-    After a warmup of w = timescale steps with ``delay``, this is lr * sqrt(w / t).
+    After a warmup of w = timescale steps with ``delay``, the value at t is lr * sqrt(w / t).
 
     References:
         transformers 5.24 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
@@ -94,7 +94,7 @@ class InverseSqrt(Dialectal):
     the length of the warmup, if there is one."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *timescale* comes to 0 steps."""
+        """Also yield a problem if *timescale* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("timescale", self.timescale, run)
 

@@ -21,8 +21,7 @@ class Rex(Annealing):
     """
     Reflected exponential: lr falls slowly at first, then faster and faster, to *end*.
 
-    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction* if that is
-    given::
+    x is min(t, length) / length. e is *end*, or lr * *end_fraction* if *end_fraction* is given::
 
         f(t) = e + (lr - e) * (1 - x) / (1 - x / 2)
 
@@ -47,9 +46,9 @@ class WarmupStableDecay(Annealing, Dialectal):
     """
     A constant lr, then a fall to *end* over the last *decay* steps; with a warmup, a trapezoid.
 
-    Writing x for (t - (length - decay)) / decay, limited to 0..1; e for *end*, or for
-    lr * *end_fraction* if that is given; and s(t) for lr, or for
-    max(lr * (1 + t / timescale) ** -p, e) with a *stable_power* p::
+    x is (t - (length - decay)) / decay, limited to 0..1. e is *end*, or lr * *end_fraction* if
+    *end_fraction* is given. s(t) is lr, or max(lr * (1 + t / timescale) ** -p, e) with a
+    *stable_power* p::
 
         linear           f(t) = e + (s(t) - e) * (1 - x)
         cosine           f(t) = e + (s(t) - e) * (1 + cos(pi * x)) / 2
@@ -58,9 +57,11 @@ class WarmupStableDecay(Annealing, Dialectal):
         power            f(t) = e + (s(t) - e) * (1 - x ** decay_power)
         exponential      f(t) = e + (s(t) - e) * (r ** x - r) / (1 - r),  r = decay_ratio
 
-    With *num_cycles*, the pi of the cosine becomes 2 * pi * num_cycles; lr is e from t = length on.
-    In dialect transformers, a *decay* longer than *length* begins in the middle of its fall. In
-    dialect timm, *decay* is rounded to whole steps, as in timm.
+    With *num_cycles*, the pi of the cosine becomes 2 * pi * num_cycles. From t = length on, lr
+    is e.
+
+    In dialect transformers, *decay* may be longer than *length*; lr then begins in the middle of
+    the fall. In dialect timm, *decay* is rounded to whole steps, as in timm.
 
     References:
         Hu et al., MiniCPM, 2024, section 4. https://arxiv.org/abs/2404.06395
@@ -89,8 +90,8 @@ class WarmupStableDecay(Annealing, Dialectal):
 
     kind: Literal["wsd"]
     decay: Moment
-    """How long the fall takes, which is the last part of length; it may be 0 in dialect
-    transformers."""
+    """The length of the fall, which is the last part of the schedule. In dialect transformers,
+    decay may be 0."""
     shape: Shape = by_dialect("linear", transformers="cosine", timm="one_minus_sqrt")
     """The shape of the fall."""
     num_cycles: float = Field(0.5, gt=0, le=1e6)
@@ -98,7 +99,7 @@ class WarmupStableDecay(Annealing, Dialectal):
     decay_power: float = Field(0.5, gt=0, le=1000)
     """The exponent in a fall of shape power."""
     decay_ratio: float = Field(0.1, gt=0, lt=1)
-    """The ratio r in a fall of shape exponential, which is stretched so that lr reaches the end."""
+    """The ratio r in a fall of shape exponential; the fall is stretched so that lr reaches end."""
     stable_power: float = Field(0.0, ge=0, le=1000)
     """The exponent with which lr falls before and during the decay: 0 for a constant lr, 0.5 for
     an inverse square root."""
@@ -126,14 +127,14 @@ class WarmupStableDecay(Annealing, Dialectal):
         if self.stable_power and self.timescale is None and self.warmup is None:
             reject(
                 ["timescale"],
-                "timescale is required where stable_power is given without a warmup, got null",
+                "timescale is required if stable_power is given without a warmup, got null",
                 None,
             )
         return self
 
     @classmethod
     def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the default start of the warmup in transformers: the end of the schedule."""
+        """Return, in dialect transformers, the schedule's end as default start of the warmup."""
         warmup = data["warmup"]
         given = warmup.get("start") is not None or warmup.get("start_fraction") is not None
         if data.get("dialect") != "transformers" or given:
@@ -143,7 +144,7 @@ class WarmupStableDecay(Annealing, Dialectal):
         return {"start": data.get("end", 0.0)}
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if a duration comes to 0 steps, or *decay* exceeds *length*."""
+        """Also yield a problem if a duration rounds to 0 steps, or *decay* exceeds *length*."""
         yield from super().problems_in(run)
         if self.stable_power:
             scale = self.warmup.length if self.warmup and not self.timescale else self.timescale
@@ -220,8 +221,8 @@ def warmup_stable_decay(
     """
     Return f(t) = s(t) up to t = length - decay, then a fall to the end value at t = length.
 
-    `WarmupStableDecay` defines s(t). *left* is the function that computes the remaining part (1..0)
-    of the fall from x, the completed part (0..1) of *decay*.
+    `WarmupStableDecay` defines s(t). *left* is a function from the completed part (0..1) of *decay*
+    to the remaining part (1..0) of the fall.
     """
     lr_at = between(lr, end, end_fraction, DOUBLE)
     floor = end if end_fraction is None else lr * end_fraction
@@ -241,7 +242,7 @@ def warmup_stable_decay(
 
 
 def remaining(shape: Shape, num_cycles: float, power: float, ratio: float) -> Curve:
-    """Return the function that computes the remaining part of a fall from x, its completed part."""
+    """Return a function from the completed part of a fall's time to the rest of its height."""
     match shape:
         case "cosine":
             wave = np.pi * (2 * num_cycles)

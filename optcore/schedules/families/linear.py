@@ -26,12 +26,11 @@ class Linear(Fall):
     """
     A straight line from lr, or a fraction of lr, to *end*; lr then stays at *end*.
 
-    Writing s for lr * *start_fraction* and e for *end*, or for lr * *end_fraction* if that is
-    given::
+    s is lr * *start_fraction*. e is *end*, or lr * *end_fraction* if *end_fraction* is given::
 
         f(t) = s + (e - s) * min(t, length) / length
 
-    The line begins at the step *begin*; before it, lr is s.
+    With *begin*, lr is s before the step *begin*, and the formula counts t from that step.
 
     References:
         torch 2.13 LinearLR(start_factor, end_factor, total_iters); Paddle 3.3.1 LinearLR;
@@ -62,7 +61,12 @@ class Linear(Fall):
         return self
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the number of warmup steps, including those of a rising line, torch's warmup."""
+        """
+        Return the number of warmup steps.
+
+        A line that rises over a given *length* to an *end_fraction* is torch's form of a warmup, so
+        that all steps of such a line are counted.
+        """
         before = super().num_warmup_steps(run)
         climbs = self.end_fraction is not None and self.start_fraction < self.end_fraction
         # A line as long as the run is the schedule itself, not a rise before it.
@@ -105,7 +109,7 @@ def linear(
 
 
 def recursive_linear(*, lr: float, length: float, start_factor: float, end_factor: float) -> Curve:
-    """Return the line from lr * start_factor to lr * end_factor, by torch's products in float32."""
+    """Return a line from lr * start_factor to lr * end_factor, by torch's recursion in float32."""
     # In MindSpore these are Python's floats, rounded once, when combined with the step, a tensor.
     rise = np.float32(end_factor - start_factor)
     base = np.float32(length * start_factor)

@@ -30,7 +30,7 @@ class BaseLinearCosine(Dialectal):
     """The constant that is added to the product of line and cosine."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps."""
+        """Also yield a problem if *length* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 
@@ -53,7 +53,7 @@ class LinearCosine(BaseLinearCosine):
     """
     A cosine wave multiplied by a falling line.
 
-    Writing x for min(t, length) / length and c for (1 + cos(pi * 2 * num_periods * x)) / 2::
+    x is min(t, length) / length, and c is (1 + cos(pi * 2 * num_periods * x)) / 2::
 
         f(t) = lr * ((alpha + 1 - x) * c + beta)
 
@@ -74,15 +74,17 @@ class NoisyLinearCosine(BaseLinearCosine):
     """
     The linear cosine with noise added to the line; the noise decreases during the run.
 
-    Writing x for min(t, length) / length, c for (1 + cos(pi * 2 * num_periods * x)) / 2 and
-    z(seed, t) for a standard normal number that depends only on seed and t::
+    x is min(t, length) / length, c is (1 + cos(pi * 2 * num_periods * x)) / 2, and z(seed, t) is a
+    standard normal number that depends only on seed and t::
 
         n    = z(seed, t) * sqrt(initial_variance / (1 + min(t, length)) ** variance_decay)
         f(t) = lr * ((alpha + 1 - x + n) * c + beta)
 
-    TF draws new noise at every call, so that no run can be repeated or resumed exactly; here the
-    noise at a step is always the same. If n < -(alpha + 1 - x), lr may be negative; a clamp around
-    the schedule prevents this.
+    The noise at a step is always the same. TF, in contrast, draws new noise at every call, so that
+    no run can be repeated or resumed exactly.
+
+    If n < -(alpha + 1 - x), lr may be negative. To prevent a negative lr, put the schedule into a
+    clamp.
 
     References:
         TF 2.21 tf.compat.v1.train.noisy_linear_cosine_decay.
@@ -118,7 +120,7 @@ def linear_cosine(
     seed: int = 0,
     numbers: Numbers = DOUBLE,
 ) -> Curve:
-    """Return f(t) = lr * ((alpha + 1 - x + n) * c + beta), as `NoisyLinearCosine` defines it."""
+    """Return the curve that `NoisyLinearCosine` documents, without noise if the variance is 0."""
     top, n, pi, half, one = (
         numbers.lr(lr), numbers(length), numbers(np.pi), numbers(0.5), numbers(1),
     )  # fmt: skip

@@ -67,10 +67,11 @@ class Values(ScheduleSpec):
 
     ::
 
-        f(t) = values[t]                relative: f(t) = lr * values[t]
+        f(t) = values[t]         if relative is false
+        f(t) = lr * values[t]    if relative is true
 
-    This is for curves that no other schedule describes: write a lambda from another library as the
-    list of its values.
+    Use values for a curve that no other schedule describes, such as a lambda in another library:
+    give the list of the lambda's values.
 
     References:
         torch 2.13 LambdaLR; Paddle 3.3.1 LambdaDecay; MindSpore 2.10 experimental.LambdaLR.
@@ -84,7 +85,8 @@ class Values(ScheduleSpec):
     values: list[Rate] = Field(min_length=1, max_length=MAX_VALUES, fail_fast=True)
     """One value per step of the run."""
     relative: bool = False
-    """Whether the values are fractions of the optimizer's lr; otherwise that lr is not used."""
+    """Whether the values are fractions of the optimizer's lr. false: the values are the lr itself,
+    and the optimizer's lr is not used."""
 
     @property
     def uses_lr(self) -> bool:

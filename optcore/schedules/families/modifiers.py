@@ -139,11 +139,11 @@ class PerEpoch(Modifier):
 
     @model_validator(mode="after")
     def _counts_epochs(self) -> Self:
-        reject_per_batch(self.schedule, "per_epoch, which counts epochs")
+        reject_per_batch(self.schedule, "per_epoch (which counts epochs)")
         return self
 
     def inner(self, run: RunLength) -> RunLength:
-        """Return the number of epochs in the run, as steps; an incomplete last epoch counts."""
+        """Return the length of the run with epochs as steps; an incomplete last epoch counts."""
         return RunLength(-(-run.total_steps // run.steps_per_epoch), 1)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -158,13 +158,16 @@ class Shift(Modifier):
 
         f(t) = schedule(t + by)
 
-    Three of Paddle's schedulers differ if they begin with a last_epoch. CosineAnnealingDecay and
-    LinearLR compute lr as if learning_rate were the lr of that step: give the lr with which the
-    inner schedule has this value at t = last_epoch. CosineAnnealingWarmRestarts counts at most one
-    restart up to last_epoch.
+    Use shift to continue a run that was begun elsewhere and ended after *by* steps. In Paddle, the
+    schedulers of such a run have a last_epoch, which is by - 1.
+
+    Three of Paddle's schedulers compute another lr if they begin with a last_epoch. For
+    CosineAnnealingDecay and LinearLR, learning_rate is the lr at t = last_epoch, not at t = 0: give
+    the lr with which the inner schedule has the value learning_rate at t = last_epoch.
+    CosineAnnealingWarmRestarts counts at most one restart up to last_epoch.
 
     References:
-        Paddle 3.3.1 last_epoch (by = last_epoch + 1), for a run that was begun elsewhere.
+        Paddle 3.3.1 last_epoch (by = last_epoch + 1).
     """
 
     EXAMPLE: ClassVar[Example] = {"schedule": COSINE, "by": 100}
@@ -174,7 +177,7 @@ class Shift(Modifier):
     """The length of the beginning that is left out."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *by* comes to 0 steps."""
+        """Also yield a problem if *by* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("by", self.by, run)
 
@@ -201,9 +204,17 @@ class Shift(Modifier):
 
 
 def reject_per_batch(schedule: ScheduleSpec, outer: str) -> None:
-    """Raise an error if *schedule* is or contains a per_batch, which must not be inside *outer*."""
+    """
+    Raise an error if *schedule* is or contains a per_batch.
+
+    *outer* says in words which schedule contains *schedule*.
+    """
     if any(part.kind == "per_batch" for part in schedule.walk()):
-        reject(["schedule"], f"schedule must not have a per_batch in {outer}", schedule.kind)
+        reject(
+            ["schedule"],
+            f"schedule must not be or contain a per_batch inside a {outer}, got {schedule.kind}",
+            schedule.kind,
+        )
 
 
 def scale(curve: Curve, *, factor: float) -> Curve:

@@ -28,19 +28,22 @@ from optcore.spec.errors import reject
 
 class Noise(Modifier, Dialectal):
     """
-    A schedule with random noise; the noise at a given step is always the same.
+    A schedule with random noise n, which depends only on the seed and the step t.
 
-    Writing z(seed, t) for a standard normal number that depends only on seed and t::
+    ::
 
         begin <= t < end:  f(t) = schedule(t) * (1 + n)
-        else:              f(t) = schedule(t)
+        every other t:     f(t) = schedule(t)
 
-        plain:  n = std * z(seed, t), limited to the range -limit..limit
-        timm:   n = std * z, the first z of torch's generator seeded with seed + t for which
-                abs(std * z) < limit; n = 0 at t = 0
+    In the plain dialect, n is std * z, limited to the range -limit..limit. z is a standard normal
+    number that depends only on *seed* and t.
 
-    With *distribution* uniform, in dialect timm, n is the first number of torch's generator, scaled
-    to -limit..limit. A resumed run gets the same lr.
+    In dialect timm, n comes from a generator of torch that is seeded with seed + t. The generator
+    draws standard normal numbers z until abs(std * z) < limit, and n is std * z. With
+    *distribution* uniform, n is the generator's first uniform number, scaled to -limit..limit. At
+    t = 0, n is 0.
+
+    A resumed run has the same noise, and so the same lr.
 
     References:
         timm 1.0.31 lr_noise (begin and end are its range), noise_std, noise_pct (limit) and
@@ -71,10 +74,9 @@ class Noise(Modifier, Dialectal):
     begin: Duration | None = None
     """The first step with noise; null for the first step of the run."""
     end: Duration | None = None
-    """The first step without noise again; null for noise to the end of the run."""
+    """The first step after the noise; null for noise to the end of the run."""
     distribution: Literal["normal", "uniform"] = "normal"
-    """Distribution of the noise: normal or, in dialect timm, uniform, for which std has no
-    effect."""
+    """Distribution of the noise. uniform exists only in dialect timm, and does not use std."""
 
     @model_validator(mode="after")
     def _draws_end(self) -> Self:
@@ -92,7 +94,7 @@ class Noise(Modifier, Dialectal):
         return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *begin* comes to 0 steps, or if *end* is not after *begin*."""
+        """Also yield a problem if *begin* rounds to 0 steps, or if *end* is not after *begin*."""
         yield from super().problems_in(run)
         yield from at_least_a_step("begin", self.begin, run)
         begin = 0 if self.begin is None else self.moment(self.begin, run)
@@ -128,7 +130,9 @@ class Noise(Modifier, Dialectal):
 
 class PlateauNoise(Spec):
     """
-    The noise in timm's PlateauLRScheduler: that of `Noise` in dialect timm, with t in epochs.
+    The noise in timm's PlateauLRScheduler, computed as in the schedule noise in dialect timm.
+
+    Here the noise depends on the epoch, not on the step.
 
     References:
         timm 1.0.31 noise_range_t (begin and end), noise_std, noise_pct (limit), noise_seed.
@@ -143,9 +147,9 @@ class PlateauNoise(Spec):
     begin: int | None = Field(None, ge=1, le=MAX_STEPS)
     """The first epoch with noise; null for the first epoch of the run."""
     end: int | None = Field(None, ge=1, le=MAX_STEPS)
-    """The first epoch without noise again; null for noise to the end of the run."""
+    """The first epoch after the noise; null for noise to the end of the run."""
     distribution: Literal["normal", "uniform"] = "normal"
-    """Distribution of the noise: normal or uniform, for which std has no effect."""
+    """Distribution of the noise; uniform does not use std."""
 
     @model_validator(mode="after")
     def _draws_end(self) -> Self:
@@ -155,7 +159,7 @@ class PlateauNoise(Spec):
         return self
 
     def on(self, curve: Curve, *, first: int) -> Curve:
-        """Return *curve* with the noise, from the later of the epochs *first* and `begin` on."""
+        """Return *curve* with this noise from epoch *first* or, if later, epoch `begin` on."""
         return timm_noise(
             curve,
             std=self.std if self.distribution == "normal" else None,
@@ -169,7 +173,7 @@ class PlateauNoise(Spec):
 def noise(
     curve: Curve, *, std: float, limit: float, seed: int, begin: float, end: float = math.inf
 ) -> Curve:
-    """Return curve(t), multiplied by 1 + n from *begin* to *end*; `Noise` defines n."""
+    """Return *curve*, multiplied by 1 + n from *begin* to *end*; `Noise` defines n."""
 
     def f(t: Array) -> Array:
         quiet = (t < begin) | (t >= end)
@@ -211,7 +215,7 @@ def timm_noise(
 
 
 def _distinct(steps: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp] | slice]:
-    """Return the distinct *steps*, and the index of each of *steps* among the distinct ones."""
+    """Return the distinct values in *steps*, and for each step the index of its value there."""
     if (steps[1:] > steps[:-1]).all():
         return steps, slice(None)
     return np.unique(steps, return_inverse=True)

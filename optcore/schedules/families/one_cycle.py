@@ -20,29 +20,29 @@ from optcore.spec.errors import reject
 
 class OneCycle(Dialectal):
     """
-    One rise to lr, which is the peak, and one fall, in a cycle as long as the run.
+    One rise to the peak, which is lr, and one fall, in a cycle of *length* steps.
 
-    Writing n for *length*, p for *pct_start*, s for *start* (lr / *div_factor* if *start* is null)
-    and e for *end* (s / *final_div_factor* if *end* is null), each phase goes from one value to the
-    next::
+    n is *length* and p is *pct_start*. s is *start*, or lr / *div_factor* if *start* is null. e is
+    *end*, or s / *final_div_factor* if *end* is null. Each phase goes from one value to the next::
 
         two phases:    s at t = 0,  lr at p * n - 1,  e at n - 1
         three phases:  s at t = 0,  lr at p * n - 1,  s at 2 * p * n - 2,  e at n - 1
 
-    Within a phase from a to b, writing x for the completed fraction (0..1) of the phase::
+    Within a phase from a to b, x is the completed fraction (0..1) of the phase::
 
         cosine:  f(t) = b + (a - b) * (1 + cos(pi * x)) / 2
         linear:  f(t) = a + (b - a) * x
 
-    After t = n - 1, lr stays at e if *past_end* is ``hold``. If it is ``go_on``, the last phase
-    continues for one step, as in torch and Paddle; lr may then be negative. torch and Paddle fail
-    at the step after that, so a run of more than n + 1 steps is an error.
+    After t = n - 1, lr stays at e if *past_end* is ``hold``. With ``go_on``, the last phase
+    continues for one more step, as in torch and Paddle, and lr may become negative. torch and
+    Paddle fail at the next step, so with ``go_on`` a run of more than n + 1 steps is an error.
 
-    In optax, phases end at whole steps: at int(p * n), at int(q * n) if there are three phases
-    (q is *pct_final*), and at n. If int(p * n) is 0, the cycle starts at its peak.
+    In dialect optax, phases end at whole steps. Two phases end at int(p * n) and at n. Three phases
+    end at int(p * n), at int(q * n) and at n, where q is *pct_final*. If int(p * n) is 0, the cycle
+    starts at its peak.
 
-    Momentum can follow the same curve upside down: use 0.95 for *start* and *end*, and 0.85 as the
-    optimizer's momentum.
+    Momentum can follow the same curve upside down. For a momentum that falls from 0.95 to 0.85 and
+    rises again, give 0.95 for *start* and *end*, and 0.85 as the optimizer's momentum.
 
     References:
         Smith and Topin, Super-Convergence, 2018. https://arxiv.org/abs/1708.07120
@@ -103,13 +103,14 @@ class OneCycle(Dialectal):
         if not optax and self.pct_final is not None:
             reject(
                 ["pct_final"],
-                f"pct_final exists only in dialect optax, got {self.pct_final} in {self.dialect}",
+                f"pct_final must be null in dialect {self.dialect}, got {self.pct_final}: only "
+                f"dialect optax has a pct_final",
                 self.pct_final,
             )
         if optax and not self.three_phase and self.pct_final != 0.85:  # noqa: PLR2004
             reject(
                 ["pct_final"],
-                f"pct_final must be 0.85, its default, where three_phase is false, "
+                f"pct_final must be 0.85 (the default) if three_phase is false, "
                 f"got {self.pct_final}",
                 self.pct_final,
             )
@@ -226,7 +227,7 @@ def one_cycle(
     three_phase: bool = False,
     past_end: Literal["hold", "go_on"] = "hold",
 ) -> Curve:
-    """Return the curve that `OneCycle` documents; phases end one step early, as in torch."""
+    """Return the curve that `OneCycle` documents for all dialects but optax."""
     # Not rounded, as in torch: the peak may be between two steps, and no step then reaches it.
     peak = pct_start * length - 1
     edges = [0.0, peak, 2 * pct_start * length - 2] if three_phase else [0.0, peak]

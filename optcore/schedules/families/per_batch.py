@@ -1,4 +1,4 @@
-"""A schedule that counts batches, in a run that accumulates gradients over several of them."""
+"""A schedule that counts batches, in a run that accumulates gradients over several batches."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ class PerBatch(Modifier):
     """
     A schedule that moves on with every batch, in a run whose updates accumulate several batches.
 
-    Writing n for *accumulate*, b for *batches_per_epoch* and S for the updates in an epoch, update
-    j of epoch e (t = e * S + j) has the value at the last of its batches::
+    n is *accumulate*, b is *batches_per_epoch*, and S is the number of updates in an epoch. Update
+    t = e * S + j is update j of epoch e, and has the value of the schedule at its last batch::
 
         f(t) = schedule(e * b + min((j + 1) * n, b) - 1)
 
-    This is the lr of a training loop that calls scheduler.step() after every batch, and before it,
-    after n batches and after the last batch of an epoch, optimizer.step(). If n divides b, f(t) is
-    schedule(n * t + n - 1).
+    If n divides b, f(t) is schedule(n * t + n - 1).
 
-    In the inner schedule a batch is one step: durations given as plain numbers count batches, an
-    epoch is b of them, and the whole run is the number of its batches. Loops that call
-    scheduler.step() only after an update need no per_batch.
+    This is the lr of a training loop that calls scheduler.step() after every batch. After n
+    batches, and after the last batch of an epoch, the loop first calls optimizer.step(). Loops that
+    call scheduler.step() only after an update need no per_batch.
+
+    In the inner schedule a batch is one step. Durations given as plain numbers count batches, an
+    epoch is b batches, and the whole run is all batches of the run.
 
     References:
         torch 2.13 schedulers whose step() is called after every batch.
@@ -48,16 +49,17 @@ class PerBatch(Modifier):
 
     kind: Literal["per_batch"]
     accumulate: int = Field(ge=2, le=65_536, json_schema_extra={"unit": "batches"})
-    """The number of batches per update; in a job, that of training.accumulate."""
+    """The number of batches per update; in a job, equal to training.accumulate."""
     batches_per_epoch: int | None = Field(
         None, ge=1, le=MAX_STEPS, json_schema_extra={"unit": "batches"}
     )
-    """The number of batches in an epoch, of which the last update of an epoch may have fewer than
-    accumulate; null if every update has as many. In a job, that of its data."""
+    """The number of batches in an epoch; in a job, equal to that of the data. If accumulate does
+    not divide this number, the last update of an epoch has fewer batches. null: every update has
+    accumulate batches."""
 
     @model_validator(mode="after")
     def _counts_batches_once(self) -> Self:
-        reject_per_batch(self.schedule, "per_batch, which counts batches itself")
+        reject_per_batch(self.schedule, "per_batch (which counts the batches itself)")
         return self
 
     def batches(self, run: RunLength) -> int:
@@ -74,20 +76,25 @@ class PerBatch(Modifier):
         yield self.schedule, self.inner(run)
 
     def cost(self, run: RunLength) -> int:
-        """Return the cost: of a value per update, or per batch where each needs the previous."""
+        """
+        Return the cost, including the cost of the inner schedule.
+
+        The inner schedule computes a value per update or, if each value needs the previous value,
+        a value per batch.
+        """
         inner = self.inner(run)
         if not self.schedule.num_repeated(inner):
             inner = inner._replace(total_steps=run.total_steps)
         return run.total_steps + self.schedule.cost(inner)
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the number of updates in the warmup, including that of the inner schedule."""
+        """Return the number of warmup updates, including the warmup of the inner schedule."""
         own = ScheduleSpec.num_warmup_steps(self, run)
         epochs, left = divmod(self.schedule.num_warmup_steps(self.inner(run)), self.batches(run))
         return min(run.total_steps, own + epochs * run.steps_per_epoch + left // self.accumulate)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *batches_per_epoch* does not make as many updates as an epoch."""
+        """Also yield a problem if *batches_per_epoch* does not fit the updates in an epoch."""
         yield from super().problems_in(run)
         given, most = self.batches_per_epoch, run.steps_per_epoch * self.accumulate
         if given is not None and not most - self.accumulate < given <= most:
@@ -100,7 +107,7 @@ class PerBatch(Modifier):
             )
 
     def _last_batch(self, t: Array, run: RunLength) -> Array:
-        """Return the number of the last batch of each of the updates *t*."""
+        """Return the position in the run, from 0, of the last batch of each of the updates *t*."""
         batches, n = self.batches(run), self.accumulate
         if batches == run.steps_per_epoch * n:
             return np.asarray(np.floor(t) * n + (n - 1))
@@ -116,10 +123,10 @@ def batch_problems(
     schedule: ScheduleSpec, *, accumulate: int, batches: int
 ) -> Iterator[RunProblem]:
     """
-    Yield a problem for each per_batch in *schedule* that does not count the batches of a job.
+    Yield a problem for each per_batch in *schedule* whose fields do not fit the batches of a job.
 
     Args:
-        schedule: the schedule of the job, or of another hyperparameter.
+        schedule: a schedule of the job, of lr or of another hyperparameter.
         accumulate: the number of batches per update in the job.
         batches: the number of batches in an epoch of the job.
     """

@@ -70,7 +70,7 @@ class Constant(Dialectal):
             yield "length", "factor is 1"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps."""
+        """Also yield a problem if *length* rounds to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 
@@ -82,7 +82,11 @@ class Constant(Dialectal):
             yield "schedule.warmup.length: lr never leaves start, since length is 0 steps"
 
     def without_rise(self, lr: float, run: RunLength) -> Curve:
-        """Return the schedule with a warmup of 0 steps; in optax, lr stays at `warmup.start`."""
+        """
+        Return the schedule as a function of t, for a warmup of 0 steps.
+
+        In dialect optax, lr stays at the start of the warmup.
+        """
         if self.dialect != "optax" or self.warmup is None:
             return super().without_rise(lr, run)
         fraction = self.warmup.start_fraction
@@ -105,14 +109,15 @@ class Piecewise(Dialectal):
         at_boundary new:  f(t) = values[number of boundaries <= t]
         at_boundary old:  f(t) = values[number of boundaries <  t]
 
-    At the boundary itself, the new value applies in Paddle, MindSpore, optax and torch; the old
-    value still applies in TF1 and Keras, where lr changes one step later.
+    Frameworks differ at the step of a boundary. In Paddle, MindSpore, optax and torch the new value
+    applies. In TF1 and Keras the old value still applies, so that lr changes one step later.
 
-    A value between two equal boundaries is never used, and neither is the first value if the first
-    boundary is at the first step; the dialects of Paddle, TF1 and Keras accept such boundaries.
+    Dialects paddle, paddleocr, keras and tf1 accept boundaries that leave a value unused. A value
+    between two equal boundaries is never used. With *at_boundary* new, the first value is never
+    used if the first boundary is step 0.
 
-    With *interpolation*, lr moves from values[i] at one boundary (or at t = 0) to values[i + 1] at
-    the next, along a line or half a cosine wave, and is constant after the last boundary.
+    With *interpolation*, lr is values[0] at t = 0 and values[i + 1] at boundaries[i]. In between,
+    lr follows a line or half a cosine wave. After the last boundary, lr is constant.
 
     References:
         Paddle 3.3.1 PiecewiseDecay; MindSpore 2.10 piecewise_constant_lr; TF 2.21

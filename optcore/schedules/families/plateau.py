@@ -22,16 +22,24 @@ class Plateau(MetricDriven, Dialectal):
     """
     lr is multiplied by *factor* when the metric has stopped improving.
 
-    After each observation, writing bad for the number of consecutive observations that were not
-    better than the best value by *threshold*::
+    bad is the number of observations in a row that were not better than the best value. After each
+    observation::
 
-        bad > patience:  lr = max(lr * factor, min_lr),  bad = 0,  and *cooldown* begins
+        bad > patience:  lr = max(lr * factor, min_lr),  bad = 0,  and a cooldown begins
 
-    In mode min, a value m is better than the best value if m < best * (1 - threshold) with
-    threshold_mode rel, or m < best - threshold with abs. In mode max the conditions are
-    m > best * (1 + threshold) and m > best + threshold. *threshold_abs* moves each limit further.
-    During the cooldown, torch counts no bad observations but updates the best value; Paddle ignores
-    all observations. In dialect optax, lr is reduced one observation earlier, when bad = patience.
+    An observation m is better than the best value if::
+
+        mode min:  m < best * (1 - threshold)    with threshold_mode rel
+                   m < best - threshold          with threshold_mode abs
+        mode max:  m > best * (1 + threshold)    with threshold_mode rel
+                   m > best + threshold          with threshold_mode abs
+
+    *threshold_abs* is subtracted from the right side in mode min, and added to it in mode max.
+
+    A cooldown takes *cooldown* observations. During a cooldown, torch counts no bad observations
+    but updates the best value. Paddle ignores all observations.
+
+    In dialect optax, lr is reduced one observation earlier, when bad = patience.
 
     In dialect timm, lr changes only once per epoch, even in a warmup. The first observations are
     ignored, one for each whole epoch of the warmup. *noise* changes the lr of an epoch, but not the
@@ -82,7 +90,8 @@ class Plateau(MetricDriven, Dialectal):
         if self.noise is not None and self.dialect != "timm":
             reject(
                 ["noise"],
-                f"noise must be null in dialect {self.dialect}, since only timm has noise",
+                f"noise must be null in dialect {self.dialect}, got an object: only dialect timm "
+                f"has noise",
                 None,
             )
         return self
@@ -108,7 +117,7 @@ class Plateau(MetricDriven, Dialectal):
         return self.following(self.state(lr, run), run)
 
     def following(self, state: MetricDrivenLr, run: RunLength) -> Curve:
-        """Return the schedule, with its warmup, as a function of t that reads lr from *state*."""
+        """Return the schedule, with its warmup, as a function of t that takes lr from *state*."""
         if self.dialect != "timm":
             return super().following(state, run)
         n = run.steps_per_epoch
@@ -142,7 +151,7 @@ class PlateauLr(MetricDrivenLr):
         self.mean, self.seen = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs, as JSON."""
+        """Return the state that a resumed run needs, as values that JSON can represent."""
         state = super().state_dict()
         # Only if means are taken: earlier releases wrote states without these fields.
         if self.spec.mean_of == 1:
@@ -155,7 +164,7 @@ class PlateauLr(MetricDrivenLr):
         self.mean, self.seen = float(state.get("mean", 0.0)), int(state.get("seen", 0))
 
     def observe(self, value: float) -> None:
-        """Record the next *value* of the metric; lower lr if too many values in a row were bad."""
+        """Record the next *value* of the metric, which may lower lr."""
         number = self.numbers
         # A running mean, as in optax.
         mean = (number(self.seen) * number(self.mean) + number(value)) / number(self.seen + 1)
@@ -222,7 +231,7 @@ class TimmPlateauLr(PlateauLr):
         self.ignored = ignored
 
     def observe(self, value: float) -> None:
-        """Record the next *value* of the metric; only count the first `ignored` observations."""
+        """Record the next *value* of the metric, but ignore the first `ignored` values."""
         if self.skipped < self.ignored:
             self.skipped += 1
         else:

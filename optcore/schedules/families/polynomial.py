@@ -26,14 +26,15 @@ class Polynomial(Fall):
     """
     A fall from lr to *end* as a power of the remaining time; lr then stays at *end*.
 
-    Writing e for *end*, or for lr * *end_fraction* if that is given::
+    e is *end*, or lr * *end_fraction* if *end_fraction* is given::
 
         f(t) = e + (lr - e) * (1 - min(t, length) / length) ** power
         cycle: f(t) = e + (lr - e) * (1 - t / (k * length)) ** power, k = max(1, ceil(t / length))
 
-    With *k_decay* d, t / length becomes t ** d / length ** d. With *cycle*, lr is at its end at
-    t = k * length and restarts one step later. The fall begins at the step *begin*; before it, lr
-    is constant.
+    With *cycle*, lr reaches its end at every t = k * length, and restarts one step later.
+
+    With *k_decay* d, t / length becomes t ** d / length ** d. With *begin*, lr is constant before
+    the step *begin*, and the formula counts t from that step.
 
     References:
         torch 2.13 PolynomialLR (no end, no cycle); Paddle 3.3.1 PolynomialDecay; TF 2.21
@@ -72,8 +73,8 @@ class Polynomial(Fall):
     """Whether lr restarts after each length, from a lower value and more slowly each time,
     instead of staying at its end."""
     k_decay: float = Field(1.0, gt=0, le=1000)
-    """The exponent of t / length: above 1, lr falls later, below 1, earlier. Only in dialects plain
-    and timm."""
+    """The exponent of t / length. lr falls later if the exponent is above 1, and earlier if it is
+    below 1. Only in dialects plain and timm."""
 
     @model_validator(mode="after")
     def _k_decay_exists(self) -> Self:
@@ -85,7 +86,7 @@ class Polynomial(Fall):
         if self.cycle and self.k_decay != 1:
             reject(
                 ["k_decay"],
-                f"k_decay must be 1 where cycle is true, got {self.k_decay}",
+                f"k_decay must be 1 if cycle is true, got {self.k_decay}",
                 self.k_decay,
             )
         return self
@@ -141,7 +142,7 @@ def polynomial(
     """
     Return f(t) = end + (lr - end) * (1 - min(t, length) / length) ** power.
 
-    With *k_decay*, t and length are first raised to the power k_decay.
+    `Polynomial` documents how *cycle* and *k_decay* change the formula.
     """
     lr_at = between(lr, end, end_fraction, numbers)
     n, one, exponent = numbers(length), numbers(1), numbers(power)
@@ -163,7 +164,7 @@ def polynomial(
 
 
 def recursive_polynomial(*, lr: float, length: float, power: float) -> Curve:
-    """Return lr * (1 - min(t, length) / length) ** power, by torch's products in float32."""
+    """Return lr * (1 - min(t, length) / length) ** power, by torch's recursion in float32."""
     n, one = np.float32(length), np.float32(1)
 
     def factors(t: Single) -> Single:

@@ -19,19 +19,20 @@ from optcore.spec.errors import reject
 
 class CosineRestarts(Annealing, Dialectal):
     """
-    Cosines in sequence: cycle i takes length * t_mul ** i steps, and m_mul ** i scales its height.
+    Cosines in sequence, called cycles; later cycles may be longer and of another height.
 
-    Writing i for the number of completed cycles, x for the completed fraction (0..1) of the current
-    cycle, and e for *end*, or for lr * *end_fraction* if that is given::
+    i is the number of completed cycles, and cycle i takes length * t_mul ** i steps. x is the
+    completed fraction (0..1) of the current cycle. e is *end*, or lr * *end_fraction* if
+    *end_fraction* is given::
 
         f(t) = e + (lr - e) * m_mul ** i * (1 + cos(pi * x)) / 2
 
     With *num_cycles*, all cycles take *length* / *num_cycles* steps, which need not be a whole
     number, and lr is e from t = length on.
 
-    The first step of a cycle has the highest lr of the cycle. If cycles grow, TF and Keras compute
-    i with a float32 logarithm, whose rounding may put the first step of a cycle at the end of the
-    previous cycle; the plain dialect computes the edges exactly.
+    The first step of a cycle has the highest lr of the cycle. Dialects keras and tf1 compute i with
+    a logarithm, as Keras and TF do. If cycles grow, the rounding of the logarithm may put the first
+    step of a cycle at the end of the previous cycle.
 
     References:
         Loshchilov and Hutter, SGDR, 2017, section 3. https://arxiv.org/abs/1608.03983
@@ -57,16 +58,16 @@ class CosineRestarts(Annealing, Dialectal):
 
     kind: Literal["cosine_restarts"]
     length: Duration | None = None
-    """The length of the first cycle, or of all cycles if num_cycles is given; null for the whole
-    run, which needs num_cycles."""
+    """The length of the first cycle or, if num_cycles is given, of all cycles together. null, which
+    needs num_cycles: the whole run."""
     num_cycles: float | None = Field(None, gt=0, le=1e6)
-    """The number of cycles in length, which may be a fraction; null for cycles of length."""
+    """The number of cycles in length, such as 3.5; null if length is that of the first cycle."""
     t_mul: float = Field(1.0, ge=1, le=1000)
     """The ratio of the length of each cycle to the length of the previous cycle."""
     m_mul: float = Field(1.0, ge=0)
     """The ratio of the height of each cycle to the height of the previous cycle."""
     edges: Literal["exact", "logarithm"] = by_dialect("exact", keras="logarithm", tf1="logarithm")
-    """How the cycle to which a step belongs is computed."""
+    """How the cycle to which a step belongs is computed: exactly, or with a logarithm, as in TF."""
 
     @model_validator(mode="after")
     def _cycles_have_a_length(self) -> Self:
@@ -78,7 +79,8 @@ class CosineRestarts(Annealing, Dialectal):
     def _numbered_cycles_are_equal(self) -> Self:
         if self.num_cycles is None:
             if self.dialect == "transformers":
-                reject(["num_cycles"], "num_cycles must be given in dialect transformers", None)
+                text = "num_cycles is required in dialect transformers, got null"
+                reject(["num_cycles"], text, None)
             return self
         if self.t_mul != 1:
             reject(["t_mul"], f"t_mul must be 1 with num_cycles, got {self.t_mul}", self.t_mul)
@@ -127,7 +129,7 @@ class CyclicalCosine(Annealing, Dialectal):
     """
     The same cosine in every cycle; lr jumps back to its start value after each cycle.
 
-    Writing e for *end*, or for lr * *end_fraction* if that is given::
+    e is *end*, or lr * *end_fraction* if *end_fraction* is given::
 
         f(t) = e + (lr - e) * (1 + cos(pi * (t mod length) / length)) / 2
 
@@ -200,11 +202,11 @@ def numbered_cycles(
     ratio_first: bool = False,
 ) -> Curve:
     """
-    Return *num_cycles* equal cosines over *length* steps, and the end value from then on.
+    Return *num_cycles* cosines of equal length over *length* steps, then the end value.
 
     With *ratio_first*, t is divided by *length* and then multiplied by *num_cycles*, as in
-    transformers; the rounding of the quotient may delay a restart by a step. Otherwise, t is
-    multiplied first.
+    transformers. The rounding of the quotient may delay a restart by a step. Without *ratio_first*,
+    t is multiplied first.
     """
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
@@ -230,9 +232,9 @@ def cycle_of(
     t: Array, length: float, t_mul: float, edges: str, numbers: Numbers
 ) -> tuple[Array, Array, Any]:
     """
-    Return, for each *t*, the cycle's number, the time since the cycle began, and its length.
+    Return, for each *t*, the cycle's number, the time since its beginning, and its length.
 
-    Time and length are in steps; where TF computes in multiples of *length*, both are multiples.
+    Time and length have the same unit: a step or, in the computation of TF, *length* steps.
     """
     n, one, grow = numbers(length), numbers(1), numbers(t_mul)
     if t_mul == 1 and edges == "exact":
@@ -264,7 +266,7 @@ def cycle_of(
 
 def per_cycle(function: Callable[[Array], Array], cycle: Array) -> Array:
     """
-    Apply *function* to the array *cycle*; compute each result only once if most cycles are long.
+    Return function(cycle), computed once per cycle and not once per step if cycles are long.
 
     Args:
         function: takes an array, and computes each element of the result from the same element

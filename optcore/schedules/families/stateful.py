@@ -26,15 +26,15 @@ class MetricDriven(ScheduleSpec):
     AFTER: ClassVar[After] = "overlap"
 
     metric: ObservedMetric = Field(default_factory=default_metric)
-    """The metric that changes lr, observed at every evaluation: a metric of the validation
-    examples, such as val_loss (the default) or ema_val_accuracy; or train_loss, the mean training
+    """The metric that changes lr, observed at every evaluation. It is a metric of the validation
+    examples, such as val_loss (the default) or ema_val_accuracy, or train_loss, the mean training
     loss over the steps since the previous evaluation."""
     mode: Literal["min", "max"] = Field(default_factory=lambda data: _mode(data.get("metric")))
-    """Whether lower (min) or higher (max) values are better. If left out, as it is for the metric:
-    min for a loss, max for an accuracy."""
+    """Whether lower (min) or higher (max) values are better. The default depends on the metric: min
+    for a loss, max for an accuracy."""
     patience: int = Field(10, ge=0, le=MAX_COUNT)
-    """How many observations in a row may show no improvement: the next such observation lowers lr.
-    greedy raises lr after more than this many improvements in a row."""
+    """How many observations in a row may show no improvement; one more lowers lr. The schedule
+    greedy also raises lr after more than this many improvements in a row."""
     cooldown: int = Field(0, ge=0, le=MAX_COUNT)
     """The length of the cooldown after a reduction of lr, in observations."""
     eps: float = Field(1e-8, ge=0)
@@ -93,7 +93,7 @@ class MetricDrivenLr(ABC):
 
     @property
     def numbers(self) -> Numbers:
-        """The arithmetic in which observations are compared: float64, or in optax that of lr."""
+        """The precision in which observations are compared: float64, or in optax that of lr."""
         return self.spec.numbers if getattr(self.spec, "dialect", "") == "optax" else DOUBLE
 
     @abstractmethod
@@ -101,7 +101,7 @@ class MetricDrivenLr(ABC):
         """Record the next *value* of the metric, which may change lr."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs, as JSON; NaN and infinities are strings."""
+        """Return the state that a resumed run needs; NaN and infinities are strings, for JSON."""
         state: dict[str, Any] = {name: getattr(self, name) for name in self.COUNTERS}
         return {"lr": self.lr, "best": plain(self.best), **state}
 
@@ -116,7 +116,8 @@ class MetricDrivenLr(ABC):
         expected = set(self.state_dict())
         if set(state) != expected:
             raise ValueError(
-                f"state must have {', '.join(sorted(expected))}, got {', '.join(sorted(state))}"
+                f"state must have the keys {', '.join(sorted(expected))}, got "
+                f"{', '.join(sorted(state))}"
             )
         self.lr, self.best = float(state["lr"]), float(state["best"])
         for name in self.COUNTERS:

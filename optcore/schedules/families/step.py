@@ -21,15 +21,17 @@ from optcore.spec.limits import MAX_ENTRIES
 
 class Step(Dialectal):
     """
-    A staircase: lr is multiplied by *gamma* every *every* steps.
+    A staircase: lr is multiplied by *gamma* after each period of *every* steps.
 
     ::
 
         f(t) = lr * gamma ** floor(t / every)
 
-    Dialect timm computes t // every with Python's floats, as timm does, which may be one less than
-    floor(t / every): 13 // 2.6 is 4, although 13 / 2.6 is 5. Dialect paddleocr rounds *every* down
-    to whole steps, as PaddleClas does; PaddleOCR takes whole epochs only.
+    Dialect timm computes t // every in place of floor(t / every), as timm does. With Python's
+    floats the result may be one less: 13 // 2.6 is 4, although 13 / 2.6 is 5.
+
+    Dialect paddleocr rounds *every* down to whole steps, as PaddleClas does. PaddleOCR accepts only
+    whole epochs.
 
     References:
         torch 2.13 StepLR; Paddle 3.3.1 StepDecay; Step of PaddleOCR and PaddleClas; timm 1.0.31
@@ -48,7 +50,7 @@ class Step(Dialectal):
     """The factor for lr from one stair to the next."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *every* comes to 0 steps, or if lr overflows during the run."""
+        """Also yield a problem if *every* rounds to 0 steps, or if lr overflows during the run."""
         yield from super().problems_in(run)
         yield from at_least_a_step("every", self.every, run)
         drops = run.total_steps / run.span(self.every)
@@ -91,8 +93,8 @@ class MultiStep(Dialectal):
         f(t)       = lr * gamma ** (number of milestones <= t)
         timm: f(t) = lr * gamma ** (number of milestones <= t + 1)
 
-    A milestone given twice counts twice. timm changes lr one step before each milestone on purpose,
-    and so does dialect timm.
+    A milestone given twice counts twice. Dialect timm changes lr one step before each milestone, as
+    timm does on purpose.
 
     References:
         torch 2.13 MultiStepLR; Paddle 3.3.1 MultiStepDecay; PaddleOCR MultiStepDecay; timm 1.0.31
@@ -116,7 +118,7 @@ class MultiStep(Dialectal):
         return len(self.milestones)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem for each milestone below the previous one, or if lr overflows."""
+        """Also yield a problem for a milestone before the previous one, or if lr overflows."""
         yield from super().problems_in(run)
         before = 0.0
         for i, milestone in enumerate(self.milestones):
@@ -148,7 +150,7 @@ def step(*, lr: float, every: float, gamma: float, floor_divides: bool = False) 
     """
     Return f(t) = lr * gamma ** floor(t / every).
 
-    With *floor_divides*, the exponent is t // every, which may be one less.
+    With *floor_divides*, the exponent is t // every, which may be one less than the floor.
     """
     if floor_divides:
         return lambda t: lr * DOUBLE.power(gamma, t // every)
@@ -156,7 +158,7 @@ def step(*, lr: float, every: float, gamma: float, floor_divides: bool = False) 
 
 
 def recursive_step(*, lr: float, every: float, gamma: float) -> Curve:
-    """Return the curve in which lr is multiplied by *gamma* every *every* steps, in float32."""
+    """Return the curve in which lr is multiplied by *gamma* once in *every* steps, in float32."""
     if every % 1 == 0:
         return products(lr, lambda t: np.where(t % every == 0, np.float32(gamma), np.float32(1)))
 

@@ -17,10 +17,9 @@ from optcore.spec.errors import reject
 
 class Tanh(Annealing, Dialectal):
     """
-    A hyperbolic tangent from lr down to *end*: flat, steep, flat.
+    A hyperbolic tangent from lr down to *end*: lr falls slowly at both ends, and fast between.
 
-    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction* if that is
-    given::
+    x is min(t, length) / length. e is *end*, or lr * *end_fraction* if *end_fraction* is given::
 
         f(t) = e + (lr - e) * (1 - tanh(lower * (1 - x) + upper * x)) / 2    for t < length
         f(t) = e                                                           for t >= length

@@ -75,7 +75,8 @@ def _pairs_needed(num_seeds: int, std: float, limit: float) -> int:
     """
     Return the number of pairs of normal numbers to draw for every seed, at most `EARLY`.
 
-    With fewer pairs than `EARLY`, about one seed at most has no number within *limit* in its pairs.
+    If the result is below `EARLY`, about one seed at most has no number within *limit* in its
+    pairs.
     """
     missed = math.erfc(limit / (std * math.sqrt(2))) if std else 0.0
     if missed * num_seeds < 1:
@@ -105,7 +106,7 @@ def _seeded(seeds: Seeds, count: int) -> tuple[Words, Words]:
 
 
 def _words(near: Words, far: Words, start: int, count: int, columns: NDArray[np.int64]) -> Words:
-    """Return the outputs *start* to *start* + *count* of the generators in *columns*."""
+    """Return *count* outputs, from number *start* on, of the generators in *columns*."""
     near, far = near[start : start + count + 1], far[start : start + count]
     if len(columns) < near.shape[1]:
         near, far = near.take(columns, axis=1), far.take(columns, axis=1)
@@ -126,12 +127,12 @@ def _polar(words: Words) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return *numbers* as float64 after torch has stored them as float32."""
+    """Return *numbers* rounded to float32, as torch stores them, and converted to float64."""
     return numbers.astype(np.float32).astype(np.float64)
 
 
 def _late(seed: int, std: float, limit: float) -> float:
-    """Return the first number within *limit* for *seed*, whose first MOST_PAIRS pairs have none."""
+    """Return the first number within *limit*; the first `MOST_PAIRS` pairs have no such number."""
     # RandomState seeds the same generator in the same way, and numpy keeps its stream (NEP 19).
     words = np.random.RandomState(seed % 2**32)
     while True:

@@ -39,9 +39,9 @@ class Numbers:
         reciprocals: whether constants are combined, and a division by a constant becomes a
             multiplication by its reciprocal, as in TF1's graph optimizer.
         sines: whether a cosine is computed as a shifted sine, as in MindSpore's cells.
-        optax: whether quotients of steps are float32 in either precision, a line is computed from
-            its end, and t is multiplied by pi before it is divided by the length of a cosine, even
-            if the cosine has an end_fraction.
+        optax: whether to compute in optax's order of operations. Quotients of steps are then
+            float32 in either precision, and a line is computed from its end. In a cosine, t is
+            always multiplied by pi before it is divided by the length.
     """
 
     single: bool = False
@@ -62,12 +62,12 @@ class Numbers:
         return t.astype(self.dtype, copy=False)
 
     def lr(self, value: float) -> Any:  # noqa: ANN401
-        """Return a learning rate converted to `dtype`."""
+        """Return *value*, a learning rate, converted to `dtype`."""
         # Not `rounded`: TF computes in the type of lr, to which it casts the other parameters.
         return self.dtype(value)
 
     def __call__(self, value: float) -> Any:  # noqa: ANN401
-        """Return a parameter other than lr, rounded as the dialect does, converted to `dtype`."""
+        """Return *value*, a parameter other than lr, converted to `dtype` as in the framework."""
         # tf.cast turns a Python number into a float32 tensor first, and then into a float64 one.
         return self.dtype(np.float32(value) if self.rounded else value)
 
@@ -76,7 +76,7 @@ class Numbers:
         return self.dtype(a - b) if self.folds else self.lr(a) - self(b)
 
     def share(self, t: Array, n: Any, *factors: Any) -> Array:  # noqa: ANN401
-        """Return *t* / *n*, multiplied by each of the constants *factors*, the last one first."""
+        """Return *t* / *n*, multiplied by the constants *factors* from the last to the first."""
         if self.reciprocals:
             constant = self.dtype(1) / n
             for factor in reversed(factors):

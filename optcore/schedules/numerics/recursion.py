@@ -44,9 +44,11 @@ def running(first: float, factors: Array, terms: Array) -> Array:
     """
     Return the values v with v[0] = *first* and v[t] = factors[t - 1] * v[t - 1] + terms[t - 1].
 
-    The values are float64. A million values take 20 ms: they are divided into blocks of a thousand,
-    and all blocks are computed at the same time, each as if the value before it were 0. Then the
-    real value before each block, multiplied by the factors since then, is added.
+    The values are float64, and a million values take 20 ms.
+
+    The values are divided into blocks, a thousand blocks for a million values. First, all blocks
+    are computed at the same time, as if the value before each block were 0. Then the real value
+    before the block, multiplied by the block's factors up to each step, is added.
     """
     if not terms.any():
         with np.errstate(under="ignore"):

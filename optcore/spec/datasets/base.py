@@ -20,14 +20,14 @@ def _split(given: object, info: ValidationInfo) -> object:
     if not (good or given is None):
         raise PydanticCustomError(
             RULE,
-            f"{info.field_name} must be a share between 0 and 1, or a number of examples from 1 "
-            f"on, got {short_repr(given)}",
+            f"{info.field_name} must be a share between 0 and 1, or a number of examples of at "
+            f"least 1, got {short_repr(given)}",
         )
     return given
 
 
 class DatasetSpec(Spec):
-    """The base of all datasets, with the fields that define how examples are put into batches."""
+    """The base of all datasets, with the fields for batches, order and validation."""
 
     kind: str
     """Name of the dataset."""
@@ -42,9 +42,9 @@ class DatasetSpec(Spec):
     validation: Annotated[int | float | None, BeforeValidator(_split)] = Field(
         None, exclude_if=lambda validation: validation is None
     )
-    """Training examples that are held out for validation, and not trained on: a share of them (0.1)
-    or a number (5000). They are the same in every run. null: the validation examples of the
-    dataset, if it has some."""
+    """Training examples that are held out for validation, and not trained on: a share (0.1) or a
+    number (5000) of the training examples. The same examples are held out in every run. null: the
+    dataset's own validation examples, if it has any."""
 
     @property
     def all_train_examples(self) -> int:
@@ -53,7 +53,7 @@ class DatasetSpec(Spec):
 
     @property
     def own_validation_examples(self) -> int:
-        """Number of validation examples that the dataset has beside its training examples."""
+        """Number of examples in the dataset's own validation split; 0 if it has no such split."""
         return 0
 
     @property
@@ -64,15 +64,15 @@ class DatasetSpec(Spec):
     @property
     def content(self) -> str:
         """
-        Version of the examples: another content has another version.
+        Version of the examples, which changes when the examples change.
 
-        For files that are checked when they are read, a digest of them.
+        If the files of the dataset are checked when they are read, the version is their digest.
         """
         return "1"
 
     @property
     def value_bytes(self) -> int:
-        """Bytes of a number in the inputs, as they are kept in memory; 1 for uint8."""
+        """Bytes that each number of the inputs takes in memory, such as 1 for uint8."""
         return 4
 
     @property
@@ -87,12 +87,12 @@ class DatasetSpec(Spec):
 
     @property
     def target(self) -> Target:
-        """What the dataset says about an example."""
+        """What is to be predicted for an example, such as one of 10 classes."""
         raise NotImplementedError
 
     @property
     def train_examples(self) -> int:
-        """Number of examples to train on."""
+        """Number of examples to train on, without those that are held out for validation."""
         if self.validation is None:
             return self.all_train_examples
         return self.all_train_examples - self.validation_examples

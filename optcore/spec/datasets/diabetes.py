@@ -13,9 +13,9 @@ class Diabetes(DatasetSpec):
     """
     Ten measurements of 442 patients, and the progression of the disease a year later (25 to 346).
 
-    It comes with scikit-learn: no download. The first 354 patients are training examples, the last
-    88 test examples. Each measurement is standardized by the mean and the standard deviation of the
-    training examples; the target is not.
+    The data come with scikit-learn: no download. The first 354 patients are training examples, the
+    last 88 are test examples. Each measurement is standardized by its mean and standard deviation
+    over the training examples. The target is not standardized.
 
     References:
         Efron, Hastie, Johnstone and Tibshirani, Least Angle Regression, 2004.

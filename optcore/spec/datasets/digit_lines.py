@@ -16,12 +16,15 @@ SIDE = 8
 
 class DigitLines(DatasetSpec):
     """
-    Lines of 1 to 5 images of `digits`, side by side; the target is the sequence of their classes.
+    Lines of 1 to 5 handwritten digits; the target is the sequence of their classes.
 
-    An example for networks that read text, trained with loss ctc. The right end of a short line is
-    black. 3,000 training lines are made of the first 1,200 digits, 500 validation lines of the next
-    300, 500 test lines of the 297 test digits, always the same ones. Training lines held out with
-    *validation* share digits with other training lines. No download.
+    A small dataset for networks that read text and are trained with the loss ctc. A line consists
+    of images of the dataset digits, side by side; the right end of a short line is black. The
+    images come with scikit-learn: no download.
+
+    The lines are the same in every run. 3,000 training lines are made of the first 1,200 digits,
+    500 validation lines of the next 300 digits, and 500 test lines of the 297 test digits. Training
+    lines that are held out with *validation* share digits with other training lines.
 
     References:
         Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998 (the images).

@@ -17,9 +17,10 @@ SEGMENTS = (
 
 class DigitSegments(DatasetSpec):
     """
-    The images of `digits`; the labels are the segments that a seven-segment display lights up.
+    Handwritten digits; the labels are the segments of a seven-segment display that show the digit.
 
-    An example for networks that predict several labels. No download.
+    A small dataset for networks that predict several labels. The images are those of the dataset
+    digits and come with scikit-learn: no download.
 
     References:
         Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998 (the images).

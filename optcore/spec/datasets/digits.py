@@ -15,7 +15,8 @@ class Digits(DatasetSpec):
     """
     Handwritten digits of 8x8 grey pixels in 0..1, which come with scikit-learn: no download.
 
-    The first 1,500 are training examples, the last 297 (by other writers) test examples.
+    The first 1,500 images are training examples. The last 297 images, which were written by other
+    people, are test examples.
 
     References:
         Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998.

@@ -25,8 +25,9 @@ class Mnist(DatasetSpec):
     """
     Handwritten digits of 28x28 grey pixels in 0..1, read from the data directory.
 
-    The four IDX files have 60,000 training and 10,000 test examples; ``mnist.json.gz`` has 50,000
-    training, 10,000 validation and 10,000 test examples.
+    The data are in four IDX files or in one file, ``mnist.json.gz``. The IDX files have 60,000
+    training and 10,000 test examples. ``mnist.json.gz`` has 50,000 training, 10,000 validation and
+    10,000 test examples.
 
     References:
         LeCun, Cortes and Burges, The MNIST Database of Handwritten Digits, 1998.
@@ -53,7 +54,12 @@ class Mnist(DatasetSpec):
 
     @property
     def content(self) -> str:
-        """SHA-256 over those of the IDX files; mnist.json.gz is not checked by its SHA-256."""
+        """
+        Version of the examples.
+
+        For the IDX files, the version is the SHA-256 of the SHA-256 digests of the four files. The
+        file mnist.json.gz is not checked by a digest.
+        """
         if self.source != "idx":
             return super().content
         return sha256("".join(MNIST_IDX_FILES.values()).encode()).hexdigest()

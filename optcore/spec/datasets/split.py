@@ -16,10 +16,12 @@ def validation_positions(examples: int, validation: Validation) -> NDArray[np.in
     """
     Return the positions of the validation examples, in ascending order.
 
-    Every example has a number u in 0..1, a hash of its position. With a share, the examples whose u
-    is below it are chosen: the same ones when examples are appended. With a count, the examples
-    with the smallest u are chosen. Neither depends on a seed, so runs that differ only in their
-    seeds are evaluated with the same examples.
+    The position of each example is hashed to a number u in 0..1. If *validation* is a share, the
+    examples whose u is below the share are chosen. These examples stay chosen when further examples
+    are appended. If *validation* is a number n, the n examples with the smallest u are chosen.
+
+    The result does not depend on a seed, so runs with different seeds are evaluated with the same
+    examples.
 
     Args:
         examples: the number of training examples.

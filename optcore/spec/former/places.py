@@ -12,12 +12,12 @@ FormerPlace = Callable[[object], str]
 
 
 def clip_is_of_the_optimizer(value: object) -> str:
-    """Return the error message about ``training.clip``, which has this *value*."""
+    """Return the error message about the field ``training.clip`` with the value *value*."""
     return f"clip belongs to the optimizer: write optimizer.clip: {short_json(value)}"
 
 
 def loss_scale_is_of_the_training(value: object) -> str:
-    """Return the error message about ``optimizer.loss_scale``, which has this *value*."""
+    """Return the error message about the field ``optimizer.loss_scale`` with the value *value*."""
     return (
         f"loss_scale belongs to the training: write training.loss_scale: "
         f"{short_json(fixed_loss_scale(value))}; without a job, pass it to "
@@ -26,7 +26,7 @@ def loss_scale_is_of_the_training(value: object) -> str:
 
 
 def average_is_of_the_training(value: object) -> str:
-    """Return the error message about ``optimizer.average``, which has this *value*."""
+    """Return the error message about the field ``optimizer.average`` with the value *value*."""
     return (
         f"average belongs to the training: write training.ema: {short_json(keras_ema(value))}; "
         "without a job, pass it to make_optimizer(ema=)"
@@ -34,12 +34,12 @@ def average_is_of_the_training(value: object) -> str:
 
 
 def fixed_loss_scale(scale: object) -> dict[str, Any] | None:
-    """Return the ``training.loss_scale`` that is equivalent to ``optimizer.loss_scale``."""
+    """Return the ``training.loss_scale`` that has the effect of ``optimizer.loss_scale``."""
     return None if scale == 1 else {"kind": "fixed", "scale": scale, "drop_overflow": False}
 
 
 def keras_ema(average: object) -> dict[str, Any] | None:
-    """Return the ``training.ema`` that is equivalent to ``optimizer.average``."""
+    """Return the ``training.ema`` that has the effect of ``optimizer.average``."""
     if average is None:
         return None
     given = average if isinstance(average, Mapping) else {}

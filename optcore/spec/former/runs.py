@@ -62,7 +62,7 @@ RUNNING_POWERS_OF = {
     **{"adamax": frozenset({"beta1"}), "nadam": frozenset({"beta2"})},
 }
 RUNNING_POWERS_IN = frozenset({"paddle", "paddleocr", "tf1"})
-"""Dialects in which the same is true of the hyperparameters in `RUNNING_POWERS_OF`."""
+"""Dialects in which 0.2.0 treats the hyperparameters in `RUNNING_POWERS_OF` in the same way."""
 CONSTANT = Constant(kind="constant")
 
 
@@ -70,8 +70,8 @@ def is_former(run: RunSpec) -> bool:
     """
     Return whether release 0.2.0 accepts *run*, and computes it in the same way as this release.
 
-    If that is not certain, the result is false. Workers of 0.2.0 leave a job with the result false
-    to workers of this release.
+    The result is false if one of the two is not certain. Workers of 0.2.0 leave a job with the
+    result false to workers of this release.
     """
     if run.draws:  # dropout had other masks
         return False
@@ -105,12 +105,20 @@ def is_former(run: RunSpec) -> bool:
 
 
 def may_be_former(run: RunSpec) -> bool:
-    """Return whether 0.2.0 has accepted *run*, or may continue it: it then keeps the same bits."""
+    """
+    Return whether 0.2.0 has accepted *run* or may continue it.
+
+    The results of such a run must be equal bit for bit to those of 0.2.0.
+    """
     return run.training.chooses_by_test or is_former(run)
 
 
 def _scheduled(run: RunSpec) -> Iterator[tuple[str, ScheduleSpec, OptimizerSpec]]:
-    """Yield each number with a schedule; not `RunSpec.scheduled`, which validates groups."""
+    """
+    Yield (name, schedule, spec) for each hyperparameter that has a schedule.
+
+    `RunSpec.scheduled` is not used, since it would validate each group's spec again.
+    """
     yield "lr", run.schedule, run.optimizer
     for group in run.groups():
         if group.schedule is not None:
@@ -120,7 +128,7 @@ def _scheduled(run: RunSpec) -> Iterator[tuple[str, ScheduleSpec, OptimizerSpec]
 
 
 def _of_all_updates(spec: OptimizerSpec) -> frozenset[str]:
-    """Return the hyperparameters whose value in each update so far has an effect on the next."""
+    """Return the hyperparameters whose values in all earlier updates affect the next update."""
     carried: frozenset[str] = frozenset()
     if spec.kind == "nadam" or spec.dialect != "keras":
         carried = CARRIED_FROM.get(spec.kind, carried)
@@ -130,13 +138,13 @@ def _of_all_updates(spec: OptimizerSpec) -> frozenset[str]:
 
 
 def _is_left_untrained(run: RunSpec) -> bool:
-    """Return whether a kernel leaves 16-bit parameters on a CPU as they are, in 0.2.0."""
+    """Return whether 0.2.0 would leave 16-bit parameters of *run* unchanged on a CPU."""
     of_sgd = run.optimizer.kind in {"sgd", "momentum", "nesterov"}
     return of_sgd and run.training.precision in HALVES and run.optimizer.engine != "eager"
 
 
 def has_fractions(run: RunSpec) -> bool:
-    """Return whether a duration in a schedule is not a whole number of steps and is not rounded."""
+    """Return whether a schedule has a duration with a fraction of a step that is not rounded."""
     return any(map(_has_fraction, _parts(run)))
 
 
@@ -148,10 +156,10 @@ def _has_fraction(part: tuple[BaseModel, int]) -> bool:
 
 def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
     """
-    Return whether 0.2.0 accepts *part*, and computes the same from it.
+    Return whether 0.2.0 accepts *part*, and computes the same from *part* as this release.
 
-    Specs nested in *part* are not checked, except that a schedule must not contain schedules which
-    `_is_former_inside` refuses.
+    Specs nested in *part* are not checked, with one exception: if *part* is a schedule,
+    `_is_former_inside` must be true of each schedule in *part*.
     """
     kind, dialect = value_of(part, "kind", ""), value_of(part, "dialect", "")
     if dialect in LATER_DIALECTS or (kind, dialect) in LATER_FORMS:
@@ -210,10 +218,10 @@ CHECKS: tuple[tuple[type[BaseModel], Check], ...] = (
 
 def _is_former_inside(inner: ScheduleSpec) -> bool:
     """
-    Return whether 0.2.0 accepts *inner*, a part of another schedule, however short the part is.
+    Return whether 0.2.0 accepts *inner*, a schedule inside another schedule, for every length.
 
-    0.2.0 refuses a warmup, a one_cycle or a piecewise schedule that does not fit into its part, so
-    the result for these is false. `_is_former_itself` checks everything else.
+    0.2.0 refuses a warmup, a one_cycle or a piecewise schedule that is too long for its place in
+    the other schedule. For these the result is false. `_is_former_itself` checks everything else.
     """
     return inner.warmup is None and not isinstance(inner, (OneCycle, Piecewise))
 
@@ -227,7 +235,7 @@ def _parts(run: RunSpec) -> Iterator[tuple[BaseModel, int]]:
 
 
 def _nested(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
-    """Yield *value* and all specs nested in it, each with its number of steps per epoch."""
+    """Yield (spec, steps per epoch) for *value*, if it is a spec, and for all specs in it."""
     inside: Iterable[object] = ()
     if isinstance(value, dict):
         inside = value.values()

@@ -47,7 +47,7 @@ def translated(stored: Mapping[str, Any]) -> Json:
     Return *stored*, JSON of a spec from any release, with all fields in their present places.
 
     Defaults are neither added nor removed. A spec with two moving averages, which 0.2.0 accepted,
-    keeps ``optimizer.average``: parsing it raises an error about that field.
+    keeps ``optimizer.average``. Parsing such a spec raises an error about that field.
     """
     run = dict(stored)
     if not all(isinstance(run.get(part), Mapping) for part in ("optimizer", "training")):
@@ -64,8 +64,9 @@ def with_former_defaults(spec: Mapping[str, Any]) -> Json:
     """
     Return the dumped *spec* with the default values of the fields that this release has removed.
 
-    The previous release wrote specs in this form. During an upgrade it may have to resume the run,
-    and it requires that the spec in a checkpoint be exactly equal to the spec of the run.
+    The previous release wrote specs in this form. During an upgrade, a worker of that release may
+    have to resume the run. The worker requires that the spec in a checkpoint be exactly equal to
+    the spec of the run.
     """
     optimizer = {**spec["optimizer"], "loss_scale": 1.0, "average": None}
     return {**spec, "optimizer": optimizer, "training": {**spec["training"], "clip": None}}
@@ -114,8 +115,8 @@ def _group(group: Json, optimizer: Json, shared: object) -> Json:
     """
     Return *group* with the schedule of its lr in the field ``schedule``.
 
-    *shared* is the optimizer's schedule of lr, which applied to the group's lr unless the group
-    set lr or schedules itself.
+    *shared* is the optimizer's schedule of lr. In 0.2.0 this schedule also applied to groups that
+    set neither lr nor schedules.
     """
     own = _taken(group)
     lr = group.get("lr")

@@ -131,7 +131,8 @@ class Group(Spec):
         where: list[str | int] = ["groups", i]
         if (self.match is None) == (self.preset is None):
             given = "neither" if self.match is None else "both"
-            reject([*where, "match"], f"give either match or preset, got {given}", self.match)
+            text = f"exactly one of match and preset must be given, got {given}"
+            reject([*where, "match"], text, self.match)
         reject_schedule_of_lr(self.overrides, i)
         for name, value in self.overrides.items():
             if name in base.FORMER_PLACES:
@@ -157,7 +158,7 @@ class Group(Spec):
 
 
 def as_match(match: str | Match | None) -> Match:
-    """Return *match* as a `Match`; a string becomes the condition on the name."""
+    """Return *match* as a `Match`; a string becomes the condition *name*."""
     return match if isinstance(match, Match) else Match(name=match)
 
 
@@ -170,7 +171,7 @@ def match_text(group: Group) -> str:
 
 
 def names_text(names: list[str]) -> str:
-    """Return the text of a group that matches exactly *names*, as those of layer_decay do."""
+    """Return a short text for a group that matches exactly *names*, such as by layer_decay."""
     return f"name {_listed(names)}"
 
 

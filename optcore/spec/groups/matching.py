@@ -1,7 +1,7 @@
 """
 Assign each parameter to the first group that matches it, in one pass over the groups.
 
-A group is compared only with parameters that no earlier group matched. Its globs are compiled once.
+A group is compared only with parameters that no earlier group matched. Globs are compiled once.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Matched:
 
     Attributes:
         taken: groups with their parameters, in the order of the spec.
-        unused: (index, group) for each group without parameters; if it has a preset, the first of
-            the groups that the preset expands to.
+        unused: (index, group) for each group without parameters. A group with a preset is replaced
+            by the first of the groups that the preset expands to.
         rest: parameters in no group.
     """
 
@@ -137,7 +137,11 @@ def _several(value: str | list[str] | None) -> list[str] | None:
 
 
 def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield (group, its `Fits`) for *group*, or for each group that its preset expands to."""
+    """
+    Yield (group, fits) for *group*, or for each group that the preset of *group* expands to.
+
+    fits is a function that checks whether a parameter belongs to the group.
+    """
     if group.preset == "layer_decay":
         yield from _layers(group, parameters)
         return
@@ -156,7 +160,7 @@ def _without_decay(group: Group, match: Match) -> Group:
 
 def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
     """
-    Yield a group per layer, the last layer first.
+    Yield (group, fits) for each layer, the last layer first.
 
     The part of a parameter's name before the last dot is the name of its layer.
     """

@@ -25,14 +25,14 @@ class ResolvedGroup:
     A group of parameters that are updated in the same way.
 
     Attributes:
-        match: description of the condition that matched the parameters, for people.
+        match: short text that describes, for people, which parameters are in the group.
         names: names of the parameters.
         spec: the optimizer with the hyperparameters of this group; its field groups is ignored.
         lr_scale: factor that multiplies the learning rate.
         schedule: schedule of the group's lr; None for the schedule of the run.
-        normed_with: name of the global norm that includes the gradients of this group. "" is the
-            norm in the optimizer's clip. If a group in the spec has a norm of its own, the name of
-            this norm is the path of the group: ``groups[0]``.
+        normed_with: name of the global norm that includes the gradients of this group, for
+            clipping. "" is the norm over all groups without a norm of their own. If a group of the
+            spec has a norm of its own, the name is the path of that group: ``groups[0]``.
     """
 
     match: str
@@ -47,18 +47,18 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     """
     Return *parameters* in groups: each trainable parameter in the first group that matches it.
 
-    Parameters that no group matches are the last group. A group is split where the optimizer treats
-    its parameters differently, such as the matrices and the other parameters of muon.
+    Parameters that no group matches are the last group. A group is split if the optimizer treats
+    its parameters differently: muon, for example, treats matrices and other parameters differently.
 
     Args:
         spec: the optimizer, with the groups as a client wrote them.
         parameters: the parameters of the model, in the model's order.
 
     Raises:
-        SpecError: a group, or a glob in exclude, matches no parameter; a group matches by module,
-            or embeddings_32bit is true, but the types of modules are not known; order_params does
-            not name every trainable parameter once; lr * lr_scale overflows; or muon finds no
-            matrix in the model.
+        SpecError: in one of these cases. A group, or a glob in exclude, matches no parameter. The
+            types of modules are not known, but a group matches by module, or embeddings_32bit is
+            true. order_params does not name every trainable parameter once. lr * lr_scale
+            overflows. muon finds no matrix in the model.
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
     undecayed = _undecayed_by_the_dialect(spec, trainable)
@@ -78,7 +78,7 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
 
 
 def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:
-    """Return the names of the parameters that the framework itself does not decay."""
+    """Return the names of the parameters to which the framework applies no weight decay."""
     parts = str(value_of(spec, "no_weight_decay_name", "")).split()
     found = {p.name for p in parameters if any(part in p.name for part in parts)}
     if value_of(spec, "one_dim_param_no_weight_decay", False):

@@ -44,7 +44,7 @@ def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None
 
 
 def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` unless order_params, if given, names each trainable parameter once."""
+    """Raise `SpecError` if order_params is given and does not name each parameter to train once."""
     if spec.order_params is None:
         return
     trainable = {parameter.name: parameter.trainable for parameter in parameters}

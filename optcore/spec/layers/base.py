@@ -149,7 +149,7 @@ class LayerSpec(LaterSpec):
     @classmethod
     def _is_not_torchs(cls, name: str | None) -> str | None:
         if name in RESERVED_NAMES:
-            reject([], f"name must not be one that torch's modules use, got {name!r}", name)
+            reject([], f"name must not be an attribute of torch's modules, got {name!r}", name)
         return name
 
     @property

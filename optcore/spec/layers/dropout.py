@@ -13,8 +13,8 @@ class Dropout(LayerSpec):
     """
     In training, set each value to 0 with probability p, and multiply the rest by 1/(1-p).
 
-    Which values become 0 follows from the seed of the run, the step, the batch of the step and the
-    name of the layer.
+    The values that become 0 depend only on the seed of the run, the step, the batch within the step
+    and the name of the layer.
     """
 
     kind: Literal["dropout"]
@@ -23,5 +23,5 @@ class Dropout(LayerSpec):
 
     @property
     def draws(self) -> bool:
-        """Whether any value may be set to 0."""
+        """Whether the layer draws random numbers in training, which it does if p is above 0."""
         return self.p > 0

@@ -1,4 +1,4 @@
-"""The order in which the layers of a network are computed, and which may overwrite their input."""
+"""The order in which layers are computed, and the layers whose output may be overwritten."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ such a layer may overwrite the output."""
 
 
 def pooled_first(layers: Sequence[tuple[str, AnyLayer]]) -> list[tuple[str, AnyLayer]]:
-    """Return named *layers*, with each max-pool that follows a relu moved before that relu."""
+    """Return *layers*, (name, layer) pairs, with each max-pool after a relu moved before it."""
     # The bits are the same: the largest of the values above 0 is the largest of all, the first of
     # equal values stays the first, and where no value is above 0 no gradient flows either way.
     # Neither draws random numbers, so initial weights are the same too.

@@ -36,7 +36,7 @@ class Node(NamedTuple):
 
 
 def named(layers: Sequence[AnyLayer]) -> list[tuple[str, AnyLayer]]:
-    """Return a (name, layer) pair for each layer; a layer without a name gets its number."""
+    """Return a (name, layer) pair for each layer; the number (from 0) replaces a missing name."""
     return [(layer.name or str(i), layer) for i, layer in enumerate(layers)]
 
 

@@ -1,1 +1,1 @@
-"""Tasks: what a run is about, the losses that fit each, and the checks that they do."""
+"""Tasks, losses, and the checks that the loss and the metrics of a run fit its task."""

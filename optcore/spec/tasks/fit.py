@@ -1,4 +1,4 @@
-"""Check that loss and metrics fit the task of a run, and that test data choose nothing."""
+"""Check that loss and metrics fit the task of a run, and that no run chooses by test examples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def loss_fits_the_task(run: RunSpec) -> None:
         fit = ", ".join(kind for kind, each in LOSSES.items() if task in each.TASKS)
         reject(
             ["training", "loss", "kind"],
-            f"loss must be one for the task {task} of {run.dataset.kind} ({fit}), got {loss.kind}",
+            f"loss must be one of {fit} for {run.dataset.kind}, whose task is {task}, got "
+            f"{loss.kind}",
             loss.kind,
         )
 
@@ -37,7 +38,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
     classes = run.dataset.target.size
     for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
         if given and task != "classification":
-            rule = f"is for the task classification, and the task of this run is {task}"
+            rule = f"needs the task classification, but the task of this run is {task}"
             reject(["training", name], f"{name} {rule}, got {given}", given)
     if training.top_k is not None and training.top_k > classes:
         reject(
@@ -52,7 +53,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
             reject(["training", "metrics", i], f"metrics must differ, got {name!r} twice", name)
         if name not in known or name in FIELDS:
             allowed = ", ".join(each for each in known if each not in FIELDS)
-            rule = f"must be those of the task {task} ({allowed})"
+            rule = f"must be metrics of the task {task} ({allowed})"
             if name in FIELDS:
                 rule = f"must not contain {name}, which has the field training.{name}"
             hint = "" if name in FIELDS else did_you_mean(name, known)
@@ -60,7 +61,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
 
 
 def what_chooses_is_measured(run: RunSpec) -> None:
-    """Refuse a metric that chooses, but is not measured, or only on the test examples."""
+    """Refuse a metric by which a run chooses, but which is not measured in validation."""
     training, stopping = run.training, run.training.early_stopping
     for path, metric in (
         (["training", "keep_best"], training.keep_best),
@@ -87,7 +88,7 @@ def what_chooses_is_measured(run: RunSpec) -> None:
 
 
 def weights_fit_the_classes(run: RunSpec) -> None:
-    """Refuse class weights that are not one per class, and what they do not work with."""
+    """Refuse class weights of a wrong number or size, and accumulate with a weighted loss."""
     loss, target = run.training.loss, run.dataset.target
     if not isinstance(loss, ClassLoss):
         return

@@ -1,9 +1,11 @@
 """
 Losses: what a run minimizes.
 
-Losses that compare numbers (mse, l1, huber, bce) compare the network's outputs with the numbers or
-labels of the target; if the target is a class, with 1 for that class and 0 for the others. Each
-loss is a mean over examples, so that a batch twice as large does not require another lr.
+The losses mse, l1, huber and bce compare the network's outputs with the numbers or labels of the
+target. If the target is a class, the outputs are compared with 1 for that class and with 0 for all
+other classes.
+
+Each loss is a mean over examples, so that a batch twice as large does not require another lr.
 """
 
 from __future__ import annotations
@@ -70,12 +72,13 @@ class ClassLoss(LossSpec):
 
 class CrossEntropy(ClassLoss):
     """
-    The usual loss for classification, from logits x; y is the right class among K classes.
+    The usual loss for classification: cross-entropy.
 
-    ::
+    x are the logits of the K classes, and y is the right class. k is each class in turn, and
+    [k = y] is 1 if k is y, else 0::
 
-        loss = -sum_k q_k * log(softmax(x)_k)                           k: each class
-        q_k  = (1 - label_smoothing) * [k = y] + label_smoothing / K    [k = y]: 1 if k is y, else 0
+        loss = -sum_k q_k * log(softmax(x)_k)
+        q_k  = (1 - label_smoothing) * [k = y] + label_smoothing / K
 
     References:
         torch.nn.CrossEntropyLoss; Szegedy et al., Rethinking the Inception Architecture for
@@ -101,7 +104,7 @@ class MeanSquaredError(NumberLoss):
 
         loss = mean_k (x_k - y_k)^2
 
-    If the target is a class c, y_k is [k = c].
+    If the target is a class c, y_k is 1 for k = c and 0 for every other k.
 
     References:
         torch.nn.MSELoss; paddle.nn.MSELoss; mindspore.nn.MSELoss.
@@ -118,7 +121,7 @@ class MeanAbsoluteError(NumberLoss):
 
         loss = mean_k |x_k - y_k|
 
-    If the target is a class c, y_k is [k = c].
+    If the target is a class c, y_k is 1 for k = c and 0 for every other k.
 
     References:
         torch.nn.L1Loss; paddle.nn.L1Loss; mindspore.nn.L1Loss.
@@ -133,9 +136,11 @@ class Huber(NumberLoss):
 
     ::
 
-        d    = x_k - y_k                               ([k = c] for y_k if the target is a class c)
+        d    = x_k - y_k
         loss = mean_k  0.5 * d^2                      where |d| <= delta
-                       delta * (|d| - 0.5 * delta)    elsewhere
+                       delta * (|d| - 0.5 * delta)    where |d| > delta
+
+    x are the outputs. If the target is a class c, y_k is 1 for k = c and 0 for every other k.
 
     References:
         Huber, Robust Estimation of a Location Parameter, 1964; torch.nn.HuberLoss.
@@ -148,14 +153,14 @@ class Huber(NumberLoss):
 
 class BinaryCrossEntropy(LossSpec):
     """
-    Mean over labels of the binary cross-entropy of each label by itself, from logits x.
+    Mean of the binary cross-entropies of all labels, each computed by itself from its logit x_k.
 
     ::
 
         loss = mean_k -( y_k * log(sigmoid(x_k)) + (1 - y_k) * log(1 - sigmoid(x_k)) )
 
-    y_k is 1 for the labels that the example has, and 0 for the others. If the target is a class c,
-    y_k is [k = c].
+    y_k is 1 for the labels k that the example has, and 0 for all other labels. If the target is a
+    class c, y_k is 1 for k = c and 0 for every other k.
 
     References:
         torch.nn.BCEWithLogitsLoss.
@@ -168,11 +173,13 @@ class BinaryCrossEntropy(LossSpec):
 
 class NegativeLogLikelihood(ClassLoss):
     """
-    Negative log-likelihood; outputs x are log-probabilities, so the network ends with log_softmax.
+    Negative log-likelihood of the right class y.
 
     ::
 
-        loss = -x_y    y: the right class
+        loss = -x_y
+
+    The outputs x must be log-probabilities, so the network must end with log_softmax.
 
     References:
         torch.nn.NLLLoss.
@@ -187,10 +194,11 @@ class Ctc(LossSpec):
     """
     Connectionist temporal classification, as text recognition uses it.
 
-    The network ends with a map of height 1 and one channel more than there are classes: each
-    column is a time step, channel 0 is the blank, and channel k + 1 is class k. The target is the
-    sequence of the example's classes; one class is a sequence of one. The loss is the mean over
-    examples, each of which counts the same, however long its target is.
+    The network must end with a map of height 1 and one channel more than there are classes. Each
+    column of the map is a time step. Channel 0 is the blank, and channel k + 1 is class k.
+
+    The target is the sequence of the example's classes; a single class is a sequence of length 1.
+    The loss is the mean over examples, whose weight does not depend on the length of their target.
 
     References:
         Graves et al., Connectionist Temporal Classification, 2006. torch.nn.CTCLoss,

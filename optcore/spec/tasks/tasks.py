@@ -1,4 +1,4 @@
-"""Tasks: what a run is about. The task follows from the targets of the dataset and the loss."""
+"""Tasks: what a run learns to predict, which follows from the dataset's targets and the loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TASKS: tuple[Task, ...] = get_args(Task)
 @dataclass(frozen=True)
 class Target:
     """
-    What a dataset says about each of its examples.
+    The targets of a dataset: what is to be predicted for its examples.
 
     The targets of n examples are a tensor::
 
@@ -33,7 +33,8 @@ class Target:
     Attributes:
         task: the task for which these targets are meant.
         size: the number of classes, labels, numbers or tokens.
-        longest: the largest number of classes or tokens in one example; 1 for the other tasks.
+        longest: the largest number of classes (sequence) or tokens (language_model) in one example;
+            1 for the other tasks.
         bytes_per_token: the mean number of bytes of text in a token.
     """
 

@@ -76,7 +76,10 @@ from tests.support.optcore.runs.grouped import grouped, image_network
             {"groups": [{"match": "*", "lr": 0.0}]},
             "groups[0].lr: lr must be positive, got 0.0",
         ),
-        ({"groups": [{"lr": 1.0}]}, "groups[0].match: give either match or preset, got neither"),
+        (
+            {"groups": [{"lr": 1.0}]},
+            "groups[0].match: exactly one of match and preset must be given, got neither",
+        ),
         (
             {"groups": [{"match": "*", "multi_precision": True}]},
             "groups[0].multi_precision: multi_precision applies to all groups: set it in the "

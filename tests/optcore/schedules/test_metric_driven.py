@@ -70,7 +70,8 @@ def test_the_state_is_json_and_complete(kind: str) -> None:
 
 
 def test_the_state_of_another_schedule_is_refused() -> None:
-    with pytest.raises(ValueError, match="state must have at_floor, bad, best, good, lr, recent"):
+    text = "state must have the keys at_floor, bad, best, good, lr, recent"
+    with pytest.raises(ValueError, match=text):
         greedy().load_state_dict({"lr": 0.1})
 
 

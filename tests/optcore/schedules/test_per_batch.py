@@ -150,15 +150,17 @@ def test_a_recursion_inside_computes_every_batch() -> None:
 NESTED: list[tuple[dict[str, Any], str]] = [
     (
         per_batch(per_batch(NUMBERED)),
-        "schedule must not have a per_batch in per_batch, which counts batches itself",
+        "schedule must not be or contain a per_batch inside a per_batch (which counts the batches "
+        "itself), got",
     ),
     (
         per_batch({"kind": "scale", "factor": 2, "schedule": per_batch(NUMBERED)}),
-        "schedule must not have a per_batch in per_batch, which counts batches itself",
+        "schedule must not be or contain a per_batch inside a per_batch (which counts the batches "
+        "itself), got",
     ),
     (
         {"kind": "per_epoch", "schedule": per_batch(NUMBERED)},
-        "schedule must not have a per_batch in per_epoch, which counts epochs",
+        "schedule must not be or contain a per_batch inside a per_epoch (which counts epochs), got",
     ),
     (per_batch(NUMBERED, accumulate=1), "accumulate must be at least 2, got 1"),
     (

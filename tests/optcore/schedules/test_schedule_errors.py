@@ -148,7 +148,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "cyclic", "base": 0.1, "mode": "scales"},
         "scales",
-        "scales must be given in mode scales",
+        "scales must be given in mode scales, got null",
     ),
     (
         {"kind": "clamp", "schedule": {"kind": "cosine"}, "min": 0.5, "max": 0.1},

@@ -307,12 +307,12 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {"lookahead": {}, "optimizer": {"kind": "schedule_free_adamw"}},
-            "training.lookahead: lookahead does not work with schedule_free_adamw, which keeps "
+            "training.lookahead: lookahead must be null with schedule_free_adamw, which keeps "
             "weights of its own",
         ),
         (
             {"lookahead": {}, "ema": {"kind": "keras"}},
-            "training.lookahead: lookahead does not work with an ema of kind keras: lookahead "
+            "training.lookahead: lookahead must be null with an ema of kind keras: lookahead "
             "would not set the average",
         ),
         (

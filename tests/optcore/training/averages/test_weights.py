@@ -130,6 +130,6 @@ def test_lookahead_and_float32_copies_exclude_each_other() -> None:
         spec_of(precision="bf16_true", lookahead={}, optimizer=optimizer)
 
     assert str(caught.value) == (
-        "training.lookahead: lookahead does not work with multi_precision: lookahead would not set "
+        "training.lookahead: lookahead must be null with multi_precision: lookahead would not set "
         "the float32 copies"
     )

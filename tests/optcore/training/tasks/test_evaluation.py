@@ -169,7 +169,7 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
         ),
         (
             {"metrics": ["macro_f2"]},
-            "training.metrics[0]: metrics must be those of the task classification (loss, "
+            "training.metrics[0]: metrics must be metrics of the task classification (loss, "
             "accuracy, macro_f1), got 'macro_f2'; did you mean 'macro_f1'?",
         ),
         (
@@ -180,7 +180,7 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
         (
             {"validation": 1.5},
             "dataset.validation: validation must be a share between 0 and 1, or a number of "
-            "examples from 1 on, got 1.5",
+            "examples of at least 1, got 1.5",
         ),
         (
             {"validation": 1500},

@@ -115,18 +115,18 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
     [
         (
             {"loss": {"kind": "ctc"}},
-            "model: loss ctc needs a model that ends with a map of height 1, at least 2 n - 1 wide "
-            "for targets of up to n classes, with one channel per class and one for the blank; "
-            "digits has 10 classes, got an output of shape (10,)",
+            "model: model must fit loss ctc, which needs a map of height 1, at least 2 n - 1 wide "
+            "for targets of up to n classes, with one channel per class and one for the blank, "
+            "got an output of shape (10,); digits has 10 classes",
         ),
         (
             {"loss": {"kind": "nll"}},
-            "training.loss.kind: loss nll needs a model that ends with log_softmax, got linear; "
-            "cross_entropy takes the outputs without log_softmax",
+            "training.loss.kind: loss nll needs a model whose last layer is log_softmax, got "
+            "linear; for a model without log_softmax, use cross_entropy",
         ),
         (
             {"loss": {"kind": "ctc"}, "model": COLUMNS, "top_k": 3},
-            "training.top_k: top_k is for the task classification, and the task of this run is "
+            "training.top_k: top_k needs the task classification, but the task of this run is "
             "sequence, got 3",
         ),
         (
