@@ -22,8 +22,11 @@ from optcore.networks.draws import Draws
 from optcore.networks.layers.dropout import Dropout
 from optcore.networks.layout import memory_format
 from optcore.spec.layers.base import TensorSpec
-from optcore.spec.models.models import Mlp, MnistCnn, ModelSpec
+from optcore.spec.models.base import ModelSpec
+from optcore.spec.models.mlp import Mlp
+from optcore.spec.models.mnist_cnn import MnistCnn
 from optcore.spec.networks.network import Network
+from optcore.spec.tasks.tasks import Target
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KINDS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any], float | None]] = {
@@ -58,7 +61,7 @@ STEPS = 200
 
 def built(model: ModelSpec) -> nn.Module:
     """Return the network of *model* for ten classes."""
-    return build(Network(tuple(model.network(10)), TensorSpec.of(SHAPE)))
+    return build(Network(tuple(model.network(Target("classification", 10))), TensorSpec.of(SHAPE)))
 
 
 def mnist_cnn() -> nn.Module:

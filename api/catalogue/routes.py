@@ -21,7 +21,7 @@ from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.base import Spec, dialects_of, field_docs
 from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.evaluation import choosing_names
-from optcore.spec.models.models import MODELS
+from optcore.spec.models.catalogue import MODELS
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.tasks.tasks import TASKS
 from optserve.contract.answers.base import Page

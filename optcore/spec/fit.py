@@ -92,6 +92,7 @@ def _layers_fit(run: RunSpec) -> None:
     network = run.network
     try:
         output = network.output
+        network.check_shared()
     except ShapeError as error:
         reject(
             ["model"],

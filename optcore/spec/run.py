@@ -21,7 +21,7 @@ from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
-from optcore.spec.models.models import AnyModel
+from optcore.spec.models.catalogue import AnyModel
 from optcore.spec.networks.network import LayerSummary, Network, network_of
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
@@ -162,7 +162,7 @@ class RunSpec(Spec):
     @cached_property
     def network(self) -> Network:
         """The network, whose outputs fit the targets of the dataset."""
-        layers = self.model.network(self.dataset.target.size)
+        layers = self.model.network(self.dataset.target)
         return network_of(tuple(layers), self.dataset.input)
 
     @cached_property

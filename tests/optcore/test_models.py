@@ -12,8 +12,9 @@ from optcore.networks.build import build
 from optcore.networks.layout import memory_format
 from optcore.spec.layers.base import Shape, ShapeError, TensorSpec
 from optcore.spec.layers.catalogue import AnyLayer
-from optcore.spec.models.models import MnistCnn
+from optcore.spec.models.mnist_cnn import MnistCnn
 from optcore.spec.networks.network import Network
+from optcore.spec.tasks.tasks import Target
 
 CASES: list[tuple[list[dict[str, Any]], Shape]] = [
     ([{"kind": "conv2d", "out_channels": 5, "kernel_size": 3}], (2, 9, 7)),
@@ -82,7 +83,7 @@ def test_flops_of_a_convolution_and_a_linear_layer_by_hand() -> None:
 
 
 def test_mnist_cnn_is_the_network_of_the_article() -> None:
-    layers = MnistCnn(kind="mnist_cnn").network(10)
+    layers = MnistCnn(kind="mnist_cnn").network(Target("classification", 10))
 
     assert parameter_shapes(layers, (1, 28, 28)) == {
         "conv1.weight": (20, 1, 5, 5),

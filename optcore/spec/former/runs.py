@@ -21,7 +21,9 @@ from optcore.schedules.warmup import Warmup
 from optcore.spec.base import fields_of, value_of
 from optcore.spec.duration import Epochs, RunLength, Share
 from optcore.spec.later import LaterSpec
+from optcore.spec.layers.base import SEQUENCE
 from optcore.spec.loss_scale import DynamicLossScale
+from optcore.spec.networks.tree import Node
 from optcore.spec.optimizers.base import NEWER, OptimizerSpec
 from optcore.spec.optimizers.clip import ClipAdaptive, ClipRms
 from optcore.spec.weights import ShadowEma
@@ -55,6 +57,13 @@ CARRIED_FROM = {
     "schedule_free_adamw": frozenset({"lr", "r", "weight_lr_power"}),
 }
 """Hyperparameters of which 0.2.0 takes the current value as that of all updates so far."""
+FORMER_LAYERS = frozenset(
+    (
+        *("conv2d", "max_pool2d", "linear", "flatten", "relu", "dropout", "batch_norm"),
+        "log_softmax",
+    )
+)
+"""Layers that 0.2.0 has; of the fields that are new in them, none may be set."""
 FORMER_TASKS = frozenset({"classification", "sequence"})
 """Tasks of the datasets that 0.2.0 has."""
 RUNNING_POWERS_OF = {
@@ -74,6 +83,8 @@ def is_former(run: RunSpec) -> bool:
     result false to workers of this release.
     """
     if run.draws:  # dropout had other masks
+        return False
+    if not all(map(_is_former_layer, run.network.nodes)):
         return False
     if run.evaluates or run.task not in FORMER_TASKS:
         return False
@@ -102,6 +113,15 @@ def is_former(run: RunSpec) -> bool:
     if any(map(_has_fraction, parts)):
         return False
     return all(_is_former_itself(part, length) for part, _ in parts)
+
+
+def _is_former_layer(node: Node) -> bool:
+    """Return whether 0.2.0 accepts a layer in its place, and computes the same."""
+    layer = node.layer
+    if layer.kind not in FORMER_LAYERS or layer.later_fields():
+        return False
+    per_axis = any(isinstance(getattr(layer, name), list) for name in fields_of(type(layer)))
+    return not per_axis and node.given.axes != SEQUENCE
 
 
 def may_be_former(run: RunSpec) -> bool:

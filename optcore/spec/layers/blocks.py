@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -35,8 +35,6 @@ class Part(NamedTuple):
 
 class BlockSpec(LayerSpec):
     """The base of blocks."""
-
-    LATER: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def parts(self) -> list[Part]:

@@ -161,7 +161,7 @@ class TransposedConvolution(Convolution):
     where i is an axis of the image or signal.
     """
 
-    LATER: ClassVar[frozenset[str]] = frozenset()
+    LATER: ClassVar[frozenset[str]] = LayerSpec.LATER
 
     padding_mode: Literal["zeros"] = "zeros"
     """What is added at the ends: only zeros, as in torch."""

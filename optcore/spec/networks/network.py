@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from optcore.spec.errors import did_you_mean
 from optcore.spec.groups.matching import Parameter
-from optcore.spec.layers.base import Shape, TensorSpec
+from optcore.spec.layers.base import Parameter as OwnParameter
+from optcore.spec.layers.base import Shape, ShapeError, TensorSpec
 from optcore.spec.layers.blocks import BlockSpec
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.networks.tree import Node, named, walk
@@ -83,6 +85,36 @@ class Network:
         given = {node.path: node.given for node in self.leaves}
         return tuple(_parameters(self.layers, "", given))
 
+    def check_shared(self) -> None:
+        """
+        Check that each parameter that a layer shares is one of an earlier layer.
+
+        Raises:
+            ShapeError: it is not, or has another shape.
+        """
+        known: dict[str, Shape] = {}
+        for node in self.nodes:
+            own = {each.name: each.shape for each in _own(node)}
+            for name, source in node.layer.share.items():
+                if name not in own:
+                    names = ", ".join(own) or "none"
+                    text = f"share must name parameters of the layer ({names}), got {name!r}"
+                    raise ShapeError(text, node.path)
+                if source not in known:
+                    near = did_you_mean(source, known)
+                    text = f"{name} must be a parameter of an earlier layer, got {source!r}{near}"
+                    raise ShapeError(text, node.path)
+                if known[source] != own[name]:
+                    text = (
+                        f"{name} must have the shape of {source}, {known[source]}, got {own[name]}"
+                    )
+                    raise ShapeError(text, node.path)
+            known |= {
+                f"{node.path}.{name}": shape
+                for name, shape in own.items()
+                if name not in node.layer.share
+            }
+
     @cached_property
     def draws(self) -> bool:
         """Whether a layer draws random numbers in training."""
@@ -95,6 +127,10 @@ class Network:
 def network_of(layers: tuple[AnyLayer, ...], given: TensorSpec) -> Network:
     """Return the network of *layers* for examples like *given*; equal ones share it."""
     return Network(layers, given)
+
+
+def _own(node: Node) -> list[OwnParameter]:
+    return [] if isinstance(node.layer, BlockSpec) else node.layer.parameters(node.given)
 
 
 def _summary(node: Node) -> LayerSummary:

@@ -20,7 +20,7 @@ from optcore.spec.elsewhere.table import Answer, Answers, simplified
 from optcore.spec.evaluation import EarlyStopping
 from optcore.spec.groups.groups import Group
 from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale
-from optcore.spec.models.models import AnyModel
+from optcore.spec.models.catalogue import AnyModel
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.optimizers.clip import ClipGlobalNorm, ClipNorm, ClipValue
 from optcore.spec.run import RunSpec

@@ -10,7 +10,7 @@ from torch import Tensor
 from api.jobs.plan import plan_of
 from optcore.data.examples import Dataset, Examples
 from optcore.spec.datasets.catalogue import DATASETS
-from optcore.spec.models.models import MODELS
+from optcore.spec.models.catalogue import MODELS
 from optcore.spec.run import RunSpec
 from optcore.spec.tasks.losses import LOSSES
 from optcore.spec.tasks.tasks import Task
