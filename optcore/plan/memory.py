@@ -1,8 +1,8 @@
 """
 The memory that a run takes, estimated from its spec without torch.
 
-Counted are the tensors that are alive at the same time, as torch allocates them on a CPU. What the
-process, its libraries and the allocator itself take is not.
+The estimate counts the tensors that torch has allocated at the same time on a CPU. It does not
+count the memory of the process itself, of its libraries and of the allocator.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ HALF_ACTIVATIONS: frozenset[Precision] = frozenset({"bf16", "fp16", "mindspore_o
 @dataclass(frozen=True)
 class Memory:
     """
-    Bytes of the tensors of a run.
+    Bytes that the tensors of a run take.
 
     Attributes:
         dataset: all examples.
         parameters: the weights, and copies of them (moving averages, lookahead, float32 copies).
         state: the state of the optimizer.
-        step: gradients, activations and the batch, where a step has most of them.
-        evaluation: activations, the batch and the last gradients, in an evaluation.
+        step: gradients, activations and the batch, at the moment of a step when they take most.
+        evaluation: activations, the batch and the gradients of the last step, at the moment of an
+            evaluation when they take most.
     """
 
     dataset: int
@@ -79,18 +80,22 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """The most bytes that the run takes at a time, with the dataset."""
+        """The largest number of bytes that the run takes at a time, with the dataset."""
         return self.dataset + self.peak
 
     @property
     def peak(self) -> int:
-        """The most bytes that the run takes at a time, without the dataset."""
+        """The largest number of bytes that the run takes at a time, without the dataset."""
         return self.parameters + self.state + max(self.step, self.evaluation)
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer, with the numbers of elements of its input, output and parameters."""
+    """
+    A layer, with the number of elements of its input and output for one example.
+
+    *parameters* is the number of elements of its parameters.
+    """
 
     layer: AnyLayer
     inputs: int
@@ -100,7 +105,7 @@ class _Layer:
 
     @property
     def is_view(self) -> bool:
-        """Whether the output has no memory of its own."""
+        """Whether the output shares the memory of the input."""
         return self.inplace or isinstance(self.layer, Flatten)
 
 
@@ -122,7 +127,11 @@ def _state(run: RunSpec) -> int:
 
 
 def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int:
-    """Return the bytes of a batch and its targets; with *stored*, also before its conversion."""
+    """
+    Return the bytes of the inputs and targets of a batch.
+
+    With *stored*, the inputs as the dataset stores them are counted too, if their dtype differs.
+    """
     original = run.dataset.value_bytes
     # A batch that needs no conversion is not copied.
     each = prod(run.dataset.shape) * (number + (original if stored and original != number else 0))
@@ -130,7 +139,7 @@ def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int
 
 
 def _step(run: RunSpec, layers: list[_Layer], batch: int, number: int, wide: int) -> int:
-    """Return the most bytes of gradients, activations and batch that are alive in a step."""
+    """Return the largest number of bytes that gradients, activations and batch take in a step."""
     saved = [_saved(layer, batch, number) for layer in layers]
     # The loss keeps the log-probabilities of the outputs, and makes a gradient of them.
     outputs = batch * number * layers[-1].outputs
@@ -156,7 +165,7 @@ def _step(run: RunSpec, layers: list[_Layer], batch: int, number: int, wide: int
 
 
 def _saved(layer: _Layer, batch: int, number: int) -> int:
-    """Return the bytes that the forward pass of *layer* adds to what lives until its backward."""
+    """Return the bytes that the forward pass of *layer* keeps until its backward pass."""
     out = 0 if layer.is_view else batch * number * layer.outputs
     if isinstance(layer.layer, MaxPool2d):
         return out + batch * INDEX_BYTES * layer.outputs
@@ -165,7 +174,7 @@ def _saved(layer: _Layer, batch: int, number: int) -> int:
 
 
 def _evaluation(run: RunSpec, layers: list[_Layer], batch: int, number: int, wide: int) -> int:
-    """Return the most bytes of an evaluation, and of the gradients of the step before it."""
+    """Return the largest number of bytes in an evaluation, with the gradients of the last step."""
     most, taken = 0, 0  # the first layers take the batch, which is counted below
     for layer in layers:
         if layer.is_view:

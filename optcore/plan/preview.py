@@ -1,4 +1,4 @@
-"""The request for a preview: a schedule, the length of the run, and groups of parameters."""
+"""The request for a preview: compute the lr curves of a schedule without starting a job."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PreviewGroup(Spec):
 
 
 class PreviewSpec(Spec):
-    """A schedule to preview, and the length of the run."""
+    """A request for a preview: a schedule, the length of the run and the groups of parameters."""
 
     schedule: AnySchedule
     """Schedule to preview."""
@@ -121,11 +121,19 @@ class PreviewSpec(Spec):
         return RunLength(self.total_steps, self.steps_per_epoch)
 
     def cost(self) -> int:
-        """Return the number of values computed for all curves, including those of their parts."""
+        """
+        Return the number of values that must be computed for all curves.
+
+        A schedule that contains other schedules counts with their values too.
+        """
         return sum(schedule.cost(self.length) for _, schedule, _ in self.curves())
 
     def curves(self) -> list[tuple[str, ScheduleSpec, float]]:
-        """Return (name, schedule, lr) of each curve; the first is for parameters in no group."""
+        """
+        Return (name, schedule, lr) of each curve.
+
+        The first curve is that of parameters in no group; it is named lr.
+        """
         found: list[tuple[str, ScheduleSpec, float]] = [("lr", self.schedule, self.lr)]
         for group in self.groups:
             # An lr is never 0 (BaseLr), so `or` replaces only null.

@@ -22,7 +22,7 @@ IDX_UINT8 = 0x08
 
 
 def read(spec: Mnist, folder: Path) -> Dataset:
-    """Return MNIST from *folder*, read from the kind of files that ``spec.source`` names."""
+    """Return MNIST from *folder*; ``spec.source`` says which kind of files is read."""
     return read_idx_files(folder) if spec.source == "idx" else read_json_file(folder)
 
 
