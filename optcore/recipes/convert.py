@@ -1,4 +1,4 @@
-"""Convert a configuration file of another project to parts of a job."""
+"""Convert a configuration file of another project to the parts of a job that it determines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from optcore.spec.errors import did_you_mean
 
 
 class UnclearFile(ValueError):
-    """A file cannot be read, or its kind is unknown or ambiguous; the message says why."""
+    """
+    A file cannot be converted: it cannot be read, or its kind is unknown or ambiguous.
+
+    The message says which, and how to choose the kind.
+    """
 
 
 def convert_file(path: Path, source: str | None = None) -> Conversion:
@@ -24,8 +28,9 @@ def convert_file(path: Path, source: str | None = None) -> Conversion:
     Return the conversion of the file at *path*.
 
     Args:
-        path: a YAML or JSON file, or another form that a source can read.
-        source: the name of the kind of file; None to determine the kind from the content.
+        path: path of a YAML or JSON file, a shell script, or a text with a command line.
+        source: name of the kind of file, such as ``timm``; None to determine the kind from the
+            keys in the file.
 
     Raises:
         UnclearFile: the file cannot be read, or its kind is unknown or ambiguous.
@@ -51,7 +56,12 @@ def convert(config: Mapping[str, Any], source: Source) -> Conversion:
 
 
 def source_named(name: str) -> Source:
-    """Return the source *name*, or raise `UnclearFile` with the nearest name if there is none."""
+    """
+    Return the source *name*.
+
+    Raises:
+        UnclearFile: there is no such source; the message contains the nearest name.
+    """
     found = {source.name: source for source in SOURCES}
     if name not in found:
         known = ", ".join(found)
@@ -62,7 +72,7 @@ def source_named(name: str) -> Source:
 def _read(
     text: str, path: Path, among: tuple[Source, ...]
 ) -> tuple[Mapping[str, Any], tuple[Source, ...]]:
-    """Return the mapping in *text*, and the kinds of file that *text* may be."""
+    """Return the mapping in *text*, and the sources in *among* that can read *text*."""
     try:
         config = _mapping(text)
     except ValueError as error:
@@ -103,4 +113,6 @@ def _chosen(config: Mapping[str, Any], among: tuple[Source, ...], path: Path) ->
         names = " or ".join(source.name for source in fitting)
         raise UnclearFile(f"{path} may be {names}: choose one with --from")
     signs = "".join(f"\n  {source.name}: {source.sign}" for source in among)
-    raise UnclearFile(f"{path} is not a configuration that can be converted. Looked for:{signs}")
+    raise UnclearFile(
+        f"{path} must be a file of a known kind; --from chooses the kind. Looked for:{signs}"
+    )
