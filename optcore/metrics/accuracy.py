@@ -19,7 +19,7 @@ class Accuracy(Mean):
 
         classification   an example whose class has the largest output
         multi_label      an example whose labels are all right; an output above 0 predicts a label
-        language_model   a token that has the largest output
+        language_model   a position whose next token has the largest output
 
     References:
         sklearn.metrics.accuracy_score, which is the subset accuracy for several labels.

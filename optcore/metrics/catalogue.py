@@ -23,8 +23,8 @@ def metrics() -> dict[str, type[Metric]]:
     Return name -> metric: the loss first, the others in the order of their names.
 
     Raises:
-        TypeError: an entry point is not a metric, or the metric's name is not allowed, or another
-            metric has the same name.
+        TypeError: an entry point is not a metric. Or the name of a metric is not allowed, or is the
+            name of another metric.
     """
     found: dict[str, type[Metric]] = {}
     for each in (*_own(), *(entry.load() for entry in entry_points(group=GROUP))):

@@ -21,8 +21,8 @@ class MacroF1(Metric):
 
     for the numbers TP of true positives, FP of false positives and FN of false negatives.
 
-    A class that no example has and that is never predicted is left out of the mean. Such a label
-    counts with an F1 of 0.
+    A class that no example has and that is never predicted is left out of the mean. In the task
+    multi_label, the F1 of such a label is 0 and counts in the mean.
 
     References:
         sklearn.metrics.f1_score(average="macro", zero_division=0).

@@ -26,7 +26,7 @@ def network(
     dtype: torch.dtype,
 ) -> nn.Sequential:
     """
-    Return the network that `build` returns, on *device*, with parameters in *dtype*.
+    Return the network of *layers* (see `build`) on *device*, with parameters in *dtype*.
 
     Images have the memory format that `memory_format` returns for *device* and *dtype*.
     """

@@ -106,8 +106,8 @@ def mixed(key: int, word: int) -> int:
     """
     Mix *word* into *key*: return a 64-bit key that depends on every bit of both.
 
-    The result is number *word* of the generator splitmix64 with the state *key*. For one *key*,
-    different words give different results.
+    The result is output number *word* of the generator splitmix64 with the seed *key*. For one
+    *key*, different words give different results.
 
     Args:
         key: a number from 0 to 2 ** 64 - 1.

@@ -1,4 +1,4 @@
-"""The facts about a run's dataset, from which the plan of the run is computed with its spec."""
+"""The facts about a run's dataset, which determine the run's plan together with its spec."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ BaseLr = Annotated[float, Field(gt=0, json_schema_extra={"unit": "lr"})]
 
 
 class PreviewGroup(Spec):
-    """A group of parameters with an lr of its own."""
+    """A group of parameters with an lr curve of its own."""
 
     name: str = Field(min_length=1, max_length=100)
     """Name of the group's curve in the response. It must be printable and must not begin with
@@ -109,8 +109,9 @@ class PreviewSpec(Spec):
         if cost > MAX_COST:
             reject(
                 ["schedule"],
-                f"schedule must compute at most {MAX_COST} values in a preview, got {cost}; values "
-                "of its parts, of all groups and of the steps that a shift leaves out also count",
+                f"schedule must compute at most {MAX_COST} values in a preview, got {cost}, with "
+                "those of its parts, of all groups and of the steps that a shift leaves out; "
+                "preview fewer steps, parts or groups, or a smaller shift",
                 self.schedule.kind,
             )
         return self

@@ -126,7 +126,7 @@ class StoredPlan:
         """
         Return *run*, the run that this plan was made for, with the stored groups.
 
-        If no groups are stored, *run* is returned unchanged, and matches its groups itself.
+        If no groups are stored, *run* is returned unchanged, and resolves its groups itself.
         """
         if self.groups is None:
             return run

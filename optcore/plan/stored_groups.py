@@ -1,8 +1,8 @@
 """
 The JSON in which the groups of a run's parameters are stored.
 
-The groups are resolved when a job is accepted: it is determined which parameters each has. The
-worker that runs the job reads them.
+When a job is accepted, its groups are resolved: each parameter is put into one group. The result is
+stored with the job, and the worker reads it.
 
 Of a group's optimizer, only the fields are stored that differ from the optimizer of the run.
 Parameters are stored as ranges of positions in the network. A schedule is stored as the position,

@@ -19,7 +19,7 @@ class UnclearFile(ValueError):
     """
     A file cannot be converted: it cannot be read, or its kind is unknown or ambiguous.
 
-    The message says which, and how to choose the kind.
+    The message says why.
     """
 
 

@@ -2,8 +2,8 @@
 Seed, save and restore the global random generators of torch, numpy and Python.
 
 The initial weights of a run are drawn from torch's global generator. Layers draw their random
-numbers from `optcore.networks.draws`. In runs that began under a release up to 0.2.0, layers draw
-from the global generators too, so that checkpoints of these runs need the generators' states.
+numbers from `optcore.networks.draws`. In runs that began under a release up to 0.2.0, they draw
+from the global generators instead, so that checkpoints of these runs need the generators' states.
 """
 
 from __future__ import annotations

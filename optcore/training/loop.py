@@ -39,7 +39,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     Raises:
         Diverged: the training has diverged. The step or evaluation that shows the divergence has
             been reported, except for a step whose update overflows. With an *ahead* of 1, no update
-            was made in the step. If steps were made ahead, *run* must not be saved.
+            was made from a loss that shows the divergence. If steps were made ahead, *run* must not
+            be saved.
     """
     columns = Columns(run)
     most = ahead_of_reports(run, columns) if ahead is None else ahead

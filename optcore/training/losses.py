@@ -45,7 +45,7 @@ class Loss:
         target: what the network learns to predict for an example.
         function: computes the mean loss of a batch; if examples may have different weights
             (``spec.weighted``), the sum of the weighted losses.
-        weights: returns the weights of the classes; None if there are none.
+        weights: returns the weights of the classes as a tensor; None if the spec has none.
     """
 
     spec: AnyLoss

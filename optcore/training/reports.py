@@ -67,7 +67,7 @@ class Evaluation:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    A report between two other reports, after a part of an evaluation or of a step.
+    A report that a part of an evaluation, or of a step, is done.
 
     Attributes:
         step: the number of steps made so far.

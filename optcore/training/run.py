@@ -71,7 +71,7 @@ class Run:
         settled: whether every step made has been reported, so that the run may be saved.
         stopped: whether early stopping has ended the run.
         evaluated: *row* at the last evaluation; -1 before the first evaluation.
-        loss_sum, loss_count: the sum of the steps' losses since the last evaluation, their number.
+        loss_sum, loss_count: sum and number of the steps' losses since the last evaluation.
         interrupt: an event that any thread may set; `settled` then becomes true soon, in `train`.
     """
 
@@ -229,7 +229,7 @@ class Run:
         return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
 
     def ends_with(self, evaluation: Evaluation) -> bool:
-        """Return whether *evaluation* is the last: it follows the last step or causes a stop."""
+        """Return whether the run ends with *evaluation*, by its length or by early stopping."""
         stopping, patience = self.stopping, self.spec.training.early_stopping
         if self.finished or stopping is None or patience is None:
             return self.finished
@@ -271,7 +271,7 @@ class Run:
         )
 
     def adopt(self, facts: Mapping[str, str]) -> None:
-        """Adopt from the *facts* of another run how random numbers are drawn and updates run."""
+        """Draw random numbers and run updates in the same way as the run with these *facts*."""
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
         self.optimizer.align(facts.get("spans") == ALIGNED)
 

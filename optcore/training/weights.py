@@ -45,7 +45,7 @@ class Ema:
         self._copied = [name for name in self._tracked if name in copied]
 
     def update(self, t: int) -> None:
-        """Add the current weights to the average, if this is due after update *t*, from 1."""
+        """Add the current weights to the average, if due after update *t* (the first has t = 1)."""
         before = self._spec.updates_in(t - 1, self._run)
         if self._spec.updates_in(t, self._run) == before:
             return

@@ -1,4 +1,4 @@
-"""Make the dataset digit_segments: images of digits, labelled with a display's segments."""
+"""Make the dataset digit_segments: digits, labelled with segments of a 7-segment display."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABELS = "abcdefg"
 
 def read(spec: DigitSegments, folder: Path) -> Dataset:
     """
-    Return the dataset: images of digits, with the segments that display each digit as labels.
+    Return the dataset: images of digits. The labels are the segments that display the digit.
 
     *folder* is not read, since the digits come with scikit-learn.
     """

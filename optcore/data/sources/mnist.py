@@ -71,7 +71,10 @@ def _checked(path: Path, sha256: str) -> bytes:
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise DatasetMissing(f"{path} must have SHA-256 {sha256}, got {found}")
+        raise DatasetMissing(
+            f"{path} must have SHA-256 {sha256}, got {found}; `optserve datasets fetch mnist` "
+            "replaces the file"
+        )
     return content
 
 

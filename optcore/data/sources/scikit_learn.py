@@ -14,6 +14,8 @@ def table(name: str, delimiter: str | None = None) -> NDArray[np.float64]:
     """
     Return the numbers in *name*, a file of a dataset in the installed package scikit-learn.
 
+    The numbers of a line are separated by *delimiter*; None stands for blanks.
+
     The file is read without importing `sklearn.datasets`, which takes a second and 100 MB.
     """
     file = f"sklearn/datasets/data/{name}"

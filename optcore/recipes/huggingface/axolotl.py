@@ -3,9 +3,9 @@ Convert a configuration of Axolotl 0.15: Trainer's arguments under Axolotl's own
 
 The file src/axolotl/core/builders/base.py of Axolotl shows which keys reach TrainingArguments.
 
-The parameters of an adapter are float32 (PEFT). Without an adapter, parameters have the precision
-of the model. Norms and embeddings are then float32, if the attention allows this precision
-(`_configure_embedding_dtypes` in loaders/model.py).
+The parameters of an adapter are float32 (PEFT). Without an adapter, norms and embeddings are
+float32 if the attention allows this precision (`_configure_embedding_dtypes` in loaders/model.py).
+All other parameters have the precision of the model.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def _warmup(file: Block) -> tuple[Length, str]:
     """
     Return the length of the warmup, and the key that the length comes from.
 
-    A length in steps is at least 2: Axolotl raises a warmup_steps from 1 on to 2, and so it does
-    with a warmup_ratio if the number of steps in the run is known.
+    As in Axolotl, a length in steps is at least 2, except if it comes from a warmup_steps below 1,
+    which is a share of the run.
     """
     steps = steps_of(file)
     if file.given("warmup_steps"):

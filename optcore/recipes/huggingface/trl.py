@@ -4,8 +4,7 @@ Convert a configuration of the scripts of TRL 1.10 (trl/scripts), alignment-hand
 Such a configuration has the arguments of Trainer and those of the model.
 
 Without an adapter, the trained parameters have the precision in which the model is loaded (dtype,
-formerly torch_dtype). With an adapter, they are float32; TRL makes them bfloat16 if the model is
-quantized.
+formerly torch_dtype). With an adapter, they are float32, or bfloat16 if the model is quantized.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ Convert the keys that each class in PaddleClas's ppcls/optimizer/learning_rate.p
 
 PaddleClas shortens Cosine and Linear by the length of the warmup, which PaddleOCR does not.
 
-With by_epoch, lr changes once per epoch. The job then has a schedule of kind per_epoch, which
-contains the schedule itself and counts epochs as the steps of it.
+With by_epoch, lr changes once per epoch. The job then has a schedule of kind per_epoch around the
+class's schedule, for which one epoch is one step.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _by_epoch(lr: Block, name: str) -> str:
 
 def _begun(lr: Block, name: str, within: str) -> str:
     """
-    Convert last_epoch, with which the class's schedule begins after its first steps.
+    Convert last_epoch, which makes the class's schedule start at a later step.
 
     Return the path in the job at which this schedule belongs. *within* is the path without
     last_epoch.

@@ -66,7 +66,7 @@ def _length(lr: Block, name: str, epochs: float | None) -> None:
 
 
 def _warmup(peak: Callable[[Block], float]) -> Read:
-    """Return a function that converts the length of a warmup, which ends at the lr ``peak(lr)``."""
+    """Return a function that converts warmup_epoch; the warmup ends at the lr from *peak*."""
 
     def read(lr: Block, key: str) -> None:
         epochs = lr.number(key) if lr.given(key) else 0

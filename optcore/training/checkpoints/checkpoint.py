@@ -105,8 +105,8 @@ def restore(
         files: the storage that holds the checkpoint.
         path: the path that `save` returned.
         sha256: the SHA-256 that `save` returned; None if it is not known.
-        exact: whether to refuse a checkpoint from a machine or a library with which results may
-            differ in the last bits.
+        exact: whether to refuse the checkpoint if *run*, on this machine, may give other results
+            than the saved run in the last bits.
 
     Raises:
         CheckpointUnusable: a file is damaged, or the checkpoint belongs to another spec. With

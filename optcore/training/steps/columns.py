@@ -86,7 +86,7 @@ def memory_bytes(device: torch.device) -> int:
     """
     Return the number of bytes that this process uses; 0 if it is unknown.
 
-    On a GPU, these are the bytes of tensors. On a CPU, it is the memory of the process in RAM.
+    On a GPU, only tensors count. On a CPU, all memory of the process that is in RAM counts.
     """
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)

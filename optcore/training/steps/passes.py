@@ -27,7 +27,7 @@ def loss_scale(run: Run) -> float:
 
 
 def examples(run: Run) -> int:
-    """Return the number of examples in all batches of the current step, including later ones."""
+    """Return the number of examples in the current step, with those of batches still to come."""
     batch = run.spec.dataset.batch_size
     seen = run.micro * batch  # only the last batch of a pass is shorter, and it ends a step
     left = len(run.dataset.train) - (run.batches.position - seen)
