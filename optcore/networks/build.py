@@ -25,7 +25,11 @@ def network(
     device: torch.device,
     dtype: torch.dtype,
 ) -> nn.Sequential:
-    """Return the network of *layers*, as `build` does, on *device* in its memory format."""
+    """
+    Return the network of *layers* (see `build`) on *device*, with parameters in *dtype*.
+
+    Images have the memory format that `memory_format` returns for *device* and *dtype*.
+    """
     # Drawn on the CPU in float32, then moved: a seed gives the same weights on every device and in
     # every memory format, and in every precision except for rounding.
     model = build(layers, shape, draws).to(device, dtype)
@@ -34,7 +38,12 @@ def network(
 
 
 def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless *weights* have the names and shapes of *own*, the network's own."""
+    """
+    Check that *weights* fit a network whose weights are *own*.
+
+    Raises:
+        ValueError: the names or the shapes of *weights* differ from those of *own*.
+    """
     for name in sorted(weights.keys() | own.keys()):
         if name not in own:
             raise ValueError(f"weights must be those of the network, which has no {name}")
@@ -50,14 +59,16 @@ def build(layers: Sequence[AnyLayer], shape: Shape, draws: Draws | None = None) 
     Return the network of *layers* for examples of *shape*, with torch's initial weights.
 
     The weights are drawn from torch's global generator, which the caller must seed. Parameters are
-    named ``{layer}.{weight | bias}``. A max-pool that follows a relu is moved before the relu,
-    which then computes fewer elements (a quarter with 2 x 2 windows). Outputs and gradients stay
-    the same bit for bit.
+    named ``{layer}.{weight | bias}``.
+
+    A max-pool that follows a relu is moved before the relu, so that the relu computes fewer
+    elements: a quarter of them for windows of 2 x 2. Outputs and gradients stay the same bit for
+    bit.
 
     Args:
         layers: the layers from first to last; each must accept the output of the layer before it.
         shape: shape of one example, without the batch.
-        draws: what the layers draw from in training; None for torch's global generators.
+        draws: the source of random numbers for the layers; None for torch's global generators.
     """
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     before: AnyLayer | None = None

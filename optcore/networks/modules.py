@@ -31,7 +31,7 @@ def module(
         layer: spec of the layer.
         shape: shape of one example in the input of the layer.
         inplace: whether an activation may overwrite its input.
-        draws: what the layer draws from in training; None for torch's global generators.
+        draws: the source of random numbers for the layer; None for torch's global generators.
         name: the name of the layer in its network.
     """
     match layer:
