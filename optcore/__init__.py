@@ -1,8 +1,8 @@
 """
 Optimizers, learning rate schedules and the training loop of optserve.
 
-It has two entry points, which are imported on first use, so that code without torch can import
-this package::
+The package has two functions. Each is imported when it is first used, so that the package itself
+can be imported without torch::
 
     make_optimizer(named_parameters, spec)  ->  a torch.optim.Optimizer
     make_schedule(spec, lr=, total_steps=)  ->  a function from the step t to the learning rate

@@ -1,1 +1,1 @@
-"""Datasets: readers of the files in the data directory, and the order of the examples."""
+"""Datasets: reading their examples from files, and serving the examples in batches."""

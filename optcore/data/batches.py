@@ -1,4 +1,4 @@
-"""Batches: the order of the examples, and the position of a run in that order."""
+"""Batches of training examples, in an order that follows from the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ class Batches:
     An endless sequence of batches of the training examples, epoch after epoch.
 
     Attributes:
-        epoch: number of completed passes.
-        position: number of examples served in the current pass.
-        order: order of the examples in the current pass; None for the order of the files.
-        served: number of examples served since this attribute was last set to 0.
+        epoch: number of the current epoch, 0 for the first.
+        position: number of examples served in the current epoch.
+        order: positions of the examples in the order of the current epoch; None for the order of
+            the files.
+        served: number of examples served since a caller last set this attribute to 0.
     """
 
     def __init__(
@@ -31,13 +32,13 @@ class Batches:
 
     @property
     def at_end(self) -> bool:
-        """Whether the last batch of the current pass has been served."""
+        """Whether the last batch of the current epoch has been served."""
         return self.position >= len(self._examples)
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Return the inputs and targets of the next batch; a pass may end with a smaller batch."""
-        # A pass begins only now, so that `at_end` is true from the last batch of a pass until the
-        # next batch: an accumulation ends there, and a checkpoint records the completed pass.
+        """Return the next batch, inputs and targets; the last batch of an epoch may be smaller."""
+        # An epoch begins only now, so that `at_end` is true from the last batch of an epoch until
+        # the next batch: an accumulation ends there, and a checkpoint records a completed epoch.
         if self.position >= len(self._examples):
             self.epoch, self.position = self.epoch + 1, 0
             self._begin_epoch()
@@ -60,6 +61,6 @@ class Batches:
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the order of *n* examples in an epoch, computed from seed and epoch alone."""
+    """Return the numbers 0 to *n* - 1 in a random order, given by *seed* and *epoch* alone."""
     # Counter-based: a resumed run can compute the order of its epoch without a saved generator.
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)

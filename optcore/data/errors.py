@@ -2,4 +2,8 @@
 
 
 class FetchFailed(Exception):
-    """No source had the dataset; the message lists the sources, and the files to add by hand."""
+    """
+    A dataset could not be fetched from any source.
+
+    The message lists the sources, and the files that the user can put in place instead.
+    """

@@ -15,13 +15,14 @@ class DatasetMissing(Exception):
 @dataclass(frozen=True)
 class Examples:
     """
-    Examples of a dataset.
+    The examples of one split of a dataset, such as its test examples.
 
     Attributes:
-        inputs: tensor of shape (examples, ...): images (channels, height, width), vectors or
-            tokens. Images and vectors are floats, or uint8 numbers x that stand for x/255; tokens
-            are int64.
-        targets: what is known about each example; see `optcore.spec.tasks.tasks.Target`.
+        inputs: tensor of shape (examples, ...). An example is an image (channels, height, width),
+            a vector or a list of tokens. Tokens are int64. Images and vectors are floats, or uint8
+            numbers x that stand for x/255.
+        targets: what the network learns to predict, such as the class of each example. Its shape
+            and dtype are in `optcore.spec.tasks.tasks.Target`.
     """
 
     # uint8 takes a quarter of the memory of float32; a batch is converted when it is served.
@@ -45,12 +46,13 @@ class Examples:
 @dataclass(frozen=True)
 class Dataset:
     """
-    The examples of a run.
+    The three splits of a dataset.
 
     Attributes:
         train: examples to train on.
-        test: examples that are evaluated once, at the end.
-        validation: examples by which a run chooses; None if there is no such split.
+        test: examples that are evaluated once, at the end of the run.
+        validation: examples that are evaluated during the run, for early stopping, the best
+            checkpoint and schedules that follow a metric; None if there is no such split.
     """
 
     train: Examples
@@ -64,7 +66,11 @@ class Dataset:
 
 
 def served(inputs: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return *inputs* in *dtype*; uint8 x becomes x/255, a float keeps its value, tokens stay."""
+    """
+    Return *inputs* as the network reads them.
+
+    Floats are converted to *dtype*. A uint8 x becomes x/255 in *dtype*. Tokens stay int64.
+    """
     if inputs.dtype == torch.int64:
         return inputs
     if inputs.dtype == torch.uint8:

@@ -1,4 +1,4 @@
-"""Load the examples of a dataset, given its spec."""
+"""Load the examples of the dataset that a spec describes."""
 
 from __future__ import annotations
 

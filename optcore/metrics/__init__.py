@@ -1,1 +1,5 @@
-"""Metrics: what an evaluation measures. One file each; `catalogue` lists them, without torch."""
+"""
+The metrics of an evaluation, one file per metric.
+
+The module `catalogue` lists them, and can be imported without torch.
+"""

@@ -15,8 +15,11 @@ class Accuracy(Mean):
     """
     The share of correct predictions, in 0..1.
 
-    classification: of examples whose class has the largest output. multi_label: of examples all of
-    whose labels are right, where an output above 0 predicts the label. language_model: of tokens.
+    What counts as correct depends on the task::
+
+        classification   an example whose class has the largest output
+        multi_label      an example whose labels are all right; an output above 0 predicts a label
+        language_model   a position whose next token has the largest output
 
     References:
         sklearn.metrics.accuracy_score, which is the subset accuracy for several labels.
@@ -29,7 +32,7 @@ class Accuracy(Mean):
     ON_REQUEST: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, Tensor | float]:
-        """Return the number of correct predictions, and of all."""
+        """Return the number of correct predictions, and the number of all predictions."""
         outputs, targets = batch.outputs, batch.targets
         if self.subject.task == "multi_label":
             right = ((outputs > 0) == (targets > 0)).all(1)

@@ -19,16 +19,16 @@ Value = float | list[list[int]]
 @dataclass(frozen=True)
 class Measured:
     """
-    A batch of an evaluation.
+    A batch that was evaluated: the outputs of the network, the targets and the loss.
+
+    For a language model, every position in a text is an example of its own. Examples whose target
+    the loss ignores (ignore_index) are left out.
 
     Attributes:
         outputs: the outputs of the network, whose first dimension is the batch.
-        targets: what the dataset says about the examples; see `optcore.spec.tasks.tasks.Target`.
-            Targets that the loss ignores (ignore_index) are left out, with their outputs. The
-            positions of a language model are examples here.
+        targets: the targets of the examples; see `optcore.spec.tasks.tasks.Target`.
         loss: the mean loss of the batch, a scalar.
-        weight: the number by which the sum of the losses was divided: the number of examples or
-            tokens, or the sum of their weights.
+        weight: the divisor of that mean: the number of examples, or the sum of their weights.
     """
 
     outputs: Tensor
@@ -40,12 +40,13 @@ class Measured:
 @dataclass(frozen=True)
 class Subject:
     """
-    What is evaluated.
+    What a metric must know about the run before the first batch.
 
     Attributes:
         task: the task of the run.
-        size: the number of classes, labels, numbers or tokens in the targets.
-        top_k: the k of the metric top_k, or None.
+        size: the number of different classes, labels or tokens; for a regression, the number of
+            numbers in a target.
+        top_k: the k of the metric top_k; None if the run does not have this metric.
         bytes_per_token: the mean number of bytes of text in a token.
     """
 
@@ -60,11 +61,13 @@ class Metric(ABC):
     A metric over all examples of a split, accumulated batch by batch.
 
     The value does not depend on how the examples are divided into batches, except for rounding in
-    float64. A subclass in an installed package is found by the entry point group
-    ``optserve.metrics``.
+    float64.
+
+    Another installed package adds a metric with an entry point of the group ``optserve.metrics``
+    that names a subclass.
 
     Args:
-        subject: what is evaluated.
+        subject: the task of the run, and the sizes that belong to it.
     """
 
     NAME: ClassVar[str]
@@ -85,15 +88,15 @@ class Metric(ABC):
 
     @abstractmethod
     def add(self, batch: Measured) -> None:
-        """Add a batch. Sums stay on the device of the batch, so that nothing waits for it."""
+        """Add a batch. Sums stay on the batch's device, so that the host need not wait for them."""
 
     @abstractmethod
     def value(self) -> Value:
-        """Return the value over all batches added so far, of which there is at least one."""
+        """Return the value over all batches added so far; at least one must have been added."""
 
 
 class Mean(Metric):
-    """A metric that is the mean of a score over examples; subclasses define `scores`."""
+    """A metric that is the mean of a score; subclasses define the score in `scores`."""
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
@@ -102,7 +105,7 @@ class Mean(Metric):
 
     @abstractmethod
     def scores(self, batch: Measured) -> tuple[Tensor, Tensor | float]:
-        """Return the sum of the scores in *batch* as float64 scalar, and their number."""
+        """Return the sum of the scores in *batch*, a float64 scalar, and the number of scores."""
 
     def add(self, batch: Measured) -> None:
         """Add the scores of a batch."""

@@ -12,7 +12,7 @@ class BitsPerByte(Likelihood):
     """
     The mean of -log2(probability) per token, divided by the mean number of bytes in a token.
 
-    Unlike the perplexity, it compares models whose tokens differ.
+    Unlike perplexities, these values can be compared between models with different tokens.
     """
 
     NAME: ClassVar[str] = "bits_per_byte"

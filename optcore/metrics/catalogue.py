@@ -20,10 +20,11 @@ GROUP = "optserve.metrics"
 @cache
 def metrics() -> dict[str, type[Metric]]:
     """
-    Return all metrics by name: the loss first, then by name.
+    Return name -> metric: the loss first, the others in the order of their names.
 
     Raises:
-        TypeError: an entry point is no metric, or its name is no name or that of another metric.
+        TypeError: an entry point is not a metric. Or the name of a metric is not allowed, or is the
+            name of another metric.
     """
     found: dict[str, type[Metric]] = {}
     for each in (*_own(), *(entry.load() for entry in entry_points(group=GROUP))):
@@ -41,12 +42,12 @@ def metrics() -> dict[str, type[Metric]]:
 
 
 def metrics_of(task: Task) -> dict[str, type[Metric]]:
-    """Return the metrics that are defined for *task*, by name."""
+    """Return name -> metric, for the metrics that are defined for *task*."""
     return {name: each for name, each in metrics().items() if task in each.TASKS}
 
 
 def _own() -> list[type[Metric]]:
-    """Return the metrics in the modules of this package that have a `NAME`."""
+    """Return the metrics of this package: the subclasses of `Metric` that have a `NAME`."""
     modules = [
         import_module(f"{optcore.metrics.__name__}.{module.name}")
         for module in iter_modules(optcore.metrics.__path__)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 class CharacterErrorRate(Mean):
     """
-    The edit distances between predictions and targets, divided by the length of the targets.
+    The edit distances between predictions and targets, divided by the lengths of the targets.
 
-    Both are summed over all examples first. The rate is 0 if every sequence is right, and may be
-    above 1.
+    Distances and lengths are summed over all examples before the division. The rate is 0 if every
+    sequence is right, and may be above 1.
     """
 
     NAME: ClassVar[str] = "character_error_rate"
@@ -26,7 +26,7 @@ class CharacterErrorRate(Mean):
     HIGHER_IS_BETTER: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, float]:
-        """Return the sum of the edit distances, and of the lengths of the targets."""
+        """Return the sum of the edit distances, and the sum of the lengths of the targets."""
         targets = wanted(batch.targets)
         pairs = zip(best_paths(batch.outputs), targets, strict=True)
         errors = sum(edit_distance(predicted, target) for predicted, target in pairs)

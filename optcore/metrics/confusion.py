@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 class Confusion(Metric):
     """
-    For each class, the number of its examples that were predicted as each class.
+    The confusion matrix: how often examples of each class were predicted as each class.
+
+    It has a row for each class, and in the row a column for each predicted class.
 
     References:
         sklearn.metrics.confusion_matrix.
@@ -35,7 +37,7 @@ class Confusion(Metric):
         self._counts = counts if self._counts is None else self._counts + counts
 
     def value(self) -> list[list[int]]:
-        """Return a row for each class, with a count for each predicted class."""
+        """Return the matrix as a list of rows."""
         assert self._counts is not None
         rows: list[list[int]] = self._counts.view(self.subject.size, -1).tolist()
         return rows

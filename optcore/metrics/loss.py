@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 class MeanLoss(Mean):
     """
-    The mean of the run's loss over examples (over tokens, for a language model).
+    The mean of the run's loss over examples; for a language model, over tokens.
 
-    Where examples or tokens have weights, it is the weighted mean.
+    If the loss has weights for classes, the mean is weighted.
     """
 
     NAME: ClassVar[str] = "loss"

@@ -13,10 +13,16 @@ if TYPE_CHECKING:
 
 class MacroF1(Metric):
     """
-    The mean over classes or labels of F1 = 2 TP / (2 TP + FP + FN), in 0..1.
+    The mean F1 score over the classes, or over the labels, in 0..1.
 
-    Classes that no example has and that are never predicted are left out. A label that no example
-    has and that is never predicted has an F1 of 0.
+    ::
+
+        F1 = 2 TP / (2 TP + FP + FN)
+
+    for the numbers TP of true positives, FP of false positives and FN of false negatives.
+
+    A class that no example has and that is never predicted is left out of the mean. In the task
+    multi_label, the F1 of such a label is 0 and counts in the mean.
 
     References:
         sklearn.metrics.f1_score(average="macro", zero_division=0).

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 class MeanAbsoluteError(Mean):
     """
-    The mean of abs(output - target) over examples and numbers, in the unit of the target.
+    The mean of abs(output - target) over all numbers of all examples, in the unit of the target.
 
     References:
         sklearn.metrics.mean_absolute_error.
@@ -25,6 +25,6 @@ class MeanAbsoluteError(Mean):
     HIGHER_IS_BETTER: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, float]:
-        """Return the sum of the absolute errors, and their number."""
+        """Return the sum of the absolute errors, and the number of errors."""
         errors = batch.outputs.double() - batch.targets.double()
         return errors.abs().sum(), errors.numel()

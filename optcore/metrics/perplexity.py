@@ -1,4 +1,4 @@
-"""The perplexity, and the likelihood that it is made of."""
+"""The perplexity, and the mean log-likelihood of tokens that it is computed from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Likelihood(Mean):
-    """The base of metrics made of the mean -log(probability) of tokens, whatever the loss is."""
+    """
+    The base of metrics that are computed from the mean of -log(probability) over the tokens.
+
+    The probabilities are the softmax of the outputs, whatever the loss of the run is.
+    """
 
     TASKS: ClassVar[frozenset[Task]] = frozenset({"language_model"})
     HIGHER_IS_BETTER: ClassVar[bool] = False
@@ -28,7 +32,11 @@ class Likelihood(Mean):
 
 
 class Perplexity(Likelihood):
-    """exp(mean of -log(probability) per token); the largest float64 if that is above its range."""
+    """
+    exp of the mean of -log(probability) over the tokens.
+
+    A value above the range of float64 is replaced by the largest float64.
+    """
 
     NAME: ClassVar[str] = "perplexity"
 

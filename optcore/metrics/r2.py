@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 class R2(Metric):
     """
-    The share of the variance of the targets that the outputs explain: at most 1, and may be < 0.
+    The share of the variance of the targets that the outputs explain, at most 1.
 
     ::
 
         r2 = 1 - sum (y - x)^2 / sum (y - mean(y))^2
 
-    for outputs x and targets y; if a target has several numbers, the mean of their r2. Targets that
-    are all equal have an r2 of 1 if every output is right, else 0.
+    for outputs x and targets y, with the sums and the mean over all examples. r2 is below 0 if the
+    errors are larger than those of the output mean(y) for every example. If all targets are equal,
+    r2 is 1 if every output is right, else 0.
+
+    If a target has several numbers, the metric is the mean of the r2 of each.
 
     References:
         sklearn.metrics.r2_score. Chan, Golub and LeVeque, Updating Formulae and a Pairwise
@@ -53,7 +56,7 @@ class R2(Metric):
         self._count += count
 
     def value(self) -> float:
-        """Return the mean over the numbers of a target."""
+        """Return the mean of r2 over the numbers of a target."""
         assert self._sums is not None
         errors, _, spread = self._sums
         scores = 1 - errors / spread

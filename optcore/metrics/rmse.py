@@ -15,7 +15,7 @@ class RootMeanSquaredError(Metric):
     """
     The square root of the mean of (output - target)^2 over examples, in the unit of the target.
 
-    If a target has several numbers, it is the mean of their root mean squared errors.
+    If a target has several numbers, the metric is the mean of the root over these numbers.
 
     References:
         sklearn.metrics.root_mean_squared_error.
@@ -38,6 +38,6 @@ class RootMeanSquaredError(Metric):
         self._count += len(batch.targets)
 
     def value(self) -> float:
-        """Return the mean over the numbers of a target."""
+        """Return the mean of the root mean squared error over the numbers of a target."""
         assert self._squares is not None
         return float((self._squares / self._count).sqrt().mean())

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 
 class SequenceAccuracy(Mean):
-    """The share of examples whose best path, without repetitions and blanks, is the target."""
+    """
+    The share of examples whose predicted sequence equals the target, in 0..1.
+
+    `optcore.metrics.sequences.best_paths` says how a sequence is read from the outputs.
+    """
 
     NAME: ClassVar[str] = "sequence_accuracy"
     TASKS: ClassVar[frozenset[Task]] = frozenset({"sequence"})
     ON_REQUEST: ClassVar[bool] = False
 
     def scores(self, batch: Measured) -> tuple[Tensor, float]:
-        """Return the number of right sequences, and of all."""
+        """Return the number of right sequences, and the number of all sequences."""
         pairs = zip(best_paths(batch.outputs), wanted(batch.targets), strict=True)
         right = sum(predicted == target for predicted, target in pairs)
         return batch.loss.new_tensor(right).double(), len(batch.targets)

@@ -1,4 +1,4 @@
-"""How sequences are read from the outputs of a network trained with CTC, and compared."""
+"""Read sequences from the outputs of a network trained with CTC, and compare them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def best_paths(outputs: Tensor) -> list[list[int]]:
     """
     Return the sequences of classes that *outputs* predict, one per example.
 
-    At each step the label with the largest output is taken; then repetitions, and then blanks, are
-    removed.
+    At each step of a sequence, the label with the largest output is taken. A label that repeats the
+    one before it is then removed, and after that all blanks.
 
     Args:
-        outputs: (batch, classes + 1, 1, steps).
+        outputs: (batch, classes + 1, 1, steps); channel 0 is the blank, channel k + 1 the class k.
     """
     found = []
     for path in outputs.squeeze(2).argmax(1).tolist():
@@ -37,7 +37,7 @@ def best_paths(outputs: Tensor) -> list[list[int]]:
 
 
 def wanted(targets: Tensor) -> list[list[int]]:
-    """Return the sequences in *targets*, (batch, longest), without the -1 that fills them up."""
+    """Return the sequences in *targets*, (batch, longest), without the padding of -1."""
     if targets.dim() == 1:  # one class is a sequence of one
         targets = targets.unsqueeze(1)
     return [[label for label in row if label >= 0] for row in targets.tolist()]

@@ -28,7 +28,11 @@ def network(
     device: torch.device,
     dtype: torch.dtype,
 ) -> nn.Sequential:
-    """Return the module of *spec*, as `build` does, on *device* in its memory format."""
+    """
+    Return the module of *spec* (see `build`) on *device*, with parameters in *dtype*.
+
+    Images have the memory format that `memory_format` returns for *device* and *dtype*.
+    """
     # Drawn on the CPU in float32, then moved: a seed gives the same weights on every device and in
     # every memory format, and in every precision except for rounding.
     model = build(spec, draws).to(device, dtype)
@@ -37,7 +41,12 @@ def network(
 
 
 def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless *weights* have the names and shapes of *own*, the network's own."""
+    """
+    Check that *weights* fit a network whose weights are *own*.
+
+    Raises:
+        ValueError: the names or the shapes of *weights* differ from those of *own*.
+    """
     for name in sorted(weights.keys() | own.keys()):
         if name not in own:
             raise ValueError(f"weights must be those of the network, which has no {name}")
@@ -59,7 +68,7 @@ def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
 
     Args:
         network: the network.
-        draws: what the layers draw from in training; None for torch's global generators.
+        draws: the source of random numbers for the layers; None for torch's global generators.
     """
     builder = _Builder({node.path: node.given for node in network.nodes}, draws)
     model = builder.sequence(network.layers, "", "")

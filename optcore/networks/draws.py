@@ -1,13 +1,16 @@
 """
-The random numbers of a training step: each depends on what it is for, not on earlier ones.
+The random numbers that layers such as dropout draw in training.
 
-A layer's numbers are a function of (seed of the run, step, batch of the step, name of the layer).
-So a step that is repeated draws the same numbers, in any process, without a saved state::
+The numbers of a layer depend only on the seed of the run, the step, the batch of the step and the
+name of the layer, not on numbers drawn before. A step that is repeated therefore draws the same
+numbers, in any process, without a saved state.
+
+The four are mixed into one key of 64 bits, where layer is a hash of the name::
 
     key = mixed(mixed(mixed(mixed(0, seed), step), batch), layer)
 
-On a CPU the key is that of numpy's Philox generator; on a GPU it is the seed of a generator of
-torch, which is a Philox too.
+On a CPU this key is the key of numpy's Philox generator. On a GPU it is the seed of a generator of
+torch, which uses Philox too.
 """
 
 from __future__ import annotations
@@ -33,8 +36,9 @@ class Draws:
         seed: the seed of the run, from 0 to 2 ** 63 - 1.
 
     Attributes:
-        keyed: whether layers draw from here. If not, they draw from torch's global generators, as
-            in releases up to 0.2.0, and a run that resumes needs the saved states of these.
+        keyed: whether layers draw their numbers from this object. If false, they draw from torch's
+            global generators, as in releases up to 0.2.0. A run that resumes then needs the saved
+            states of these generators.
     """
 
     def __init__(self, seed: int) -> None:
@@ -48,26 +52,27 @@ class Draws:
 
     def begin(self, step: int, batch: int) -> None:
         """
-        Set what is drawn for next.
+        Set the step and the batch for which the next numbers are drawn.
 
         Args:
-            step: the number of steps that the run made before, skipped updates included.
-            batch: the number of batches of the step whose gradients were accumulated before.
+            step: the number of steps made before this step, including steps without an update.
+            batch: the number of batches of this step whose gradients have been accumulated.
         """
         self._step, self._batch = step, batch
 
     def mask(self, layer: int, count: int, p: float, *, value: float, like: Tensor) -> Tensor:
         """
-        Return *count* numbers for a layer, each 0 with probability *p* and else *value*.
+        Return a tensor of *count* random elements, each 0 with probability *p* and else *value*.
 
-        They are the same ones each time until `begin` is called, and in every dtype. A CPU draws
-        the same ones whatever its processor and its number of threads; a GPU draws its own.
+        For one layer, the elements that are 0 stay the same until `begin` is called, and are the
+        same in every dtype. They are the same on all CPUs, with any number of threads. A GPU draws
+        other ones than a CPU.
 
         Args:
             layer: the number of the layer, as `number` returns it.
-            count: how many numbers, in one dimension.
-            p: the probability of 0, below 1; exact to 2 ** -32 on a CPU.
-            value: the other number.
+            count: the number of elements; the tensor has one dimension.
+            p: the probability of 0, from 0 to below 1; exact to 2 ** -32 on a CPU.
+            value: the value of the elements that are not 0.
             like: a tensor with the dtype and the device of the result.
         """
         # Not mixed in `begin`, which is called for networks that draw nothing, too.
@@ -93,15 +98,20 @@ class Draws:
 
 
 def number(layer: str) -> int:
-    """Return the number of the layer with this name: 64 bits of a hash."""
+    """Return a number for the layer with the name *layer*: 64 bits of the name's hash."""
     return int.from_bytes(blake2b(layer.encode(), digest_size=8).digest(), "little")
 
 
 def mixed(key: int, word: int) -> int:
     """
-    Return a 64-bit key that depends on every bit of *key* and *word*, which are 64-bit numbers.
+    Mix *word* into *key*: return a 64-bit key that depends on every bit of both.
 
-    For one *key*, different words give different keys: they are outputs of splitmix64.
+    The result is output number *word* of the generator splitmix64 with the seed *key*. For one
+    *key*, different words give different results.
+
+    Args:
+        key: a number from 0 to 2 ** 64 - 1.
+        word: a number from 0 to 2 ** 64 - 1.
 
     References:
         Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014.

@@ -1,1 +1,1 @@
-"""Plans, previews and checks of schedules, computed before a run."""
+"""What can be computed before a run: its plan, previews of schedules, checks and warnings."""

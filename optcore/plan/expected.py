@@ -1,4 +1,4 @@
-"""How long a job will take, from how long jobs like it took on the same kind of machine."""
+"""The expected time of a job, from the times of similar jobs on the same kind of machine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NARROWEST = 1.25
 
 class Duration(NamedTuple):
     """
-    How long a job took.
+    The time that a finished job took.
 
     Attributes:
-        seconds: time from the claim to the end of the job.
-        steps: number of steps that it made.
+        seconds: time from the moment a worker claimed the job to the end of the job.
+        steps: number of steps that the job made.
     """
 
     seconds: float
@@ -33,11 +33,11 @@ class Duration(NamedTuple):
 
 class Expected(NamedTuple):
     """
-    How long a job is expected to take, in seconds.
+    The time that a job is expected to take, as a range.
 
     Attributes:
-        lowest_s: lower end of the range.
-        highest_s: upper end of the range, at most twice the lower one.
+        lowest_s: lower end of the range, in seconds.
+        highest_s: upper end of the range, in seconds; at most twice the lower end.
         jobs: number of finished jobs that the estimate is made from.
     """
 
@@ -48,15 +48,21 @@ class Expected(NamedTuple):
 
 def expected_time(steps: int, durations: Sequence[Duration]) -> Expected | None:
     """
-    Return how long a job of *steps* steps takes, or None if fewer than three jobs tell.
+    Return the time that a job is expected to take, estimated from the times of finished jobs.
 
-    The middle m of the range is the median of ``seconds * steps / job.steps`` over the jobs. The
-    range is m / w to m * w, where w is the ratio of the largest of these numbers to the smallest,
-    but at least 1.25 and at most the root of 2.
+    Only finished jobs with at least a quarter and at most four times as many steps are used. If
+    there are fewer than three of them, the result is None.
+
+    The time of each such job is scaled to the length of the new job, and the range is computed
+    from the scaled times::
+
+        scaled = seconds * steps / steps of the finished job
+        w = max(scaled) / min(scaled), but at least 1.25 and at most the square root of 2
+        range = median(scaled) / w to median(scaled) * w
 
     Args:
-        steps: number of steps of the job.
-        durations: durations of jobs like it, on one kind of machine.
+        steps: number of steps of the new job.
+        durations: times of finished jobs like the new job, on one kind of machine.
     """
     near = [
         each

@@ -1,4 +1,4 @@
-"""What a plan is computed from besides the spec: the facts about the run's dataset."""
+"""The facts about a run's dataset, which determine the run's plan together with its spec."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ DIGEST_CHARS = 12
 @dataclass(frozen=True)
 class DatasetFacts:
     """
-    The facts about a dataset that a plan depends on; they are known without loading it.
+    The facts about a dataset that a plan depends on; they are known without loading the dataset.
 
     Attributes:
         kind: name of the dataset.
-        content: digest of the dataset's files, or the version of what makes its examples; see
+        content: version of the examples, for example a digest of their files; see
             `DatasetSpec.content`.
         train_examples: number of examples to train on.
         validation_examples: number of validation examples.
         test_examples: number of test examples.
         shape: shape of one example.
-        target: what the dataset says about an example.
+        target: what a network learns to predict for an example, such as one of 10 classes.
     """
 
     kind: str

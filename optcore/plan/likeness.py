@@ -1,4 +1,4 @@
-"""Which jobs are alike: a step of one takes as long as a step of another on the same machine."""
+"""A digest that is equal for jobs whose steps take equally long on the same machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ OF_THE_LOOP = ("precision", "accumulate", "loss", "columns", "metrics", "clip", 
 
 def likeness(run: RunSpec) -> str:
     """
-    Return a digest of what determines how long a run takes, besides its number of steps.
+    Return a digest of the fields that determine how long a step of *run* takes.
 
-    These are the network, the dataset and its batches, the kinds of the optimizer and the sizes of
-    its groups, the precision, and how often the run is evaluated and saved. Values of
-    hyperparameters, schedules and the seed are not among them.
+    The fields are the network, the dataset and its batches, the kind and engine of the optimizer,
+    the number of parameters in each group, the fields of training in `OF_THE_LOOP`, and the
+    intervals between evaluations and between checkpoints. The values of hyperparameters, the
+    schedules and the seed are not among them.
     """
     training = run.training.model_dump(mode="json", include=set(OF_THE_LOOP))
     intervals = {

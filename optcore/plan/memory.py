@@ -1,8 +1,8 @@
 """
 The memory that a run takes, estimated from its spec without torch.
 
-Counted are the tensors that are alive at the same time, as torch allocates them on a CPU. What the
-process, its libraries and the allocator itself take is not.
+The estimate counts the tensors that torch has allocated at the same time on a CPU. It does not
+count the memory of the process itself, of its libraries and of the allocator.
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ HALF_ACTIVATIONS: frozenset[Precision] = frozenset({"bf16", "fp16", "mindspore_o
 @dataclass(frozen=True)
 class Memory:
     """
-    Bytes of the tensors of a run.
+    Bytes that the tensors of a run take.
 
     Attributes:
         dataset: all examples.
         parameters: the weights, and copies of them (moving averages, lookahead, float32 copies).
         state: the state of the optimizer.
-        step: gradients, activations and the batch, where a step has most of them.
-        evaluation: activations, the batch and the last gradients, in an evaluation.
+        step: gradients, activations and the batch, at the moment of a step when they take most.
+        evaluation: activations, the batch and the gradients of the last step, at the moment of an
+            evaluation when they take most.
     """
 
     dataset: int
@@ -80,26 +81,26 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """The most bytes that the run takes at a time, with the dataset."""
+        """The largest number of bytes that the run takes at a time, with the dataset."""
         return self.dataset + self.peak
 
     @property
     def peak(self) -> int:
-        """The most bytes that the run takes at a time, without the dataset."""
+        """The largest number of bytes that the run takes at a time, without the dataset."""
         return self.parameters + self.state + max(self.step, self.evaluation)
 
 
 @dataclass(frozen=True)
 class _Layer:
     """
-    What of a layer takes memory.
+    What determines the memory that a layer takes.
 
     Attributes:
         inputs: number of elements in the input for an example.
         outputs: number of elements in the output for an example.
         parameters: number of elements in the parameters.
-        is_view: whether the output has no memory of its own.
-        is_flatten: whether the gradient of the input has no memory of its own either.
+        is_view: whether the output shares the memory of the input.
+        is_flatten: whether the gradient of the input also shares that of the output.
         saved: number of values that the backward pass needs of each output.
         index: bytes that the backward pass needs of each output in addition.
     """
@@ -158,7 +159,11 @@ def _state(run: RunSpec) -> int:
 
 
 def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int:
-    """Return the bytes of a batch and its targets; with *stored*, also before its conversion."""
+    """
+    Return the bytes of the inputs and targets of a batch.
+
+    With *stored*, the inputs as the dataset stores them are counted too, if their dtype differs.
+    """
     original = run.dataset.value_bytes
     # A batch that needs no conversion is not copied.
     each = prod(run.dataset.shape) * (number + (original if stored and original != number else 0))
@@ -166,7 +171,7 @@ def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int
 
 
 def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide: int) -> int:
-    """Return the most bytes of gradients, activations and batch that are alive in a step."""
+    """Return the largest number of bytes that gradients, activations and batch take in a step."""
     # What the forward pass of each layer adds to what lives until its backward pass.
     saved = [batch * layer.outputs * (number * layer.saved + layer.index) for layer in layers]
     served = _batch(run, batch, number)
@@ -190,7 +195,7 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
 
 
 def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide: int) -> int:
-    """Return the most bytes of an evaluation, and of the gradients of the step before it."""
+    """Return the largest number of bytes in an evaluation, with the gradients of the last step."""
     most, taken = 0, 0  # the first layers take the batch, which is counted below
     for layer in layers:
         if layer.is_view:

@@ -1,4 +1,4 @@
-"""The request for a preview: a schedule, the length of the run, and groups of parameters."""
+"""The request for a preview: compute the lr curves of a schedule without starting a job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BaseLr = Annotated[float, Field(gt=0, json_schema_extra={"unit": "lr"})]
 
 
 class PreviewGroup(Spec):
-    """A group of parameters with an lr of its own."""
+    """A group of parameters with an lr curve of its own."""
 
     name: str = Field(min_length=1, max_length=100)
     """Name of the group's curve in the response. It must be printable and must not begin with
@@ -37,7 +37,7 @@ class PreviewGroup(Spec):
 
 
 class PreviewSpec(Spec):
-    """A schedule to preview, and the length of the run."""
+    """A request for a preview: a schedule, the length of the run and the groups of parameters."""
 
     schedule: AnySchedule
     """Schedule to preview."""
@@ -109,8 +109,9 @@ class PreviewSpec(Spec):
         if cost > MAX_COST:
             reject(
                 ["schedule"],
-                f"schedule must compute at most {MAX_COST} values in a preview, got {cost}; values "
-                "of its parts, of all groups and of the steps that a shift leaves out also count",
+                f"schedule must compute at most {MAX_COST} values in a preview, got {cost}, with "
+                "those of its parts, of all groups and of the steps that a shift leaves out; "
+                "preview fewer steps, parts or groups, or a smaller shift",
                 self.schedule.kind,
             )
         return self
@@ -121,11 +122,19 @@ class PreviewSpec(Spec):
         return RunLength(self.total_steps, self.steps_per_epoch)
 
     def cost(self) -> int:
-        """Return the number of values computed for all curves, including those of their parts."""
+        """
+        Return the number of values that must be computed for all curves.
+
+        A schedule that contains other schedules counts with their values too.
+        """
         return sum(schedule.cost(self.length) for _, schedule, _ in self.curves())
 
     def curves(self) -> list[tuple[str, ScheduleSpec, float]]:
-        """Return (name, schedule, lr) of each curve; the first is for parameters in no group."""
+        """
+        Return (name, schedule, lr) of each curve.
+
+        The first curve is that of parameters in no group; it is named lr.
+        """
         found: list[tuple[str, ScheduleSpec, float]] = [("lr", self.schedule, self.lr)]
         for group in self.groups:
             # An lr is never 0 (BaseLr), so `or` replaces only null.

@@ -1,4 +1,4 @@
-"""Warnings about durations in a run that are rounded to whole numbers of steps."""
+"""Warnings about durations in a spec that are rounded to whole numbers of steps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ def rounded_durations(spec: RunSpec) -> Iterator[str]:
     """
     Yield a warning for each duration in ``training`` that is rounded to whole steps.
 
-    A run has a whole number of steps, and so do the intervals between evaluations, checkpoints and
-    updates of an average. Durations in schedules are not checked here: a schedule that rounds one
-    warns about it itself.
+    The durations are the length of the run and the intervals between evaluations, between
+    checkpoints and between updates of an average. Schedules warn about their own durations.
     """
     training, run = spec.training, spec.length
     average = training.shadow_ema

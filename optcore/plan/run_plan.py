@@ -1,7 +1,8 @@
 """
-The plan of a run: what follows from its spec and the facts about its dataset, computed once.
+The plan of a run: what follows from its spec and the facts about its dataset.
 
-It is computed when a job is accepted and stored beside the spec; the worker trusts it.
+The plan is computed once, when a job is accepted. A part of it (`StoredPlan`) is stored with the
+spec, so that the worker need not compute it again.
 """
 
 from __future__ import annotations
@@ -75,14 +76,15 @@ class RunPlan:
 @dataclass(frozen=True)
 class StoredPlan:
     """
-    The part of a plan that is stored with a job: digests, and what is costly to resolve.
+    The part of a plan that is stored with a job.
 
     Attributes:
-        version: version of the form; see `VERSION`.
+        version: version of the form in which the plan is stored; see `VERSION`.
         dataset: digest of the facts about the dataset.
-        memory_bytes: the most memory that the run takes at a time, with the dataset.
-        like: digest of what determines how long a step takes; see `likeness`.
-        groups: the groups of parameters (`stored_groups`); None if they are too many to store.
+        memory_bytes: the largest number of bytes that the run takes at a time, with the dataset.
+        like: digest that jobs with equally long steps have in common; see `likeness`.
+        groups: the groups of parameters, as `stored_groups` returns them; None if their text would
+            be too long to store.
     """
 
     version: int
@@ -105,24 +107,32 @@ class StoredPlan:
 
     @classmethod
     def read(cls, text: str) -> StoredPlan | None:
-        """Return the plan in *text*, a `text`; None if another release wrote it in another form."""
+        """
+        Return the plan from *text*, which the method `text` of a plan returned.
+
+        If another release wrote *text* in another form, the result is None.
+        """
         version, *stored = json.loads(text)
         return cls(version, *stored) if version == VERSION else None
 
     def text(self) -> str:
-        """Return the attributes as a JSON array, which the Lua function `finish` reads, too."""
+        """Return the attributes as a JSON array, for `read` and for the Lua function `finish`."""
         # Without names: a queued job with its plan takes at most 4 KB.
         stored = [self.version, self.dataset, self.memory_bytes, self.like, self.groups]
         return as_text(stored)
 
     def resolved(self, run: RunSpec) -> RunSpec:
-        """Return *run*, the run of this plan, with the groups that are stored."""
+        """
+        Return *run*, the run that this plan was made for, with the stored groups.
+
+        If no groups are stored, *run* is returned unchanged, and resolves its groups itself.
+        """
         if self.groups is None:
             return run
         return run.with_groups(read_groups(self.groups, run))
 
     def mismatch(self, found: DatasetFacts) -> str:
-        """Return how a dataset that was *found* differs from the planned one; empty if it fits."""
+        """Return how the dataset *found* differs from the planned one; an empty text if it fits."""
         if found.digest == self.dataset:
             return ""
         train, validation, test = found.sizes
@@ -134,7 +144,11 @@ class StoredPlan:
 
 
 def _may_be_small(run: RunSpec) -> bool:
-    """Return whether the groups of *run* may be few and small, without writing them."""
+    """
+    Return whether the text of the groups of *run* may be short enough to be stored.
+
+    If false, it is certainly too long or contains schedules, and need not be made.
+    """
     # A schedule may have a million values, and would be written once for each group.
     groups = run.groups()
     with_schedules = any(

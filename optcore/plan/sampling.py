@@ -1,4 +1,4 @@
-"""The steps computed for the plan of a schedule, and the check that lr is finite at these steps."""
+"""The steps at which a schedule is computed before a run: all steps, or a sample of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ EDGE = 1000
 
 def planned_steps(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
     """
-    Yield arrays of steps: all steps of the run in blocks, or a single array with a sample of them.
+    Yield the steps for the plan of a schedule, as arrays.
+
+    The arrays are blocks of all steps of the run, or a single array with a sample of them.
 
     Args:
         total_steps: number of steps in the run.
-        cost: number of values to compute for all steps; if it exceeds `MOST_PLANNED`, the result
-            is a sample.
+        cost: number of values that would be computed for all steps. If it exceeds `MOST_PLANNED`,
+            the result is a sample.
     """
     if cost > MOST_PLANNED:
         # A step costs cost / total_steps values, so this many steps cost MOST_PLANNED.
@@ -39,10 +41,11 @@ def planned_steps(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
 
 def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
     """
-    Return all steps of a run, or, if they are more than *most*, a sample of about *most* steps.
+    Return the steps of a run in ascending order: all of them, or a sample if the run is long.
 
-    A sample contains the first and the last `EDGE` steps, and also evenly spaced steps, at least
-    `EDGE` of them. A run of up to 2 * `EDGE` steps is never sampled.
+    A run is sampled if it has more than *most* steps and more than 2 * `EDGE`. The sample contains
+    *most* evenly spaced steps (at least `EDGE`), and besides them the first and the last `EDGE`
+    steps.
     """
     if total_steps <= max(most, 2 * EDGE):
         return np.arange(total_steps)

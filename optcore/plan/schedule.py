@@ -64,8 +64,8 @@ def plan_schedule(
         lr: learning rate that the schedule starts from.
         total_steps: length of the run in steps.
         steps_per_epoch: number of steps in an epoch, for durations in epochs.
-        values: lr at every step, if it has been computed before.
-        param: path of the schedule, for the error.
+        values: lr at every step, if it is known already; None to compute it.
+        param: path of the schedule in the spec, for the error message.
 
     Raises:
         SpecError: a duration does not fit the run, or lr is not finite at some step.
@@ -98,7 +98,7 @@ def plan_schedule(
 
 
 class _Summary:
-    """Computes the numbers of a plan from blocks of values, added in the order of their steps."""
+    """The numbers of a plan, computed from blocks of values that are added in order of steps."""
 
     def __init__(self, total_steps: int) -> None:
         self.total_steps = total_steps
@@ -144,7 +144,7 @@ def _unfinished_warmup(rise: int, total_steps: int) -> Iterator[str]:
 
 
 def _first(warnings: Iterable[str]) -> list[str]:
-    """Return the first `MOST_WARNINGS` of *warnings*, and a line with the number of the rest."""
+    """Return the first `MOST_WARNINGS` of *warnings*, and a line that counts any others."""
     left = iter(warnings)
     told = list(islice(left, MOST_WARNINGS))
     more = sum(1 for _ in left)

@@ -1,8 +1,12 @@
 """
-Groups of parameters as JSON: resolved when a job is accepted, and read by its worker.
+The JSON in which the groups of a run's parameters are stored.
 
-A group is stored as what differs from the optimizer's own fields. Parameters are stored as ranges
-of positions in the network, and a schedule as the position of the group that gave it.
+When a job is accepted, its groups are resolved: each parameter is put into one group. The result is
+stored with the job, and the worker reads it.
+
+Of a group's optimizer, only the fields are stored that differ from the optimizer of the run.
+Parameters are stored as ranges of positions in the network. A schedule is stored as the position,
+in the spec, of the group that has the schedule.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ OF_ALL = ("groups", "order_params")
 
 
 def stored_groups(run: RunSpec) -> list[dict[str, Any]]:
-    """Return the groups of *run*, as `read_groups` reads them."""
+    """Return the groups of *run* as JSON types, which `read_groups` reads."""
     positions = {parameter.name: i for i, parameter in enumerate(run.parameters())}
     base: dict[str, Any] = {}
     known: dict[int, dict[str, Any]] = {id(run.optimizer): {}}
@@ -54,7 +58,7 @@ def _named_parameters(group: ResolvedGroup, positions: Mapping[str, int]) -> dic
 
 
 def read_groups(stored: Sequence[Mapping[str, Any]], run: RunSpec) -> list[ResolvedGroup]:
-    """Return the groups of *run* that `stored_groups` returned; nothing is matched again."""
+    """Return the groups of *run* from *stored*, which `stored_groups` returned for this run."""
     names = [parameter.name for parameter in run.parameters()]
     base = _fields(run.optimizer) if any("set" in group for group in stored) else {}
     specs: dict[str, OptimizerSpec] = {}
@@ -108,7 +112,7 @@ def _spec(
 
 
 def _giver(run: RunSpec, group: ResolvedGroup) -> int:
-    """Return the position of the group in the spec whose schedule *group* has."""
+    """Return the position in ``optimizer.groups`` of the entry with the schedule of *group*."""
     written = run.optimizer.groups
     return next(i for i, each in enumerate(written) if each.schedule is group.schedule)
 

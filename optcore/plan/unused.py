@@ -1,8 +1,8 @@
 """
 Warnings about fields of optimizer and training that have no effect because of other fields.
 
-Such fields are not refused, since release 0.2.0 and the frameworks accept them. A schedule itself
-warns about its own fields without effect.
+Such fields are not refused, since release 0.2.0 and the frameworks accept them. Fields of schedules
+are not checked here: each schedule warns about its own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CONSTANT = Constant(kind="constant")
 
 
 def unused_fields(run: RunSpec) -> Iterator[str]:
-    """Yield a warning for each field of optimizer, groups and training that has no effect."""
+    """Yield a warning for each field of the optimizer, groups and training without effect."""
     base = run.optimizer
     specs = [group.spec for group in run.groups() if type(group.spec) is type(base)]
     for name, reason in unused_in(base):
@@ -103,12 +103,12 @@ def unused_in_groups(spec: OptimizerSpec) -> Unused:
 
 
 def departs(spec: OptimizerSpec, name: str) -> bool:
-    """Return whether the field *name* of *spec* has another value than its default."""
+    """Return whether the value of the field *name* of *spec* differs from the default."""
     return bool(getattr(spec, name, None) != spec.default_of(name))
 
 
 def unused_in(spec: OptimizerSpec) -> Unused:
-    """Yield (name, reason) for each field of *spec* that has no effect, whatever the run is."""
+    """Yield (name, reason) for each field of *spec* that would have no effect in any run."""
     known = type(spec).model_fields
     if spec.order_params is not None:
         yield "order_params", "results do not depend on the order of parameters"
@@ -177,7 +177,11 @@ def _keeps_signs(spec: OptimizerSpec) -> bool:
 
 
 def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
-    """Yield the features of *spec* that torch's kernels lack; with one, the update rule runs."""
+    """
+    Yield the features of *spec* that torch's fused kernels lack.
+
+    If there is one, the engine ``fused`` computes the update without these kernels.
+    """
     for name in ("maximize", "multi_precision", "grad_centralization", "nesterov"):
         if getattr(spec, name, False):
             yield name
@@ -211,7 +215,7 @@ def _unused_in_run(run: RunSpec) -> Unused:
 
 
 def _unused_in_average(average: Beside, run: RunSpec) -> Iterator[str]:
-    """Yield the fields of *average* that have no effect in *run*, each with the reason."""
+    """Yield the text ``field: reason`` for each field of *average* without effect in *run*."""
     length, begun = run.length, average.begun(run.length)
     updates, copies = (
         average.updates_in(t, length) for t in (run.total_steps, min(begun, run.total_steps))
@@ -231,7 +235,7 @@ def _unused_in_average(average: Beside, run: RunSpec) -> Iterator[str]:
 
 
 def _rises(average: Beside) -> bool:
-    """Return whether the decay depends on `begin` itself."""
+    """Return whether the decay of *average* is computed from the updates since *begin*."""
     return isinstance(average, ShadowEma) and average.power is not None
 
 

@@ -1,4 +1,4 @@
-"""Checks before a run that the values of the run's schedules are within the optimizer's limits."""
+"""Check before a run that schedules give no value that their hyperparameter does not allow."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def check_values(spec: RunSpec) -> None:
     """
     Check the values of all schedules in *spec* against the limits of their hyperparameters.
 
-    Every value must be finite and, except with fp64, at most the largest float32. lr has no other
-    limit here: a schedule may lower it to 0.
+    Every value must be finite. With a precision other than fp64, it must also be at most the
+    largest float32. For lr there is no other limit: a schedule may lower it to 0.
 
     Raises:
         SpecError: a value is not finite or not within the limits. The message names the schedule,
@@ -89,7 +89,11 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return a key for *schedule*; equal schedules have the same key unless they are long."""
+    """
+    Return a key under which the result of checking *schedule* is remembered.
+
+    Equal schedules have equal keys, except for schedules with long lists.
+    """
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
     # The id stays unique: the run holds the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"
@@ -97,7 +101,11 @@ def _text(schedule: ScheduleSpec) -> str:
 
 @dataclass(frozen=True)
 class _Check:
-    """Everything that the result of a check depends on; the schedule is compared by its text."""
+    """
+    The arguments of a check. Checks with equal arguments have equal results.
+
+    *text* is compared in place of *schedule*.
+    """
 
     text: str
     name: str
@@ -152,9 +160,9 @@ def check_scheduled(
         name: name of the hyperparameter.
         whose: class of the optimizer, or of the average, that has the hyperparameter.
         steps: steps to check.
-        param: path of the schedule, for the error.
-        factor: number that multiplies the values (a group's lr_scale).
-        largest: largest number that the parameters can hold.
+        param: path of the schedule in the spec, for the error message.
+        factor: number by which the values are multiplied, such as a group's lr_scale.
+        largest: largest value allowed.
 
     Raises:
         SpecError: a value is not finite or not within the limits. The message names the schedule,

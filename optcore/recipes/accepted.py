@@ -26,9 +26,10 @@ _optimizers: TypeAdapter[OptimizerSpec] = TypeAdapter(
 
 def refusals_of(job: Mapping[str, Any]) -> list[str]:
     """
-    Return the error messages with which *job* would be refused.
+    Return the error messages with which the service would refuse *job*.
 
-    *job* has only those parts of a job to which a file was converted.
+    *job* has only the parts of a job that were converted from a file. A small model and the dataset
+    mnist are added, and a number of steps if there is no length.
     """
     training = dict(job.get("training", {}))
     if "epochs" not in training and "steps" not in training:
@@ -48,7 +49,11 @@ def refusals_of(job: Mapping[str, Any]) -> list[str]:
 
 
 def _without_groups(optimizer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *optimizer* without its groups, since no glob need match a parameter of MODEL."""
+    """
+    Return *optimizer* without its groups.
+
+    They are checked alone: their patterns need not match a parameter of the added model.
+    """
     return {name: value for name, value in optimizer.items() if name != "groups"}
 
 

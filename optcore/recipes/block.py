@@ -12,12 +12,14 @@ T = TypeVar("T")
 
 class Block:
     """
-    One mapping in a configuration file.
+    One mapping in a configuration file, whose keys a converter reads and records.
 
-    A method that reads a key (`number`, `flag`, ...) records a refusal if the value is wrong or
-    missing, and returns a placeholder, so that the converter can find further problems. The methods
-    that record what became of a key (`converted`, `ignored`, ...) do nothing if the file lacks the
-    key.
+    A method that reads a key (`number`, `flag`, ...) returns the value. If the value is wrong, or a
+    required key is missing, the method records a refusal and returns a placeholder, so that the
+    converter can find further problems.
+
+    A method that records what became of a key (`converted`, `ignored`, ...) does nothing if the
+    file lacks the key.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class Block:
         return iter(self._data)
 
     def get(self, name: str, default: object = None) -> Any:  # noqa: ANN401
-        """Return the value of the key *name*, unchanged, or *default* if the file lacks the key."""
+        """Return the value of the key *name*, unchanged; *default* if the file lacks the key."""
         return self._data.get(name, default)
 
     def given(self, name: str) -> bool:
@@ -60,7 +62,7 @@ class Block:
         """
         Return the value of the key *name* as a number.
 
-        A number in a text is accepted too: YAML 1.1 reads 1e-3 as text.
+        A text such as 1e-3 is accepted too, since YAML 1.1 reads this number as text.
         """
         return self._read(name, default, of, parse=_number, rule="must be a number", instead=1.0)
 
@@ -86,9 +88,9 @@ class Block:
 
     def choice(self, name: str, among: Mapping[str, T], default: str | None = None) -> T:
         """
-        Return the entry of *among* that the value of the key *name* selects.
+        Return ``among[value]`` for the value of the key *name*.
 
-        If the file lacks the key, *default* selects the entry.
+        If the file lacks the key, *default* is the value.
         """
         given = self._data.get(name, default)
         if isinstance(given, str) and given in among:
@@ -154,7 +156,7 @@ class Block:
         """
         Record that the key *name* cannot be converted; the *reason* says why.
 
-        If the file lacks the key, do so only if *required* is true.
+        With *required*, a key that the file lacks is recorded too.
         """
         if name in self._data or required:
             self._record(name, "refused", reason)

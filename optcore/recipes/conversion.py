@@ -1,4 +1,4 @@
-"""The conversion of another framework's configuration: what became of each key, and the job."""
+"""The result of converting another framework's configuration file to a job."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Entry:
     The record of what became of one key in a file.
 
     Attributes:
-        path: the key, with the keys that contain it: ``Optimizer.lr.learning_rate``.
-        value: the value of the key; `MISSING` if the file lacks a key that is required.
-        fate: what became of the key.
-        fields: the fields of the job that come from the key, each with its value.
-        reason: the reason for *fate*; empty if the fields are explanation enough.
+        path: the key, after the keys that contain it: ``Optimizer.lr.learning_rate``.
+        value: the value of the key; `MISSING` if the file lacks the key.
+        fate: what became of the key: converted, ignored, other or refused.
+        fields: (field, value) of each field of the job that comes from the key.
+        reason: the reason for *fate*; empty if *fields* explain it.
         tell: whether the user sees the reason even if the whole file is converted.
     """
 
@@ -43,7 +43,7 @@ class Entry:
 
 
 class Missing:
-    """The value of a key that the file does not have."""
+    """The type of `MISSING`, which stands for the value of a key that the file lacks."""
 
     def __repr__(self) -> str:
         return "missing"
@@ -54,10 +54,10 @@ MISSING = Missing()
 
 class Conversion:
     """
-    The conversion of one configuration: a job, and an entry for each key.
+    The result of converting one configuration file: parts of a job, and an `Entry` for each key.
 
-    A converter records what became of each key through `optcore.recipes.block.Block`; `finish`
-    refuses the keys without a record, so that no key is dropped silently.
+    A converter records what became of each key with the methods of `optcore.recipes.block.Block`.
+    In the end, `finish` refuses the keys without a record, so that no key is dropped silently.
     """
 
     def __init__(self, config: Mapping[str, Any], source: str) -> None:
@@ -72,7 +72,7 @@ class Conversion:
 
     @property
     def entries(self) -> list[Entry]:
-        """The entries, in the order of the file; keys that the file lacks come last."""
+        """The entries in the order of the file; entries of keys that the file lacks come last."""
         order = {path: i for i, (path, _) in enumerate(leaves(self.config))}
         found = sorted(self._entries.items(), key=lambda item: _position(item[0], order))
         return [entry for _, entry in found]
@@ -85,7 +85,7 @@ class Conversion:
 
     @property
     def problems(self) -> list[str]:
-        """Error messages about what cannot be converted exactly."""
+        """Error messages: one per refused key, and those with which the job would be refused."""
         refused = [entry.problem for entry in self.entries if entry.fate == "refused"]
         return refused + self.unacceptable
 
@@ -126,9 +126,9 @@ class Conversion:
         """
         Record what became of the key *path*.
 
-        A new record of a key replaces the old one, with these exceptions. A refusal is never
-        replaced. A conversion is replaced by a refusal only; a second conversion adds its fields
-        to those of the first.
+        A new record of a key replaces an old one that is ``ignored`` or ``other``. An old record
+        ``refused`` stays. An old record ``converted`` is replaced by ``refused`` alone; if the new
+        one is ``converted`` too, its fields are added to the old ones.
         """
         before = self._entries.get(path)
         if before is not None and before.fate == "refused":
@@ -151,7 +151,7 @@ class Conversion:
 
 
 def leaves(config: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, object]]:
-    """Yield each key that contains no other keys, with its value; a list is one value."""
+    """Yield (path, value) of each key whose value is no mapping, or an empty one."""
     for name, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*path, str(name)))
@@ -160,7 +160,11 @@ def leaves(config: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, o
 
 
 def _position(path: Path, order: Mapping[Path, int]) -> int:
-    """Return the position in the file of the key *path*, or of the first key that it contains."""
+    """
+    Return the position of the key *path* in the file.
+
+    If *path* is a mapping, the result is the position of the first key in the mapping.
+    """
     if path in order:
         return order[path]
     within = (i for leaf, i in order.items() if leaf[: len(path)] == path)

@@ -1,4 +1,4 @@
-"""Convert a configuration file of another project to parts of a job."""
+"""Convert a configuration file of another project to the parts of a job that it determines."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def convert_file(path: Path, source: str | None = None) -> Conversion:
     Return the conversion of the file at *path*.
 
     Args:
-        path: a YAML or JSON file, or another form that a source can read.
-        source: the name of the kind of file; None to determine the kind from the content.
+        path: path of a YAML or JSON file, a shell script, or a text with a command line.
+        source: name of the kind of file, such as ``timm``; None to determine the kind from the
+            keys in the file.
 
     Raises:
         UnclearFile: the file cannot be read, or its kind is unknown or ambiguous.
@@ -42,7 +43,12 @@ def convert(config: Mapping[str, Any], source: Source) -> Conversion:
 
 
 def source_named(name: str) -> Source:
-    """Return the source *name*, or raise `UnclearFile` with the nearest name if there is none."""
+    """
+    Return the source *name*.
+
+    Raises:
+        UnclearFile: there is no such source; the message contains the nearest name.
+    """
     found = {source.name: source for source in SOURCES}
     if name not in found:
         known = ", ".join(found)

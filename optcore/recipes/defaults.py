@@ -1,4 +1,4 @@
-"""Convert keys that have a default, and keys that can be converted for some values only."""
+"""Convert or record keys in ways that several converters need."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ def set_value(block: Block, name: str, field: str, value: object, by: str) -> No
 
 
 def set_number(block: Block, name: str, field: str, default: float, by: str) -> float:
-    """Set *field* to the value of the key *name*, or else to *default*; return this number."""
+    """
+    Set *field* of the job to the value of the key *name*, and return this number.
+
+    If *block* lacks the key, the number is *default*, the default of the framework *by*.
+    """
     value = float(block.number(name, default))
     set_value(block, name, field, value, by)
     return value
@@ -43,9 +47,10 @@ def ignore(block: Block, names: Iterable[str], reason: str) -> None:
 
 def only(block: Block, name: str, off: Collection[object], refused: str, otherwise: str) -> None:
     """
-    Refuse the key *name* if its value is not one of *off*, with which the key has no effect.
+    Refuse the key *name* unless its value is in *off*, the values with which it has no effect.
 
-    *refused* is the reason for the refusal, *otherwise* the reason recorded for a value in *off*.
+    *refused* is the reason for the refusal. For a value in *off*, the key is recorded as ``other``,
+    with the reason *otherwise*.
     """
     if any(_same(block.get(name), value) for value in off):
         block.other(name, otherwise)
@@ -59,5 +64,5 @@ def _same(value: object, other: object) -> bool:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Return the words in *text*, which is a long list of keys."""
+    """Return the keys in *text*, which are separated by blanks or line ends."""
     return tuple(text.split())

@@ -11,7 +11,11 @@ from optcore.recipes.source import Source
 
 
 class UnclearFile(ValueError):
-    """A file cannot be read, or its kind is unknown or ambiguous; the message says why."""
+    """
+    A file cannot be converted: it cannot be read, or its kind is unknown or ambiguous.
+
+    The message says why.
+    """
 
 
 def read_file(path: Path, among: tuple[Source, ...]) -> tuple[Mapping[str, Any], Source]:
@@ -36,7 +40,7 @@ def read_file(path: Path, among: tuple[Source, ...]) -> tuple[Mapping[str, Any],
 def _read(
     text: str, path: Path, among: tuple[Source, ...]
 ) -> tuple[Mapping[str, Any], tuple[Source, ...]]:
-    """Return the mapping in *text*, and the kinds of file that *text* may be."""
+    """Return the mapping in *text*, and the sources in *among* that can read *text*."""
     try:
         config = _mapping(text)
     except ValueError as error:
@@ -77,4 +81,6 @@ def _chosen(config: Mapping[str, Any], among: tuple[Source, ...], path: Path) ->
         names = " or ".join(source.name for source in fitting)
         raise UnclearFile(f"{path} may be {names}: choose one with --from")
     signs = "".join(f"\n  {source.name}: {source.sign}" for source in among)
-    raise UnclearFile(f"{path} is not a configuration that can be converted. Looked for:{signs}")
+    raise UnclearFile(
+        f"{path} must be a file of a known kind; --from chooses the kind. Looked for:{signs}"
+    )

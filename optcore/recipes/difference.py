@@ -19,9 +19,10 @@ class Difference:
     Attributes:
         first: the first step at which the curves differ; None if they do not differ.
         steps: the number of steps at which the curves differ.
-        ratio: the largest ratio of the greater to the smaller value at one step, at least 1.0.
-        at: the step with that ratio.
-        zeros: the number of steps at which only one of the two values is 0, so there is no ratio.
+        ratio: the largest ratio, over the steps, of the greater to the smaller of the two values;
+            1.0 if they do not differ.
+        at: the step with the largest ratio.
+        zeros: the number of steps without a ratio, since only one of the two values is 0.
     """
 
     first: int | None

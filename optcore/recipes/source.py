@@ -1,8 +1,9 @@
 """
-A kind of configuration file that can be converted.
+A kind of configuration file that can be converted, and how to write a converter.
 
-A converter is a module with a `SOURCE`, which `optcore.recipes.catalogue` lists. Its function
-`convert` gets the whole file as a `Block`, reads keys, and records what became of each key::
+A converter is a module with a `SOURCE`, which `optcore.recipes.catalogue` lists. The function
+`convert` of the module gets the whole file as a `Block`, reads the keys, and records what became of
+each key::
 
     def convert(file: Block) -> None:
         file.converted("learning_rate", "optimizer.lr", file.number("learning_rate"))
@@ -15,9 +16,12 @@ A converter is a module with a `SOURCE`, which `optcore.recipes.catalogue` lists
         file.other("report_to", "not about the optimization")
 
 A key may be converted into several fields, with one call per field. Keys in a mapping are read from
-``file.block("name")``. A framework's default is set with ``file.result.default``, so that the
-explanation lists it. A converter must read a key as the framework's code reads it: a familiar name
-is not enough. In the end, keys without a record are refused, and so is a job with invalid fields.
+``file.block("name")``. A framework's default is set with ``file.result.default``, so that the user
+sees it in the explanation of the job.
+
+The framework's code decides what a key means. A key may mean something else than its name says.
+
+After `convert`, keys without a record are refused, and so is a job with invalid fields.
 """
 
 from __future__ import annotations
@@ -32,10 +36,10 @@ from optcore.recipes.block import Block
 @dataclass(frozen=True)
 class Source:
     """
-    A kind of configuration file.
+    A kind of configuration file, with the function that converts such a file.
 
     Attributes:
-        name: the name in ``--from``.
+        name: name of the kind, as in ``optserve convert --from timm``.
         title: description of such a file, for messages: ``a PaddleOCR configuration``.
         sign: description of the keys by which such a file is recognized, for messages.
         fits: function that returns whether a configuration has these keys.

@@ -19,10 +19,10 @@ class ClassTable:
 
     Attributes:
         kind: the kind of the equivalent optimizer or schedule.
-        reads: key that the class reads -> the function that converts it.
+        reads: key that the class reads -> the function that converts the key.
         required: the keys that the class requires.
-        swallows: whether the class accepts any other keyword without using it; if false, such a
-            keyword raises TypeError.
+        swallows: whether the class accepts unknown keywords without using them; if false, they
+            raise TypeError in the framework.
     """
 
     kind: str
@@ -70,7 +70,11 @@ def ignored(reason: str) -> Read:
 
 
 def only(value: object, reason: str) -> Read:
-    """Return a function that refuses a key, with *reason*, if its value is not *value*."""
+    """
+    Return a function that allows a key to have the default *value* alone.
+
+    The key is recorded as ignored if it has this value; else it is refused with *reason*.
+    """
 
     def read(block: Block, key: str) -> None:
         if block.get(key) == value:

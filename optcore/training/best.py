@@ -1,4 +1,4 @@
-"""The best value of a metric so far, and the number of evaluations since that value."""
+"""The best value of a metric, for early stopping and the best checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Best:
 
     Attributes:
         metric: the name of the metric.
-        min_delta: the margin by which a value must beat the best value to be an improvement.
+        min_delta: a value is a new best only if it is better by more than this difference.
         value: the best value so far; None before the first evaluation.
         step: the number of steps made before the best evaluation.
         waited: the number of evaluations since the best one.

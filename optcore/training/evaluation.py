@@ -23,18 +23,20 @@ BATCH_SIZE = 1000
 
 def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
     """
-    Evaluate the network of *run*, in evaluation mode.
+    Compute the metrics of *run*, with the network in evaluation mode.
 
-    During the run the validation examples are evaluated, if there are any; at its end also the test
-    examples, for the first time. A run of a release up to 0.2.0 evaluates the test examples each
-    time. The network is evaluated with the trained weights, and again with the averaged weights if
-    the run has them. Nothing is drawn from a random generator.
+    Every evaluation uses the validation examples, if there are any. The evaluation at the end of
+    the run also uses the test examples. In a run that began under a release up to 0.2.0, every
+    evaluation uses the test examples alone.
+
+    The metrics are computed with the trained weights, and again with the averaged weights if the
+    run has them. No random numbers are drawn.
 
     Yields:
         the progress, once per batch.
 
     Returns:
-        the metrics.
+        the report with all metrics.
     """
     former = run.spec.training.chooses_by_test
     found = Evaluation(run.row, {}, {}, former=former)
@@ -48,7 +50,7 @@ def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
 def _measured_on(
     run: Run, split: str, examples: Examples, found: Evaluation
 ) -> Generator[Progress, None, Evaluation]:
-    """Return *found* with the metrics on *examples*, whose names begin with *split*."""
+    """Return *found* with the metrics on *examples* added; their names contain *split*."""
     metrics = dict(found.metrics)
     if run.ema is not None and run.ema.recomputes and not found.metrics:
         yield from recompute_statistics(run)
@@ -59,7 +61,11 @@ def _measured_on(
 
 
 def _weights(run: Run) -> Iterator[tuple[str, Callable[[], AbstractContextManager[None]]]]:
-    """Yield the contexts that put weights in place, by the prefix of their metrics."""
+    """
+    Yield (prefix, context): first for the trained weights, then for the averaged ones.
+
+    The prefix begins the names of the metrics. The context puts the weights into the network.
+    """
     yield "", run.optimizer.averaged
     if run.ema is not None:
         yield "ema_", run.ema.in_place
@@ -68,7 +74,7 @@ def _weights(run: Run) -> Iterator[tuple[str, Callable[[], AbstractContextManage
 def _evaluate(
     run: Run, examples: Examples, weights: Callable[[], AbstractContextManager[None]]
 ) -> Generator[Progress, None, Mapping[str, Value]]:
-    """Evaluate with the weights that the context *weights* puts in place during each batch."""
+    """Return name -> value of the metrics, with the weights that the context *weights* puts in."""
     measured = requested(run)
     for inputs, targets in zip(
         examples.inputs.split(BATCH_SIZE), examples.targets.split(BATCH_SIZE), strict=True
@@ -88,14 +94,14 @@ def _evaluate(
 
 
 def requested(run: Run) -> list[Metric]:
-    """Return new metrics: those that every run of this task has, and those that the spec names."""
+    """Return the metrics of an evaluation of *run*, to which no batch has been added yet."""
     training, target = run.spec.training, run.spec.dataset.target
     subject = Subject(run.spec.task, target.size, training.top_k, target.bytes_per_token)
     return [metrics_of(run.spec.task)[name](subject) for name in run.spec.metric_names]
 
 
 def measured_by(loss: Loss, outputs: Tensor, targets: Tensor) -> Measured:
-    """Return a batch with its loss, without the targets that *loss* ignores."""
+    """Return a batch for the metrics, without the examples whose targets *loss* ignores."""
     value, weight, counted = loss(outputs, targets), loss.weight(targets), loss.counted(targets)
     if targets.dim() > 1 and loss.target.task == "language_model":
         outputs, targets = outputs.flatten(0, 1), targets.flatten()
@@ -113,7 +119,7 @@ def _value(metric: Metric) -> Value:
 
 @contextmanager
 def _named(metric: Metric) -> Iterator[None]:
-    """Name *metric* in any error in the ``with`` block: it may be one of another package."""
+    """Add the name and the class of *metric* to any error that the ``with`` block raises."""
     try:
         yield
     except Exception as error:

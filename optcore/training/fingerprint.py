@@ -75,14 +75,17 @@ def run_facts(
     aligned: bool = False,
 ) -> dict[str, str]:
     """
-    Return the facts that must be equal for two runs with one spec to agree bit for bit.
+    Return the facts on which the last bits of a run's results depend, besides its spec.
+
+    Two runs with equal specs and equal facts give the same results bit for bit.
 
     Args:
         device: the device that the run trains on.
         engine: the name of the optimizer's engine.
         memory_format: the memory format of images.
-        keyed: whether layers draw random numbers, and draw them from `optcore.networks.draws`.
-        aligned: whether updates run over ranges of memory that end on 128 bytes.
+        keyed: whether the network has layers that draw random numbers, and these draw them from
+            `optcore.networks.draws`.
+        aligned: whether updates run over ranges of memory that end at a multiple of 128 bytes.
     """
     chosen = {
         "engine": engine,
@@ -96,10 +99,10 @@ def run_facts(
 
 def fingerprint(facts: Mapping[str, str]) -> str:
     """
-    Return a digest of the *facts* that a machine cannot change.
+    Return a digest of the facts that are fixed by a machine and its libraries.
 
-    Machines with equal digests can give the same results bit for bit, since all of them can adopt
-    the other facts (`CHOSEN`).
+    The other facts, those in `CHOSEN`, are left out: any machine can adopt their values from
+    another run. Machines with equal digests can therefore give the same results bit for bit.
     """
     fixed = {name: value for name, value in facts.items() if name not in CHOSEN}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
@@ -109,7 +112,8 @@ def processor() -> str:
     """
     Return the name of the processor.
 
-    The name is a fact besides the instruction set, since kernels depend on the processor's caches.
+    The name is one of the facts, in addition to the instruction set, since kernels depend on the
+    sizes of the processor's caches.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,8 +1,9 @@
 """
-Seeds, saves and restores the global random generators.
+Seed, save and restore the global random generators of torch, numpy and Python.
 
-A run draws its initial weights from torch's. Its layers draw from `optcore.networks.draws`, except
-in runs that began under release 0.2.0: for these, checkpoints hold the states of the generators.
+The initial weights of a run are drawn from torch's global generator. Layers draw their random
+numbers from `optcore.networks.draws`. In runs that began under a release up to 0.2.0, they draw
+from the global generators instead, so that checkpoints of these runs need the generators' states.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def seed_everything(seed: int) -> None:
 
 
 def generator_tensors() -> dict[str, Tensor]:
-    """Return the state of torch's generator for each device: ``cpu``, ``cuda.0``, ..."""
+    """Return device -> state of torch's generator, for the devices ``cpu``, ``cuda.0``, ..."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states.update(
@@ -34,7 +35,7 @@ def generator_tensors() -> dict[str, Tensor]:
 
 
 def restore_generator_tensors(states: Mapping[str, Tensor]) -> None:
-    """Restore the *states* of torch's generators that `generator_tensors` returned."""
+    """Restore torch's generators to the *states* that `generator_tensors` returned."""
     torch.set_rng_state(states["cpu"])
     if torch.cuda.is_available():
         for name, state in states.items():
@@ -53,7 +54,7 @@ def generator_words() -> dict[str, Any]:
 
 
 def restore_generator_words(states: dict[str, Any]) -> None:
-    """Restore the *states* of Python's and numpy's generators from `generator_words`."""
+    """Restore Python's and numpy's generators to the *states* from `generator_words`."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]

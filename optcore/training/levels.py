@@ -20,8 +20,8 @@ def forward_of(model: nn.Module, precision: Precision) -> Callable[[Tensor], Ten
     """
     Return the function that computes the outputs of *model* for a batch.
 
-    It is *model* itself unless *precision* is one of MindSpore's levels. In these, each layer casts
-    what it reads, and the outputs are float32::
+    If *precision* is not one of MindSpore's levels, the function is *model* itself. With a level,
+    layers cast as follows, and the outputs of the network are float32::
 
         mindspore_o1  conv2d and linear cast input, weight and bias to float16, and their output to
                       float32; all others compute in float32
@@ -30,7 +30,7 @@ def forward_of(model: nn.Module, precision: Precision) -> Callable[[Tensor], Ten
         mindspore_o3  all layers cast input, weight and bias to float16, except the parameters of
                       batch_norm, whose kernel takes them as float32
 
-    Parameters stay float32, and so do their gradients: the gradient of a cast is a cast.
+    Parameters and their gradients are float32 at each level.
 
     References:
         auto_mixed_precision and build_train_network in mindspore/train/amp.py of MindSpore 2.10,
@@ -43,7 +43,7 @@ def forward_of(model: nn.Module, precision: Precision) -> Callable[[Tensor], Ten
 
 
 class _Casting:
-    """The layers of a network, each with the casts of a level."""
+    """The forward pass of a network with the casts of a level."""
 
     def __init__(self, model: nn.Sequential, level: Level) -> None:
         self._model, self._level = model, level
@@ -66,7 +66,7 @@ class _Casting:
 
 
 def _in_halves(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
-    """Return the output of *layer*, computed in float16. *given* is its input in float16."""
+    """Return the output of *layer* for the float16 input *given*, computed in float16."""
     weight = layer.weight.half()
     if isinstance(layer, nn.Linear):
         product = F.linear(given, weight)

@@ -19,25 +19,28 @@ LOSSES = ("val_loss", "ema_val_loss", "test_loss", "ema_test_loss")
 
 def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     """
-    Train *run* to its end, yielding one `StepReport` per step, in order.
+    Train *run* to its end, and yield reports about it.
 
-    An `Evaluation` is yielded when one is due, and `Progress` during evaluations and between the
-    batches of a step. To stop, the caller stops iterating. Whenever `run.settled` is true between
-    two reports, *run* may be saved, and a resumed run gives the same results bit for bit.
-    `run.settled` is true before every evaluation and checkpoint that is due, and soon after
-    `run.interrupt` is set. `steps_alone` returns the number of step reports before the next report
-    of another kind.
+    A `StepReport` is yielded for each step, in order, and an `Evaluation` for each evaluation.
+    `Progress` is yielded during evaluations and between the batches of a step. To stop the
+    training, the caller stops iterating.
+
+    *run* may be saved between two reports, whenever `run.settled` is true. A run restored from this
+    state gives the same results bit for bit. `run.settled` is true before every evaluation and
+    checkpoint that is due, and soon after `run.interrupt` is set.
 
     Args:
         run: a run at its first step, or restored from a checkpoint.
-        ahead: the number of steps that may be made before the first of them is reported. Default:
-            several on a GPU if no update depends on the loss of its step and the reports have no
-            columns besides lr and loss; else 1.
+        ahead: the number of steps that may be made before the first of them is reported. None
+            chooses a number: 1 on a CPU, and several on a GPU. It is 1 on a GPU too if a step may
+            skip its update, if the optimizer computes the loss several times in a step, or if
+            reports have columns besides lr and loss.
 
     Raises:
-        Diverged: the training has diverged. The report that shows the divergence has been yielded.
-            If steps were made ahead, *run* must not be saved. Otherwise no update was made from the
-            loss that diverged.
+        Diverged: the training has diverged. The step or evaluation that shows the divergence has
+            been reported, except for a step whose update overflows. With an *ahead* of 1, no update
+            was made from a loss that shows the divergence. If steps were made ahead, *run* must not
+            be saved.
     """
     columns = Columns(run)
     most = ahead_of_reports(run, columns) if ahead is None else ahead
@@ -67,7 +70,7 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
 
 def steps_alone(run: Run, step: int) -> int:
-    """Return how many step reports follow that of *step* before a report of another kind."""
+    """Return how many step reports certainly follow that of *step* before any other report."""
     # The worker takes this many reports without checking their type, so a number that is too high
     # would hide an evaluation among the rows.
     if run.spec.training.accumulate > 1 or run.optimizer.needs_closure:

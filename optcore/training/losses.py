@@ -1,4 +1,4 @@
-"""Loss functions: the mean loss of a batch, and what the mean was divided by."""
+"""Loss functions, which compute the mean loss of a batch and the divisor of this mean."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ IGNORED = -100
 @dataclass(frozen=True)
 class Loss:
     """
-    A loss, computed in float32 or wider.
+    A loss function, which computes the mean loss of a batch in float32 or wider.
 
-    The network's outputs have the shape (batch, ...). `optcore.spec.tasks.tasks.Target` says which
-    shape the targets have.
+    The network's outputs have the shape (batch, ...). The shape of the targets is in
+    `optcore.spec.tasks.tasks.Target`.
 
     Attributes:
         spec: the spec of the loss.
-        target: what the dataset says about an example.
-        function: returns the mean loss of a batch; if the loss is weighted, the weighted sum.
+        target: what the network learns to predict for an example.
+        function: computes the mean loss of a batch; if examples may have different weights
+            (``spec.weighted``), the sum of the weighted losses.
+        weights: returns the weights of the classes as a tensor; None if the spec has none.
     """
 
     spec: AnyLoss
@@ -52,7 +54,7 @@ class Loss:
     weights: Weights
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch; 0 if no target in it counts."""
+        """Return the mean loss of a batch; 0 if no target in it has a weight above 0."""
         wide = outputs.dtype.itemsize >= torch.float32.itemsize
         found = self.function(outputs if wide else outputs.float(), targets)
         if not self.spec.weighted:
@@ -62,12 +64,12 @@ class Loss:
         return found / weight.where(weight > 0, 1.0).to(found.dtype)
 
     def counted(self, targets: Tensor) -> Tensor | None:
-        """Return, for each target, whether it has a loss; None if all have one."""
+        """Return a mask of the targets that the loss does not ignore; None if it ignores none."""
         index = self.spec.ignore_index if isinstance(self.spec, ClassLoss) else None
         return None if index is None else targets != index
 
     def weight(self, targets: Tensor) -> Tensor:
-        """Return the number that the sum of a batch's losses is divided by, as float64."""
+        """Return the divisor of the mean loss: the sum of the weights of the examples, float64."""
         if not isinstance(self.spec, ClassLoss):
             return torch.tensor(float(len(targets)), dtype=torch.float64, device=targets.device)
         counted = self.counted(targets)
@@ -81,7 +83,7 @@ class Loss:
 
 
 def loss_of(spec: AnyLoss, target: Target) -> Loss:
-    """Return the loss that *spec* describes, for targets as *target* describes them."""
+    """Return the loss that *spec* describes, for the targets that *target* describes."""
     weights = _weights(spec.class_weights if isinstance(spec, ClassLoss) else None)
     return Loss(spec, target, _function(spec, target, weights), weights)
 
@@ -126,7 +128,7 @@ def _function(spec: AnyLoss, target: Target, weights: Weights) -> Function:
 
 
 def _positions(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return outputs and targets with the positions of a language model as examples."""
+    """Return outputs and targets; those of a language model with one row for each position."""
     if targets.dim() == 1:
         return outputs, targets
     return outputs.flatten(0, 1), targets.flatten()
@@ -137,7 +139,7 @@ def _ignored(spec: ClassLoss) -> int:
 
 
 def _weights(given: Sequence[float] | None) -> Weights:
-    """Return a function that gives the class weights in a dtype, on a device."""
+    """Return a function that returns the class weights *given* as a tensor."""
     made: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def weights(dtype: torch.dtype, device: torch.device) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Precision: the dtypes that a step is computed in, and the loss scale."""
+"""The dtypes in which a step is computed, and the loss scale."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ MINDSPORE_FLOOR = 1.0
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """Return the autocast context for forward passes, which may be entered repeatedly."""
+    """Return the autocast context for forward passes; it may be entered many times."""
     dtype = AUTOCAST.get(precision)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 class Scaler:
     """
-    The current loss scale.
+    The loss scale of a run, which changes from step to step if it is dynamic.
 
     Attributes:
         scale: the loss scale of the next step.
-        finite: the number of steps in a row with a finite gradient, since the scale last grew.
-        overflows: the number of steps in a row without a finite gradient.
+        finite: the number of steps with a finite gradient since the last step without one, or since
+            the scale last grew.
+        overflows: the number of steps in a row whose gradient was not finite.
     """
 
     def __init__(self, spec: FixedLossScale | DynamicLossScale, dialect: Dialect) -> None:
@@ -63,7 +64,7 @@ class Scaler:
         return isinstance(self._spec, DynamicLossScale) or self._spec.drop_overflow
 
     def update(self, *, finite: bool) -> None:
-        """Record whether the gradient of a step was *finite*, and set the next step's scale."""
+        """Set the scale of the next step. *finite* says whether this step's gradient was finite."""
         spec = self._spec
         self.overflows = 0 if finite else self.overflows + 1
         # After counting, since overflows in a row also end a run with a fixed scale.

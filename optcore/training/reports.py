@@ -12,14 +12,14 @@ from optcore.spec.evaluation import MetricName
 
 class StepReport(NamedTuple):  # made in less than half the time of a frozen dataclass
     """
-    The report of one step, which made an update or skipped it.
+    The report of one step, with or without an update.
 
     Attributes:
         step: the number of the step, 0 for the first.
         lr: the learning rate of the step, in the parameter group `Run.displayed_group`.
-        loss: the mean loss over the examples, before the update.
-        lrs: the learning rate of each parameter group, in order, if there are several; else empty.
-        values: the values of the spec's other columns, which follow lr and loss.
+        loss: the mean loss over the examples of the step, before the update.
+        lrs: the learning rate of each parameter group, in order; empty if there is only one group.
+        values: the values of the columns after lr and loss, in the order of ``spec.columns``.
     """
 
     step: int
@@ -32,16 +32,17 @@ class StepReport(NamedTuple):  # made in less than half the time of a frozen dat
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """
-    Metrics on the validation examples, and at the end of the run also on the test examples.
+    The report of one evaluation.
 
     Attributes:
         step: the number of steps made before the evaluation.
-        metrics: the value of each metric. A name such as ``ema_val_loss`` has the split (val or
-            test) before the metric, and ``ema_`` before the split if the averaged weights were
+        metrics: name -> value. In a name such as ``ema_val_loss``, the split (val or test) stands
+            before the metric. ``ema_`` stands before the split if the averaged weights were
             evaluated.
-        examples: the number of examples of each split, by ``val`` and ``test``.
-        former: whether the run is one of a release up to 0.2.0, which evaluates only test examples.
-        best: whether this is the best evaluation so far, if the best checkpoint is kept.
+        examples: split (``val`` or ``test``) -> number of examples that were evaluated.
+        former: whether the run began under a release up to 0.2.0 and evaluates only test examples.
+        best: whether the evaluation is the best one so far; always false if the run does not keep
+            its best checkpoint.
     """
 
     step: int
@@ -51,7 +52,7 @@ class Evaluation:
     best: bool = False
 
     def metric(self, name: str) -> float:
-        """Return the value of the metric *name*, which is a number."""
+        """Return the value of the metric *name*, which must be a number."""
         parts = MetricName.of(name)
         prefix = f"{'ema_' * parts.ema}{parts.split}_"
         # Up to 0.2.0 the share of right sequences was called accuracy, too.
@@ -66,7 +67,7 @@ class Evaluation:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    A report that a part of an evaluation or of a step has been computed.
+    A report that a part of an evaluation, or of a step, is done.
 
     Attributes:
         step: the number of steps made so far.
@@ -82,6 +83,8 @@ Report = StepReport | Evaluation | Progress
 class Diverged(Exception):
     """
     The training has diverged.
+
+    A loss is not finite or too large, no gradient is finite in many steps, or an update overflows.
 
     Attributes:
         step: the number of the step that diverged; for an evaluation whose loss is not finite,

@@ -49,9 +49,9 @@ class Run:
         dataset: the training, validation and test examples, on *device*.
         device: the device that the run trains on.
         model: the network, in training mode.
-        draws: what the layers of *model* draw from.
-        forward: computes the outputs of *model* for a batch, in the run's precision.
-        loss: the loss of outputs and targets.
+        draws: the source of random numbers for the layers of *model*.
+        forward: the function that computes the outputs of *model*, in the run's precision.
+        loss: the function that computes the loss from outputs and targets.
         autocast: the context in which outputs and loss are computed.
         optimizer: the optimizer for the network's parameters.
         batches: the training batches, and the position in them.
@@ -65,14 +65,14 @@ class Run:
         evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
         checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
         row: the number of steps made. Each step adds a row of metrics.
-        t: the number of updates applied; less than *row* once an update was skipped.
+        t: the number of updates made; it is less than *row* if steps skipped their updates.
         micro: the number of batches of the current step whose gradients have been accumulated.
-        partial_loss: the part of the current step's loss from the *micro* batches so far.
+        partial_loss: the part of the current step's loss that comes from these batches.
         settled: whether every step made has been reported, so that the run may be saved.
-        stopped: whether the run ended early.
-        evaluated: *row* at the last evaluation; -1 before the first.
-        loss_sum, loss_count: the sum and the number of the losses since the last evaluation.
-        interrupt: an event, set by any thread, that makes the run settle soon; see `train`.
+        stopped: whether early stopping has ended the run.
+        evaluated: *row* at the last evaluation; -1 before the first evaluation.
+        loss_sum, loss_count: sum and number of the steps' losses since the last evaluation.
+        interrupt: an event that any thread may set; `settled` then becomes true soon, in `train`.
     """
 
     spec: RunSpec
@@ -123,11 +123,11 @@ class Run:
             data_dir: the folder that holds the datasets.
             device: ``cpu`` or ``cuda``.
             weights: the initial weights of the network, by name; None for random ones.
-            plan: the plan that was resolved from *spec*, after every check; None to check what can
-                be checked here.
+            plan: the stored plan of *spec*, whose schedules have been checked; None to check a
+                sample of their values here.
 
         Raises:
-            DatasetMissing: *data_dir* does not hold the dataset, or it is not the one of *plan*.
+            DatasetMissing: *data_dir* lacks the dataset, or *plan* was made for another dataset.
             ValueError: *weights* do not have the names and shapes of the network's weights.
         """
         if plan is not None:
@@ -201,7 +201,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every step was made, or the run ended early."""
+        """Whether all steps were made, or early stopping has ended the run."""
         return self.stopped or self.row >= self.total_steps
 
     @property
@@ -228,7 +228,7 @@ class Run:
         return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
 
     def ends_with(self, evaluation: Evaluation) -> bool:
-        """Return whether the run has ended once *evaluation* is observed."""
+        """Return whether the run ends with *evaluation*, by its length or by early stopping."""
         stopping, patience = self.stopping, self.spec.training.early_stopping
         if self.finished or stopping is None or patience is None:
             return self.finished
@@ -241,7 +241,7 @@ class Run:
         Record an evaluation for metric-driven schedules, the best checkpoint and early stopping.
 
         Returns:
-            whether the evaluation is the best so far, if the best checkpoint is kept.
+            whether the evaluation is the best so far; false if no best checkpoint is kept.
         """
         self.evaluated = self.row
         for schedule in self.optimizer.metric_driven():
@@ -270,7 +270,7 @@ class Run:
         )
 
     def adopt(self, facts: Mapping[str, str]) -> None:
-        """Draw random numbers and update parameters as the run did whose *facts* are given."""
+        """Draw random numbers and run updates in the same way as the run with these *facts*."""
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
         self.optimizer.align(facts.get("spans") == ALIGNED)
 
@@ -284,8 +284,8 @@ class Run:
         """
         Return every tensor of the run by name.
 
-        The names are ``model.*`` and ``optimizer.{slot}.*``, and ``ema.*`` and ``lookahead.*`` if
-        the run has these weights.
+        The names begin with ``model.`` and ``optimizer.{slot}.``; those of averaged weights with
+        ``ema.``, those of slow weights with ``lookahead.``.
         """
         tensors = {f"model.{name}": tensor for name, tensor in self.model_tensors().items()}
         for slot, by_name in self.optimizer.named_slots().items():
@@ -317,7 +317,7 @@ class Run:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the run's schedule and lr, *lr*; else 0."""
+    """Return the index of the first group with the run's own schedule and *lr*; 0 if none has."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None
@@ -329,7 +329,7 @@ def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
-    """Return field of `Run` -> part, for the optional parts; None if *spec* has no such part."""
+    """Return field -> value for fields of `Run` that are None if *spec* does not ask for them."""
     training, scale = spec.training, spec.loss_scale
     stopping, beside = training.early_stopping, training.shadow_ema
     return {

@@ -16,14 +16,15 @@ from optcore.training.run import Run
 
 def recompute_statistics(run: Run) -> Generator[Progress, None, None]:
     """
-    Set the statistics of the average of *run* to their mean over the batches of the training data.
+    Compute the running statistics of BatchNorm for the averaged weights of *run*.
 
-    The network has the averaged weights meanwhile. Each batch counts the same, the last one too,
-    which may be shorter, as in torch's update_bn; unlike there, dropout is off and the data are not
-    shuffled, so that nothing is drawn from a random generator.
+    The network computes all training data with the averaged weights, batch by batch. The new
+    statistics are the mean of the batches' statistics. All batches have the same weight in this
+    mean, even a shorter last one, as in torch's update_bn. Unlike in update_bn, dropout is off and
+    the data are not shuffled, so that no random numbers are drawn.
 
     Yields:
-        the progress, once per batch, when the network is that of the training.
+        the progress, once per batch; the network then has the trained weights.
     """
     ema = run.ema
     assert ema is not None
@@ -42,7 +43,11 @@ def recompute_statistics(run: Run) -> Generator[Progress, None, None]:
 
 @contextmanager
 def _of_the_batch(model: nn.Module) -> Iterator[None]:
-    """Let running statistics be those of the last batch, in a ``with`` block; else evaluate."""
+    """
+    Make the running statistics those of the last batch, inside a ``with`` block.
+
+    All other layers, such as dropout, are in evaluation mode there.
+    """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     model.eval()

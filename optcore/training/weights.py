@@ -19,11 +19,11 @@ class Ema:
     """
     The moving average of a network's parameters and running statistics.
 
-    `optcore.spec.weights.ShadowEma` and `optcore.spec.weights.Swa` have the formulas. The number of
-    weights averaged so far follows from t, so it is no state of its own.
+    `optcore.spec.weights.ShadowEma` and `optcore.spec.weights.Swa` have the formulas. The formulas
+    use the number of updates of the average so far, which is computed from t and not stored.
 
     Attributes:
-        tensors: name -> average, in float32 or wider.
+        tensors: name of a parameter or running statistic -> average, in float32 or wider.
         statistics: the names of the running statistics.
     """
 
@@ -45,7 +45,7 @@ class Ema:
         self._copied = [name for name in self._tracked if name in copied]
 
     def update(self, t: int) -> None:
-        """Add the current weights to the average, if this is due after update *t* (from 1)."""
+        """Add the current weights to the average, if due after update *t* (the first has t = 1)."""
         before = self._spec.updates_in(t - 1, self._run)
         if self._spec.updates_in(t, self._run) == before:
             return
@@ -60,7 +60,11 @@ class Ema:
                 self.tensors[name].copy_(self._tracked[name])
 
     def _weight(self, t: int, num_averaged: int) -> float:
-        """Return the weight of the weights after update *t*, after *num_averaged* others."""
+        """
+        Return the share of the weights after update *t* in the average.
+
+        *num_averaged* is the number of updates of the average before, since it began.
+        """
         ema = self._spec
         if t <= self._begun:
             return 1.0
@@ -79,7 +83,7 @@ class Ema:
 
     @property
     def recomputes(self) -> bool:
-        """Whether evaluations compute the running statistics for the averaged weights."""
+        """Whether each evaluation recomputes the running statistics for the averaged weights."""
         return self._spec.statistics == "recompute" and bool(self.statistics)
 
     def in_place(self) -> AbstractContextManager[None]:
@@ -95,7 +99,7 @@ class Ema:
 
 
 def _schedule(ema: spec.ShadowEma | spec.Swa, run: RunLength) -> Schedule | None:
-    """Return the schedule of the decay; None if it has none."""
+    """Return the schedule of the decay; None if the decay has no schedule."""
     if isinstance(ema, spec.Swa) or not ema.schedules:
         return None
     return make_schedule(
@@ -120,7 +124,7 @@ class Slow:
         self.tensors = {name: param.detach().clone() for name, param in self._params.items()}
 
     def update(self, t: int) -> None:
-        """If due after update *t*, move the slow weights, then copy them to the trained weights."""
+        """Move the slow weights and copy them to the trained ones, if due after update *t*."""
         if t % self._spec.every:
             return
         fast, slow = list(self._params.values()), list(self.tensors.values())

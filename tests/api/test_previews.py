@@ -164,8 +164,9 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
         (
             {"schedule": {"kind": "shift", "by": 100_000_000, "schedule": {"kind": "cosine"}}},
             "schedule",
-            "schedule must compute at most 20000000 values in a preview, got 100000200; values of "
-            "its parts, of all groups and of the steps that a shift leaves out also count",
+            "schedule must compute at most 20000000 values in a preview, got 100000200, with those "
+            "of its parts, of all groups and of the steps that a shift leaves out; preview fewer "
+            "steps, parts or groups, or a smaller shift",
         ),
         (
             {

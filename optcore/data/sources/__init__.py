@@ -1,1 +1,1 @@
-"""The built-in datasets: how their files are fetched and read."""
+"""Readers of the built-in datasets, one module per dataset, and the download of MNIST."""

@@ -16,12 +16,16 @@ from optcore.spec.datasets.diabetes import Diabetes
 
 @cache
 def _arrays() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the measurements (patients, 10) and the progressions (patients, 1)."""
+    """Return the measurements, (patients, 10), and the disease's progressions, (patients, 1)."""
     return table("diabetes_data_raw.csv.gz"), table("diabetes_target.csv.gz").reshape(-1, 1)
 
 
 def read(spec: Diabetes, folder: Path) -> Dataset:
-    """Return the patients: the first to train on, the rest to test. *folder* is not read."""
+    """
+    Return the dataset: the first 354 patients are training examples, the others test examples.
+
+    *folder* is not read, since the files come with scikit-learn.
+    """
     del folder
     measured, progressed = _arrays()
     n = spec.all_train_examples

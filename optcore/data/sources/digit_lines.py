@@ -1,4 +1,4 @@
-"""Make lines of digits."""
+"""Make the dataset digit_lines: lines of several handwritten digits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VALIDATED = 1_200
 
 
 def read(spec: DigitLines, folder: Path) -> Dataset:
-    """Return the lines. *folder* is not read."""
+    """Return the dataset. *folder* is not read, since the digits come with scikit-learn."""
     del folder
     images, classes = images_and_classes()
 
@@ -37,7 +37,11 @@ def read(spec: DigitLines, folder: Path) -> Dataset:
 def _lines(
     images: NDArray[np.float32], classes: NDArray[np.int64], count: int, key: int
 ) -> Examples:
-    """Return *count* lines of 1 to `LONGEST` of the *images*, chosen by *key*."""
+    """
+    Return *count* lines, each made of 1 to `LONGEST` of the *images*.
+
+    The images are chosen at random; *key* is the key of the random numbers.
+    """
     # Raw words, not `integers`: numpy promises only the words to be the same in every release.
     words = np.random.Philox(key=[0, key]).random_raw(count * (LONGEST + 1)).astype(np.uint64)
     table = words.reshape(count, LONGEST + 1)

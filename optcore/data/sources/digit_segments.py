@@ -1,4 +1,4 @@
-"""Make the segments of a display from the classes of the digits."""
+"""Make the dataset digit_segments: digits, labelled with segments of a 7-segment display."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ LABELS = "abcdefg"
 
 
 def read(spec: DigitSegments, folder: Path) -> Dataset:
-    """Return the digits with their segments as labels. *folder* is not read."""
+    """
+    Return the dataset: images of digits. The labels are the segments that display the digit.
+
+    *folder* is not read, since the digits come with scikit-learn.
+    """
     del spec
     found = digits.read(Digits(kind="digits"), folder)
     lit = torch.tensor([[float(label in segments) for label in LABELS] for segments in SEGMENTS])

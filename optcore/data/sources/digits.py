@@ -19,7 +19,7 @@ LEVELS = 16
 
 @cache
 def images_and_classes() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the images (examples, 8, 8), in 0..1, and the classes (examples,) of all digits."""
+    """Return the images, (examples, 8, 8) in 0..1, and the classes, (examples,), of all digits."""
     # A line contains the 64 levels and the class of an image.
     lines = table("digits.csv.gz", ",")
     # Sixteenths are exact in float32, and in bfloat16.
@@ -28,7 +28,11 @@ def images_and_classes() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 
 def read(spec: Digits, folder: Path) -> Dataset:
-    """Return the digits: the first to train on, the rest to test. *folder* is not read."""
+    """
+    Return the dataset: the first 1,500 digits are training examples, the others test examples.
+
+    *folder* is not read, since the file comes with scikit-learn.
+    """
     del spec, folder
     images, classes = images_and_classes()
     # Copies, so that nothing can change the arrays of later runs.

@@ -22,7 +22,7 @@ IDX_UINT8 = 0x08
 
 
 def read(spec: Mnist, folder: Path) -> Dataset:
-    """Return MNIST from *folder*, read from the kind of files that ``spec.source`` names."""
+    """Return MNIST from *folder*; ``spec.source`` says which kind of files is read."""
     return read_idx_files(folder) if spec.source == "idx" else read_json_file(folder)
 
 
@@ -71,7 +71,10 @@ def _checked(path: Path, sha256: str) -> bytes:
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise DatasetMissing(f"{path} must have SHA-256 {sha256}, got {found}")
+        raise DatasetMissing(
+            f"{path} must have SHA-256 {sha256}, got {found}; `optserve datasets fetch mnist` "
+            "replaces the file"
+        )
     return content
 
 

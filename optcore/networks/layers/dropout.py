@@ -1,4 +1,4 @@
-"""Dropout whose masks do not depend on what was drawn before."""
+"""Dropout whose masks do not depend on random numbers drawn before."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ HOLDS_SCALE = 4
 
 class Dropout(nn.Module):
     """
-    Set elements to 0 with probability *p*, in training only.
+    Dropout: set elements to 0 with probability *p*, in training only.
 
-    Writing mask for what is drawn, which is 0 with probability p and else 1::
+    ::
 
         output = input * mask / (1 - p)
 
-    It differs from `torch.nn.Dropout` in where the mask comes from: *draws*, and so the seed of the
-    run, the step, the batch of the step and the name of the layer alone. A loss that is computed
-    again within a step has the same mask. The mask does not depend on the memory format and the
-    precision of the input.
+    where each element of mask is 0 with probability p, else 1.
+
+    Unlike that of `torch.nn.Dropout`, the mask is drawn from *draws*. It depends only on the seed
+    of the run, the step, the batch of the step and the name of the layer, not on the memory format
+    or the precision of the input. If the loss of a batch is computed again within a step, the mask
+    is the same.
 
     Args:
         p: the probability that an element becomes 0, from 0 up to but not including 1.
         draws: the random numbers of the run; None to draw from torch's global generators.
-        name: the name of the layer, which no other layer of the network has.
+        name: the name of the layer, unique in its network.
     """
 
     def __init__(self, p: float, draws: Draws | None = None, name: str = "") -> None:
@@ -38,7 +40,7 @@ class Dropout(nn.Module):
         self.p, self._draws, self._number = p, draws, number(name)
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return *given* after dropout; in evaluation, and if p is 0, *given* itself."""
+        """Return *given* after dropout; in evaluation, or if p is 0, return *given* unchanged."""
         if not self.training or self.p == 0:
             return given
         if self._draws is None or not self._draws.keyed:
@@ -53,12 +55,16 @@ class Dropout(nn.Module):
         return output.mul_(scale) if rounds else output
 
     def extra_repr(self) -> str:
-        """Return what `repr` shows of the layer."""
+        """Return the text that `repr` shows between the parentheses after the class's name."""
         return f"p={self.p}"
 
 
 def _shaped(elements: Tensor, shape: torch.Size) -> Tensor:
-    """Return *elements* in *shape*; of images, the channels of one pixel follow each other."""
+    """
+    Return *elements*, which has one dimension, as a view of *shape*.
+
+    For images, *elements* holds the channels of the first pixel, then those of the next one.
+    """
     # In the order in which the images of a CPU lie (`optcore.networks.layout`), so that nothing is
     # transposed there.
     if len(shape) != IMAGES:

@@ -63,7 +63,7 @@ def _length(block: Block, names: Names) -> None:
 
 
 def steps_of(block: Block) -> int | None:
-    """Return the length of the run in steps; None if it is given in epochs."""
+    """Return the length of the run in steps; None if the file gives the length in epochs."""
     steps = block.whole("max_steps", -1) if block.given("max_steps") else -1
     return steps if steps > 0 else None
 
@@ -87,12 +87,14 @@ def share_of(share: float, steps: int | None, round_it: Callable[[float], int], 
     """
     Return the length of a warmup that takes a *share* of the run; None if there is no warmup.
 
+    If the length of the run is known in steps, the result is a number of steps. If it is not known,
+    the result is the share, which the job rounds to steps.
+
     Args:
-        share: the share of the run; 0 for no warmup.
-        steps: the length of the run in steps; None if it is not known. If it is known, the result
-            is in steps too, otherwise it is the share.
-        round_it: the function that rounds a length to whole steps.
-        how: the same rounding as the field ``rounding`` of a job, such as ``up``.
+        share: the share of the run, in 0..1; 0 for no warmup.
+        steps: the length of the run in steps; None if it is not known.
+        round_it: the function that rounds a number of steps to a whole number.
+        how: the name of the same rounding in a job, ``up`` or ``down``.
     """
     if share <= 0:
         return None
@@ -102,7 +104,11 @@ def share_of(share: float, steps: int | None, round_it: Callable[[float], int], 
 
 
 def convert_schedule(block: Block, names: Names, length: Length, keys: tuple[str, ...]) -> None:
-    """Convert the scheduler and its warmup; the *length* of the warmup comes from *keys*."""
+    """
+    Convert the schedule and its warmup.
+
+    *length* is the length of the warmup, and *keys* are the keys of the file that it comes from.
+    """
     name = str(block.get(names.scheduler) or names.default_scheduler)
     given = block.get("lr_scheduler_kwargs")
     kwargs = _kwargs(given)
@@ -149,12 +155,12 @@ def _kwargs(given: object) -> dict[str, Any]:
 
 
 def is_on(block: Block, name: str) -> bool:
-    """Return whether the flag *name* is on: true, or another value that means on, such as auto."""
+    """Return whether *name* is on: it has a value other than null, false, no and an empty text."""
     return block.get(name) not in (None, False, "false", "no", "")
 
 
 def convert_precision(block: Block) -> None:
-    """Convert bf16 and fp16: parameters, gradients and slots stay float32."""
+    """Convert the keys bf16 and fp16; parameters and optimizer states are float32 with both."""
     if is_on(block, "bf16"):
         block.converted("bf16", "training.precision", "bf16")
         block.ignored("fp16", "bf16 is on")

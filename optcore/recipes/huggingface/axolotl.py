@@ -1,10 +1,11 @@
 """
 Convert a configuration of Axolotl 0.15: Trainer's arguments under Axolotl's own names.
 
-src/axolotl/core/builders/base.py shows which keys reach TrainingArguments. Without an adapter,
-parameters have the precision of the model, except norms and embeddings, which are float32 unless
-the attention needs another precision (`_configure_embedding_dtypes` in loaders/model.py). The
-parameters of an adapter are float32 (PEFT).
+The file src/axolotl/core/builders/base.py of Axolotl shows which keys reach TrainingArguments.
+
+The parameters of an adapter are float32 (PEFT). Without an adapter, norms and embeddings are
+float32 if the attention allows this precision (`_configure_embedding_dtypes` in loaders/model.py).
+All other parameters have the precision of the model.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def convert(file: Block) -> None:
 
 
 def _batch(file: Block) -> None:
-    """Convert batch_size, from which Axolotl derives the accumulation."""
+    """Convert batch_size: divided by micro_batch_size, it is the number of accumulated batches."""
     if not file.given("batch_size"):
         file.other("batch_size", "it is off")
         return
@@ -107,7 +108,11 @@ def _schedule(file: Block) -> None:
 
 
 def _least(file: Block, ratio: float) -> None:
-    """Convert *ratio*, the end of the cosine relative to lr; refuse a cosine that ends early."""
+    """
+    Convert cosine_min_lr_ratio: *ratio* is the last value of the cosine, divided by lr.
+
+    A cosine that ends before the run is refused.
+    """
     file.converted("cosine_min_lr_ratio", "schedule.end_fraction", ratio)
     if file.get("cosine_constant_lr_ratio"):
         file.refused("cosine_constant_lr_ratio", "ends the cosine before the run, after the warmup")
@@ -115,9 +120,10 @@ def _least(file: Block, ratio: float) -> None:
 
 def _warmup(file: Block) -> tuple[Length, str]:
     """
-    Return the length of the warmup, and the key that gives the length.
+    Return the length of the warmup, and the key that the length comes from.
 
-    A warmup_steps of at least 1 and a warmup_ratio in a run of known steps give at least 2 steps.
+    As in Axolotl, a length in steps is at least 2, except if it comes from a warmup_steps below 1,
+    which is a share of the run.
     """
     steps = steps_of(file)
     if file.given("warmup_steps"):
@@ -168,7 +174,7 @@ def _adapter(file: Block) -> None:
 
 
 def _refuse_mixed(file: Block) -> None:
-    """Refuse a file with which Axolotl trains parameters partly in float32, partly in bfloat16."""
+    """Refuse a file if Axolotl would train some parameters in float32, the others in bfloat16."""
     if is_on(file, "fp32_norms"):
         file.refused("fp32_norms", "holds norms in float32 beside the 16 bits of the others")
     plugins = str(file.get("plugins"))

@@ -1,7 +1,8 @@
 """
 Convert a configuration of LLaMA-Factory 0.9: TrainingArguments and LLaMA-Factory's own arguments.
 
-Trained parameters are float32, unless pure_bf16 is on (src/llamafactory/model/adapter.py).
+Trained parameters are float32; with pure_bf16, they are bfloat16
+(src/llamafactory/model/adapter.py).
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def convert(file: Block) -> None:
 
 
 def _refuse_v1(file: Block) -> None:
-    """Refuse a file for the trainer of LLaMA-Factory's folder v1, which has other arguments."""
+    """Refuse a file for the trainer in LLaMA-Factory's folder v1, whose arguments differ."""
     file.refused("micro_batch_size", "is for the trainer v1, whose precision is that of its FSDP")
     others(file, file.left(), "read by the trainer v1")
 

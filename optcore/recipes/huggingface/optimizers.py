@@ -47,7 +47,7 @@ ADAM_ARGUMENTS: Mapping[str, tuple[str, float]] = {
 @dataclass(frozen=True)
 class Names:
     """
-    The names of keys, and the defaults, that differ between the frameworks.
+    The names of keys and the defaults of one framework, where the frameworks differ.
 
     Attributes:
         by: name of the framework.
@@ -73,7 +73,7 @@ class Names:
 
 
 def convert_optimizer(block: Block, names: Names) -> None:
-    """Convert the optimizer, its arguments, weight decay and groups."""
+    """Convert the optimizer with its arguments, its weight decay and its groups."""
     name = str(block.get(names.optimizer) or names.default_optimizer)
     decay = float(block.number("weight_decay", 0.0)) if block.given("weight_decay") else 0.0
     dialect = "torch"
@@ -100,7 +100,7 @@ def convert_optimizer(block: Block, names: Names) -> None:
 
 
 def _adam(block: Block, names: Names, *, without: str = "") -> None:
-    """Convert the arguments of Adam, except the key *without*, which the optimizer lacks."""
+    """Convert the keys of Adam's arguments; record the key *without* as ignored."""
     for key, (field, default) in ADAM_ARGUMENTS.items():
         if key == without:
             block.ignored(key, "Lion has no epsilon")

@@ -1,8 +1,8 @@
 """
 Convert the arguments of transformers' get_scheduler to a schedule (5.24, optimization.py).
 
-Every schedule in transformers is a factor that multiplies lr and depends on the number of steps in
-the run: a line from 0 during the warmup, then a curve over the remaining steps.
+Every schedule in transformers is a factor by which lr is multiplied. During the warmup, the factor
+rises on a line from 0. Then it follows a curve over the remaining steps of the run.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ SHAPES = {
 
 
 class NotConvertible(ValueError):
-    """A schedule has no exact equivalent here; the message says why."""
+    """A schedule of transformers equals no schedule of a job; the message says why."""
 
 
 @dataclass(frozen=True)
 class Warmup:
     """
-    The rise before a schedule.
+    The warmup before a schedule: the rise of lr on a line.
 
     Attributes:
-        length: length of the rise: steps, or a share of the run; None for no rise.
-        lr: lr at the end of the rise.
+        length: length of the warmup: steps, or a share of the run; None for no warmup.
+        lr: lr at the end of the warmup.
     """
 
     length: int | Spec | None
     lr: float
 
     def spec(self, after: str, start: float = 0.0) -> Spec:
-        """Return {"warmup": ...} with the fields *after* and *start*; {} if there is no rise."""
+        """Return ``{"warmup": spec}``, with *after* and *start* in the spec; {} for no warmup."""
         if self.length is None:
             return {}
         return {"warmup": {"length": self.length, "start": start, "after": after}}
@@ -54,7 +54,7 @@ def schedule_of(name: str, kwargs: Mapping[str, Any], warmup: Warmup) -> Spec:
     Return the spec of the schedule that transformers calls *name*, with the arguments *kwargs*.
 
     Raises:
-        NotConvertible: no schedule is exactly equivalent to the one in transformers.
+        NotConvertible: no schedule of a job gives the same values.
     """
     build = _BUILDERS.get(name)
     if build is None:
@@ -62,7 +62,7 @@ def schedule_of(name: str, kwargs: Mapping[str, Any], warmup: Warmup) -> Spec:
     given = {} if name in WITHOUT_ARGUMENTS else dict(kwargs)
     spec = build(given, warmup)
     if given:
-        raise NotConvertible(f"has arguments that {name} does not take: {', '.join(given)}")
+        raise NotConvertible(f"does not take {', '.join(given)} in lr_scheduler_kwargs")
     return spec
 
 

@@ -75,8 +75,8 @@ def convert_warmed_schedule(file: Block, names: Names) -> None:
     """
     Convert the schedule and its warmup.
 
-    warmup_steps is a number of steps, or below 1 a share of the run; warmup_ratio, a key of
-    transformers 4, is always a share.
+    A warmup_steps from 1 on is a number of steps; below 1, it is a share of the run. The key
+    warmup_ratio of transformers 4 is always a share of the run.
     """
     length, key = _warmup(file)
     convert_schedule(file, names, length, (key,))

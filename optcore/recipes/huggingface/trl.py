@@ -1,9 +1,10 @@
 """
 Convert a configuration of the scripts of TRL 1.10 (trl/scripts), alignment-handbook or open-r1.
 
-Such a configuration has the arguments of Trainer and those of the model. The trained parameters
-have the precision in which the model is loaded (dtype, formerly torch_dtype), except with an
-adapter: PEFT's adapters are float32, and TRL makes the adapters of a quantized model bfloat16.
+Such a configuration has the arguments of Trainer and those of the model.
+
+Without an adapter, the trained parameters have the precision in which the model is loaded (dtype,
+formerly torch_dtype). With an adapter, they are float32, or bfloat16 if the model is quantized.
 """
 
 from __future__ import annotations

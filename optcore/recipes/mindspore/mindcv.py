@@ -1,9 +1,11 @@
 """
 Convert a configuration of mindcv 0.5: the arguments of its train.py in YAML.
 
-After t updates, mindcv's EMA has the decay ``ema_decay * (1 - exp(-t / 2000))``. The loss scale and
-the clip depend on the training step that `create_trainer` chooses, in
-mindcv/utils/trainer_factory.py.
+After t updates, mindcv's moving average of the weights has the decay
+``ema_decay * (1 - exp(-t / 2000))``.
+
+mindcv has two training steps, MindSpore's and its own, and `create_trainer` chooses one of them
+(mindcv/utils/trainer_factory.py). The loss scale and the clip depend on the choice.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def _groups(file: Block) -> None:
 
 
 def _own_step(file: Block) -> bool:
-    """Return whether mindcv uses its own training step."""
+    """Return whether mindcv uses its own training step in place of MindSpore's."""
     steps = file.get("gradient_accumulation_steps", 1)
     return bool(file.get("ema") or file.get("clip_grad") or steps != 1 or file.get("amp_cast_list"))
 

@@ -1,8 +1,8 @@
 """
 Convert a configuration of mindocr 0.4 (tools/train.py).
 
-The blocks scheduler, optimizer and loss_scaler are converted, and those keys of the blocks train
-and system that are about the training step.
+The blocks scheduler, optimizer and loss_scaler are converted. Of the blocks train and system, only
+the keys about the training step are converted.
 """
 
 from __future__ import annotations
@@ -70,11 +70,12 @@ def convert(file: Block) -> None:
 
 def _groups(optimizer: Block) -> None:
     """
-    Convert the groups that mindocr makes in order to exempt norms and biases from weight decay.
+    Convert the keys with which mindocr makes groups of parameters.
 
-    In fact all parameters decay. mindocr's group of exempt parameters has no ``weight_decay`` of
-    its own, so `nn.Optimizer` gives the group the weight decay of the optimizer. MindSpore itself
-    exempts norms, but only if there are no groups.
+    The groups are meant to exempt norms and biases from weight decay, but all parameters decay.
+    mindocr's group of exempt parameters has no ``weight_decay`` of its own, so that `nn.Optimizer`
+    gives the group the weight decay of the optimizer. Without groups, MindSpore itself exempts
+    norms.
     """
     strategy = optimizer.get("grouping_strategy")
     names = optimizer.get("no_weight_decay_params") or []
@@ -118,7 +119,7 @@ def _filter(optimizer: Block) -> None:
 
 
 def _loss(file: Block, train: Block, level: str) -> None:
-    """Convert the key that says whether the loss is computed in float32."""
+    """Convert pred_cast_fp32, which says whether the loss is computed in float32."""
     if level == "O0" or train.flag("pred_cast_fp32", True):
         train.other("pred_cast_fp32", "the loss is computed in float32, as in a job")
     elif file.block("loss").get("name") == "CTCLoss":

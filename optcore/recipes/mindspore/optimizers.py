@@ -24,14 +24,14 @@ NORMS = {"match": {"module": ["batch_norm"]}, "weight_decay": 0.0}
 @dataclass(frozen=True)
 class Options:
     """
-    The names and defaults of the options in one framework.
+    The names and defaults of the arguments of ``create_optimizer`` in one framework.
 
     Attributes:
         by: name of the framework.
         opt: default of the key ``opt``, the name of the optimizer.
         weight_decay: default of the key ``weight_decay``.
         nesterov: key for Nesterov's momentum.
-        more: whether beta1, beta2 and other options reach the optimizer's class.
+        more: whether the framework passes beta1, beta2 and further keys to the optimizer's class.
     """
 
     by: str
@@ -149,7 +149,7 @@ def convert_average(block: Block) -> None:
 
 
 def convert_precision(block: Block, name: str = "amp_level") -> str:
-    """Convert the level of mixed precision in the key *name*, and return the level."""
+    """Convert the key *name*, a level of mixed precision (O0 to O3), and return the level."""
     level = str(block.get(name, "O0"))
     if level not in AMP:
         block.refused(name, "must be O0, O1, O2 or O3")

@@ -1,8 +1,10 @@
 """
 Convert the arguments of ``create_scheduler``, which mindcv and mindocr share.
 
-Both make a list with the lr of every step, in Python's floats: a warmup, then a schedule that
-starts after it. Sources: mindcv/scheduler in mindcv 0.5, mindocr/scheduler in mindocr 0.4.
+The function makes a list with the lr of every step, in Python's floats. The list contains the
+warmup, and after it the schedule from its beginning.
+
+Sources: mindcv/scheduler in mindcv 0.5, mindocr/scheduler in mindocr 0.4.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ UNREAD = "this scheduler does not read it"
 @dataclass(frozen=True)
 class Arguments:
     """
-    The names and defaults of the arguments in one framework.
+    The names and defaults of the arguments of ``create_scheduler`` in one framework.
 
     Attributes:
         by: name of the framework.
@@ -51,7 +53,7 @@ class Arguments:
 
 @dataclass
 class _Reading:
-    """The block that contains the arguments, and the values read from it so far."""
+    """The block that contains the arguments, and the values that were read from the block."""
 
     block: Block
     names: Arguments
@@ -74,7 +76,7 @@ class _Reading:
 
 
 def convert_schedule(block: Block, names: Arguments) -> None:
-    """Convert the arguments of create_scheduler in *block* to the schedule and length of a job."""
+    """Convert the arguments in *block* to the schedule, the lr and the length of a job."""
     lr = set_number(block, "lr", "optimizer.lr", names.lr, names.by)
     epochs = block.whole(names.epochs, names.num_epochs)
     set_value(block, names.epochs, "training.epochs", float(epochs), names.by)
@@ -139,7 +141,7 @@ def _cosine(reading: _Reading) -> None:
 
 
 def _rest_at_the_floor(reading: _Reading, epochs: float, floor: float) -> None:
-    """Make the schedule a chain: its cycles, then the constant lr *floor*, as in mindcv."""
+    """Replace the schedule by a chain: *epochs* epochs of its cycles, then the constant *floor*."""
     job, *at = reading.at.split(".")
     place = reading.block.result.job[job]
     for name in at:

@@ -1,4 +1,4 @@
-"""Mixed precision in Paddle's configurations."""
+"""Convert the keys for mixed precision in the configurations of PaddleOCR and PaddleClas."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def convert_amp(block: Block, *, level: str, on: bool = False, prefix: str = "am
 
     Args:
         block: the block that contains the keys.
-        level: the default of the key for the level of mixed precision.
+        level: the default of the key ``{prefix}level``, which is O1 or O2.
         on: the default of use_amp.
-        prefix: the prefix of the names of the keys level and dtype.
+        prefix: the beginning of the names of two keys, ``{prefix}level`` and ``{prefix}dtype``.
     """
     if not (block.flag("use_amp") if block.given("use_amp") else on):
         block.converted("use_amp", "training.precision", "fp32")

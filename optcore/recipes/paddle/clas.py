@@ -161,7 +161,11 @@ def _regularizer(block: Block, optimizer: str) -> None:
 
 
 def _no_decay(block: Block, name: str) -> None:
-    """Convert the keys `NO_DECAY`, which exempt parameters from decay, to groups without decay."""
+    """
+    Convert the keys in `NO_DECAY`, which exempt parameters from weight decay.
+
+    For RMSProp, they become groups without decay. For Momentum, names of parameters are refused.
+    """
     if name == "Momentum":
         _no_decay_in_momentum(block)
         return
@@ -203,7 +207,7 @@ def _amp(file: Block) -> None:
 
 
 def _ema(file: Block) -> None:
-    """Convert the block EMA, a moving average that does not affect the training."""
+    """Convert the block EMA, a moving average of the weights beside the trained ones."""
     if "EMA" not in file:
         return
     if not file.get("EMA"):

@@ -1,8 +1,10 @@
 """
 Convert the keys that each class in PaddleClas's ppcls/optimizer/learning_rate.py reads.
 
-PaddleClas shortens Cosine and Linear by the warmup; PaddleOCR does not. With by_epoch, lr changes
-once per epoch: the schedule is inside a per_epoch, where an epoch is one step.
+PaddleClas shortens Cosine and Linear by the length of the warmup, which PaddleOCR does not.
+
+With by_epoch, lr changes once per epoch. The job then has a schedule of kind per_epoch around the
+class's schedule, for which one epoch is one step.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
 
 
 def _without_name(lr: Block) -> None:
-    """Convert a block without a class, from which build_lr_scheduler reads only learning_rate."""
+    """Convert a block without a name: lr is constant, and PaddleClas reads only learning_rate."""
     lr.result.default("schedule.kind", "constant", "a file without lr.name keeps learning_rate")
     lr.converted("learning_rate", "optimizer.lr", lr.number("learning_rate"))
     for key in lr.left():
@@ -63,7 +65,7 @@ def _without_name(lr: Block) -> None:
 
 
 def _by_epoch(lr: Block, name: str) -> str:
-    """Convert by_epoch, and return the path of the schedule itself in the job."""
+    """Convert by_epoch; return the path in the job at which the class's schedule belongs."""
     by_epoch = lr.flag("by_epoch", False)
     if not by_epoch:
         lr.ignored("by_epoch", "false is the default")
@@ -83,7 +85,12 @@ def _by_epoch(lr: Block, name: str) -> str:
 
 
 def _begun(lr: Block, name: str, within: str) -> str:
-    """Convert last_epoch, which skips the first steps of a schedule; return the schedule's path."""
+    """
+    Convert last_epoch, which makes the class's schedule start at a later step.
+
+    Return the path in the job at which this schedule belongs. *within* is the path without
+    last_epoch.
+    """
     last = lr.whole("last_epoch", -1)
     # The other classes, and a warmup, compute lr from the lr before.
     if last < 0 or name not in CLOSED or lr.get("warmup_epoch"):
@@ -129,7 +136,7 @@ def _length(lr: Block, name: str, within: str, epochs: float | None) -> None:
 
 
 def _piecewise_by_rule(lr: Block, within: str, epochs: float | None) -> None:
-    """Convert a Piecewise whose learning_rate replaces its decay_epochs and values."""
+    """Convert a Piecewise with learning_rate, from which decay_epochs and values are computed."""
     if epochs is None:
         Block(lr.result, {}, ("Global",)).refused("epochs", "is required", required=True)
         return
@@ -177,7 +184,7 @@ def _step_size(within: str) -> Read:
 
 
 def _only_without_learning_rate(read: Read) -> Read:
-    """Return a function that converts a key with *read* if the block has no learning_rate."""
+    """Return a function that calls *read* for a key if the block has no learning_rate."""
 
     def unless(lr: Block, key: str) -> None:
         if not lr.get("learning_rate"):
@@ -191,7 +198,7 @@ def _end(within: str) -> Read:
 
 
 def _tables(within: str) -> dict[str, ClassTable]:
-    """Return class -> its own keys. *within* is the path of the schedule in the job."""
+    """Return class -> the keys that it reads. *within* is the path of the schedule in the job."""
     lr, last = {"learning_rate": number("optimizer.lr")}, {"last_epoch": _last_epoch}
     verbose = {"verbose": ignored("it prints lr")}
     needs_lr = ("learning_rate",)

@@ -51,13 +51,13 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
 
 
 def _common(lr: Block) -> None:
-    """Record that the keys that build_lr_scheduler overwrites have no effect."""
+    """Record as ignored the keys whose values PaddleOCR overwrites."""
     lr.ignored("epochs", OVERWRITTEN.format("Global.epoch_num"))
     lr.ignored("step_each_epoch", OVERWRITTEN.format("the number of batches"))
 
 
 def _length(lr: Block, name: str, epochs: float | None) -> None:
-    """Make the schedule as long as the run, even if a warmup comes before it."""
+    """Set the length of the schedule to that of the run, even if there is a warmup before it."""
     run = Block(lr.result, lr.result.config.get("Global") or {}, ("Global",))
     if epochs is None:
         run.refused("epoch_num", f"is required for {name}", required=True)
@@ -66,7 +66,7 @@ def _length(lr: Block, name: str, epochs: float | None) -> None:
 
 
 def _warmup(peak: Callable[[Block], float]) -> Read:
-    """Return a function that converts a warmup in epochs, up to the lr that *peak* returns."""
+    """Return a function that converts warmup_epoch; the warmup ends at the lr from *peak*."""
 
     def read(lr: Block, key: str) -> None:
         epochs = lr.number(key) if lr.given(key) else 0

@@ -1,4 +1,4 @@
-"""Convert keys that PaddleOCR and PaddleClas have in common; durations are in epochs."""
+"""Convert keys that PaddleOCR and PaddleClas have in common, with durations in epochs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def rise(length: dict[str, Any] | int, *, start: float, end: float) -> dict[str,
     """
     Return the warmup of paddle.optimizer.lr.LinearWarmup: a line from *start* to *end*.
 
-    After the line, the schedule starts from its beginning. The schedule is not shortened, so a
-    schedule as long as the run would end after the run.
+    After the warmup, the schedule starts from its beginning. Its length is not reduced by the
+    warmup: a schedule as long as the run is not finished when the run ends.
     """
     return {"length": length, "start": start, "end": end, "after": "delay"}
 
@@ -34,7 +34,7 @@ def boundaries(field: str) -> Read:
 
 
 def values(lr: Block, key: str, *, within: str = "schedule") -> None:
-    """Convert the values of a PiecewiseDecay, the last of which applies after all boundaries."""
+    """Convert the values of a PiecewiseDecay; the last value applies after the last boundary."""
     given, wanted = lr.numbers(key), len(lr.numbers("decay_epochs", [])) + 1
     if len(given) < wanted:
         lr.refused(key, f"must have {wanted} entries, one more than decay_epochs")

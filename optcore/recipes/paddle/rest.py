@@ -26,10 +26,10 @@ def refuse_name(
     block: Block, known: Iterable[str], unsayable: Mapping[str, str] | None = None
 ) -> None:
     """
-    Refuse the class that *block* names, and record that the other keys belong to that class.
+    Refuse the class that *block* names, and record its arguments as other.
 
     Args:
-        block: the name and the arguments of the class.
+        block: the mapping with the name of the class and its arguments.
         known: the classes that can be converted.
         unsayable: class that cannot be converted -> the reason.
     """
@@ -44,7 +44,12 @@ def refuse_name(
 
 
 def name_rest(file: Block) -> None:
-    """Refuse the remaining keys that may be about the optimization; record the rest as other."""
+    """
+    Record all keys of *file* that have no record yet.
+
+    Keys whose names suggest that they are about the optimization are refused. All other keys are
+    recorded as not about the optimization.
+    """
     if isinstance(file.get("Global"), Mapping):
         _name(file.block("Global"))
     for key in file.left():
@@ -65,7 +70,7 @@ def _name(block: Block) -> None:
 
 
 def _outside(file: Block, key: str) -> None:
-    """Record *key*, or the remaining keys in the block *key*, as not about the optimization."""
+    """Record *key*, or all keys in it that have no record, as not about the optimization."""
     if not isinstance(file.get(key), Mapping) or not file.get(key):
         file.other(key, OUTSIDE)
         return
@@ -76,9 +81,10 @@ def _outside(file: Block, key: str) -> None:
 
 def tell_architecture(file: Block, name: str) -> None:
     """
-    Record the keys in *name*, the block that describes the network.
+    Record the keys in *name*, the block that describes the network, as not about the optimization.
 
-    The user sees those about decay, lr and parameters that are not trained.
+    Keys that change the decay or lr of some parameters, or exclude parameters from training, are
+    shown to the user.
     """
     if isinstance(file.get(name), Mapping) and file.get(name):
         _architecture(file.block(name))

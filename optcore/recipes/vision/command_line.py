@@ -26,16 +26,17 @@ def parse_command(
     Return the arguments of the last command in *text* that runs a training script.
 
     Args:
-        text: a command line or a shell script. ``$NAME`` is replaced by its value if a line
-            ``NAME=value`` of the script sets it.
+        text: a command line or a shell script. ``$NAME`` is replaced by ``value`` if the script
+            has a line ``NAME=value``.
         aliases: short name of an option -> long name, without dashes: ``{"b": "batch_size"}``.
-        flags: the options that take no value, under their names in the result.
-        lists: the options that take any number of values, under their names in the result.
-        launcher: the options that are also read before the script, where they are torchrun's.
-            If there are any, a script that Python runs alone has a ``world_size`` of 1.
+        flags: the long names of options that take no value.
+        lists: the long names of options that take any number of values.
+        launcher: the names of torchrun's options that are read too; they stand before the script.
+            If there are any and the script is run by ``python`` without torchrun, the result
+            contains a ``world_size`` of 1.
 
     Returns:
-        The arguments, with underscores in their names, or None if no such command is found.
+        option -> value, with underscores in the names; None if no command runs such a script.
     """
     found = None
     values = dict(ASSIGNMENT.findall(text))

@@ -1,7 +1,7 @@
 """
 Convert the arguments of timm's train.py, release 1.0: its args.yaml, or a command line.
 
-train.py steps its scheduler once an epoch, unless sched_on_updates is given.
+lr changes once per epoch; with sched_on_updates, it changes at every update.
 """
 
 from __future__ import annotations

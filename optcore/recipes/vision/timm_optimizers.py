@@ -24,8 +24,8 @@ class Optimizer:
         momentum: whether timm's optimizer reads momentum.
         betas: whether timm's optimizer reads opt_betas.
         eps: whether timm's optimizer reads opt_eps.
-        fixed: fields whose values differ from the defaults of the dialect.
-        clips: whether timm's class itself clips before each update.
+        fixed: (field, value) of each field that does not have the default of the dialect.
+        clips: whether timm's optimizer clips the gradient itself before each update.
     """
 
     kind: str

@@ -15,12 +15,13 @@ UNREAD = "this scheduler does not read it"
 @dataclass(frozen=True)
 class _Reading:
     """
-    The arguments, and the values read from them so far.
+    The arguments of train.py, and values that were read from them.
 
     Attributes:
         file: the arguments.
-        at: path of the schedule in the job: "schedule" if lr changes at every update, else
-            "schedule.schedule", inside a schedule of kind per_epoch.
+        at: path in the job at which timm's schedule belongs: "schedule" if lr changes at every
+            update. If lr changes once per epoch, it is "schedule.schedule", since the schedule is
+            inside one of kind per_epoch.
         epochs: value of the argument epochs.
         warmup: value of the argument warmup_epochs.
     """
@@ -58,7 +59,7 @@ CYCLES = ("lr_cycle_mul", "lr_cycle_decay", "lr_cycle_limit", "lr_k_decay", "coo
 
 
 def _length(reading: _Reading) -> None:
-    """Convert the length of the run: the epochs, the cooldown, and a warmup before the schedule."""
+    """Convert the keys that add up to the length of the run: epochs, cooldown and warmup."""
     file = reading.file
     prefix = file.flag("warmup_prefix", False)
     cooldown = 0.0

@@ -185,7 +185,7 @@ def _average(file: Block) -> None:
 
 
 def _devices(file: Block) -> int | None:
-    """Return the number of devices; None if the file does not say it."""
+    """Return the number of devices; None if the arguments do not contain it."""
     if file.given("world_size"):
         return file.whole("world_size")
     if file.given("nproc_per_node"):

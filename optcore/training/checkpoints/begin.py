@@ -1,4 +1,4 @@
-"""Starts a run with the network of another run, or with the network and the optimizer's state."""
+"""Start a run with the weights of another run, or with its weights and optimizer state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,14 @@ def begin_from(
     plan: StoredPlan | None = None,
 ) -> Run:
     """
-    Return the run that *spec* describes, at its first step, with the network from a checkpoint.
+    Return a new run at its first step, with the network from a checkpoint of another run.
+
+    With a *keep* of ``weights``, the optimizer starts afresh. With ``optimizer``, it starts with
+    the slots and update counts from the checkpoint. Schedules start at step 0 in both cases.
+
+    Some optimizers carry numbers from update to update, such as the sum of weights in
+    schedule_free_adamw. With ``optimizer``, the new run starts with the numbers of the old run,
+    even if it has other hyperparameters.
 
     Args:
         spec: the description of the new run. Its network must have the same parameters as the
@@ -46,10 +53,7 @@ def begin_from(
         files: the storage that holds the checkpoint.
         path: the path of a checkpoint, of any run, as `save` returned it. With ``weights`` it may
             also be the path of a file that holds a network.
-        keep: ``weights`` to start the optimizer afresh; ``optimizer`` to start it with the slots
-            and update counts from the checkpoint. Schedules start at 0 in both cases. Numbers
-            that sum up the updates so far, such as the weights of schedule_free_adamw, are those
-            of the hyperparameters in the checkpoint's run.
+        keep: what the new run takes from the checkpoint: ``weights`` or ``optimizer``.
         data_dir: the folder that holds the datasets.
         device: ``cpu`` or ``cuda``.
         sha256: the SHA-256 that `save` returned, or the SHA-256 of the file; None if unknown.
@@ -82,10 +86,12 @@ def begin_from(
 
 def _with_numbers_left(facts: Mapping[str, Any], slots: Slots, run: Run) -> Slots:
     """
-    Return *slots* with the carried numbers that they lack, as the run with *facts* left them.
+    Return *slots* with the carried numbers that they lack.
 
-    The numbers follow from the hyperparameters of that run, not of *run*, which continues with
-    them. They are left out if those of *run* imply the same numbers.
+    A carried number is computed by each update of a parameter for the next update. A checkpoint
+    lacks the numbers that follow from update counts and hyperparameters. They are computed here
+    with the hyperparameters of the checkpoint's run, which *facts* contain. If the hyperparameters
+    of *run* give the same numbers, *slots* is returned unchanged.
     """
     rule = RULES.get(run.spec.optimizer.kind)  # lbfgs has none
     if rule is None or all(state.carried is None for state in run.optimizer.states()):

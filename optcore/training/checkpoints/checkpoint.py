@@ -1,8 +1,10 @@
 """
 Checkpoints: the whole state of a run, saved to files and restored from them.
 
-`optcore.files.checkpoint` lists the files. Tensors are stored contiguous; the memory format is one
-of the facts about the run (`optcore.training.fingerprint`). Nothing is pickled.
+`optcore.files.checkpoint` lists the files. Nothing is pickled.
+
+Tensors are stored contiguous. The memory format that they have in the run is one of the facts about
+the run (`optcore.training.fingerprint`).
 """
 
 from __future__ import annotations
@@ -62,10 +64,12 @@ class Checkpoint:
 
 def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
     """
-    Write a checkpoint of *run* below *folder*; delete all but the last `MAX_CHECKPOINTS` there.
+    Write a checkpoint of *run* to a new folder in *folder*.
+
+    Only the last `MAX_CHECKPOINTS` checkpoints are kept there; older ones are deleted.
 
     Args:
-        run: a run whose attribute `settled` is true, between two reports of `train`.
+        run: the run, between two reports of `train`. Its attribute `settled` must be true.
         files: the storage to write to.
         folder: the folder of all checkpoints of this run. Only one process may write there.
 
@@ -101,12 +105,12 @@ def restore(
         files: the storage that holds the checkpoint.
         path: the path that `save` returned.
         sha256: the SHA-256 that `save` returned; None if it is not known.
-        exact: whether to refuse the checkpoint if *run* could give other results, bit for bit, than
-            the run that was saved.
+        exact: whether to refuse the checkpoint if *run*, on this machine, may give other results
+            than the saved run in the last bits.
 
     Raises:
-        CheckpointUnusable: a file is damaged, the checkpoint belongs to another spec, or, if
-            *exact*, the facts that determine results bit for bit (`Run.facts`) differ.
+        CheckpointUnusable: a file is damaged, or the checkpoint belongs to another spec. With
+            *exact*: the facts that determine results bit for bit (`Run.facts`) differ.
         OSError: a file does not exist, or cannot be read now.
     """
     facts, model, state = read(files, path, sha256=sha256)
@@ -116,9 +120,9 @@ def restore(
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
     if "durations" not in facts and has_fractions(run.spec):
         raise CheckpointUnusable(
-            f"{path} is of a run whose schedules round durations to whole steps, as releases up to "
-            "0.2.0 did; to resume the run, parse its spec in a block of "
-            "optcore.spec.former.translation.former_rules()"
+            f"{path} is of a run that began under a release up to 0.2.0, whose schedules round "
+            "durations to whole steps; to resume the run, parse its spec inside "
+            "`with optcore.spec.former.translation.former_rules():`"
         )
     if exact:
         _check_facts(path, facts["facts"], run.facts())
@@ -192,7 +196,7 @@ def slots_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _stateful(run: Run) -> dict[str, Scaler | Best]:
-    """Return the parts of *run* that have a ``state_dict``, by their names in a checkpoint."""
+    """Return name in a checkpoint -> part, for the parts of *run* that have a ``state_dict``."""
     found = {"scaler": run.scaler, "kept": run.best, "stopping": run.stopping}
     return {name: part for name, part in found.items() if part is not None}
 
@@ -209,13 +213,13 @@ def _check_facts(path: str, theirs: Mapping[str, str], ours: Mapping[str, str]) 
 
 
 def model_bytes(run: Run) -> bytes:
-    """Return the network of *run* as a safetensors file, with the weights used in evaluation."""
+    """Return the network as a safetensors file, with the weights that evaluations use."""
     with run.optimizer.averaged():
         return tensors_to_bytes(run.model_tensors())
 
 
 def ema_bytes(run: Run) -> bytes:
-    """Return the network of *run* as a safetensors file, with its averaged weights."""
+    """Return the network as a safetensors file, with the averaged weights (``training.ema``)."""
     assert run.ema is not None
     with run.ema.in_place():
         return tensors_to_bytes(run.model_tensors())

@@ -12,8 +12,9 @@ def in_present_words(facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the facts of a checkpoint, with the spec translated to the form of this release.
 
-    In release 0.2.0 the loss scale was a field of the optimizer and had no state. It is now part of
-    the training and has a state, which is added: the same scale, and counts that start at 0.
+    In release 0.2.0, the loss scale was a field of the optimizer and had no state. Now it is a
+    field of training and has a state: the scale and two counts. A state with the old scale and
+    counts of 0 is added to the facts.
     """
     present = {**facts, "spec": translated(facts["spec"])}
     scale = facts["spec"]["optimizer"].get("loss_scale", 1.0)

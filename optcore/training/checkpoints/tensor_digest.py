@@ -11,11 +11,10 @@ from torch import Tensor
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """
-    Return the SHA-256 over names, dtypes, shapes and bytes of *tensors*, in order of name.
+    Return the SHA-256 over the names, dtypes, shapes and values of *tensors*, in order of name.
 
     Args:
-        tensors: name -> tensor, of any shape, dtype and layout. The digest does not depend on the
-            layout.
+        tensors: name -> tensor. The digest does not depend on the strides of a tensor.
     """
     total = hashlib.sha256()
     for name in sorted(tensors):

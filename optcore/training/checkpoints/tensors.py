@@ -1,4 +1,4 @@
-"""Reads the tensors of a checkpoint from its files, which are verified first."""
+"""Read the tensors of a checkpoint, after the SHA-256 of its files has been checked."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def read(
 
 def network(files: Files, path: str, sha256: str | None) -> dict[str, Tensor]:
     """
-    Return the network from a checkpoint, or from a file that holds a network.
+    Return the tensors of a network by name, from a checkpoint or from a safetensors file.
 
-    The function raises the same errors as `read`.
+    The errors are those of `read`.
     """
     return _tensors(path, layout.read_model(files, path, sha256=sha256))
 

@@ -1,4 +1,4 @@
-"""Makes steps ahead of their reports, so that a GPU need not wait until a loss is on the host."""
+"""Make several steps before the first is reported, so that a GPU need not wait for the host."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ AHEAD = 32
 
 class Made(NamedTuple):
     """
-    A step whose loss is not on the host yet.
+    A step that was made, and whose loss has not been copied to the host.
 
     Attributes:
         report: the report of the step, without the loss.
         loss: the loss, on the device.
-        overflow: the error that prevented the update, after which no step may be made; None if the
-            update was made.
+        overflow: the error that prevented the update; None if the update was made. After an error,
+            no further step may be made.
     """
 
     report: StepReport

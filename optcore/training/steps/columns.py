@@ -21,7 +21,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 class Columns:
     """
-    Measures, at each step, the columns that the spec asks for.
+    The values of the columns of a step's report, besides lr and loss.
 
     Attributes:
         any: whether the spec asks for columns besides lr and loss.
@@ -45,11 +45,7 @@ class Columns:
             self._before = [param.detach().clone() for param in self._run.model.parameters()]
 
     def measure_gradient(self, scale: float) -> None:
-        """
-        Measure the norm of the unscaled gradient before clipping.
-
-        *scale* is the loss scale, by which the gradient has been multiplied.
-        """
+        """Measure the norm of the gradient before clipping, divided by the loss scale *scale*."""
         if "grad_norm" not in self._names:
             return
         params = list(self._run.model.parameters())
@@ -87,7 +83,11 @@ class Columns:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """Return the bytes that this process uses on *device* (on a GPU, for tensors); 0 if unknown."""
+    """
+    Return the number of bytes that this process uses; 0 if it is unknown.
+
+    On a GPU, only tensors count. On a CPU, all memory of the process that is in RAM counts.
+    """
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else 0

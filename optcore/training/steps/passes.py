@@ -27,7 +27,7 @@ def loss_scale(run: Run) -> float:
 
 
 def examples(run: Run) -> int:
-    """Return the number of examples in all batches of the current step, used or to come."""
+    """Return the number of examples in the current step, with those of batches still to come."""
     batch = run.spec.dataset.batch_size
     seen = run.micro * batch  # only the last batch of a pass is shorter, and it ends a step
     left = len(run.dataset.train) - (run.batches.position - seen)
@@ -39,10 +39,10 @@ def loss_of(run: Run, inputs: Tensor, targets: Tensor, *, micro: int) -> Tensor:
     Return the mean loss of a batch, computed in float32 or wider.
 
     Args:
-        run: the run; its layers draw the random numbers of its current step (`Run.row`).
+        run: the run; layers draw the random numbers of its current step (`Run.row`).
         inputs: the inputs of the batch.
         targets: the targets of the batch.
-        micro: the number of batches of the step before this one.
+        micro: the number of batches in the step before this batch.
     """
     # By row, not by t: the step after a skipped one has another batch, and other masks.
     run.draws.begin(run.row, micro)
@@ -60,10 +60,11 @@ def backward(run: Run, loss: Tensor) -> None:
 @contextmanager
 def overflow_as_divergence(run: Run) -> Iterator[None]:
     """
-    Raise `Diverged` if a number that an update is computed from overflows in the ``with`` block.
+    Raise `Diverged` in place of an error about an overflow in the ``with`` block.
 
-    An overflow in a tensor shows in the next loss. But some numbers are computed in Python, and
-    torch raises an error for a number that does not fit the dtype of the tensors.
+    Some numbers of an update are computed in Python. For such a number, Python or torch raises an
+    error if it does not fit the dtype. An overflow in a tensor raises no error; it shows in the
+    next loss.
     """
     try:
         yield

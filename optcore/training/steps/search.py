@@ -1,8 +1,8 @@
 """
-Makes a step with an optimizer that evaluates the loss of a batch several times, such as L-BFGS.
+Make a step with an optimizer that computes the loss of a batch several times, such as L-BFGS.
 
-Such a step may take long, so the caller of the loop may interrupt it. The run is then restored to
-its state before the step, and repeats the step bit for bit.
+Such a step may take long, so another thread may interrupt it (`Run.interrupt`). The run is then
+restored to its state before the step, and repeats the step bit for bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from optcore.training.steps.passes import (
 
 
 class _Unusable(Exception):
-    """The loss before the step allows no update: it is not finite, or above the limit."""
+    """The loss before the step is not finite or above ``loss_limit``, so that no update is made."""
 
     def __init__(self, loss: float) -> None:
         super().__init__(loss)
@@ -41,11 +41,11 @@ class _Interrupted(Exception):
 
 def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[float, bool]]:
     """
-    Make one step with an optimizer that evaluates the loss several times, such as L-BFGS.
+    Make one step with an optimizer that computes the loss several times, such as L-BFGS.
 
     Yields:
-        the progress, each time that the step is interrupted. The run has then been restored to its
-        state before the step. Once the caller continues, the step begins again.
+        the progress, each time that the step is interrupted. The run then has its state before the
+        step, and may be saved. When the caller continues, the step begins again.
 
     Returns:
         the loss before the step, and whether the parameters were updated.
@@ -90,7 +90,7 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
 
 @dataclass(frozen=True)
 class _Before:
-    """The state that a search changes, as it was before the search."""
+    """A copy of the state that a step changes, made before the step."""
 
     tensors: list[tuple[Tensor, Tensor]]
     memory: dict[str, Any]

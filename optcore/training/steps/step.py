@@ -1,4 +1,4 @@
-"""A step: the gradients of the step's batches, and the update, unless it must be skipped."""
+"""Make a step: compute the gradients of its batches, and update the parameters if allowed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
     Make a step of *run* and wait for its loss.
 
     Yields:
-        the progress between two batches, and whenever a long search is interrupted.
+        the progress between two batches. A step of L-BFGS also yields it when it is interrupted.
 
     Returns:
         the report of the step. The run has advanced by one step, unless the loss ends the run.
@@ -73,7 +73,7 @@ def divergence(run: Run, report: StepReport) -> Diverged | None:
 
 
 def applied(run: Run) -> None:
-    """Count an update, and update the slow weights and the averaged weights, if there are any."""
+    """Count an update; then update the slow weights and the averaged weights, if there are any."""
     run.t += 1
     # Lookahead first: the average is taken over the weights that the next step begins with.
     if run.slow is not None:
@@ -111,14 +111,22 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
 
 
 def _statistics(run: Run) -> list[Tensor]:
-    """Return copies of BatchNorm's statistics; empty unless steps that diverge are skipped."""
+    """
+    Return copies of BatchNorm's running statistics, which are restored if a loss is not finite.
+
+    The list is empty if such a loss ends the run.
+    """
     if run.spec.training.on_divergence == "fail":
         return []
     return [buffer.clone() for buffer in run.statistics]
 
 
 def _gradient_is_finite(run: Run) -> bool:
-    """Return whether the gradient is finite; True, without a check, if no update may be skipped."""
+    """
+    Return whether the gradient is finite.
+
+    If the run never skips an update, the gradient is not checked, and the result is True.
+    """
     drops = run.scaler is not None and run.scaler.drops
     if not drops and run.spec.training.on_divergence == "fail":
         return True
@@ -126,7 +134,7 @@ def _gradient_is_finite(run: Run) -> bool:
 
 
 def _rescale(run: Run, *, finite: bool) -> None:
-    """Update the loss scale after a step. *finite* tells whether its gradient was finite."""
+    """Set the next step's loss scale. *finite* says whether this step's gradient was finite."""
     if run.scaler is None:
         return
     run.scaler.update(finite=finite)

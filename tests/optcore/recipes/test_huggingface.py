@@ -248,7 +248,7 @@ def test_an_optimizer_of_bitsandbytes_has_the_bits_of_its_name(
         (
             "transformers",
             TRAINER | {"lr_scheduler_kwargs": {"power": 2}},
-            "lr_scheduler_type has arguments that cosine does not take: power",
+            "lr_scheduler_type does not take power in lr_scheduler_kwargs, got 'cosine'",
         ),
         ("transformers", {"num_train_epochs": 2.5}, "num_train_epochs must be whole"),
         ("llamafactory", FACTORY | {"use_badam": True}, "use_badam has an optimizer of its own"),

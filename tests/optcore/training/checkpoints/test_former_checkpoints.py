@@ -87,7 +87,7 @@ def test_it_is_refused_if_its_release_rounded_a_duration_that_the_run_does_not(
     checkpoint.restore(Run.start(former, data_dir=NOWHERE), files, saved.path)
 
     assert str(raised.value) == (
-        f"{saved.path} is of a run whose schedules round durations to whole steps, as releases up "
-        "to 0.2.0 did; to resume the run, parse its spec in a block of "
-        "optcore.spec.former.translation.former_rules()"
+        f"{saved.path} is of a run that began under a release up to 0.2.0, whose schedules round "
+        "durations to whole steps; to resume the run, parse its spec inside "
+        "`with optcore.spec.former.translation.former_rules():`"
     )
