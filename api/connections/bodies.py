@@ -35,12 +35,15 @@ class Bodies:
     """
     The request bodies that this process holds.
 
-    A body is counted from the arrival of its first byte until the response begins. While the total
-    exceeds the limit, requests with incomplete bodies are refused one by one. The next one is
-    always the oldest from the address whose bodies have the largest total size. A request with a
-    complete body is never refused: it is being processed, or it waits for a thread, which does not
-    take long (`api/http/thread_pool.py`). A small body is complete at once, since it arrives in one
-    piece.
+    A body is counted from the arrival of its first byte until the response begins.
+
+    While the total size exceeds the limit, requests with incomplete bodies are refused one by one.
+    First the address is found whose bodies have the largest total size; then the oldest incomplete
+    request from this address is refused.
+
+    A request with a complete body is never refused. Such a request is being processed, or it waits
+    a short time for a thread (`api/http/thread_pool.py`). A small body is complete at once, since
+    it arrives in one piece.
 
     Args:
         max_bytes: maximum total size of all bodies, in bytes.

@@ -159,8 +159,8 @@ class Connections:
         """
         Return whether this process can open another descriptor.
 
-        Only this check shows that descriptors have run out. The event loop accepts no connection in
-        that case, or closes it at once, but logs nothing.
+        When descriptors have run out, the event loop accepts no connection, or closes it at once,
+        and logs nothing. So only this check shows that none are left.
         """
         try:
             socket.socket().close()

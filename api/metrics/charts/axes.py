@@ -20,7 +20,7 @@ DECIMALS = 6
 
 
 def steps(rows: Rows) -> NDArray[np.int64]:
-    """Return *rows*: on the axis of steps, the position of a row is the row's number."""
+    """The axis of steps, on which the position of a row is its number: return *rows* unchanged."""
     return rows
 
 
@@ -63,8 +63,8 @@ def of_evaluations(axis: Axis) -> Axis:
     """
     Return the axis that maps the number of steps made before an evaluation to its position.
 
-    An evaluation is where the step before it ends. On the axis of steps, its position is the number
-    of steps.
+    On the axis of steps, the position of an evaluation is the number of steps made before it. On
+    *axis*, if that is another one, it is the position of the last of these steps.
     """
     return axis if axis is steps else lambda made: axis(made - 1)
 
@@ -73,7 +73,7 @@ def between(axis: Axis, num_rows: int, first: float | None, last: float | None) 
     """
     Return the numbers of the first and the last row in a range of positions on *axis*.
 
-    If no row is in the range, the last row is the one before the first row.
+    If no row is in the range, the second number is one less than the first.
 
     Args:
         axis: the axis.
