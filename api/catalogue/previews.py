@@ -58,8 +58,8 @@ async def preview_schedule(
     If the request lists parameter groups, the response has the learning rates of each group, too.
 
     `Accept` or `?format=` chooses the format. JSON includes peak, area, warmup share and warnings.
-    CSV has a column per group. SVG is a picture of the curves. All values are computed before the
-    response begins.
+    CSV has the columns `step` and `lr`, and one column per group. SVG is a picture of the curves.
+    All values are computed before the response begins.
     """
     chosen = form or preferred(accept, MEDIA_TYPES)
     # Measured by cost, not by total_steps alone: 2,048 steps for 100 groups, each with a product of

@@ -147,11 +147,16 @@ class Record:
 
     @property
     def plan(self) -> StoredPlan | None:
-        """The plan that was resolved when the job was accepted; None if there is none to trust."""
+        """The plan stored with the job; None if there is none in the form of this release."""
         return StoredPlan.read(self.fields["plan"]) if "plan" in self.fields else None
 
     def run_spec(self) -> RunSpec:
-        """Return the spec of the job's run; with the stored plan, nothing is validated again."""
+        """
+        Return the spec of the job's run.
+
+        If the record has a plan, the spec is not validated again, and its parameter groups are
+        those of the plan.
+        """
         plan = self.plan
         if plan is None:
             return self.spec.run_spec()
@@ -188,7 +193,11 @@ class Record:
 
     @property
     def fault_s(self) -> float:
-        """Seconds since the first failure of a machine after the job's last new rows; 0 if none."""
+        """
+        Seconds since a machine first failed to train the job; 0 if none has.
+
+        Failures before the job's last new rows do not count.
+        """
         return int(self.fields.get("fault_ms", "0")) / 1000
 
     @property
@@ -202,8 +211,8 @@ class Record:
         """
         Return the actions that the API offers for a job that waits for a worker.
 
-        If no worker has had the job's fingerprint for *after_s* seconds, they are ``restart`` and
-        ``accept``; otherwise there are none.
+        These are ``restart`` and ``accept`` if no worker has had the job's fingerprint for
+        *after_s* seconds. If that does not apply, the list is empty.
         """
         gone_ms = self.fields.get("gone_ms")
         return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []

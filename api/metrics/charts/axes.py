@@ -20,7 +20,7 @@ DECIMALS = 6
 
 
 def steps(rows: Rows) -> NDArray[np.int64]:
-    """The axis of steps, on which the position of a row is its number: return *rows* unchanged."""
+    """Return *rows* unchanged: on the axis of steps, the position of a row is its number."""
     return rows
 
 
@@ -61,10 +61,10 @@ def seconds(marks: bytes) -> Axis:
 
 def of_evaluations(axis: Axis) -> Axis:
     """
-    Return the axis that maps the number of steps made before an evaluation to its position.
+    Return the axis of evaluations: it maps the number of steps before an evaluation to a position.
 
-    On the axis of steps, the position of an evaluation is the number of steps made before it. On
-    *axis*, if that is another one, it is the position of the last of these steps.
+    If *axis* is the axis of steps, the position is that number of steps. If *axis* is another axis,
+    the position is that of the last step before the evaluation.
     """
     return axis if axis is steps else lambda made: axis(made - 1)
 

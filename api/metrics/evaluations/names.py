@@ -49,7 +49,8 @@ def metrics_of(record: Record, measured: Sequence[str], texts: Sequence[str]) ->
     Args:
         record: the record of the job.
         measured: the metrics that were measured so far.
-        texts: the values of the parameter, each with one or more names (``val_loss,val_r2``).
+        texts: the values of the query parameter, each with one or more names (as in
+            ``val_loss,val_r2``).
     """
     names = [name.strip() for text in texts for name in text.split(",")]
     if not names:

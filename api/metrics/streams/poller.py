@@ -72,7 +72,7 @@ class PolledJob:
 
     @property
     def pending(self) -> bool:
-        """Whether the job must be polled: not while its rows are read, nor after its last event."""
+        """Whether to poll the job: true unless its rows are being read or its feed has ended."""
         return not (self.reading or self.feed.ended or self.feed.abandoned)
 
 
