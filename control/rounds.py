@@ -69,7 +69,7 @@ def rounds_of(
     Args:
         client: the Redis client that all rounds use, from several threads.
         storage: the storage that holds the files of all jobs.
-        settings: the settings for the lease and for retention.
+        settings: the settings; only those about leases and about retention are used.
         clock: function that returns the time in seconds, which must never go back.
     """
     # One check for all rounds: otherwise four rounds would each write and flush a file every second

@@ -38,7 +38,7 @@ class Labels:
 
 
 class Libraries:
-    """Round that removes the Lua functions of other releases, once no process uses them."""
+    """Round that removes Lua functions of other releases that no process has used for a week."""
 
     name = "libraries"
     period_s = 600.0

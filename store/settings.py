@@ -87,9 +87,9 @@ class Settings(BaseSettings):
     For every OPTSERVE_BODY_BYTES_PER_S bytes of the body that have arrived, the client gets one
     more second."""
     body_bytes_per_s: float = Field(4096.0, gt=0)
-    """Number of bytes of a request body for which the client gets one more second than
-    OPTSERVE_BODY_TIMEOUT_S to send the body. For twice as many bytes it gets two more seconds, and
-    so on."""
+    """Number of bytes that extend the time limit of a request body, OPTSERVE_BODY_TIMEOUT_S, by
+    one second. With the default, a client gets one more second for every 4 KB of the body that
+    have arrived."""
     idle_timeout_s: float = Field(20.0, gt=0)
     """Maximum seconds that a connection stays open after a response if its client sends no further
     request."""
@@ -170,8 +170,8 @@ class Settings(BaseSettings):
     the job's field `offers` lists `restart` (begin again at step 0) and `accept` (continue on
     another worker, whose results may differ in the last bits)."""
     keep_days: float | None = Field(None, ge=0)
-    """Days after the end of a job at which the job is removed, with its metrics and files. Default:
-    jobs are kept however long ago they ended."""
+    """Number of days for which a job is kept after it has ended. After that, the job is removed,
+    with its metrics and files. Default: no limit."""
     keep_jobs: int | None = Field(None, ge=0)
     """Maximum number of ended jobs. While there are more, the jobs that ended first are removed,
     with their metrics and files. Default: no limit."""
@@ -187,8 +187,8 @@ class Settings(BaseSettings):
     """Port on which a worker listens for health checks: ``GET /healthz`` and ``GET /readyz``.
     Default: a worker does not listen for health checks."""
     workers_on_machine: int = Field(1, ge=1)
-    """Number of workers that share the CPU cores of this machine. A worker's number of threads is
-    the number of cores divided by this number, rounded down, but at least one."""
+    """Number of workers that share the CPU cores of this machine. Each worker computes with
+    (number of cores) / (number of workers) threads, rounded down, but at least one thread."""
 
     @field_validator("redis_password_file")
     @classmethod
@@ -213,7 +213,7 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> list[str]:
-        """Host names that requests to the API may be addressed to."""
+        """Host names that the Host header of a request to the API may contain."""
         if self.allowed_hosts is not None:
             return self.allowed_hosts
         return ["localhost", socket.gethostname().lower()]

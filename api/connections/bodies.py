@@ -79,7 +79,7 @@ class Bodies:
         self._count(body, size)
 
     def finish(self, request: object) -> None:
-        """Record that the body of *request* is complete; do nothing if it has no body."""
+        """Record that the body of *request* is complete; do nothing if the request has no body."""
         body = self._all.get(request)
         if body is not None and (of_peer := self._unfinished.get(body.peer)):
             of_peer.pop(request, None)
@@ -94,7 +94,7 @@ class Bodies:
             self._count(body, -body.size)
 
     def enforce(self) -> None:
-        """Refuse requests with incomplete bodies until the limit holds again or none is left."""
+        """Refuse requests with incomplete bodies while the size of all bodies exceeds the limit."""
         while self.total > self._max_bytes and self._unfinished:
             # The bytes of an address include those of its complete bodies: a client whose bodies
             # keep the threads busy is refused first.

@@ -195,7 +195,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Add a part of the body."""
+        """Pass a part of the body on to the application, and count its size."""
         self._buffered = 0
         self._body_bytes += len(body)
         # uvicorn would hold this part until the next request on the connection.
@@ -241,7 +241,7 @@ class Protocol(HttpToolsProtocol):
         return self.transport.get_write_buffer_size()
 
     def enforce_timeouts(self, now: float, *, spare_idle: bool) -> None:
-        """Close the connection if a timeout has passed; see `Connection`."""
+        """Close the connection if a timeout has passed; see `Connection.enforce_timeouts`."""
         if now >= self._abort_at:
             self.transport.abort()
         elif self._reads_too_slowly(now):

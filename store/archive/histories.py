@@ -41,7 +41,8 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     """
     Move all but the latest entries of a job's history to a file.
 
-    Do nothing if the history has few entries in Redis, or if the job is archived.
+    The latest `ENTRIES_LEFT` entries stay in Redis. Do nothing if there are no others, or if the
+    job is archived.
 
     Raises:
         OSError: the storage is full, or returned another error; nothing was changed.

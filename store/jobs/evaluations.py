@@ -70,7 +70,7 @@ class StoredTruncation(NamedTuple):
 
 
 def names_in(record: Record) -> dict[str, str]:
-    """Return the names that releases up to 0.2.0 gave the job's metrics -> the present names."""
+    """Map the names that releases up to 0.2.0 gave the job's metrics to their present names."""
     loss = translated(from_json(record.fields["spec"]))["training"].get("loss", {}).get("kind")
     of_sequences = loss in LOSSES and LOSSES[loss].OF_SEQUENCES
     other = "test_accuracy" if of_sequences else "test_sequence_accuracy"
@@ -86,7 +86,7 @@ def evaluations_in(
     Args:
         entries: consecutive entries of a history, as they are stored.
         first: number of the first of *entries*.
-        former: the result of `names_in`.
+        former: names of metrics in older entries -> present names, as `names_in` returns them.
     """
     for number, entry in enumerate(entries, first):
         if not any(kind in entry for kind in OF_INTEREST):

@@ -129,7 +129,7 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the hardware and library versions that the job is bound to; empty if none."""
+        """Digest of the hardware and library versions that the job is bound to, or empty."""
         return self.fields.get("fingerprint", "")
 
     @property
@@ -183,7 +183,7 @@ class Record:
 
     @property
     def archive(self) -> dict[str, StoredFile]:
-        """The files that hold the rows (``rows``) and the history (``events``), if archived."""
+        """Files of an archived job by content, ``rows`` or ``events`` (the history); else empty."""
         return stored_files(self.fields.get("archive", "{}"))
 
     @property
@@ -202,7 +202,7 @@ class Record:
 
     @property
     def truncations(self) -> list[int]:
-        """The number of the first removed row, for each time that rows were truncated."""
+        """For each time that rows were truncated, the number of the first row removed."""
         # Truncations are called cuts in Redis: fields keep the names that 0.1.0 gave them, since
         # 0.1.0 may run on the same Redis server, and records are not rewritten.
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
@@ -264,7 +264,7 @@ class Record:
 
     @property
     def is_called(self) -> bool:
-        """Whether the record has fields for name and labels; records written by 0.1.0 have none."""
+        """Whether the record has fields for name and labels; release 0.1.0 wrote no such fields."""
         return "labels" in self.fields
 
     def _called(self) -> dict[str, Any]:

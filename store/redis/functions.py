@@ -190,7 +190,7 @@ def error_of(text: str) -> RecordTooNew | RecordUnreadable:
 
 @contextmanager
 def _load_told() -> Iterator[None]:
-    """Raise `FunctionsMissing` if this user may not load functions; ignore that they exist."""
+    """Raise `FunctionsMissing` if this user may not load functions; ignore that they are loaded."""
     try:
         yield
     # NoPermissionError is a subclass of ResponseError, so it has to come first.

@@ -67,7 +67,7 @@ class StoragePool:
 
         Args:
             path: the path of the file, for error messages.
-            size: the maximum number of bytes that *function* reads; sets the time limit.
+            size: the maximum number of bytes that *function* reads. More bytes get more time.
             function: the function to call.
             args: the arguments for *function*.
             kwargs: the keyword arguments for *function*.

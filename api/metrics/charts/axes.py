@@ -46,7 +46,7 @@ def seconds(marks: bytes) -> Axis:
 
     Args:
         marks: the times of some rows, packed as in `store.redis.keys.MARKS`. The times of rows
-            between two marks are interpolated; rows after the last mark get its time.
+            between two marks are interpolated. Rows after the last mark get the time of that mark.
     """
     known, times = unpack_marks(marks)
     counts = np.concatenate([[0.0], known])  # float64, or interp would convert it at every call

@@ -18,7 +18,7 @@ MaxPoints = Annotated[
 
 def require_range(first: float | None, last: float | None, end: float | None) -> None:
     """
-    Raise an error unless *first* to *last* is a range on the axis.
+    Raise an error if *first* to *last* is not a range on the axis.
 
     Args:
         first: beginning of the range; None for the beginning of the axis.

@@ -138,7 +138,11 @@ class EvaluationReader:
     async def _range(
         self, record: Record, series: EvaluationSeries, names: Sequence[str], first: int, last: int
     ) -> tuple[int, Mapping[str, Buckets]]:
-        """Return steps per bucket, and the buckets of evaluations after *first* to *last* steps."""
+        """
+        Return the number of steps per bucket, and the buckets of each of the metrics *names*.
+
+        The buckets contain the evaluations made after *first* to *last* steps.
+        """
         size = series.size
         if size == 1:
             return 1, {name: series.between(name, first, last) for name in names}

@@ -59,7 +59,7 @@ class EvaluationSeries:
         job_id: id of the job.
         read: number of entries of the history that were read.
         size: steps per bucket, a power of two.
-        former: the metric for each name in entries of 0.2.0; see `names_in`.
+        former: names of metrics in entries of release 0.2.0 -> present names; see `names_in`.
         last: the number of steps made before the last evaluation; -1 if there is no evaluation.
     """
 
@@ -99,7 +99,11 @@ class EvaluationSeries:
         return buckets[begin:end]
 
     def entry_before(self, step: int) -> int:
-        """Return an entry's number: later entries have all valid evaluations after *step* steps."""
+        """
+        Return the number of an entry, to begin reading after it.
+
+        All valid evaluations after more than *step* steps are in later entries.
+        """
         at = bisect_right(self._steps, step)
         return self._numbers[at - 1] if at else 0
 

@@ -23,7 +23,7 @@ RETAINED_S = 3.0
 
 
 class SubscriberTooSlow(Exception):
-    """The next frame for a subscriber is no longer retained."""
+    """A subscriber has read too slowly: its next event is no longer retained."""
 
 
 @dataclass(frozen=True, slots=True)

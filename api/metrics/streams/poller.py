@@ -72,7 +72,7 @@ class PolledJob:
 
     @property
     def pending(self) -> bool:
-        """Whether to poll the job: true unless its rows are being read or its feed has ended."""
+        """Whether to poll the job: false while its rows are read, and after its feed has ended."""
         return not (self.reading or self.feed.ended or self.feed.abandoned)
 
 

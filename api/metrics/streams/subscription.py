@@ -26,10 +26,12 @@ class Subscription:
     """
     Follows a job's rows for one client.
 
-    A client may lack rows from before the frames that the feed retains. These rows are read from
-    the store, in batches, until a frame begins at the client's cursor. From then on the client gets
-    the shared frames. Nothing is awaited between finding the first of these frames and taking it,
-    so no row is sent twice or left out.
+    The feed of a job retains only recent events, as frames that all clients share. A client may
+    lack rows from before these frames. Such rows are read from the store, in batches, until a frame
+    begins at the client's cursor. From then on the client gets the frames.
+
+    Nothing is awaited between finding the first of these frames and taking it. So no row is sent
+    twice or left out.
 
     Attributes:
         cursor: the position of the client.

@@ -11,7 +11,7 @@ from store.redis.functions import Call
 
 def long_histories(*, limit: int, pause_ms: int) -> Call[list[str]]:
     """
-    Return ``tenant/id`` of jobs whose histories have more entries than Redis should hold.
+    Return ``tenant/id`` of jobs whose histories have more than `HISTORY_ENTRIES` entries in Redis.
 
     Args:
         limit: the maximum number of jobs.

@@ -124,7 +124,7 @@ def owned(tenant: str, job_id: str) -> Call[Owned | None]:
 
 def store_id(word: str) -> Call[tuple[str, bool]]:
     """
-    Return the name of this store, and whether its storage has been marked with that name.
+    Return the name of the store (the data in Redis), and whether its storage is marked with it.
 
     Args:
         word: the name that the store gets if it has none yet.
@@ -133,5 +133,5 @@ def store_id(word: str) -> Call[tuple[str, bool]]:
 
 
 def storage_named() -> Call[None]:
-    """Record that the storage has been marked: a file in it holds the store's name."""
+    """Record that the storage is marked: a file in the storage contains the store's name."""
     return Call("storage_named", [], lambda reply: None)

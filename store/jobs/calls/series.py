@@ -36,7 +36,7 @@ def append(
 
 
 def evaluated(claim: Claim, *, step: int, data: Mapping[str, Any]) -> Call[None]:
-    """Store the evaluation after *step* updates; if one is stored already, it must be equal."""
+    """Store the evaluation after *step* updates; one that is stored already must be equal."""
     # On replay the server compares the text: every attempt must write *data* in the same order, and
     # floats are written by `repr`, which differs for any two different floats.
     return Call("evaluated", [*claim.args, step, json_text(data)], accepted)
