@@ -117,7 +117,8 @@ class Orphans:
         """
         Delete the files in *folder*, the archive of a job, that are not in *needed*.
 
-        Delete nothing if *needed* contains no file of this folder: the job may just be archived.
+        Delete nothing if *needed* contains no file of this folder, since another process may be
+        archiving the job now.
         """
         if not is_needed(folder, needed):
             return  # a process may be about to point the record at a file in this folder

@@ -145,9 +145,9 @@ async def accept_other_bits(action: Action) -> Response:
     library versions, which determine the exact bits of results.
 
     The job is then no longer bound to its fingerprint. Its further results may differ in their last
-    bits from those that the previous worker would have computed, so the job's `bitwise` becomes
-    false. Steps after the checkpoint are truncated and computed again; the history records how many
-    there were.
+    bits from those that the previous worker would have computed. So `bitwise` becomes false if the
+    job has a checkpoint. Steps after the checkpoint are truncated and computed again; the history
+    records how many there were.
 
     A job that is not bound to a fingerprint is left unchanged. A running job is refused: pause it
     first.

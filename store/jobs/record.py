@@ -154,8 +154,8 @@ class Record:
         """
         Return the spec of the job's run.
 
-        If the record has a plan, the spec is not validated again, and its parameter groups are
-        those of the plan.
+        If the record has a plan, the spec is not validated again, and parameter groups that are
+        stored in the plan are not resolved again.
         """
         plan = self.plan
         if plan is None:

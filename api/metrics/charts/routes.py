@@ -47,9 +47,10 @@ async def chart_metrics(
     """
     Return a chart of a job: curves of its columns and of the metrics of its evaluations.
 
-    A bucket of consecutive steps is drawn as two points, its smallest and its largest value, so no
-    spike is lost. NaN and infinities are counted. If the range has at most `max_points` steps, the
-    chart contains every step. `max_points` applies to each column and each metric.
+    If the range has at most `max_points` steps, the chart contains every step. If it has more,
+    consecutive steps share a bucket, which is drawn as its smallest and its largest value. So no
+    spike is lost. NaN and infinities are counted. `max_points` applies to each column and each
+    metric.
 
     A column has a value for every step; a metric has values only for steps with an evaluation.
     Equal requests get equal responses.

@@ -176,7 +176,7 @@ class Feed:
         return self.next_number if cursor == self.cursor else None
 
     def num_missing(self, cursor: Cursor) -> int:
-        """Return the number of rows between *cursor* and the next retained frame."""
+        """Return the number of rows from *cursor* to the next retained frame or to the last row."""
         starts = [
             frame.before.last
             for frame in self._frames
