@@ -17,7 +17,7 @@ from store.storage.storage import Storage
 
 
 class Gone(Exception):
-    """The files to be copied do not exist any more: the job they belong to has deleted them."""
+    """The files to be copied do not exist any more: the job that owned them has deleted them."""
 
 
 class Unwanted(Exception):
@@ -36,7 +36,7 @@ def take(
     """
     Copy the state at *source* into the folder of a new job; return a pointer to the copy.
 
-    When this returns, the copy is complete and on disk, and every file in it was verified.
+    When the function returns, the copy is complete and on disk, and every file in it was verified.
 
     Args:
         storage: the storage that holds the source and gets the copy.
