@@ -26,8 +26,8 @@ class Reaper:
 
     Args:
         client: the Redis client.
-        lease_s: seconds after the start of the Redis server in which no lease counts as expired, so
-            that workers can first renew their leases.
+        lease_s: length of a lease in seconds. For this long after the Redis server has started, no
+            lease counts as expired, so that workers can renew their leases first.
     """
 
     name = "reaper"

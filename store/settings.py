@@ -92,12 +92,12 @@ class Settings(BaseSettings):
     """Maximum seconds that a connection stays open after a response if its client sends no further
     request."""
     max_connections: int | None = Field(None, ge=1)
-    """Maximum number of open connections of an API process. A client that exceeds it gets 503 with
+    """Maximum number of open connections of an API process. Further clients get 503 with
     Retry-After. The number is lowered to the process's limit on open files (RLIMIT_NOFILE) minus
     256, if that is smaller. Default: 8,192."""
     max_connections_per_peer: int | None = Field(None, ge=1)
     """Maximum open connections from one client address (for IPv6, from one /64 network) per API
-    process; beyond it a client gets 503 with Retry-After. All clients behind a proxy, or behind a
+    process. Further clients get 503 with Retry-After. All clients behind a proxy, or behind a
     port published by Docker, have the same address. Default: three quarters of
     OPTSERVE_MAX_CONNECTIONS, so that one address cannot take all connections."""
     # Without this limit, 150 clients that requested an export and did not read it took 400 MB.

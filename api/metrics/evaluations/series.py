@@ -112,7 +112,7 @@ class EvaluationSeries:
         return evaluation.step < self._limit(evaluation.number)
 
     def extended(self, entries: Sequence[bytes]) -> Self:
-        """Return the series with the next entries of the history."""
+        """Return the series extended by the next entries of the history."""
         found = copy.copy(self)
         found._buckets = dict(self._buckets)  # its arrays are replaced, never changed
         found._steps, found._numbers = [*self._steps], [*self._numbers]

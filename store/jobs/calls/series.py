@@ -52,8 +52,8 @@ def checkpointed(
 
     Args:
         claim: the claim that this attempt has on the job.
-        step: the number of steps before the checkpoint. It is also the number of the first row
-            that an attempt from this checkpoint computes.
+        step: the number of steps before the checkpoint. An attempt that continues from it begins
+            with the metrics of the step with this number.
         path: the path of the checkpoint, below the storage root.
         sha256: the SHA-256 of the checkpoint's ``state.json``.
         digest: the digest of all tensors of the run, for the history.
