@@ -29,7 +29,7 @@ FILES = (
     # What the other files need.
     *("prelude", "isolation", "libraries", "worker_classes", "queue", "views", "machine_faults"),
     *("transitions", "truncation", "labels"),
-    *("requests", "workers", "series", "reaper", "retention", "history", "monitoring"),
+    *("durations", "requests", "workers", "series", "reaper", "retention", "history", "monitoring"),
 )
 """Names of the files in ``store/redis/lua``, each after the files that it needs."""
 CONSTANTS = (

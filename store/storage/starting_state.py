@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
-from optcore.files import checkpoint
+from optcore.files import checkpoint_files
 from optserve.contract.requests.clone import Keep
 from store.jobs.pointers import Pointer
 from store.storage.names import STARTING_STATE, job_folder
@@ -55,7 +55,9 @@ def take(
     storage.require_mounted("the storage is not mounted")
     target = f"{job_folder(tenant, job_id)}/{STARTING_STATE}"
     try:
-        copied = checkpoint.copy(storage, source.path, target, sha256=source.sha256, keep=keep)
+        copied = checkpoint_files.copy(
+            storage, source.path, target, sha256=source.sha256, keep=keep
+        )
     except FileNotFoundError as error:
         forget(storage, tenant, job_id)
         raise Gone(str(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection
 
-from optcore.files.checkpoint import delete
+from optcore.files.checkpoint_files import delete
 from optcore.files.files import Files
 from store.storage.names import STORE, attempts_in, number_of, unneeded_states
 
