@@ -142,8 +142,8 @@ class Settings(BaseSettings):
     queued again."""
     step_limit_s: float = Field(60.0, gt=1)
     """Maximum seconds for a training step. After that the run counts as hung: its process is ended,
-    and the job is queued again. For a run with slow steps, the maximum is 20 times the median
-    duration of its latest steps, if this is more."""
+    and the job is queued again. If 20 times the median duration of the run's latest steps is more,
+    that is the maximum instead."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
     """Maximum seconds for writing a checkpoint. If writing takes longer, the run counts as hung:
     its process is ended, and the job is queued again."""
