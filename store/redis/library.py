@@ -28,7 +28,7 @@ from store.redis.keys import TEMPLATES
 FILES = (
     # What the other files need.
     *("prelude", "isolation", "libraries", "worker_classes", "queue", "views", "machine_faults"),
-    *("transitions", "truncation", "labels"),
+    *("transitions", "crashes", "truncation", "labels"),
     *("durations", "requests", "workers", "series", "reaper", "retention", "history", "monitoring"),
 )
 """Names of the files in ``store/redis/lua``, each after the files that it needs."""
