@@ -31,16 +31,18 @@ Work = Callable[[redis.Redis, Storage, str, str], None]
 @contextmanager
 def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
     """
-    Run the block of a ``with`` statement; if it raises an error, log the error and continue.
+    Run the block of a ``with`` statement, and do not let its errors end the round.
 
-    The error is also recorded in Redis: *member*, which the block handles, is set aside
-    (`store.jobs.calls.SetAside`). But if Redis is unavailable, or the storage is full or fails, the
-    error is raised and ends the round, since the work on the other members would fail too.
+    If the block raises an error, the error is logged and recorded in Redis with *member*: the
+    member is set aside (`store.jobs.calls.SetAside`).
+
+    An error is raised only if Redis is unavailable, or the storage is full or fails. Work on the
+    other members would then fail, too.
 
     Args:
         check: tells whether the storage or the member caused an error.
-        kind: the kind of work, one of those in `store.jobs.calls.SetAside`.
-        member: the entry in Redis that the block handles; mostly ``tenant/id`` of a job.
+        kind: the kind of work; `store.jobs.calls.SetAside` lists all kinds.
+        member: what the block handles: a member of a set in Redis, mostly ``tenant/id`` of a job.
     """
     try:
         yield
@@ -64,7 +66,11 @@ def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
 
 
 def each_job(kind: str, check: StorageCheck, call: Call[list[str]], work: Work) -> None:
-    """Call *work* for each job that *call* returns; set a job aside if *work* fails for it."""
+    """
+    Call *work* for each job that *call* returns; if *work* fails for a job, set that job aside.
+
+    *kind* is the kind of work, and *check* tells what caused an error; see `isolated`.
+    """
     for member in send(check.client, call):
         tenant, _, job_id = member.partition("/")
         with isolated(check, kind, member):

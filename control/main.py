@@ -1,9 +1,9 @@
 """
 Runs the rounds in a process of their own: ``python -m control.main``.
 
-With ``OPTSERVE_CONTROL=separate``, the API processes run no rounds, and the service needs at least
-one process of this kind: if none runs, jobs of workers that died are never taken back. Several may
-run at once.
+With ``OPTSERVE_CONTROL=separate``, the API processes run no rounds. The service then needs at least
+one process of this kind: without one, jobs of workers that died are never taken back. Several such
+processes may run at once.
 """
 
 from __future__ import annotations

@@ -76,7 +76,12 @@ class Orphans:
                 self.look_through()
 
     def look_through(self) -> None:
-        """Check the folders of the next few jobs; every ten minutes, start again with the first."""
+        """
+        Check the folders of the next few jobs.
+
+        After the last job, a new scan begins with the first job. At least ten minutes lie between
+        the starts of two scans.
+        """
         due = self._clock() - self._scanned_at >= SCAN_EVERY_S
         some = list(islice(self._folders, PER_ROUND))
         if not some and due:
@@ -112,7 +117,8 @@ class Orphans:
         """
         Delete the files in *folder*, the archive of a job, that are not in *needed*.
 
-        If none of the files is in *needed*, delete none.
+        Delete nothing if *needed* contains no file of this folder, since another process may be
+        archiving the job now.
         """
         if not is_needed(folder, needed):
             return  # a process may be about to point the record at a file in this folder

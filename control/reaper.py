@@ -18,14 +18,16 @@ PER_ROUND = 100
 
 class Reaper:
     """
-    Round that takes back jobs whose lease or time limit has expired, and wakes idle workers again.
+    Round that takes back jobs whose lease or time limit has expired, and wakes idle workers.
 
-    The message that wakes a worker (`store.redis.doorbell`) may have been lost.
+    Workers are woken by a message when a job is queued (`store.redis.doorbell`). This round sends
+    the message again if a job waits although a worker is idle, since the message may have been
+    lost.
 
     Args:
         client: the Redis client.
-        lease_s: seconds after the Redis server's start before expired leases count: workers renew
-            their leases first.
+        lease_s: length of a lease in seconds. For this long after the Redis server has started, no
+            lease counts as expired, so that workers can renew their leases first.
     """
 
     name = "reaper"

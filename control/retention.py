@@ -1,8 +1,8 @@
 """
 Removes the oldest ended jobs, with their files, while a limit in the settings is exceeded.
 
-A job's record is removed first, then its files. So a crash in between leaves files without a
-record, which are deleted later, but never a record without its files.
+A job's record is removed first, then its files. So there is never a record without its files. A
+crash between the two steps leaves files without a record, which are deleted later.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ class Retention:
         self._settings = settings
 
     def run(self) -> None:
-        """Measure and remove some jobs; while the storage cannot be used, only remove records."""
+        """
+        Measure the files of some jobs, remove some records, and delete the files of removed jobs.
+
+        While the storage cannot be used, only records are removed.
+        """
         with self._check.use() as usable:
             # First, since the limit on bytes only counts jobs that were measured.
             if usable:

@@ -2,8 +2,10 @@
 Rounds: the periodic tasks of a service, and the loop that runs them.
 
 Each run of a round does a limited amount of work. Any number of processes may run the same round at
-once, since the Lua functions check the data before they change it. By default each API process runs
-all rounds; with ``OPTSERVE_CONTROL=separate``, only the processes of `control.main` do.
+once, since the Lua functions check the data before they change it.
+
+By default each API process runs all rounds. With ``OPTSERVE_CONTROL=separate``, only processes that
+were started as ``python -m control.main`` run rounds.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def rounds_of(
     Args:
         client: the Redis client that all rounds use, from several threads.
         storage: the storage that holds the files of all jobs.
-        settings: the settings for the lease and for retention.
+        settings: the settings; only those about leases and about retention are used.
         clock: function that returns the time in seconds, which must never go back.
     """
     # One check for all rounds: otherwise four rounds would each write and flush a file every second
@@ -89,8 +91,8 @@ async def run_forever(rounds: Sequence[Round]) -> None:
     """
     Run *rounds* until cancelled, each in a thread of its own.
 
-    Separate threads keep a round that hangs on a file from delaying the reaper. If a run of a round
-    fails, the error is logged, and the round is run again after its period.
+    If a run of a round fails, the error is logged, and the round is run again after its period. A
+    round that hangs on a file delays no other round, such as the reaper, since each has its thread.
     """
     async with asyncio.TaskGroup() as group:
         for each in rounds:

@@ -1,4 +1,8 @@
-"""Rounds after an upgrade: index the jobs of release 0.1.0 by label, remove unused functions."""
+"""
+Rounds that are needed after an upgrade of the service.
+
+One adds the jobs of release 0.1.0 to the index of labels; the other removes unused Lua functions.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ CALLS_PER_ROUND = 5
 
 
 class Labels:
-    """Round that indexes by their labels the jobs that release 0.1.0 accepted."""
+    """Round that adds the jobs that release 0.1.0 accepted to the index of labels."""
 
     name = "labels"
     period_s = 1.0
@@ -26,7 +30,7 @@ class Labels:
         self._client = client
 
     def run(self) -> None:
-        """Index some of the jobs that are not indexed yet."""
+        """Add some of the jobs that are not in the index of labels yet."""
         # The progress is stored in Redis: several processes continue the same walk over the jobs.
         for _ in range(CALLS_PER_ROUND):
             if not send(self._client, calls.index_labels()):
@@ -34,7 +38,7 @@ class Labels:
 
 
 class Libraries:
-    """Round that removes the Lua functions of other releases, once no process uses them."""
+    """Round that removes Lua functions of other releases that no process has used for a week."""
 
     name = "libraries"
     period_s = 600.0

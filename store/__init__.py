@@ -1,1 +1,1 @@
-"""The service's data: records in Redis and files in the storage. This module imports nothing."""
+"""The service's data: records in Redis and files in the storage."""

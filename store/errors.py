@@ -156,7 +156,7 @@ class RecordUnreadable(JobError, redis.ResponseError):
 
 class RecordTooNew(JobError, redis.ResponseError):
     """
-    A newer release wrote the record, in a format that this release would misread.
+    A newer release wrote the job's record, in a format that this release would misread.
 
     Like `RecordUnreadable`, this error is also a redis.ResponseError.
     """

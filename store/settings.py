@@ -39,18 +39,18 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("OPTSERVE_REDIS_URL", "REDIS_URL")
     )
     """URL (redis://, rediss:// or unix://) of the Redis or Valkey server, which must be version 7
-    or newer. The variable may also be called REDIS_URL. Default: the embedded server of
-    `optserve up`."""
+    or newer. The variable may also be called REDIS_URL. If it is not set, `optserve up` runs an
+    embedded server. A process that is started without `optserve up` requires the variable."""
     # Below redis_url, which its validator reads: pydantic validates fields in this order.
     redis_password_file: Path | None = None
     """File that holds the password for the server at OPTSERVE_REDIS_URL. It keeps the password out
     of the URL, which `ps` and `docker inspect` show as an environment variable."""
     data: Path | None = None
-    """Folder that holds the datasets, each in a folder of its own. The service never changes them.
-    Default: `data` in OPTSERVE_HOME."""
+    """Folder that contains the datasets, each in a folder of its own. The service never changes the
+    datasets. Default: `data` in OPTSERVE_HOME."""
     storage: Path | None = None
-    """Folder that holds checkpoints, artifacts and archived metrics. The API and all workers must
-    use the same folder. Default: `storage` in OPTSERVE_HOME."""
+    """Folder for the files of all jobs: checkpoints, artifacts and archived metrics. The API and
+    all workers must use the same folder. Default: `storage` in OPTSERVE_HOME."""
     run: Path | None = None
     """Folder on a local disk for a lock for each GPU, and for a journal of each running job. All
     workers on a machine must use the same folder. A journal is a copy of the metrics that Redis has
@@ -62,9 +62,9 @@ class Settings(BaseSettings):
     ended jobs, and remove old jobs. `api`: every API process. `separate`: only processes started as
     ``python -m control.main``."""
     host: str = "127.0.0.1"
-    """Address the API listens on."""
+    """Address on which the API listens."""
     port: int = Field(8000, ge=0, le=65535)
-    """Port the API listens on; 0 for any free port."""
+    """Port on which the API listens; 0 for any free port."""
     allowed_hosts: list[str] | None = None
     """Host names that the Host header of a request may contain, as a JSON list.
     ``*.example.org`` allows all subdomains of example.org. ``*`` allows any name. IP addresses are
@@ -72,29 +72,32 @@ class Settings(BaseSettings):
     rebinding: a web page whose host name resolves to this machine could otherwise use the API
     through the browser of a visitor."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
-    """Maximum size of a request body, in bytes; a request with a larger body gets 413."""
+    """Maximum size of a request body, in bytes. A request with a larger body gets 413."""
     max_head_bytes: int = Field(32 * 1024, ge=1024)
     """Maximum size of a request line and its headers together, in bytes. A larger request gets 431,
     or 414 if its URL alone takes more than half of this size."""
     head_timeout_s: float = Field(15.0, gt=0)
-    """Seconds a client has to send a request line and headers; after that it gets 408. A client
-    that has sent nothing at all gets no response: its connection is closed."""
+    """Maximum seconds in which a client must send the first line and the headers of a request. A
+    slower client gets 408. If a client sends nothing at all in this time, its connection is closed
+    without a response."""
     body_timeout_s: float = Field(20.0, gt=0)
-    """Seconds a client has to send a request body; after that it gets 408. The client gets another
-    second each time that OPTSERVE_BODY_BYTES_PER_S bytes of the body have arrived."""
+    """Maximum seconds in which a client must send the body of a request. A slower client gets 408.
+    For every OPTSERVE_BODY_BYTES_PER_S bytes of the body that have arrived, the client gets one
+    more second."""
     body_bytes_per_s: float = Field(4096.0, gt=0)
     """Minimum rate, in bytes per second, at which a client must send a request body after the first
     OPTSERVE_BODY_TIMEOUT_S seconds. Each time that this many bytes have arrived, the client gets
     another second."""
     idle_timeout_s: float = Field(20.0, gt=0)
-    """Close a connection if its client sends no further request for this many seconds after a
-    response."""
+    """Maximum seconds that a connection stays open after a response if its client sends no further
+    request."""
     max_connections: int | None = Field(None, ge=1)
-    """Maximum open connections per API process; beyond it a client gets 503 with Retry-After.
-    Default: the limit on open files (RLIMIT_NOFILE) minus 256, but at most 8,192."""
+    """Maximum number of open connections of an API process. Further clients get 503 with
+    Retry-After. The number is lowered to the process's limit on open files (RLIMIT_NOFILE) minus
+    256, if that is smaller. Default: 8,192."""
     max_connections_per_peer: int | None = Field(None, ge=1)
     """Maximum open connections from one client address (for IPv6, from one /64 network) per API
-    process; beyond it a client gets 503 with Retry-After. All clients behind a proxy, or behind a
+    process. Further clients get 503 with Retry-After. All clients behind a proxy, or behind a
     port published by Docker, have the same address. Default: three quarters of
     OPTSERVE_MAX_CONNECTIONS, so that one address cannot take all connections."""
     # Without this limit, 150 clients that requested an export and did not read it took 400 MB.
@@ -111,38 +114,39 @@ class Settings(BaseSettings):
     it refuses the oldest such request of the client address with the most bytes. A value below
     OPTSERVE_MAX_BODY_BYTES counts as OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
-    """Maximum open streams (server-sent events) per API process; beyond it a client gets 503 with
-    Retry-After."""
+    """Maximum number of open streams (server-sent events) of an API process. A client that exceeds
+    it gets 503 with Retry-After."""
     # At most 30, well within the 45 s after which a client takes a stream for broken.
     stream_ping_s: float = Field(10.0, gt=0, le=30)
-    """Send a ping on a stream (server-sent events) on which nothing has been sent for this many
-    seconds. Clients reconnect if they receive nothing for 45 seconds."""
+    """Seconds after which the API sends a ping on a stream (server-sent events) on which it has
+    sent nothing else. A client reconnects if it receives nothing for 45 seconds."""
     stream_stall_s: float = Field(15.0, gt=0)
     """Disconnect a client that reads less than 16 KB of a response (a stream, a download, a page)
     in this many seconds, while more data waits to be sent."""
     stream_age_s: float = Field(3600.0, gt=0)
-    """End a stream (server-sent events) after this many seconds, plus or minus up to 10 % at
-    random. Clients then reconnect and resume."""
+    """Seconds after which the API ends a stream (server-sent events). The actual time differs by up
+    to 10 % at random, so that not all clients reconnect together. A client then reconnects and
+    resumes."""
     storage_patience_s: float = Field(20.0, gt=0)
-    """Seconds a request waits for a file in the storage before it gets 503. For a large file, it
-    waits another second for every 10 MB."""
+    """Maximum seconds that a request waits for a file in the storage. After that time the request
+    gets 503. For every 10 MB of the file, the maximum is one second longer."""
     lease_s: float = Field(30.0, gt=1)
-    """Seconds for which a worker's lease on a job lasts. The worker renews the lease while the
-    training makes progress. Once the lease has expired, the job is taken from the worker and queued
-    again."""
+    """Seconds for which a worker's lease on a job lasts. With a lease, no other worker can take the
+    job. The worker renews its lease while the training makes progress. When the lease has expired,
+    the job is taken from the worker and queued again."""
     # 600 s for setup and 420 s for a checkpoint are what NVIDIA's ft_launcher allows. Its 180 s for
     # a step are not used: here, slow steps raise their own limit.
     setup_limit_s: float = Field(600.0, gt=1)
     """Maximum seconds for each part of setting up a run, such as reading the dataset or a
-    checkpoint. After that the run counts as hung: its process is ended, and the job is queued
-    again."""
+    checkpoint. If a part takes longer, the run counts as hung: its process is ended, and the job is
+    queued again."""
     step_limit_s: float = Field(60.0, gt=1)
     """Maximum seconds for a training step. After that the run counts as hung: its process is ended,
-    and the job is queued again. For a run with slow steps, the maximum is 20 times the median
-    duration of its latest steps, if this is more."""
+    and the job is queued again. If 20 times the median duration of the run's latest steps is more,
+    that is the maximum instead."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
-    """Maximum seconds for writing a checkpoint. After that the run counts as hung: its process is
-    ended, and the job is queued again."""
+    """Maximum seconds for writing a checkpoint. If writing takes longer, the run counts as hung:
+    its process is ended, and the job is queued again."""
     fault_patience_s: float = Field(30.0, ge=0)
     """Seconds for which a run tries again to read or write a file while the storage fails (the
     mount returns errors, or is read-only). After that, the job is queued again, so that another
@@ -153,31 +157,31 @@ class Settings(BaseSettings):
     storage that otherwise works. After that, the job continues from an older checkpoint, or from
     step 0 if there is none."""
     max_unstored_bytes: int = Field(64 * 2**20, ge=2**16)
-    """Maximum bytes of a run's metrics that a worker holds in memory while Redis is unavailable or
-    slow; beyond it, training pauses. The default is enough for 10 minutes at 7,000 steps per second
-    with two metrics per step."""
+    """Maximum size, in bytes, of a run's metrics that a worker holds in memory while Redis is
+    unavailable or slow. At the maximum, training pauses until Redis stores metrics again. The
+    default is enough for 10 minutes at 7,000 steps per second with two metrics per step."""
     offer_after_s: float = Field(300.0, ge=0)
     """Seconds without a suitable worker after which a queued job offers other ways to continue.
     A worker is suitable if it has the fingerprint (the hardware and library versions) with which
     the job's steps were computed so far. The job's field `offers` then lists two actions: `restart`
     (from step 0), and `accept` (continue on a worker whose results may differ in the last bits)."""
     keep_days: float | None = Field(None, ge=0)
-    """Remove a job, with its metrics and files, this many days after it has ended. Default:
-    never."""
+    """Number of days for which a job is kept after it has ended. After that, the job is removed,
+    with its metrics and files. Default: no limit."""
     keep_jobs: int | None = Field(None, ge=0)
-    """Maximum number of ended jobs; beyond it, the jobs that ended first are removed, with their
-    metrics and files. Default: no limit."""
+    """Maximum number of ended jobs. While there are more, the jobs that ended first are removed,
+    with their metrics and files. Default: no limit."""
     keep_bytes: int | None = Field(None, ge=0)
-    """Maximum total bytes of the files that belong to ended jobs; beyond it, the jobs that ended
-    first are removed, with their metrics and files. Default: no limit."""
+    """Maximum total size, in bytes, of the files of ended jobs. While the total is larger, the
+    jobs that ended first are removed, with their metrics and files. Default: no limit."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device a worker trains on. `auto`: a GPU if the machine has one, otherwise the CPU."""
+    """Device on which a worker trains. `auto`: a GPU if the machine has one, and the CPU if not."""
     worker_host: str = "127.0.0.1"
-    """Address on which a worker listens for health checks. It listens only if OPTSERVE_WORKER_PORT
-    is set."""
+    """Address on which a worker listens for health checks. A worker listens only if
+    OPTSERVE_WORKER_PORT is set."""
     worker_port: int | None = Field(None, ge=0, le=65535)
     """Port on which a worker listens for health checks: ``GET /healthz`` and ``GET /readyz``.
-    Default: a worker does not listen."""
+    Default: a worker does not listen for health checks."""
     workers_on_machine: int = Field(1, ge=1)
     """Number of workers that share the CPU cores of this machine. The number of threads of a worker
     is the number of cores divided by this number, rounded down, and at least 1."""
@@ -198,14 +202,14 @@ class Settings(BaseSettings):
         """URL of the Redis server, with the password; raises ValueError if no URL is set."""
         if self.redis_url is None:
             # REDIS_URL is not required: `optserve up` reads the settings before its server runs.
-            raise ValueError("OPTSERVE_REDIS_URL must be the Redis server's URL, but is not set")
+            raise ValueError("OPTSERVE_REDIS_URL must be set to the URL of the Redis server")
         if self.redis_password_file is None:
             return self.redis_url
         return with_password(self.redis_url, self.redis_password_file.read_text().strip())
 
     @property
     def hosts(self) -> list[str]:
-        """Host names that requests to the API may be addressed to."""
+        """Host names that the Host header of a request to the API may contain."""
         if self.allowed_hosts is not None:
             return self.allowed_hosts
         return ["localhost", socket.gethostname().lower()]

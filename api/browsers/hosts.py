@@ -19,11 +19,13 @@ class AllowedHosts:
     """
     Middleware that refuses requests whose Host header is not a name of the service.
 
-    The owner of a website can point its host name at this machine (DNS rebinding). A browser then
-    takes this service for the server of that website, and lets the website's pages read and write.
-    The Host header of their requests contains the website's host name, so the service accepts only
-    its own names. It accepts every IP address, since DNS cannot point an address at another
-    machine.
+    The owner of a website can point the website's host name at this machine (DNS rebinding). A
+    browser then takes this service for the server of that website, and lets the website's pages
+    read and write.
+
+    The Host header of requests from such pages contains the website's host name. So the service
+    accepts only requests with one of its own names, or with an IP address. IP addresses are safe,
+    since DNS cannot point an address at another machine.
 
     Args:
         app: the application that gets the accepted requests.

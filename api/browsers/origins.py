@@ -19,11 +19,12 @@ PORTS = {"http": ":80", "https": ":443"}
 
 class SameOrigin:
     """
-    Middleware that refuses requests from pages of other sites, unless the requests only read.
+    Middleware that refuses requests from pages of other sites, except GET, HEAD and OPTIONS.
 
-    A browser lets any page send a POST without a body to any address, and that is enough to cancel
-    a job. But the browser declares the origin of the request in the header ``Sec-Fetch-Site`` or
-    ``Origin``, and no page can change these headers. Programs other than browsers send neither.
+    A browser lets any page send a POST without a body to any address. Such a POST is enough to
+    cancel a job. But the browser names the site of the page in the header ``Sec-Fetch-Site`` or
+    ``Origin``, and no page can change these headers. Programs other than browsers send neither
+    header, and their requests are accepted.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -57,7 +58,11 @@ def _netloc(origin: str) -> str:
 
 
 def _without_port(netloc: str, origin: str) -> str:
-    """Return *netloc* in lower case, without the default port of the scheme of *origin*."""
+    """
+    Return *netloc* (host and port) in lower case, without a default port.
+
+    The default port is that of the scheme in the URL *origin*: 80 for http, 443 for https.
+    """
     # The Host header contains no scheme, and behind a proxy that ends TLS the scheme is not this
     # server's: only the origin tells which port is the default.
     return netloc.lower().removesuffix(PORTS.get(origin.partition("://")[0].lower(), ""))

@@ -1,1 +1,1 @@
-"""The catalogue: optimizers, schedules, models, datasets; and previews of schedules."""
+"""The catalogue of optimizers, schedules, models, datasets and metrics; previews of schedules."""

@@ -1,4 +1,8 @@
-"""Encodes previews as JSON, CSV or SVG, in parts: a preview may have half a million numbers."""
+"""
+Encodes previews of schedules as JSON, CSV or SVG.
+
+A preview may have half a million numbers, so it is encoded in parts.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +30,10 @@ VALUES_AT_ONCE = 8192
 @dataclass(frozen=True)
 class Curve:
     """
-    The learning rate of one group at every step.
+    The learning rate at every step, for one parameter group or for the parameters in no group.
 
     Attributes:
-        name: the name of the group; ``lr`` for the curve of the schedule itself.
+        name: the name of the parameter group; ``lr`` for the parameters in no group.
         values: the learning rates, one per step.
         known: the summary of the learning rates, with peak, area and warnings.
     """
@@ -41,7 +45,9 @@ class Curve:
 
 def curves_of(spec: PreviewSpec) -> list[Curve]:
     """
-    Return the curves of *spec*: one for the schedule itself, then one for each group.
+    Return the curves of the preview that *spec* requests.
+
+    The first curve is for the parameters in no group. A curve for each parameter group follows.
 
     Raises:
         SpecError: a curve has a value that is not finite.
@@ -78,9 +84,9 @@ def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
 
 def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
     """
-    Yield a CSV header, then a line for each step, many lines at a time.
+    Yield a CSV header, then parts of many lines each; a line has the learning rates of one step.
 
-    A name that contains a comma or a quote is quoted.
+    In the header, a name that contains a comma or a quote is quoted.
     """
     head = io.StringIO()
     names = [curve.name for curve in curves]

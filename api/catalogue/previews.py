@@ -53,11 +53,13 @@ async def preview_schedule(
     ] = None,
 ) -> Response:
     """
-    Return the learning rate of a schedule, and of each group, at every step. No job is submitted.
+    Return the learning rate of a schedule at every step, without submitting a job.
 
-    `Accept` or `?format=` chooses the format: JSON, which includes peak, area, warmup share and
-    warnings; CSV, with a column per group; or an SVG picture. All values are computed before the
-    response begins.
+    If the request lists parameter groups, the response has the learning rates of each group, too.
+
+    `Accept` or `?format=` chooses the format. JSON includes peak, area, warmup share and warnings.
+    CSV has the columns `step` and `lr`, and one column per group. SVG is a picture of the curves.
+    All values are computed before the response begins.
     """
     chosen = form or preferred(accept, MEDIA_TYPES)
     # Measured by cost, not by total_steps alone: 2,048 steps for 100 groups, each with a product of

@@ -95,7 +95,11 @@ def list_evaluation_metrics() -> Page[EvaluationMetric]:
 
 @router.get("/evaluation-metrics/{name}", responses=documented(NameNotFound))
 def read_evaluation_metric(name: str) -> EvaluationMetric:
-    """Return a metric of evaluations: what it is, and which names a job can choose by."""
+    """
+    Return a metric of evaluations: its description, and whether it is a number.
+
+    `chooses` lists the names of this metric by which a job can choose its best step.
+    """
     if name not in metrics():
         raise NameNotFound("evaluation metric", name, metrics())
     return _metric(name)

@@ -35,12 +35,15 @@ class Bodies:
     """
     The request bodies that this process holds.
 
-    A body is counted from the arrival of its first byte until the response begins. While the total
-    exceeds the limit, requests with incomplete bodies are refused one by one. The next one is
-    always the oldest from the address whose bodies have the largest total size. A request with a
-    complete body is never refused: it is being processed, or it waits for a thread, which does not
-    take long (`api/http/thread_pool.py`). A small body is complete at once, since it arrives in one
-    piece.
+    A body is counted from the arrival of its first byte until the response begins.
+
+    While the total size exceeds the limit, requests with incomplete bodies are refused one by one.
+    First the address is found whose bodies have the largest total size; then the oldest incomplete
+    request from this address is refused.
+
+    A request with a complete body is never refused. Such a request is being processed, or it waits
+    a short time for a thread (`api/http/thread_pool.py`). A small body is complete at once, since
+    it arrives in one piece.
 
     Args:
         max_bytes: maximum total size of all bodies, in bytes.
@@ -76,7 +79,7 @@ class Bodies:
         self._count(body, size)
 
     def finish(self, request: object) -> None:
-        """Record that the body of *request* is complete; do nothing if it has no body."""
+        """Record that the body of *request* is complete; do nothing if the request has no body."""
         body = self._all.get(request)
         if body is not None and (of_peer := self._unfinished.get(body.peer)):
             of_peer.pop(request, None)
@@ -91,7 +94,7 @@ class Bodies:
             self._count(body, -body.size)
 
     def enforce(self) -> None:
-        """Refuse requests with incomplete bodies until the limit holds again or none is left."""
+        """Refuse requests with incomplete bodies while the size of all bodies exceeds the limit."""
         while self.total > self._max_bytes and self._unfinished:
             # The bytes of an address include those of its complete bodies: a client whose bodies
             # keep the threads busy is refused first.

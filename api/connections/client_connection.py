@@ -39,10 +39,11 @@ class ClientConnection:
         """
         Limit how much a write buffers for a client that does not read, and for how long.
 
-        By default the kernel buffers megabytes before a write has to wait, and a machine that
-        stopped acknowledging (it lost power, or its network) counts as connected for a quarter of
-        an hour. After a call of this method, a write waits once `UNSENT_BYTES` are buffered, and
-        fails after `SILENT_S`.
+        By default the kernel buffers megabytes before a write has to wait. And a client machine
+        that has lost its power or its network counts as connected for a quarter of an hour.
+
+        After a call of this method, a write waits once `UNSENT_BYTES` are buffered. It fails once
+        the client machine has acknowledged nothing for `SILENT_S` seconds.
         """
         self._transport.set_write_buffer_limits(high=UNSENT_BYTES)
         found: socket.socket = self._transport.get_extra_info("socket")

@@ -102,7 +102,7 @@ class Connections:
 
     @property
     def may_explain(self) -> bool:
-        """Whether a refused connection may stay open until the reason is sent."""
+        """Whether a refused connection may stay open until the refusal is sent to the client."""
         return len(self._being_refused) <= MAX_BEING_REFUSED
 
     def remove(self, connection: Connection) -> None:
@@ -159,8 +159,8 @@ class Connections:
         """
         Return whether this process can open another descriptor.
 
-        Only this check shows that descriptors have run out. The event loop accepts no connection in
-        that case, or closes it at once, but logs nothing.
+        When descriptors have run out, the event loop accepts no connection, or closes it at once,
+        and logs nothing. So only this check shows that none are left.
         """
         try:
             socket.socket().close()
@@ -173,7 +173,7 @@ class Connections:
         return True
 
     def _warn(self, problem: str) -> None:
-        """Log *problem*, at most once in `LOG_INTERVAL_S`."""
+        """Log *problem*, but each problem at most once in `LOG_INTERVAL_S` seconds."""
         now = asyncio.get_running_loop().time()
         # The texts contain nothing that clients send, so this dictionary stays small.
         if now - self._logged_at.get(problem, -LOG_INTERVAL_S) >= LOG_INTERVAL_S:

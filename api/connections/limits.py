@@ -37,9 +37,9 @@ class Limits:
     Attributes:
         head_bytes: maximum size of the first line and headers of a request together.
         head_s: seconds in which the first line and headers must be complete.
-        body_s: seconds in which the body of a request must be complete; `body_bytes_per_s` extends
-            this time.
-        body_bytes_per_s: number of received bytes for which a body gets another second.
+        body_s: seconds in which the body of a request must be complete, plus one second for every
+            `body_bytes_per_s` bytes received.
+        body_bytes_per_s: number of received bytes for which a body gets one more second.
         idle_s: seconds that a connection may stay open without a further request.
         stall_s: seconds in which a client must read `MIN_READ_BYTES` of a response.
         unsent_bytes: maximum size of the unsent parts of all responses together.
@@ -87,9 +87,10 @@ class Limits:
 
 def _total(wanted: int | None) -> int:
     """
-    Return *wanted*, lowered so that descriptors cannot run out.
+    Return the maximum number of connections: *wanted*, or less if there are few descriptors.
 
-    If *wanted* is None, `DEFAULT_CONNECTIONS` is wanted.
+    None for *wanted* stands for `DEFAULT_CONNECTIONS`. Of all descriptors, `RESERVED` (or half, if
+    that is fewer) are kept for other uses than client connections.
     """
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # At least half is for clients: of very few descriptors, the reserve would leave none.

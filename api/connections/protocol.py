@@ -56,16 +56,18 @@ class Protocol(HttpToolsProtocol):
     """
     uvicorn's HTTP/1.1 protocol with limits; it puts a `ClientConnection` into every ASGI scope.
 
-    A connection always waits for its client, which has to send a head (first line and headers), a
-    body or another request, or to read a response. `enforce_timeouts` closes connections that wait
-    too long. The parser would buffer an incomplete head of any size. So this class counts the bytes
-    that it has passed to the parser since the last complete part of a request. If they reach the
-    maximum size of a head, it refuses the request.
+    A client has a limited time to send the head of a request (first line and headers), to send the
+    body, to send another request, and to read a response. `enforce_timeouts` closes the connection
+    when one of these times is over.
+
+    The parser would buffer an incomplete head of any size. So this class counts the bytes that it
+    has passed to the parser since the last complete part of a request. When the count reaches the
+    maximum size of a head, the request is refused.
 
     Attributes:
         peer: address of the client; with IPv6, the /64 network of that address.
-        unread_since: time since which the client has read less than `MIN_READ_BYTES` of a waiting
-            response, in seconds of the event loop's clock.
+        unread_since: time when the client last read `MIN_READ_BYTES` of a waiting response, or when
+            the response began to wait, in seconds of the event loop's clock.
     """
 
     def __init__(
@@ -112,7 +114,11 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Close the connection after the response that is due; end an open stream at once."""
+        """
+        Close the connection once the response that is due is sent.
+
+        An open stream ends at once.
+        """
         super().shutdown()
         self._client.shutting_down = True
         if self._client.on_shutdown is not None:
@@ -189,7 +195,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Add a part of the body."""
+        """Pass a part of the body on to the application, and count its size."""
         self._buffered = 0
         self._body_bytes += len(body)
         # uvicorn would hold this part until the next request on the connection.
@@ -235,7 +241,7 @@ class Protocol(HttpToolsProtocol):
         return self.transport.get_write_buffer_size()
 
     def enforce_timeouts(self, now: float, *, spare_idle: bool) -> None:
-        """Close the connection if a timeout has passed; see `Connection`."""
+        """Close the connection if a timeout has passed; see `Connection.enforce_timeouts`."""
         if now >= self._abort_at:
             self.transport.abort()
         elif self._reads_too_slowly(now):
@@ -293,7 +299,8 @@ class Protocol(HttpToolsProtocol):
         """
         Send *refusal* and close the connection.
 
-        If another response is due or has begun, that response is sent instead of *refusal*.
+        *refusal* is not sent if the response to a complete request is due, or if any response has
+        begun. That response is sent instead, and then the connection is closed.
         """
         if refusal.reason is not None:
             self._connections.closed[refusal.reason] += 1

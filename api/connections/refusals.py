@@ -108,7 +108,9 @@ def too_long(limit: int, *, in_line: bool) -> Refusal:
     """
     Return the refusal of a request whose first line and headers together exceed *limit* bytes.
 
-    If *in_line*, the first line is too long (status 414); otherwise the headers are (status 431).
+    Args:
+        limit: the maximum size of first line and headers together, in bytes.
+        in_line: whether the first line is too long (status 414), and not the headers (status 431).
     """
     if in_line:
         return _refusal(
@@ -177,9 +179,11 @@ def pipelined(limit: int) -> Refusal:
 
 def too_many(limit: int, *, of_peer: bool) -> Refusal:
     """
-    Return the refusal of a connection beyond *limit*.
+    Return the refusal of a connection when the maximum number of connections is open.
 
-    If *of_peer*, *limit* is for the connections from one address, otherwise for all connections.
+    Args:
+        limit: the maximum number of connections.
+        of_peer: whether *limit* is for the connections from one address, and not for all.
     """
     whose = "from your address " if of_peer else ""
     return _refusal(

@@ -32,9 +32,11 @@ class StrictBody:
     """
     Middleware that rejects bodies that are too large, of an unsupported type, or not strict JSON.
 
-    Strict JSON excludes bodies that are not UTF-8, duplicate names in an object, NaN, infinities
-    and numbers that overflow to infinity, deep nesting, and too many objects and lists. The size is
-    limited while the body arrives. A large body is parsed in a thread.
+    Strict JSON is UTF-8. It has no duplicate names in an object, no NaN or infinity, and no number
+    that overflows to an infinity. The depth of nesting and the number of objects and lists are
+    limited, too; `optserve.contract.strict_json.parse` has all rules.
+
+    The size of a body is checked while the body arrives. A large body is parsed in a thread.
 
     Args:
         app: the application that gets the accepted requests.

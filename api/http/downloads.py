@@ -20,10 +20,12 @@ class Download(FileResponse):
     """
     A response that sends an open file: the whole file, or the requested ranges.
 
-    Starlette would stat and read the file in threads that all requests share; if the storage hung,
-    it would block these threads. This class takes the size of the file from *file*, and reads the
-    file in parts, in threads that do nothing but access the storage. If a part cannot be read, the
-    connection is aborted, so that a client never takes an incomplete file for the whole file.
+    Starlette would stat and read the file in threads that all requests share. A storage that hangs
+    would block these threads. So this class takes the size of the file from *file*, and reads the
+    file in parts, in threads that do nothing but access the storage.
+
+    If a part cannot be read, the connection is aborted, so that a client never takes an incomplete
+    file for the whole file.
 
     Args:
         file: the open file; it is closed when the response ends.

@@ -12,14 +12,17 @@ Form = TypeVar("Form")
 
 def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
     """
-    Return the form (format) that an Accept header prefers; of several equal ones, the first.
+    Return the format that an Accept header prefers.
+
+    If the header gives several formats the highest weight, return the first of them in
+    *media_types*.
 
     Args:
-        accept: the value of the header; an empty value accepts every form.
-        media_types: available form -> its media type.
+        accept: the value of the header; an empty value accepts every format.
+        media_types: available format -> its media type.
 
     Raises:
-        NotAcceptable: the header accepts none of the forms.
+        NotAcceptable: the header accepts none of the formats.
     """
     weights = {
         form: _weight_of(accept.strip() or "*/*", media_type)

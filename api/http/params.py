@@ -57,7 +57,7 @@ async def only_known(request: Request) -> None:
 
 
 def labels_of(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels (name to value) by which the parameters in *query* filter a list."""
+    """Return the labels, name -> value, by which the query parameters *query* filter a list."""
     labels = {
         name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
     }

@@ -44,7 +44,16 @@ def answer(
     code: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a response whose body is a problem document with these members."""
+    """
+    Return a response whose body is a problem document.
+
+    Args:
+        status: the HTTP status.
+        title: the title of the problem.
+        detail: what is wrong with this request; truncated to `MAX_DETAIL` characters.
+        code: the machine-readable code of the problem.
+        headers: additional headers of the response.
+    """
     problem = Problem(title=title, status=status, detail=truncate(detail, MAX_DETAIL), code=code)
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
 

@@ -1,10 +1,12 @@
 """
 A thread pool for requests that need much computation, shared fairly between clients.
 
-Parsing, checking and planning a large body takes up to a second. On the event loop it would delay
-every other request; in starlette's thread pool a few clients could occupy all threads. So these
-requests have a small pool of their own, in which clients take turns. Until a waiting client gets
-its next turn, each other client gets at most one, however many requests it has sent.
+Parsing, checking and planning a large body takes up to a second. If the event loop did this work,
+it would delay every other request. If starlette's thread pool did, a few clients could occupy all
+of its threads. So requests with large bodies have a small pool of their own.
+
+Clients take turns in this pool. Until a waiting client gets its next turn, every other client gets
+at most one turn, however many requests it has sent.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class FairSemaphore:
         num: maximum number of holders at a time.
         max_waiting: maximum number of waiters.
         max_waiting_per_client: maximum number of waiters for one client.
-        timeout_s: seconds after which the wait fails with `Busy`.
+        timeout_s: maximum number of seconds that a waiter waits; then `acquired` raises `Busy`.
     """
 
     def __init__(
@@ -80,8 +82,8 @@ class FairSemaphore:
 
         Args:
             client: the client that takes a turn.
-            must: whether to wait however long it takes and however many wait. Used for a response
-                that has begun, since it can no longer become an error.
+            must: whether to wait without a time limit, and even if there are too many waiters. True
+                for a response that has begun, which can no longer become an error.
 
         Raises:
             Busy: *must* is false, and there are too many waiters or the wait timed out.
@@ -174,7 +176,7 @@ class FairThreadPool:
 
 class RequestThreads:
     """
-    The thread pool, for use by one request.
+    Gives one request access to the thread pool.
 
     Args:
         pool: the thread pool of this process.
@@ -210,7 +212,7 @@ class RequestThreads:
 
 
 def threads_of(scope: Scope) -> RequestThreads:
-    """Return the thread pool for use by the request with this ASGI *scope*."""
+    """Return the access to the thread pool for the request with the ASGI *scope*."""
     host, _ = scope.get("client") or ("", 0)
     # As connections are counted: an IPv6 client has a network of addresses, and would have as many
     # turns.

@@ -45,7 +45,8 @@ class JobAction:
         """
         Request *action* for the job, and respond with the job.
 
-        If the job is running, its worker carries out the action after the response.
+        The state of a queued or paused job changes before the response. If the job is running, its
+        worker carries out the action after the response.
 
         Raises:
             JobNotFound: there is no such job.
@@ -88,7 +89,11 @@ Action = Annotated[JobAction, Depends()]
 
 @router.post("/cancel", response_model=Job, responses=documented(JobNotFound))
 async def cancel_job(action: Action) -> Response:
-    """Cancel a job: at once if it is queued or paused, after saving a checkpoint if it runs."""
+    """
+    Cancel a job.
+
+    A queued or paused job is cancelled at once. A running job first saves a checkpoint.
+    """
     return await action.request("cancel")
 
 
@@ -100,7 +105,11 @@ async def kill_job(action: Action) -> Response:
 
 @router.post("/pause", response_model=Job, responses=documented(JobNotFound))
 async def pause_job(action: Action) -> Response:
-    """Pause a job: at once if it is queued, after saving a checkpoint if it runs."""
+    """
+    Pause a job.
+
+    A queued job is paused at once. A running job first saves a checkpoint.
+    """
     return await action.request("pause")
 
 
@@ -116,10 +125,11 @@ async def restart_job(action: Action) -> Response:
     Restart a queued or paused job from step 0, on any worker for its device.
 
     The job's steps, checkpoints and fingerprint are deleted; the history records how many steps
-    there were. The fingerprint stands for the hardware and library versions, which determine the
-    exact bits of results. Use this if no worker with the job's fingerprint is left (`waiting_for:
-    fingerprint`) and all results must be reproducible bit for bit. A running job is refused: pause
-    it first.
+    there were. A running job is refused: pause it first.
+
+    The fingerprint stands for the hardware and library versions, which determine the exact bits of
+    results. Restart a job if no worker with its fingerprint is left (`waiting_for: fingerprint`)
+    and its results must be reproducible bit for bit.
     """
     call = calls.restart(action.tenant, action.job_id)
     return await action.change(call, "be restarted")
@@ -130,14 +140,17 @@ async def accept_other_bits(action: Action) -> Response:
     """
     Let a queued or paused job continue from its last checkpoint, on any worker for its device.
 
-    The job is no longer bound to its fingerprint, which stands for the hardware and library
-    versions that determine the exact bits of results. Results may differ in their last bits from
-    those that the previous worker would have computed, so `bitwise` is false from then on. Steps
-    after the checkpoint are truncated, since they are computed again and may differ; the history
-    records how many there were. Use this if no worker with the job's fingerprint is left
-    (`waiting_for: fingerprint`) and you would rather keep the steps so far than have results that
-    are reproducible bit for bit. A job that is not bound to a fingerprint is left unchanged. A
-    running job is refused: pause it first.
+    Use this if no worker with the job's fingerprint is left (`waiting_for: fingerprint`), and the
+    job's results need not be reproducible bit for bit. The fingerprint stands for the hardware and
+    library versions, which determine the exact bits of results.
+
+    The job is then no longer bound to its fingerprint. Its further results may differ in their last
+    bits from those that the previous worker would have computed. So `bitwise` becomes false if the
+    job has a checkpoint. Steps after the checkpoint are truncated and computed again; the history
+    records how many there were.
+
+    A job that is not bound to a fingerprint is left unchanged. A running job is refused: pause it
+    first.
     """
     call = calls.accept(action.tenant, action.job_id)
     return await action.change(call, "continue on a worker with another fingerprint")

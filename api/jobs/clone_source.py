@@ -54,7 +54,8 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
-                f"job {parent.id} has no best checkpoint: only jobs with training.keep_best save it"
+                f"job {parent.id} has no best checkpoint: a job saves one only if its spec sets "
+                "training.keep_best, and only after an evaluation"
             )
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
@@ -82,7 +83,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
 
 
 def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
-    """Raise `SpecError` unless a clone with *spec* can load the state it takes from *parent*."""
+    """Raise `SpecError` if a clone with *spec* cannot load the state taken from *parent*."""
     before = parent.spec
     theirs = {parameter.name: parameter for parameter in before.parameters()}
     for parameter in spec.parameters():

@@ -58,7 +58,11 @@ class Cloner:
         self._client, self._files, self._threads = client, files, threads
 
     async def submit(self, clone: CloneSpec, key: str) -> Submitted:
-        """Submit the clone; if *key* was used before, return the earlier submission instead."""
+        """
+        Submit the clone.
+
+        If *key*, the Idempotency-Key, was used before, return the earlier submission instead.
+        """
         body_sha = await self._threads.run(self._threads.size, clone.sha256, self._job_id)
         if key:  # before all else: the parent or its checkpoint may be gone
             recall = calls.recall(self._tenant, idempotency_key=key, body_sha=body_sha)
@@ -102,7 +106,7 @@ class Cloner:
 
     async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
         """
-        Copy *source* for the job *new*; return a pointer to the copy.
+        Copy *source* for the job with the id *new*; return a pointer to the copy.
 
         If the request is cancelled, the copy is deleted.
         """
@@ -127,9 +131,10 @@ class Cloner:
 
     async def _discard(self, new: str) -> None:
         """
-        Remove the copy for *new*, a job that was not created.
+        Remove the copy for *new*, the id of a job that was not created.
 
-        A copy that cannot be removed now is deleted later: no job's record points to it.
+        If the copy cannot be removed now, the service deletes it later, as it does with all files
+        that no job's record points to.
         """
         files = self._files
         with suppress(StorageUnavailable):
@@ -162,12 +167,14 @@ async def clone_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """
-    Submit a job that starts at step 0 with the weights of this job.
+    Submit a clone of the job: a new job that starts at step 0 with the weights of this job.
 
-    `changes` is a JSON merge patch (RFC 7396) to this job's spec as submitted. Fields that neither
-    `changes` nor that spec contains get their defaults. The network's parameters must have the same
-    names and shapes as in this job. The new job has its own copy of the weights, so it does not
-    depend on this job from then on.
+    `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
+    that are neither in `changes` nor in that spec get their defaults. The clone's network must have
+    parameters with the same names and shapes as this job's network.
+
+    The clone has its own copy of the weights. So it does not depend on this job any more, even if
+    this job is removed.
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
     response = await submitted_response(submitted, render=render, threads=threads)

@@ -18,7 +18,12 @@ log = logging.getLogger(__name__)
 
 
 async def expected_times(store: Store, spec: JobSpec) -> list[ExpectedTime] | None:
-    """Return how long *spec* would take on each kind of live worker; None without the store."""
+    """
+    Return how long a job with *spec* would take on each kind of live worker.
+
+    Return None if the store, which has the workers and the durations of past jobs, cannot be
+    reached.
+    """
     device = spec.training.device
     try:
         workers = await store.workers()

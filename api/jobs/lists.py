@@ -70,8 +70,10 @@ class Rows:
         """
         Return the page as JSON.
 
-        If not all rows fitted, the next page begins after the last job of this page. Otherwise
-        *rest* is the cursor of the next page, or None if this is the last page.
+        If not all rows fitted, the next page begins after the last job of this page.
+
+        Args:
+            rest: the cursor of the next page if all rows fitted; None on the last page.
         """
         # Joined by hand: the rows are JSON already, and parsing 4 MiB again would take long.
         after = self.last if self.full else rest

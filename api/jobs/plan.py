@@ -22,7 +22,7 @@ from optserve.contract.requests.job import JobSpec
 
 
 def plan_of(spec: JobSpec, times: list[ExpectedTime] | None = None) -> Plan:
-    """Return the plan of the job that *spec* describes; *times* are those that it is to take."""
+    """Return the plan of the job that *spec* describes; *times* are its expected durations."""
     known = plan_schedule(
         spec.schedule,
         lr=spec.optimizer.lr,

@@ -62,7 +62,8 @@ async def submit_job(
     """
     Submit a job. The job is stored on disk before the response is sent.
 
-    With an `Idempotency-Key` the request may be repeated: the response contains the same job again.
+    A request with an `Idempotency-Key` may be repeated. The response to a repeated request contains
+    the job that the first request submitted.
     """
     body_sha, fields = await threads.run(
         threads.size + _cost(spec), _prepare, spec, hashed=idempotency_key is not None
@@ -89,9 +90,9 @@ def _cost(spec: JobSpec) -> int:
 
 def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
     """
-    Check the schedules in *spec*.
+    Check the schedules in *spec*; return the hash of *spec*, and the fields of the job's record.
 
-    Return the hash of *spec* (empty unless *hashed*), and the fields of the job's record.
+    If *hashed* is false, the hash is not computed, and is empty.
     """
     check_values(spec)
     return spec.sha256() if hashed else "", new_fields(spec)
@@ -129,8 +130,10 @@ async def list_jobs(
     """
     Return jobs, newest first. The specs of the jobs are left out unless `spec` is true.
 
-    Filter by label with `?label.NAME=VALUE`, once per label. A page has at most 4 MiB, so it may
-    contain fewer than `limit` jobs: while `has_more` is true, continue with `after` set to `next`.
+    Filter by label with `?label.NAME=VALUE`, once per label.
+
+    A page has at most 4 MiB, so it may contain fewer than `limit` jobs. While `has_more` is true,
+    call again with `after` set to the page's `next`.
     """
     labels = labels_of(request.query_params)
     found = await store.ids(tenant, state=state, labels=labels, after=after, limit=limit)

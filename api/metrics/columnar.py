@@ -22,7 +22,7 @@ class Parquet:
         return _drain(self._parts)
 
     def rows(self, first: int, data: bytes) -> bytes:
-        """Return the row group with the rows in *data*; *first* is the number of the first row."""
+        """Return *data*, some rows, as a row group; *first* is the number of the first of them."""
         self._writer.write(first, data)
         return _drain(self._parts)
 

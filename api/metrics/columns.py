@@ -1,4 +1,4 @@
-"""The parameters that name columns of a job; a request may name each column once."""
+"""Query parameters that name columns of a job; a request may name each column only once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def columns_of(record: Record, texts: Sequence[str], *, also: Sequence[str] = ()
 
     Args:
         record: the record of the job.
-        texts: the values of the parameter, each with one or more names (``loss,lr``).
-        also: further names to accept.
+        texts: the values of the query parameter, each with one or more names (``loss,lr``).
+        also: names to accept besides those of the job's columns.
     """
     names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:

@@ -35,12 +35,12 @@ class Text:
     """
     Encodes rows as lines. Numbers are written as the shortest text that parses to the same double.
 
-    NaN and infinities are written as NaN, Infinity and -Infinity; in JSON, as strings.
+    NaN and infinities are written as NaN, Infinity and -Infinity. In NDJSON these are strings.
 
     Args:
         series: the layout of the rows.
         columns: the names of the columns to include, in order.
-        csv: whether to write CSV with a header line; otherwise NDJSON.
+        csv: whether to write CSV, with a header line; if false, NDJSON is written.
     """
 
     def __init__(self, series: Series, columns: Sequence[str], *, csv: bool) -> None:

@@ -53,9 +53,11 @@ async def export(store: Store, record: Record, form: ExportForm, wanted: Extract
     """
     Return the response that streams the *wanted* part of a job's rows.
 
-    The first rows are read before the response begins. Until then, errors are raised, and if rows
-    are truncated, the export starts over. Later, an error or a truncation aborts the connection, so
-    that a client never takes a part for the whole export.
+    The first rows are read before the response begins. If an error occurs in this time, it is
+    raised. If rows are truncated in this time, the export starts over.
+
+    Once the response has begun, an error or a truncation aborts the connection, so that a client
+    never takes a part of the export for the whole.
     """
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
     filename = f"{record.id}.{SUFFIXES[form]}"

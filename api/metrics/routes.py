@@ -165,9 +165,9 @@ async def read_metrics(
     restarted, or resumed on different hardware), the response is a 409 that names the step to
     resume from.
 
-    With CSV, NDJSON, Parquet or Arrow (chosen by `Accept` or `?format=`), all steps so far are
-    streamed, and numbers are exact to the bit. The complete Parquet file of a job that has ended
-    has an ETag and supports range requests.
+    With CSV, NDJSON, Parquet or Arrow (chosen by `Accept` or `?format=`), the response is an
+    export. By default an export contains all steps so far, and its numbers are exact to the bit.
+    The complete Parquet file of a job that has ended has an ETag and supports range requests.
     """
     if form is not None:
         return await export(store, record, form, wanted)
@@ -212,15 +212,17 @@ async def stream_metrics(
     """
     Stream a job's rows as server-sent events.
 
-    - `rows`: some steps, oldest first. The id of the event names the last of these steps. To resume
-      after the connection breaks, send the last id as `Last-Event-ID`: no step is lost or repeated.
+    - `rows`: some steps, oldest first. The id of the event names the last of these steps.
     - `state`: the state of the job, sent at the beginning and after every change.
-    - `truncated`: discard the steps from `step` on, which will be sent again: the job was
-      restarted, or resumed on different hardware.
+    - `truncated`: the job was restarted, or resumed on different hardware. Discard the steps from
+      `step` on, which will be sent again.
     - `end`: the last event, with the number of steps and the digest of the run.
 
     Pings are sent as comments. A stream also ends after about an hour, or when its client falls
-    behind. To resume it, send the last id in these cases, too; a browser does so by itself.
+    behind.
+
+    To resume after a stream has ended early or its connection broke, send the last id as
+    `Last-Event-ID`: no step is lost or repeated. A browser does so by itself.
     """
     if cursor.after(record.truncations).last + 1 < record.rows:
         # An unreadable archive gets an error response here; later it could only end the stream.

@@ -9,7 +9,7 @@ import torch
 
 from optcore.data.examples import Dataset, DatasetMissing
 from optcore.spec.datasets.catalogue import DATASETS, AnyDataset
-from optcore.spec.datasets.split import Validation, validation_positions
+from optcore.spec.datasets.validation_split import Validation, validation_positions
 
 # All are imported here, not when a run needs one: trainers are forked after all imports.
 SOURCES = {kind: import_module(f"optcore.data.sources.{kind}") for kind in DATASETS}

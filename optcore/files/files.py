@@ -1,4 +1,4 @@
-"""Storage of immutable files under names, below one root folder."""
+"""Storage of immutable named files below one root folder."""
 
 from __future__ import annotations
 

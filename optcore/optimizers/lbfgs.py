@@ -99,8 +99,10 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             ValueError: *slots* or *counts* come from another optimizer.
         """
         if counts.keys() != self.named_counts().keys() or slots.keys() - {*LISTS, *TENSORS}:
-            given = ", ".join(sorted({*counts, *slots}))
-            raise ValueError(f"slots and counts must be those of lbfgs, got {given}")
+            own, given = ", ".join(self.named_counts()), ", ".join(sorted({*counts, *slots}))
+            raise ValueError(
+                f"slots and counts must be of lbfgs, whose counts are {own}, got {given}"
+            )
         state: dict[str, Any] = dict(counts)
         for name, by in slots.items():
             if name in LISTS:

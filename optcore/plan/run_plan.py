@@ -95,7 +95,7 @@ class StoredPlan:
 
     @classmethod
     def of(cls, run: RunSpec) -> StoredPlan:
-        """Return the plan of *run* as it is stored."""
+        """Return the plan of *run*, in the form in which plans are stored."""
         groups = stored_groups(run) if _may_be_small(run) else None
         return cls(
             VERSION,
@@ -108,7 +108,7 @@ class StoredPlan:
     @classmethod
     def read(cls, text: str) -> StoredPlan | None:
         """
-        Return the plan from *text*, which the method `text` of a plan returned.
+        Return the plan that *text* encodes.
 
         If another release wrote *text* in another form, the result is None.
         """

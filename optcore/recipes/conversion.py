@@ -126,9 +126,12 @@ class Conversion:
         """
         Record what became of the key *path*.
 
-        A new record of a key replaces an old one that is ``ignored`` or ``other``. An old record
-        ``refused`` stays. An old record ``converted`` is replaced by ``refused`` alone; if the new
-        one is ``converted`` too, its fields are added to the old ones.
+        If the key has a record already, it depends on what became of the key there:
+
+        - ``ignored`` or ``other``: the new record replaces the old one.
+        - ``refused``: the old record stays, and the new one is dropped.
+        - ``converted``: a new record ``refused`` replaces the old one. The fields of a new record
+          ``converted`` are added to it. Any other new record is dropped.
         """
         before = self._entries.get(path)
         if before is not None and before.fate == "refused":

@@ -48,17 +48,17 @@ class ClassTable:
 
 
 def number(field: str) -> Read:
-    """Return a function that converts a key to *field*, a number."""
+    """Return a function that takes a key's value, a number, as the value of *field*."""
     return lambda block, key: block.converted(key, field, block.number(key))
 
 
 def flag(field: str) -> Read:
-    """Return a function that converts a key to *field*, which is true or false."""
+    """Return a function that takes a key's value, true or false, as the value of *field*."""
     return lambda block, key: block.converted(key, field, block.flag(key))
 
 
 def text(field: str) -> Read:
-    """Return a function that converts a key to *field*, a text; null becomes an empty text."""
+    """Return a function that takes a key's value, a text, as that of *field*; null becomes ''."""
     return lambda block, key: block.converted(
         key, field, block.text(key) if block.given(key) else ""
     )

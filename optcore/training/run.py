@@ -270,7 +270,7 @@ class Run:
         )
 
     def adopt(self, facts: Mapping[str, str]) -> None:
-        """Draw random numbers and run updates in the same way as the run with these *facts*."""
+        """Set how to draw random numbers and compute updates: as *facts* say of the earlier run."""
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
         self.optimizer.align(facts.get("spans") == ALIGNED)
 

@@ -1,10 +1,12 @@
 """
 Moves the older entries of a long history from Redis to files, while the job runs.
 
-Each file holds a part of the history. To limit the number of files, eight parts are joined into a
-larger one, and eight of those into one that is larger still. The rank of a part (0, 1 or 2) says
-how often its entries were joined. Like every file in the storage, a part counts only once the job's
-record points to it: after a crash before that, the entries are moved again, to another file.
+Each file holds a part of the history. To limit the number of files, eight parts of rank 0 are
+joined into one part of rank 1, and eight parts of rank 1 into one part of rank 2. So the rank says
+how often the entries of a part were joined.
+
+Like every file in the storage, a part is valid only once the job's record points to it. After a
+crash before that, the entries are moved again, to another file.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     """
     Move all but the latest entries of a job's history to a file.
 
-    Do nothing if the history has few entries in Redis, or if the job is archived.
+    The latest `ENTRIES_LEFT` entries stay in Redis. Do nothing if there are no others, or if the
+    job is archived.
 
     Raises:
         OSError: the storage is full, or returned another error; nothing was changed.
@@ -75,7 +78,11 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
 
 
 def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
-    """Return the parts at the end of *parts* to join with the next part; the list may be empty."""
+    """
+    Return the last of *parts* that are to be joined with the next part.
+
+    The list is empty if the next part stays as it is.
+    """
     found: list[HistoryPart] = []
     for rank in range(HIGHEST_RANK):
         left = parts[: len(parts) - len(found)]

@@ -1,8 +1,10 @@
 """
 Series of metrics as Parquet files: a column for the step, and one for each column of the series.
 
-docs/metrics.md describes the format. This module imports pyarrow, which takes tens of megabytes of
-memory. So the module is imported only when a Parquet file is read or written.
+docs/metrics.md describes the format.
+
+This module imports pyarrow, which takes tens of megabytes of memory. So other modules import this
+one only when they read or write a Parquet file.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ class Sink(io.RawIOBase):
         self._take, self._at = take, 0
 
     def writable(self) -> bool:
-        """Return True."""
+        """Return True, so that pyarrow accepts this object as an output file."""
         return True
 
     def tell(self) -> int:
@@ -182,7 +184,15 @@ def schema(names: Sequence[str]) -> Any:  # noqa: ANN401  pyarrow has no types
 
 
 def batch(schema: Any, series: Series, first: int, data: bytes) -> Any:  # noqa: ANN401  as above
-    """Return *data*, packed rows from row number *first* on, as a record batch of *schema*."""
+    """
+    Return rows as a pyarrow record batch.
+
+    Args:
+        schema: the schema of the batch, as the function `schema` returns it.
+        series: the columns of the packed rows.
+        first: the number of the first row.
+        data: the packed rows.
+    """
     found = values(series, data)
     steps = np.arange(first, first + len(found), dtype=np.int64)
     columns = [

@@ -21,8 +21,8 @@ async def read_file(
     Args:
         files: the pool that gives access to the storage.
         read: a function from `store.archive.reader`.
-        file: the file. The time limit is that for reading the whole file, even if *read* returns
-            only a part.
+        file: the archived file. Its size determines the time limit, even if *read* returns only a
+            part of the file.
         which: keyword arguments for *read*, such as *first* and *count*.
 
     Raises:

@@ -91,7 +91,7 @@ def _altered(stored: StoredFile) -> ArchiveUnreadable:
 
 @contextmanager
 def _damage_told(stored: StoredFile) -> Iterator[None]:
-    """Raise `ArchiveUnreadable` in place of errors that mean a damaged file; pass on others."""
+    """Replace errors that mean a damaged file by `ArchiveUnreadable`; pass on all other errors."""
     from store.archive.parquet import DAMAGE  # noqa: PLC0415
 
     try:

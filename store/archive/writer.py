@@ -1,11 +1,13 @@
 """
 Moves the rows and the history of an ended job from Redis to files in the storage.
 
-The file with the rows gets a unique name, and is compared with Redis bit for bit. Then a single
-call points the job's record at the files and removes the data from Redis; a file counts only from
-then on. After a crash before that call, the data is still in Redis and is moved later, to other
-files; once the record points to those, the first files are deleted. If two processes archive a job
-at the same time, the second one deletes the files that it has written.
+Every file gets a unique name, and the file with the rows is compared with Redis bit for bit. Then a
+single call points the job's record at the files and removes the data from Redis. A file is valid
+only from then on.
+
+After a crash before that call, the data is still in Redis, and is moved later to other files. The
+files from before the crash are deleted once the record points to the later ones. If two processes
+archive a job at the same time, the second one deletes the files that it has written.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ that ran is longer; if a job was cancelled before it ran, its history is shorter
 
 
 class Differs(Exception):
-    """Redis lacks rows that the job's record counts, or differs from a file that was written."""
+    """The rows in Redis are incomplete, or they differ from the file that was written from them."""
 
 
 def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
@@ -74,7 +76,10 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
         for stored in made.values():
             storage.delete(stored.path)
     if outcome == "differs":
-        raise Differs(f"job {tenant}/{job_id} was changed while its rows were written to files")
+        raise Differs(
+            f"job {tenant}/{job_id} was changed while its rows and its history were written to "
+            "files; nothing was archived"
+        )
 
 
 def _folder(storage: Storage, record: Record) -> str:
@@ -87,7 +92,7 @@ def _folder(storage: Storage, record: Record) -> str:
     """
     job = job_folder(record.tenant, record.id)
     if (record.checkpoints or record.artifacts) and not storage.entries(job):
-        raise FileNotFoundError(2, "the storage lacks the job's checkpoints and artifacts", job)
+        raise FileNotFoundError(2, "the folder of the job is missing or empty in the storage", job)
     storage.require_mounted("the storage is not mounted: it contains no file 'store'")
     return archive_folder(record.tenant, record.id)
 
@@ -112,7 +117,7 @@ def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> N
     if (file.words, file.rows) != (words, record.rows):
         raise Differs(
             f"the archive file of job {record.id} must have {record.rows} rows and the metadata "
-            f"{words}, got {file.rows} rows and {file.words}"
+            f"{words}, got {file.rows} rows and the metadata {file.words}"
         )
     for first in range(0, record.rows, ROWS_PER_GROUP):
         if file.data(first, ROWS_PER_GROUP) != _stored(client, record, first):
@@ -131,7 +136,7 @@ def _stored(client: redis.Redis, record: Record, first: int) -> bytes:
     data = b"".join(pipe.execute())
     if len(data) != count * record.series.width:
         raise Differs(
-            f"Redis must hold the {record.rows} rows of job {record.id}, but lacks some of those "
-            f"from row {first} on"
+            f"Redis must hold all {record.rows} rows of job {record.id}, but lacks some of the "
+            f"{count} rows from row {first} on"
         )
     return data

@@ -1,4 +1,4 @@
-"""Reads how long finished jobs took, by the likeness of their plans and by kind of machine."""
+"""Reads how long finished jobs with similar plans took, on each kind of machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ async def read_durations(
     like: str,
     fingerprints: Sequence[str],
 ) -> list[list[Duration]]:
-    """Return the durations of jobs whose plan has the likeness *like*, for each fingerprint."""
+    """
+    Return the durations of finished jobs with similar plans, for each of *fingerprints*.
+
+    Args:
+        client: the Redis client.
+        like: the likeness of the plans: a digest of what determines the duration of a step.
+        fingerprints: digests of hardware and library versions.
+    """
     pipe = client.pipeline(transaction=False)
     for fingerprint in fingerprints:
         pipe.lrange(keys.DURATIONS % (like, fingerprint), 0, -1)

@@ -56,11 +56,13 @@ class StoredEvaluation(NamedTuple):
 
 class StoredTruncation(NamedTuple):
     """
-    A truncation in a job's history: evaluations before it, after more than *step* steps, are void.
+    A truncation in a job's history.
+
+    Evaluations in earlier entries are void if they were made after more than *step* steps.
 
     Attributes:
         number: number of the entry in the history.
-        step: number of steps left, whose rows are still valid.
+        step: number of steps whose rows were not removed.
     """
 
     number: int
@@ -68,7 +70,7 @@ class StoredTruncation(NamedTuple):
 
 
 def names_in(record: Record) -> dict[str, str]:
-    """Return the metric for each name in the job's entries that 0.2.0 or an older release wrote."""
+    """Map the names that releases up to 0.2.0 gave the job's metrics to their present names."""
     loss = translated(from_json(record.fields["spec"]))["training"].get("loss", {}).get("kind")
     of_sequences = loss in LOSSES and LOSSES[loss].OF_SEQUENCES
     other = "test_accuracy" if of_sequences else "test_sequence_accuracy"
@@ -84,7 +86,7 @@ def evaluations_in(
     Args:
         entries: consecutive entries of a history, as they are stored.
         first: number of the first of *entries*.
-        former: the result of `names_in`.
+        former: names of metrics in older entries -> present names, as `names_in` returns them.
     """
     for number, entry in enumerate(entries, first):
         if not any(kind in entry for kind in OF_INTEREST):
@@ -100,7 +102,7 @@ def evaluations_in(
 
 
 def _numbers(data: Mapping[str, Any], former: Mapping[str, str]) -> dict[str, float]:
-    """Return the metrics in the data of an entry, without confusion matrices."""
+    """Return the metrics that are numbers in the data of an entry, by their present names."""
     return {
         former.get(name, name): float(value)  # also of the texts NaN, Infinity and -Infinity
         for name, value in data.items()

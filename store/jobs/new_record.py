@@ -15,7 +15,7 @@ from store.jobs.series import Series
 
 
 def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> dict[str, str]:
-    """Return the fields of a new job's record that follow from its spec and starting state."""
+    """Return those fields of a new job's record that its spec and its starting state determine."""
     parent = {"parent": json.dumps(asdict(starting_state))} if starting_state else {}
     limit = spec.time_limit_s
     return {

@@ -32,7 +32,7 @@ class BestPointer:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> BestPointer:
-        """Return the pointer that *data* describes: JSON from a record, with ``value`` as text."""
+        """Return the pointer in *data*, parsed JSON from a job's record; its ``value`` is text."""
         # As a number it would pass through Lua's cjson, which writes 14 digits; a float64 needs 17.
         return cls(**{**data, "value": float(data["value"])})
 
@@ -61,8 +61,8 @@ class HistoryPart(StoredFile):
 
     Attributes:
         count: the number of entries in the file.
-        rank: 0 for a part that was written from Redis; joining parts of rank n makes a part of
-            rank n + 1.
+        rank: how often the entries were joined: 0 for a part that was written from Redis, n + 1 for
+            a part that was joined from parts of rank n.
     """
 
     count: int
@@ -72,7 +72,7 @@ class HistoryPart(StoredFile):
 @dataclass(frozen=True)
 class StartingState:
     """
-    The state that a clone starts from, a copy of a state of its parent (the job that was cloned).
+    The state that a clone starts from: a copy of a state of its parent, the job that was cloned.
 
     Attributes:
         job: the id of the parent.

@@ -24,7 +24,12 @@ async def read_workers(client: Any) -> list[Worker]:  # noqa: ANN401  redis-py h
 
 
 async def read_queue(client: Any, tenant: str) -> Queue:  # noqa: ANN401  as above
-    """Return how many jobs of *tenant* are queued and running, and how many workers exist."""
+    """
+    Return how many jobs of *tenant* are queued and running, and how many workers are alive.
+
+    The queued jobs are also counted by lane. A lane contains the jobs that the same workers may
+    take.
+    """
     names = sorted(name.decode() for name in await client.smembers(keys.LANES))
     pipe = client.pipeline(transaction=False)
     for state in (State.QUEUED, State.RUNNING):

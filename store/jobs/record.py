@@ -129,7 +129,7 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the hardware and library versions that the job is bound to; empty if none."""
+        """Digest of the hardware and library versions that the job is bound to, or empty."""
         return self.fields.get("fingerprint", "")
 
     @property
@@ -147,11 +147,16 @@ class Record:
 
     @property
     def plan(self) -> StoredPlan | None:
-        """The plan that was resolved when the job was accepted; None if there is none to trust."""
+        """The plan stored with the job; None if there is none in the form of this release."""
         return StoredPlan.read(self.fields["plan"]) if "plan" in self.fields else None
 
     def run_spec(self) -> RunSpec:
-        """Return the spec of the job's run; with the stored plan, nothing is validated again."""
+        """
+        Return the spec of the job's run.
+
+        If the record has a plan, the spec is not validated again, and parameter groups that are
+        stored in the plan are not resolved again.
+        """
         plan = self.plan
         if plan is None:
             return self.spec.run_spec()
@@ -178,7 +183,7 @@ class Record:
 
     @property
     def archive(self) -> dict[str, StoredFile]:
-        """The files that hold the rows (``rows``) and the history (``events``), if archived."""
+        """Files of an archived job by content, ``rows`` or ``events`` (the history); else empty."""
         return stored_files(self.fields.get("archive", "{}"))
 
     @property
@@ -188,12 +193,16 @@ class Record:
 
     @property
     def fault_s(self) -> float:
-        """Seconds since the first failure of a machine after the job's last new rows; 0 if none."""
+        """
+        Seconds since a machine first failed to train the job; 0 if none has.
+
+        Failures before the job's last new rows do not count.
+        """
         return int(self.fields.get("fault_ms", "0")) / 1000
 
     @property
     def truncations(self) -> list[int]:
-        """The number of the first removed row, for each time that rows were truncated."""
+        """For each time that rows were truncated, the number of the first row removed."""
         # Truncations are called cuts in Redis: fields keep the names that 0.1.0 gave them, since
         # 0.1.0 may run on the same Redis server, and records are not rewritten.
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
@@ -202,8 +211,8 @@ class Record:
         """
         Return the actions that the API offers for a job that waits for a worker.
 
-        If no worker has had the job's fingerprint for *after_s* seconds, they are ``restart`` and
-        ``accept``; otherwise there are none.
+        These are ``restart`` and ``accept`` if no worker has had the job's fingerprint for
+        *after_s* seconds. If that does not apply, the list is empty.
         """
         gone_ms = self.fields.get("gone_ms")
         return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []
@@ -255,7 +264,7 @@ class Record:
 
     @property
     def is_called(self) -> bool:
-        """Whether the record has fields for name and labels; records written by 0.1.0 have none."""
+        """Whether the record has fields for name and labels; release 0.1.0 wrote no such fields."""
         return "labels" in self.fields
 
     def _called(self) -> dict[str, Any]:

@@ -28,9 +28,9 @@ class Series:
     Attributes:
         columns: the names of the columns: first those that are computed, then those that are only
             observed.
-        num_computed: the number of computed columns. Their values are the same when a step is
-            trained again. The values of observed columns (speed, memory) differ, and the last value
-            counts.
+        num_computed: the number of computed columns. When a step is trained again, the values of
+            computed columns are the same. The values of observed columns (speed, memory) may
+            differ, and the last value counts.
     """
 
     # The server compares a prefix of each row, 8 bytes per computed column (`first_difference` in
@@ -49,7 +49,11 @@ class Series:
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Self:
-        """Return the series that the *fields* of a record describe; lr and loss if they do not."""
+        """
+        Return the series that the *fields* of a record describe.
+
+        If they describe no columns, the columns are lr and loss.
+        """
         if "columns" not in fields:
             return cls()
         return cls(tuple(json.loads(fields["columns"])), int(fields["computed"]))
@@ -89,9 +93,11 @@ PLAIN = Series()
 
 def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """
-    Return numbers of rows, and the seconds of training until each was reached, as two arrays.
+    Return the marks in *data*, which tell when rows were stored, as two arrays.
 
-    *data* is the string that Redis holds in the key `store.redis.keys.MARKS` of a job.
+    The first array has numbers of rows. The second has, for each of these numbers, the seconds of
+    training after which the job had that many rows. *data* is the string that Redis holds in the
+    key `store.redis.keys.MARKS` of a job.
     """
     # Arrays and not tuples: a chart searches in them, and np.interp would make an array of 100,000
     # tuples for every search.

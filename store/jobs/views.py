@@ -104,12 +104,12 @@ class Store:
         Args:
             tenant: the tenant that the jobs belong to.
             state: the state that the jobs must be in; None for any state.
-            labels: the labels that the jobs must carry, all of them; name -> value.
+            labels: the labels that a job must carry, name -> value; empty for any labels.
             after: the id of a job; only older jobs are returned. None starts at the newest.
             limit: the maximum number of ids.
 
         Raises:
-            StoreUnavailable: not all jobs have been indexed by their labels yet.
+            StoreUnavailable: *labels* has a label, and the index of labels is not complete yet.
         """
         if labels:
             return await self._labelled(
@@ -139,14 +139,14 @@ class Store:
         return ids, after
 
     async def _index(self) -> None:
-        """Index by their labels the jobs that release 0.1.0 accepted."""
+        """Add the jobs that release 0.1.0 accepted to the index of labels."""
         call = calls.index_labels()
         for _ in range(INDEXED_PER_PAGE):
             if not await send_async(self._client, call):
                 return
         raise StoreUnavailable(
-            "jobs that an earlier release accepted are still being indexed by their labels; "
-            "try again"
+            "the labels of jobs from release 0.1.0 are still being indexed; try again, or omit the "
+            "filter by label"
         )
 
     async def summaries(
@@ -183,7 +183,7 @@ class Store:
 
     async def progress_of(self, jobs: Sequence[tuple[str, str]]) -> list[Progress | None]:
         """
-        Return the progress of each of *jobs*, given as (tenant, id).
+        Return the progress of each of *jobs*, which are pairs (tenant, id).
 
         For a job that does not exist, or whose record cannot be read, the list has None.
         """
@@ -211,10 +211,10 @@ class Store:
         """
         Return *count* rows of a job, from row *first* on, as the bytes in which they are stored.
 
-        Rows that were moved to a file are returned as the same bytes as from Redis.
+        The bytes are the same whether the rows are in Redis or were moved to a file.
 
         Raises:
-            TruncatedMeanwhile: fewer rows are stored.
+            TruncatedMeanwhile: not all of these rows are stored, since rows were truncated.
             JobNotFound: the job was removed meanwhile.
             ArchiveUnreadable: the file that holds the rows is missing or damaged.
             StorageUnavailable: the file that holds the rows cannot be read now.
@@ -305,9 +305,9 @@ class Store:
 
     async def _moved(self, record: Record, what: str) -> StoredFile | None:
         """
-        Return the file to which data of a job was moved since *record* was read, or None.
+        Return the file to which data of a job was moved after *record* was read, or None.
 
-        *what* names the data: ``rows`` or ``events``.
+        *what* names the data: ``rows``, or ``events`` for the history.
         """
         names = ("state", "archive")
         state, files = await self._client.hmget(keys.JOB % (record.tenant, record.id), names)
@@ -328,11 +328,11 @@ class Store:
         return await read_workers(self._client)
 
     async def durations(self, like: str, fingerprints: Sequence[str]) -> list[list[Duration]]:
-        """Return how long jobs of the likeness *like* took, for each of *fingerprints*."""
+        """Return how long finished jobs took; see `store.jobs.durations.read_durations`."""
         return await read_durations(self._client, like, fingerprints)
 
     async def queue(self, tenant: str) -> Queue:
-        """Return how many jobs of *tenant* are queued and running, and how many workers exist."""
+        """Return the numbers of queued and running jobs of *tenant*, and of live workers."""
         return await read_queue(self._client, tenant)
 
 

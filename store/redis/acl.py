@@ -1,11 +1,14 @@
 """
 Create a password for the Redis server: ``python -m store.redis.acl FOLDER``.
 
-Two files are written to FOLDER: ``password``, which only API and workers may read, and
-``users.acl``, the Redis server's list of users (its ``aclfile``), which contains only a hash of the
-password. The password never appears on a command line or in an environment variable. To change the
-password, delete the file ``password``, run the command again, and restart the Redis server, the API
-and the workers.
+Two files are written to FOLDER:
+
+- ``password``: the password, for the API and the workers. Only the owner of the file may read it.
+- ``users.acl``: the Redis server's list of users (its ``aclfile``), with a hash of the password.
+
+The password never appears on a command line or in an environment variable. To change the password,
+delete the file ``password``, run the command again, and restart the Redis server, the API and the
+workers.
 """
 
 from __future__ import annotations
@@ -58,8 +61,8 @@ def make(folder: Path) -> None:
     """
     Write the files ``password`` and ``users.acl`` into *folder*.
 
-    An existing ``password`` stays as it is. The list of users is written anew each time, since the
-    rights that the service needs may have changed.
+    An existing file ``password`` stays as it is. The file ``users.acl`` is written anew each time,
+    since another release of the service may need other rights.
     """
     path = folder / PASSWORD
     if not path.exists():

@@ -58,8 +58,8 @@ def connect_async(
 
     Args:
         url: as for `connect`.
-        max_connections: the maximum number of connections; while all of them are in use, a command
-            waits up to *timeout_s* seconds for one.
+        max_connections: the maximum number of connections. While all of them are in use, a command
+            waits up to *timeout_s* seconds for a connection.
         timeout_s: as for `connect`.
         retries: as for `connect`.
     """

@@ -1,12 +1,12 @@
 """
 Calls the Lua functions on the Redis server; `store.redis.library` builds their source.
 
-A `Call` holds what to send and how to read the reply. The functions in `store.jobs.calls` create
-calls, and `send` sends them. A call may be repeated: sent again with the same arguments, it changes
-nothing more.
+A `Call` holds the arguments to send, and a function that reads the reply. The functions in
+`store.jobs.calls` create calls, and `send` sends them. A call may be sent again with the same
+arguments, after a lost reply for example: the second call changes nothing.
 
-If the functions of this release are missing, because the server was emptied or restored from a
-snapshot, the process that notices this loads the functions again.
+The server may lack the functions of this release, because it was emptied or restored from a
+snapshot. A process that notices the lack loads the functions again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, Unwritable, FunctionsM
 
 
 class Fenced(Exception):
-    """The job was taken from this worker: nothing more that the worker sends for it is stored."""
+    """The job was taken from this worker: the store rejects its further writes for the job."""
 
 
 class Gap(Exception):
@@ -90,8 +90,8 @@ class Call(Generic[T]):
         name: the name of the function, without the name of the library.
         args: the arguments of the function.
         read: a function that converts the reply to the call's result.
-        reads_only: whether the function changes nothing; if so, a replica can run it, and so can a
-            server whose disk is full.
+        reads_only: whether the function changes nothing. Such a function can run on a replica, and
+            on a server whose disk is full.
     """
 
     name: str
@@ -143,7 +143,7 @@ def send(client: redis.Redis, call: Call[T]) -> T:
 
 def load(client: redis.Redis) -> None:
     """
-    Load the functions of this release, unless the server has them already.
+    Load the functions of this release; do nothing if the server has them already.
 
     Raises:
         FunctionsMissing: this Redis user may not load them.
@@ -190,14 +190,14 @@ def error_of(text: str) -> RecordTooNew | RecordUnreadable:
 
 @contextmanager
 def _load_told() -> Iterator[None]:
-    """Raise `FunctionsMissing` if the user may not load functions; ignore "already exists"."""
+    """Raise `FunctionsMissing` if this user may not load functions; ignore that they are loaded."""
     try:
         yield
     # NoPermissionError is a subclass of ResponseError, so it has to come first.
     except NoPermissionError as error:
         raise FunctionsMissing(
-            "the Redis server lacks the Lua functions of this release, and this user may not load "
-            f"them ({error})"
+            "the Redis server lacks the Lua functions of this release, and this Redis user may not "
+            f"load them ({error}); allow the user FUNCTION LOAD (ACL: +function|load)"
         ) from None
     except redis.ResponseError as error:
         if "already exists" not in str(error):

@@ -2,7 +2,8 @@
 The names of all keys in Redis, for Python and for the Lua functions.
 
 The text below a name gives the parameters in the name, and describes the value of the key. Times
-are in milliseconds since 1970; in a sorted set "by" a time, the score is that time.
+are in milliseconds since 1970. If the text says that a sorted set is ordered "by" a time, that time
+is the score of a member.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """
 Builds the library of Lua functions that this release loads into the Redis server.
 
-The source is joined from the files in ``store/redis/lua``, in the order of `FILES`. Whatever Python
-and Lua must agree on (keys, states, reasons, kinds of events, constants) is declared in Python and
-inserted here. ``python -m store.redis.library`` prints the result, for luacheck.
+The source is joined from the files in ``store/redis/lua``, in the order of `FILES`. What Python and
+Lua must agree on (keys, states, reasons, kinds of events, constants) is declared in Python, and
+this module inserts it into the source. ``python -m store.redis.library`` prints the result, for
+luacheck.
 
-The names of the library and its functions contain a version, so that each release calls its own
-functions, however many releases share a server.
+The names of the library and its functions contain a version. So several releases can share a
+server, and each calls its own functions.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from store.redis.keys import TEMPLATES
 FILES = (
     # What the other files need.
     *("prelude", "isolation", "libraries", "worker_classes", "queue", "views", "machine_faults"),
-    *("transitions", "truncation", "labels"),
-    *("requests", "workers", "series", "reaper", "retention", "history", "monitoring"),
+    *("transitions", "crashes", "truncation", "labels"),
+    *("durations", "requests", "workers", "series", "reaper", "retention", "history", "monitoring"),
 )
 """Names of the files in ``store/redis/lua``, each after the files that it needs."""
 CONSTANTS = (

@@ -38,7 +38,7 @@ def prepare(client: redis.Redis) -> None:
 
 
 def check(client: redis.Redis) -> None:
-    """Raise `StoreUnsafe` unless the server is new enough and has the `REQUIRED` settings."""
+    """Raise `StoreUnsafe` if the server is too old or lacks one of the `REQUIRED` settings."""
     # Valkey has this field too, with the version of Redis that it is compatible with (7.2.4 for
     # Valkey 9.1.2).
     version = str(client.info("server")["redis_version"])
@@ -67,7 +67,7 @@ def _setting(client: redis.Redis, name: str) -> str | None:
 
 
 def install(client: redis.Redis) -> None:
-    """Load the functions of this release, unless the server has them already."""
+    """Load the functions of this release; do nothing if the server has them already."""
     untyped: Any = client  # half of its methods are
     try:
         # Not with `send`, which would warn that the server has lost functions it never had.
@@ -88,9 +88,11 @@ def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS)
     """
     Remove unused function libraries of other releases; return the names of the removed ones.
 
-    A library is removed if no process has used it for *max_age_ms* milliseconds, unless it writes a
-    newer record format. A process that still calls a removed library loads it again. Several
-    processes may call this function at once; each returns the libraries that it has removed.
+    A library is removed if no process has used it for *max_age_ms* milliseconds. A library that
+    writes a newer record format than this release is never removed. A process that still calls a
+    removed library loads it again.
+
+    Several processes may call this function at once. Each returns the libraries that it removed.
     """
     loaded = libraries(client)
     older = [name for name in loaded if name != library_name() and _format(name) <= FORMAT]
@@ -130,6 +132,6 @@ def _library_name(listed: list[bytes] | dict[bytes, bytes]) -> str:
 
 
 def _format(name: str) -> int:
-    """Return the record format in a library's name; 1 if the name has none, as in 0.1.0."""
+    """Return the record format in a library's name; 1 if it has none, as in release 0.1.0."""
     number = name.removeprefix(LIBRARIES).partition("_")[0]
     return int(number) if number.isdecimal() else 1

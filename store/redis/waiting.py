@@ -28,7 +28,7 @@ AGAIN_S = 0.5
 
 
 def require_settings() -> Settings:
-    """Return the settings from the environment; end this process with EX_CONFIG if any is wrong."""
+    """Return the settings from the environment; end this process with EX_CONFIG if one is wrong."""
     try:
         return read_settings()
     except BadSettings as error:
@@ -39,9 +39,11 @@ def require_store(settings: Settings) -> None:
     """
     Wait until the Redis server is available and has the Lua functions.
 
-    While waiting, SIGTERM and SIGINT end this process at once, with exit code 0. If the server is
-    configured so that it could lose jobs, or rejects this service's password, the process ends with
-    a message and the exit code EX_CONFIG, since waiting would not help.
+    While waiting, SIGTERM and SIGINT end this process at once, with exit code 0.
+
+    If waiting would not help, the process ends with a message and the exit code EX_CONFIG. Waiting
+    does not help if the server is configured so that it could lose jobs, or if it rejects this
+    service's password or commands.
     """
     with _leaving_at_once(), _client(settings) as client:
         away = False

@@ -2,9 +2,11 @@
 File access from an event loop: each call runs in a thread of a pool, with a time limit.
 
 A mount that hangs blocks every thread that accesses a file on it, even if only to get the file's
-size. So every request accesses the storage through a `StoragePool`: when the time limit is over,
-the request fails and the thread stays blocked; once all threads of the pool are blocked, further
-calls fail at once. Requests that need no file never wait.
+size. So every request accesses the storage through a `StoragePool`.
+
+When the time limit of a call is over, the request fails, and the thread of the call stays blocked.
+Once all threads of the pool are blocked, further calls fail at once. Requests that need no file
+never wait.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class StoragePool:
 
         Args:
             path: the path of the file, for error messages.
-            size: the maximum number of bytes that *function* reads; extends the time limit.
+            size: the maximum number of bytes that *function* reads. More bytes get more time.
             function: the function to call.
             args: the arguments for *function*.
             kwargs: the keyword arguments for *function*.
@@ -144,7 +146,7 @@ class OpenFile:
         return part
 
     def close(self) -> None:
-        """Close the file in a thread of its own: closing may hang if a read hangs."""
+        """Close the file in a separate thread, since closing may hang if a read hangs."""
         threading.Thread(target=self._file.close, daemon=True).start()
 
 

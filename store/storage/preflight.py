@@ -61,7 +61,8 @@ class Place:
         setting: the environment variable that sets the path.
         path: the path of the file or folder.
         use: what must be possible with the file or folder.
-        inside: the name of a folder in *path* that must allow the same use if the folder exists.
+        inside: the name of a folder in *path* that must allow the same use; None for no folder. It
+            need not exist.
     """
 
     what: str
@@ -94,9 +95,11 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
     """
     End this process with a message and the exit code EX_CONFIG if one of *places* is unusable.
 
-    Missing folders are created. If a check takes longer than *limit_s* seconds, or fails with an
-    error that may be temporary, a warning is logged and the process starts, since a running process
-    handles such errors too.
+    Missing folders are created.
+
+    A check may take longer than *limit_s* seconds, or fail with an error that may be temporary. In
+    these cases only a warning is logged and the process continues, since it can handle such errors
+    later, too.
     """
     missing = asyncio.run(_unusable(places, limit_s))
     if missing:
@@ -106,7 +109,7 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
 
 def try_place(place: Place) -> None:
     """
-    Test that *place* allows its use; a folder that is missing is created.
+    Test that the file or folder *place* allows its use; a missing folder is created.
 
     Raises:
         Unusable: the file or folder cannot be used until something is changed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
-from optcore.files import checkpoint
+from optcore.files import checkpoint_files
 from optserve.contract.requests.clone import Keep
 from store.jobs.pointers import Pointer
 from store.storage.names import STARTING_STATE, job_folder
@@ -17,7 +17,7 @@ from store.storage.storage import Storage
 
 
 class Gone(Exception):
-    """The files to be copied do not exist any more: the job they belong to has deleted them."""
+    """The files to be copied do not exist any more: the job that owned them has deleted them."""
 
 
 class Unwanted(Exception):
@@ -36,7 +36,7 @@ def take(
     """
     Copy the state at *source* into the folder of a new job; return a pointer to the copy.
 
-    When this returns, the copy is complete and on disk, and every file in it was verified.
+    When the function returns, the copy is complete and on disk, and every file in it was verified.
 
     Args:
         storage: the storage that holds the source and gets the copy.
@@ -55,7 +55,9 @@ def take(
     storage.require_mounted("the storage is not mounted")
     target = f"{job_folder(tenant, job_id)}/{STARTING_STATE}"
     try:
-        copied = checkpoint.copy(storage, source.path, target, sha256=source.sha256, keep=keep)
+        copied = checkpoint_files.copy(
+            storage, source.path, target, sha256=source.sha256, keep=keep
+        )
     except FileNotFoundError as error:
         forget(storage, tenant, job_id)
         raise Gone(str(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection
 
-from optcore.files.checkpoint import delete
+from optcore.files.checkpoint_files import delete
 from optcore.files.files import Files
 from store.storage.names import STORE, attempts_in, number_of, unneeded_states
 
@@ -33,8 +33,9 @@ class Storage(Files):
         Delete those checkpoints and best states of a job that are not in *needed*.
 
         Args:
-            attempt: the folder of the attempt that calls this. The folders of later attempts are
-                left alone: this attempt may have lost the job without knowing it.
+            attempt: the folder of the attempt that calls this method. In the folders of later
+                attempts nothing is deleted: the calling attempt may have lost the job to a later
+                one without knowing it.
             needed: the paths of all files and folders that the job's record points to.
         """
         job = attempt.rpartition("/")[0]

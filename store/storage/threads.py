@@ -27,8 +27,9 @@ class Threads:
     """
     A limited number of threads for one kind of work; the process does not wait for them at its end.
 
-    A call whose caller stopped waiting is abandoned: it holds its thread until it returns. Once
-    abandoned calls hold every thread, further calls fail, and so do those that wait for a thread.
+    A call is abandoned if its caller has stopped waiting. An abandoned call holds its thread until
+    it returns. Once abandoned calls hold every thread, further calls fail, and so do the calls that
+    wait for a thread.
 
     Args:
         num: the maximum number of calls that run at the same time; further calls wait.

@@ -31,9 +31,11 @@ def require_usable(client: redis.Redis, storage: Storage) -> bool:
     Check that the storage can be used; return whether it belongs to the data in Redis.
 
     The data in Redis have a name, which is also written to a file in a new storage. If that file
-    holds another name, the storage belongs to other data, or Redis was emptied and its data have a
-    new name. Such a storage can be written to, but files in it that no record points to must not be
-    deleted: records elsewhere may point to them. A full storage is not an error.
+    contains another name, the storage belongs to other data, or Redis was emptied and its data got
+    a new name. The service may write to such a storage. But it must not delete files that no record
+    points to, since records in another Redis server may point to them.
+
+    A full storage counts as usable.
 
     Raises:
         StorageAway: the storage is read-only, missing or not mounted, or returned another error.
@@ -53,10 +55,10 @@ def require_usable(client: redis.Redis, storage: Storage) -> bool:
 
 def is_fault(error: BaseException) -> bool:
     """
-    Return whether *error* is a fault of the machine: its files, descriptors or mounts fail.
+    Return whether *error* is a fault of the machine, such as a failing file or mount.
 
-    Such an error is an OSError with an error number, but not one that means a full storage. Errors
-    about the content of a file, such as a bad gzip header, are OSErrors without a number.
+    Every OSError with an error number is such a fault, except those that mean a full storage. An
+    OSError about the content of a file, such as a bad gzip header, has no number.
     """
     return isinstance(error, OSError) and error.errno is not None and error.errno not in FULL
 

@@ -235,8 +235,8 @@ def test_rows_that_the_store_lacks_are_never_taken_for_all(
 
     rounds.run("archive")
 
-    lacks = "Redis must hold the 9000 rows of job"
-    assert f"{lacks} {held.job_id}, but lacks some of those from row 0 on" in caplog.text
+    lacks = "Redis must hold all 9000 rows of job"
+    assert f"{lacks} {held.job_id}, but lacks some of the 9000 rows from row 0 on" in caplog.text
     assert files(storage, held.job_id) == []
     assert keys_of(client, held.job_id) >= {"rows"}
 

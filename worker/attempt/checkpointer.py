@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from optcore.files import checkpoint as layout
+from optcore.files import checkpoint_files as layout
 from optcore.files.files import StoredFile
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.checkpoint import Checkpoint

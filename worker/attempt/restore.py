@@ -12,7 +12,7 @@ from functools import cached_property
 
 import torch
 
-from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.begin import begin_from

@@ -56,7 +56,7 @@ class Outbox:
             self._best = best
 
     def withdraw_best(self) -> BestPointer | None:
-        """Remove and return the best state that waits to be sent; None if no state waits."""
+        """Remove and return the job's best state; None if it does not wait to be sent."""
         with self._lock:
             # A best state that is being sent stays: the record may point to its files already,
             # although the reply is not here yet. (Both are None if there is no best state.)

@@ -20,7 +20,7 @@ DECIMALS = 6
 
 
 def steps(rows: Rows) -> NDArray[np.int64]:
-    """Return *rows*: on the axis of steps, the position of a row is the row's number."""
+    """Return *rows* unchanged: on the axis of steps, the position of a row is its number."""
     return rows
 
 
@@ -46,7 +46,7 @@ def seconds(marks: bytes) -> Axis:
 
     Args:
         marks: the times of some rows, packed as in `store.redis.keys.MARKS`. The times of rows
-            between two marks are interpolated; rows after the last mark get its time.
+            between two marks are interpolated. Rows after the last mark get the time of that mark.
     """
     known, times = unpack_marks(marks)
     counts = np.concatenate([[0.0], known])  # float64, or interp would convert it at every call
@@ -61,10 +61,10 @@ def seconds(marks: bytes) -> Axis:
 
 def of_evaluations(axis: Axis) -> Axis:
     """
-    Return the axis that maps the number of steps made before an evaluation to its position.
+    Return the axis of evaluations: it maps the number of steps before an evaluation to a position.
 
-    An evaluation is where the step before it ends. On the axis of steps, its position is the number
-    of steps.
+    If *axis* is the axis of steps, the position is that number of steps. If *axis* is another axis,
+    the position is that of the last step before the evaluation.
     """
     return axis if axis is steps else lambda made: axis(made - 1)
 
@@ -73,7 +73,7 @@ def between(axis: Axis, num_rows: int, first: float | None, last: float | None) 
     """
     Return the numbers of the first and the last row in a range of positions on *axis*.
 
-    If no row is in the range, the last row is the one before the first row.
+    If no row is in the range, the second number is one less than the first.
 
     Args:
         axis: the axis.

@@ -192,7 +192,7 @@ def _fill_odd(
 
 def _taken(among: NDArray[np.generic], chosen: NDArray[np.intp]) -> NDArray[np.generic]:
     """
-    Return one entry for each group and column, as an array of shape (groups, columns).
+    Return the chosen entry for each group and column, as an array of shape (groups, columns).
 
     Args:
         among: array of shape (groups, entries, columns).

@@ -108,9 +108,9 @@ class BucketCache:
     """
     The buckets of the most recently used jobs, within a limit of bytes.
 
-    Concurrent requests for the same job share one `CachedBuckets` and its lock, even before it has
-    any buckets or after its entry was evicted. A `CachedBuckets` that has no entry exists as long
-    as a request refers to it.
+    Concurrent requests for the same job share one `CachedBuckets` and its lock. That holds even if
+    the `CachedBuckets` is not in the cache, because it has no buckets yet or was evicted. It then
+    exists as long as a request refers to it.
 
     Args:
         max_bytes: maximum size of all entries together, in bytes.
@@ -159,7 +159,7 @@ class BucketCache:
 
 def settled(record: Record) -> int:
     """
-    Return the number of rows of a job that will not change, except by truncation.
+    Return the number of settled rows of a job: those that can change only by truncation.
 
     A resumed run computes the steps after its checkpoint again. Meanwhile, columns that are only
     observed (speed, memory) are overwritten.

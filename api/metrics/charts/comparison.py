@@ -25,7 +25,7 @@ class Window(NamedTuple):
     The part of the axis that is shown.
 
     Attributes:
-        along: the axis. On the axis of steps, all jobs have the same buckets.
+        along: the axis. On the axis of steps, the buckets of all jobs have the same size.
         first: beginning of the range on the axis; None for the first position.
         last: end of the range on the axis; None for the last position.
         max_points: maximum number of points per job.
@@ -67,8 +67,13 @@ def end(sides: Sequence[Side], along: XAxis, *, evaluated: bool) -> float | None
     """
     Return the position at which the axis will end when every job has made all of its steps.
 
-    Return None for the axis of seconds, whose end is not known in advance. If *evaluated* is true,
-    the axis is that of evaluations, of which one may follow the last step.
+    The end is exclusive: every position on the axis is below it.
+
+    Args:
+        sides: the jobs.
+        along: the axis. For the axis of seconds the result is None, since its end is not known.
+        evaluated: whether the curves show evaluations instead of columns. On the axis of steps,
+            the end is then larger by one: an evaluation may follow the last step.
     """
     if along is XAxis.SECONDS:
         return None

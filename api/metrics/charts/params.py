@@ -18,12 +18,12 @@ MaxPoints = Annotated[
 
 def require_range(first: float | None, last: float | None, end: float | None) -> None:
     """
-    Raise an error unless *first* to *last* is a range on the axis.
+    Raise an error if *first* to *last* is not a range on the axis.
 
     Args:
         first: beginning of the range; None for the beginning of the axis.
         last: end of the range; None for the end of the axis.
-        end: the end of the axis; *first* and *last* must be below it. None if it is unknown.
+        end: the end of the axis, which *first* and *last* must be below; None if it is unknown.
     """
     if end is not None:
         for name, value in (("first", first), ("last", last)):

@@ -66,8 +66,8 @@ class SeriesReader:
             columns: the names of the columns.
             first: the first row.
             last: the last row; None for the last row that is stored.
-            max_points: maximum number of points per column, two per bucket; it determines how
-                large the buckets are.
+            max_points: maximum number of points per column. It determines the size of the buckets,
+                since a bucket has two points.
             size: minimum number of rows per bucket; a power of two.
 
         Raises:

@@ -42,12 +42,12 @@ def chart(view: View, evaluations: Mapping[str, EvaluationView]) -> Chart:
 
 
 def compared(view: View, axis: Axis) -> ComparedJob:
-    """Return the curve of one of the compared jobs, with positions on *axis*."""
+    """Return the curve of one job of a comparison; *axis* says what its x values are."""
     return _compared(view.record, view.buckets[:, 0], view.size, axis)
 
 
 def compared_evaluations(record: Record, view: EvaluationView, axis: Axis) -> ComparedJob:
-    """Return the curve of a metric of one of the compared jobs, with positions on *axis*."""
+    """Return the curve of a metric of one job of a comparison; *axis* says what x is."""
     return _compared(record, view.buckets, view.size, axis)
 
 

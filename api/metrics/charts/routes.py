@@ -45,13 +45,15 @@ async def chart_metrics(
     ] = None,
 ) -> Response:
     """
-    Return a chart of a job: the smallest and the largest value in each bucket of steps.
+    Return a chart of a job: curves of its columns and of the metrics of its evaluations.
 
-    Its columns have a value for every step, and its evaluations for some. `max_points` applies to
-    each column and each metric.
+    If the range has at most `max_points` steps, the chart contains every step. If it has more,
+    consecutive steps share a bucket, which is drawn as its smallest and its largest value. So no
+    spike is lost. NaN and infinities are counted. `max_points` applies to each column and each
+    metric.
 
-    No spike is lost, NaN and infinities are counted, and equal requests get equal responses. If the
-    range has at most `max_points` steps, the chart contains every step.
+    A column has a value for every step; a metric has values only for steps with an evaluation.
+    Equal requests get equal responses.
     """
     names = columns_of(record, columns)
     # 0 is allowed for a job without steps, too.
@@ -100,7 +102,7 @@ async def compare_jobs(
     Return a chart that compares several jobs, by step, examples or seconds trained.
 
     The jobs are compared by a column, or by a metric of their evaluations, such as `val_loss`. On
-    the axis of steps, all jobs have the same buckets. `max_points` applies to each job.
+    the axis of steps, the buckets of all jobs have the same size. `max_points` applies to each job.
     """
     require_once("job", job)
     records = [await store.record(tenant, job_id) for job_id in job]

@@ -17,10 +17,10 @@ from store.jobs.record import Record
 
 def planned(record: Record) -> list[str]:
     """
-    Return the metrics, of those that are numbers, that the job's evaluations will have.
+    Return the names of the metrics that the job's evaluations will have and that are numbers.
 
-    The list is empty if the service does not have a metric that the job names, because a package
-    was removed.
+    The list is empty if the job's spec names a metric that the service no longer has, because the
+    package with this metric was removed.
     """
     try:
         spec = record.spec
@@ -38,7 +38,7 @@ def planned(record: Record) -> list[str]:
 
 
 def known(record: Record, measured: Sequence[str]) -> list[str]:
-    """Return the metrics that the job's evaluations have or will have; *measured* come first."""
+    """Return the names in *measured*, then those of the job's other planned metrics."""
     return list(dict.fromkeys([*measured, *planned(record)]))
 
 
@@ -49,7 +49,8 @@ def metrics_of(record: Record, measured: Sequence[str], texts: Sequence[str]) ->
     Args:
         record: the record of the job.
         measured: the metrics that were measured so far.
-        texts: the values of the parameter, each with one or more names (``val_loss,val_r2``).
+        texts: the values of the query parameter, each with one or more names (as in
+            ``val_loss,val_r2``).
     """
     names = [name.strip() for text in texts for name in text.split(",")]
     if not names:
@@ -70,13 +71,13 @@ async def require_compared(
     reader: EvaluationReader, record: Record, name: str, *, evaluated: bool
 ) -> None:
     """
-    Raise an error unless *name* is a column of the job or, if *evaluated*, one of its metrics.
+    Raise an error if the job does not have the column or metric *name*, by which jobs are compared.
 
     Args:
-        reader: the reader of evaluations, in which a metric is looked up.
+        reader: the reader of evaluations, which knows the measured metrics of the job.
         record: the record of the job.
         name: the value of the parameter ``column``.
-        evaluated: whether metrics of evaluations are compared.
+        evaluated: whether *name* must be a metric of evaluations; if false, a column of the job.
     """
     columns = list(record.series.columns)
     if not evaluated and name in columns:

@@ -57,7 +57,7 @@ class _Cached:
 
     Attributes:
         series: the series.
-        lock: lock of a request that reads further entries.
+        lock: lock that a request holds while it reads further entries.
     """
 
     def __init__(self, record: Record) -> None:
@@ -92,11 +92,11 @@ class EvaluationReader:
         self, record: Record, *, after: int, limit: int
     ) -> tuple[list[StoredEvaluation], bool]:
         """
-        Return the first evaluations after *after* steps, and whether there are more of them.
+        Return a page of a job's valid evaluations, and whether more evaluations follow.
 
         Args:
             record: the record of the job.
-            after: only evaluations after more than this number of steps are returned.
+            after: a number of steps; the page begins with the first evaluation after more steps.
             limit: maximum number of evaluations.
         """
         series = await self._series(record)
@@ -117,7 +117,7 @@ class EvaluationReader:
         max_points: int,
     ) -> dict[str, View]:
         """
-        Return the evaluations after *first* to *last* steps, by the name of the metric.
+        Return a job's evaluations in a range of steps, in buckets, by the name of the metric.
 
         Args:
             record: the record of the job.
@@ -138,7 +138,11 @@ class EvaluationReader:
     async def _range(
         self, record: Record, series: EvaluationSeries, names: Sequence[str], first: int, last: int
     ) -> tuple[int, Mapping[str, Buckets]]:
-        """Return the steps per bucket, and the buckets of the steps from *first* to *last*."""
+        """
+        Return the number of steps per bucket, and the buckets of each of the metrics *names*.
+
+        The buckets contain the evaluations made after *first* to *last* steps.
+        """
         size = series.size
         if size == 1:
             return 1, {name: series.between(name, first, last) for name in names}
@@ -158,7 +162,7 @@ class EvaluationReader:
     async def _exact(
         self, record: Record, series: EvaluationSeries, names: Sequence[str], first: int, last: int
     ) -> Mapping[str, Buckets]:
-        """Return a bucket for each evaluation after *first* to *last* steps, from the history."""
+        """Return one bucket per evaluation after *first* to *last* steps, read from the history."""
         found: list[StoredEvaluation] = []
         if first <= last:
             async for each in self._from(record, series, first - 1):
@@ -170,7 +174,7 @@ class EvaluationReader:
     async def _from(
         self, record: Record, series: EvaluationSeries, after: int
     ) -> AsyncIterator[StoredEvaluation]:
-        """Yield the valid evaluations after more than *after* steps, from the history."""
+        """Yield the valid evaluations after more than *after* steps, read from the history."""
         number, stop = series.entry_before(after), series.read
         while number < stop:
             entries = await self._store.entries(

@@ -41,9 +41,11 @@ async def list_evaluations(
     Return a job's evaluations, oldest first, each with its metrics by name.
 
     Evaluations of steps that were truncated (the job was restarted, or resumed on different
-    hardware) are left out. To follow a running job, call again with `after` set to the page's
-    `next` and `truncations` set to the page's `truncations`. If evaluations you already read were
-    truncated meanwhile, the response is a 409 that names the step to resume from.
+    hardware) are left out.
+
+    To follow a running job, call again with `after` set to the page's `next` and `truncations` set
+    to the page's `truncations`. If evaluations you already read were truncated meanwhile, the
+    response is a 409 that names the step to resume from.
     """
     if after > record.num_steps:
         raise beyond("less_than_equal", "after", after, le=record.num_steps)
@@ -63,7 +65,14 @@ async def list_evaluations(
 
 
 def _require_valid(job_id: str, cursor: Cursor, truncations: Sequence[int]) -> None:
-    """Raise `RowsWereTruncated` if rows were removed on which evaluations depend."""
+    """
+    Raise `RowsWereTruncated` if a client must discard evaluations that it has read.
+
+    Args:
+        job_id: id of the job.
+        cursor: the last row that the client's evaluations depend on.
+        truncations: the first row removed, for each truncation of the job so far.
+    """
     valid = cursor.after(truncations)
     if valid.last < cursor.last:
         raise RowsWereTruncated(job_id, valid.last + 2, valid.truncations)

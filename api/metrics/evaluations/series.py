@@ -30,9 +30,9 @@ _Pending = dict[str, tuple[list[int], list[float]]]
 
 class _Void(NamedTuple):
     """
-    Says that evaluations before entry *number*, at or after *step*, are void.
+    A fact about a history: some of the evaluations before the entry *number* are void.
 
-    They were truncated, or evaluated again.
+    Void are those made after *step* or more steps. They were truncated, or evaluated again.
     """
 
     number: int
@@ -41,12 +41,14 @@ class _Void(NamedTuple):
 
 class EvaluationSeries:
     """
-    The evaluations of a job that are valid: not truncated, and the last one of each step.
+    The valid evaluations of a job, as buckets of each metric.
+
+    An evaluation is valid if it was not truncated, and is the last one after its number of steps.
 
     A series does not change; `extended` returns a longer one.
 
-    All evaluations of a short job are buckets of their own. If there are more than `MAX_BUCKETS`
-    values, those of neighboring steps share buckets, and every extreme is kept.
+    In a short job, every value of a metric has a bucket of its own. If there are more than
+    *max_buckets* values, those of neighboring steps share buckets, and every extreme is kept.
 
     Args:
         record: the record of the job.
@@ -57,8 +59,8 @@ class EvaluationSeries:
         job_id: id of the job.
         read: number of entries of the history that were read.
         size: steps per bucket, a power of two.
-        former: the metric for each name in entries of 0.2.0; see `names_in`.
-        last: no evaluation was made after more than this number of steps; -1 if there is none.
+        former: names of metrics in entries of release 0.2.0 -> present names; see `names_in`.
+        last: the number of steps made before the last evaluation; -1 if there is no evaluation.
     """
 
     def __init__(
@@ -97,16 +99,20 @@ class EvaluationSeries:
         return buckets[begin:end]
 
     def entry_before(self, step: int) -> int:
-        """Return the number of an entry after which all valid evaluations after *step* follow."""
+        """
+        Return the number of an entry, to begin reading after it.
+
+        All valid evaluations after more than *step* steps are in later entries.
+        """
         at = bisect_right(self._steps, step)
         return self._numbers[at - 1] if at else 0
 
     def valid(self, evaluation: StoredEvaluation) -> bool:
-        """Return whether *evaluation*, of an entry that was read, is valid."""
+        """Return whether *evaluation* is valid; its entry in the history must have been read."""
         return evaluation.step < self._limit(evaluation.number)
 
     def extended(self, entries: Sequence[bytes]) -> Self:
-        """Return the series with the next entries of the history."""
+        """Return the series extended by the next entries of the history."""
         found = copy.copy(self)
         found._buckets = dict(self._buckets)  # its arrays are replaced, never changed
         found._steps, found._numbers = [*self._steps], [*self._numbers]
@@ -117,15 +123,19 @@ class EvaluationSeries:
     @property
     def is_complete(self) -> bool:
         """
-        Whether the series has all that follows from its entries.
+        Whether the series has all valid evaluations of the entries that were read.
 
-        If not, one of its buckets had several evaluations, of which only some became void, and
-        `emptied` must be extended by all entries again.
+        This is false once some, but not all, evaluations in a bucket have become void. Then the
+        result of `emptied` must be extended by all entries again.
         """
         return not self._stale
 
     def emptied(self) -> Self:
-        """Return the series without evaluations; it knows which of its entries are void."""
+        """
+        Return the series without its evaluations, to be extended by all entries again.
+
+        The result still knows which evaluations are void, and leaves these out.
+        """
         found = copy.copy(self)
         found._buckets = {name: buckets[:0] for name, buckets in self._buckets.items()}
         found._steps, found._numbers = [], []
@@ -162,7 +172,7 @@ class EvaluationSeries:
         self._skip = self._stride - 1
 
     def _void(self, number: int, step: int, pending: _Pending) -> None:
-        """Drop the evaluations before entry *number* that were made at or after *step*."""
+        """Drop the evaluations before entry *number* that were made after *step* or more steps."""
         if number <= self._known:
             return  # the evaluations have not been added again
         self._known = number
@@ -184,7 +194,7 @@ class EvaluationSeries:
         self._skip = 0
 
     def _limit(self, number: int) -> int:
-        """Return the step from which evaluations in entry *number* are void."""
+        """Return the number of steps from which on an evaluation in entry *number* is void."""
         at = bisect_right(self._voids, number, key=lambda void: void.number)
         return self._voids[at].step if at < len(self._voids) else NOT_FIRST
 
@@ -203,7 +213,11 @@ class EvaluationSeries:
 def buckets_of(
     evaluations: Sequence[StoredEvaluation], names: Sequence[str]
 ) -> Mapping[str, Buckets]:
-    """Return a bucket for each value that *evaluations*, ascending by step, have of each metric."""
+    """
+    Return the buckets of each metric in *names*, with one bucket for each value.
+
+    *evaluations* must ascend by step.
+    """
     return {
         name: single(
             [each.step for each in evaluations if name in each.metrics],

@@ -1,8 +1,8 @@
 """
 Buckets of values that only some steps have.
 
-A bucket is one of `api.metrics.charts.buckets`, and contains those values whose steps divided by
-the bucket size are equal, rounded down. Unlike there, buckets that would be empty are left out.
+The buckets are of the same kind as in `api.metrics.charts.buckets`, but empty buckets are left out.
+With n steps per bucket, two values are in the same bucket if ``step // n`` is equal for both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def single(steps: Sequence[int], values: Sequence[float]) -> Buckets:
 
 
 def first_steps(buckets: Buckets) -> NDArray[np.int64]:
-    """Return a step of each bucket: its first one whose value is an extreme or not finite."""
+    """Return, for each bucket, the first step whose value is an extreme or not finite."""
     found: NDArray[np.int64] = np.minimum(
         np.minimum(buckets["low_at"], buckets["high_at"]), buckets["odd_at"]
     )
@@ -42,7 +42,11 @@ def first_steps(buckets: Buckets) -> NDArray[np.int64]:
 
 
 def merged(buckets: Buckets, size: int) -> Buckets:
-    """Return larger buckets, of *size* steps each, a multiple of the size of *buckets*."""
+    """
+    Return *buckets* merged into larger ones, of *size* steps each.
+
+    *size* must be a multiple of the number of steps in each of *buckets*.
+    """
     ids = first_steps(buckets) // size
     starts = np.flatnonzero(np.diff(ids, prepend=-1))
     if len(starts) == len(buckets):
@@ -69,9 +73,11 @@ def fitting(buckets: Buckets, size: int, max_points: int) -> int:
     """
     Return the number of steps per bucket with which a curve has at most *max_points* points.
 
+    A bucket of one step has one point, a larger bucket two.
+
     Args:
         buckets: the buckets of the curve.
-        size: steps per bucket of *buckets*; a power of two. If it is 1, each has one point.
+        size: steps per bucket of *buckets*; a power of two.
         max_points: maximum number of points, at least two.
     """
     points = len(buckets) if size == 1 else 2 * len(buckets)

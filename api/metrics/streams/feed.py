@@ -23,13 +23,13 @@ RETAINED_S = 3.0
 
 
 class SubscriberTooSlow(Exception):
-    """The next frame for a subscriber is no longer retained."""
+    """A subscriber has read too slowly: its next event is no longer retained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """
-    An event for all subscribers of a job, or a move of the cursor without an event.
+    An event for all subscribers of a job, or a change of their cursors without an event.
 
     Attributes:
         number: the number of the frame in its feed, from 0.
@@ -62,7 +62,8 @@ class Feed:
         truncations: for each truncation of the job so far, the first row removed.
         entries: number of entries in the job's history.
         ended: whether the final event is published.
-        abandoned: whether nothing more will be published, although no final event was.
+        abandoned: whether the feed ended without a final event, because the job was removed or its
+            rows cannot be read.
         next_number: number of the next frame.
         subscribers: the subscribers to wake for a new frame.
     """
@@ -162,7 +163,8 @@ class Feed:
         """
         Return the number of the next frame for a subscriber at *cursor*.
 
-        Return None if the subscriber must catch up first: no retained frame begins at *cursor*.
+        Return None if no retained frame begins at *cursor*. The subscriber must then first read the
+        rows up to a retained frame from the store.
         """
         if self.ended and cursor.truncations == self.cursor.truncations:
             # The client may have requested the rows after a step that the job never reached.
@@ -174,7 +176,7 @@ class Feed:
         return self.next_number if cursor == self.cursor else None
 
     def num_missing(self, cursor: Cursor) -> int:
-        """Return the number of rows from *cursor* to the next cursor at which a frame begins."""
+        """Return the number of rows from *cursor* to the next retained frame or to the last row."""
         starts = [
             frame.before.last
             for frame in self._frames

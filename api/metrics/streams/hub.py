@@ -53,7 +53,11 @@ class StreamHub:
             return None
 
     async def run_forever(self) -> None:
-        """Until cancelled, poll the jobs of all streams; ping, end or drop streams as needed."""
+        """
+        Poll the jobs of all streams, until cancelled.
+
+        Streams are also pinged, ended and dropped as needed; see `OpenStreams.run_forever`.
+        """
         # If either task fails, so does this one, and the service stops (`_stop_if_failed` in
         # api/app.py): otherwise streams would stay open and silent.
         async with asyncio.TaskGroup() as both:

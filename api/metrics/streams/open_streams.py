@@ -101,7 +101,7 @@ class OpenStreams:
                     stream.subscriber.ping()
 
     def drop(self, stream: OpenStream) -> None:
-        """Disconnect a client that does not read fast enough; the client may resume by event id."""
+        """Disconnect a client that reads too slowly; it may resume by the id of its last event."""
         if stream.dropped:
             return
         stream.dropped = True

@@ -72,7 +72,7 @@ class PolledJob:
 
     @property
     def pending(self) -> bool:
-        """Whether the job must be polled: not while its rows are read, nor after its last event."""
+        """Whether to poll the job: false while its rows are read, and after its feed has ended."""
         return not (self.reading or self.feed.ended or self.feed.abandoned)
 
 

@@ -30,9 +30,9 @@ class EventStream(Response):
     """
     A response that streams server-sent events.
 
-    Events are not queued for a client that does not read: the next events are taken from the feed
-    only after the last write has finished. So a slow client costs the memory of one write, and the
-    feed decides when a client is too slow.
+    Events are not queued for a client that does not read. The next events are taken from the feed
+    only after the previous write has finished. So a slow client costs the memory of one write. A
+    client is too slow if the feed no longer retains its next event.
     """
 
     media_type = "text/event-stream"
@@ -45,7 +45,7 @@ class EventStream(Response):
         self.init_headers({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events until the last one, or until the client disconnects or is disconnected."""
+        """Send events until the last one is sent or the connection ends."""
         if self._streams.full:
             self._streams.refused += 1
             await _too_many(self._streams.settings.max_streams)(scope, receive, send)

@@ -16,7 +16,7 @@ class Subscriber:
     The client of a stream, which waits for events.
 
     Attributes:
-        closing: whether the stream must end. The client may resume by event id.
+        closing: whether the stream must end. The client may resume by the id of its last event.
         ping_due: whether the stream must send a ping.
     """
 
@@ -27,7 +27,7 @@ class Subscriber:
         self._waiting: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
-        """End the current wait of the subscriber, or the next wait if there is none now."""
+        """End the present wait of the subscriber; if it does not wait now, end its next wait."""
         self._woken = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)

@@ -26,10 +26,12 @@ class Subscription:
     """
     Follows a job's rows for one client.
 
-    A client may lack rows from before the frames that the feed retains. These rows are read from
-    the store, in batches, until a frame begins at the client's cursor. From then on the client gets
-    the shared frames. Nothing is awaited between finding the first of these frames and taking it,
-    so no row is sent twice or left out.
+    The feed of a job retains only recent events, as frames that all clients share. A client may
+    lack rows from before these frames. Such rows are read from the store, in batches, until a frame
+    begins at the client's cursor. From then on the client gets the frames.
+
+    Nothing is awaited between finding the first of these frames and taking it. So no row is sent
+    twice or left out.
 
     Attributes:
         cursor: the position of the client.
@@ -64,7 +66,7 @@ class Subscription:
             yield data
 
     def _changes(self) -> list[bytes]:
-        """Return the events to send before further rows: a new state, a truncation."""
+        """Return the events to send before further rows: of a new state, and of a truncation."""
         found = []
         feed = self._feed
         if feed.state is not self._sent_state:
@@ -125,9 +127,11 @@ class Subscription:
 
     def _has_sent(self, number: int, state: State | None) -> bool:
         """
-        Return whether the client already has the *state* that frame *number* announces.
+        Return whether the client already has a state; if not, record that the client gets it now.
 
-        If not, record that the client gets it now. *state* is None if the frame announces none.
+        Args:
+            number: the number of the frame that announces the state.
+            state: the state; None if the frame announces none. The result is then false.
         """
         if state is None:
             return False
@@ -164,7 +168,11 @@ async def follow(
 async def follow_history(
     record: Record, after: int, poller: Poller, store: Store, subscriber: Subscriber
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the entries of a job's history after the entry *after*, until the job has ended."""
+    """
+    Yield a job's history, until the job has ended and all entries are sent.
+
+    *after* is the number of an entry: only later entries are sent.
+    """
     yield events.retry()
     with poller.subscribed(record, subscriber) as feed:
         while not subscriber.closing:

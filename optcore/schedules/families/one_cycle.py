@@ -125,7 +125,7 @@ class OneCycle(Dialectal):
         if self.start == 0:
             reject(
                 ["start"],
-                f"start must be positive in dialect optax, whose values are products, "
+                f"start must be positive in dialect optax, where start is multiplied by factors, "
                 f"got {self.start}",
                 self.start,
             )

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from optcore.spec.base import Spec
-from optcore.spec.datasets.split import validation_positions
+from optcore.spec.datasets.validation_split import validation_positions
 from optcore.spec.errors import RULE, reject, short_repr
 from optcore.spec.layers.base import Shape, TensorSpec
 from optcore.spec.tasks.tasks import Target

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.optimizers.engine.state import named_slots
 from optcore.optimizers.make import make_optimizer

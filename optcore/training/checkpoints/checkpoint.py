@@ -1,7 +1,7 @@
 """
 Checkpoints: the whole state of a run, saved to files and restored from them.
 
-`optcore.files.checkpoint` lists the files. Nothing is pickled.
+`optcore.files.checkpoint_files` lists the files. Nothing is pickled.
 
 Tensors are stored contiguous. The memory format that they have in the run is one of the facts about
 the run (`optcore.training.fingerprint`).
@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from optcore.files import checkpoint as layout
-from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files import checkpoint_files as layout
+from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.spec.former.runs import has_fractions, may_be_former
 from optcore.spec.former.translation import with_former_defaults

@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from torch import Tensor
 
-from optcore.files import checkpoint as layout
-from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files import checkpoint_files as layout
+from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
 
 

@@ -97,7 +97,9 @@ def _named(folder: Path) -> Iterator[tuple[Path, str]]:
             continue
         facts = dict(zip(words[::2], words[1::2], strict=True))
         if not {"file", "type"} <= facts.keys():
-            raise ValueError(f"each line must name a file and its type, got {line!r}")
+            raise ValueError(
+                f"each line of the manifest must name a file and its type, got {line!r}"
+            )
         # A file of type h (history) has been replaced by a rewrite. The server does not load it,
         # and may delete it before it removes the line from the manifest.
         if facts["type"] != "h":

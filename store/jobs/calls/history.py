@@ -11,7 +11,7 @@ from store.redis.functions import Call
 
 def long_histories(*, limit: int, pause_ms: int) -> Call[list[str]]:
     """
-    Return ``tenant/id`` of jobs whose histories have more entries than Redis should hold.
+    Return ``tenant/id`` of jobs whose histories have more than `HISTORY_ENTRIES` entries in Redis.
 
     Args:
         limit: the maximum number of jobs.
@@ -32,9 +32,13 @@ def history_moved(
     """
     Record that the next *count* entries of a history are in files, and remove them from Redis.
 
-    The call returns ``ok``; ``already`` if these files were recorded before; ``missing`` if the job
-    does not exist any more; ``differs`` if another process has moved entries meanwhile, the job was
-    archived, or Redis has fewer entries. The call changes something only if it returns ``ok``.
+    The call returns one of these outcomes; only ``ok`` means that it has changed something:
+
+    - ``ok``: the entries are recorded as moved.
+    - ``already``: these files were recorded before.
+    - ``missing``: the job does not exist any more.
+    - ``differs``: another process has moved entries meanwhile, the job was archived, or Redis has
+      fewer entries than *count*.
 
     Args:
         tenant: the job's tenant.

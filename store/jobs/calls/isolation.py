@@ -1,4 +1,4 @@
-"""Calls that record which jobs, or other members of sets in Redis, could not be handled."""
+"""Calls that set members aside: jobs, or other members of sets in Redis, on which work failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class SetAside:
     """
-    A member of a set in Redis, such as a job, on which work failed. It is said to be set aside.
+    A member that is set aside: work of the service on this member failed.
+
+    A member is an entry of a set in Redis, mostly a job.
 
     Attributes:
         kind: the kind of work that failed: lease, deadline, pending, ended, archive, history,
@@ -34,12 +36,12 @@ class SetAside:
 
 
 def set_aside(kind: str, member: str, *, why: str) -> Call[None]:
-    """Set a member aside: record that it could not be handled, and why."""
+    """Set a member aside: record that work on it failed, and *why*; see `SetAside`."""
     return Call("set_aside", [kind, member, why], lambda reply: None)
 
 
 def put_back(kind: str, member: str) -> Call[None]:
-    """Record that a member could be handled, so that it is no longer set aside."""
+    """Record that work on a member succeeded: it is no longer set aside."""
     return Call("put_back", [kind, member], lambda reply: None)
 
 

@@ -9,12 +9,12 @@ from store.redis.functions import Call
 
 
 def version() -> Call[str]:
-    """Return the version of this release's functions; fail if the server has not loaded them."""
+    """Return the version of this release's functions, if the server has loaded them."""
     return Call("version", [], text, reads_only=True)
 
 
 def unused_libraries(names: Sequence[str], *, max_age_ms: int) -> Call[list[str]]:
-    """Return those of the libraries *names* that no process has used for *max_age_ms* ms."""
+    """Return those of *names* that are libraries unused for at least *max_age_ms* milliseconds."""
     return Call("unused_libraries", [max_age_ms, *names], texts)
 
 

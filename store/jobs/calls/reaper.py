@@ -33,8 +33,8 @@ def reap(*, limit: int, lease_ms: int, overtime_ms: int = OVERTIME_MS) -> Call[R
 
     Args:
         limit: the maximum number of jobs to take back for each of the two reasons.
-        lease_ms: milliseconds from the Redis server's start until jobs with an expired lease are
-            taken back: while the server was down, workers could not renew leases.
+        lease_ms: milliseconds after the start of the Redis server in which no lease counts as
+            expired, since workers could not renew their leases while the server was down.
         overtime_ms: milliseconds that a worker gets to release a job whose time limit has passed,
             before the job is taken back.
     """

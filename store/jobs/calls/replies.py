@@ -28,13 +28,13 @@ def as_record(flat: list[bytes]) -> Record | None:
 
 
 def accepted(reply: list[Any]) -> None:
-    """Return None if the write was accepted; otherwise raise the same errors as `checked`."""
+    """Raise the errors of `checked` if *reply* says that an attempt's write was not accepted."""
     checked(reply)
 
 
 def checked(reply: list[Any]) -> list[Any]:
     """
-    Return *reply*, the reply to an attempt's write, if the write was accepted.
+    Return *reply*, the server's reply to an attempt's write; raise an error if it was refused.
 
     Raises:
         Fenced: the job belongs to another attempt, or to none.

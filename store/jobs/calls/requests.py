@@ -69,9 +69,10 @@ def submit(
     Args:
         tenant: the tenant that the job belongs to.
         job_id: a new, unique id for the job.
-        fields: the fields of the job's record: name, labels, spec, device, priority, ...
+        fields: the fields of the job's record: name, labels, spec, device, priority, and others.
         idempotency_key: the client's Idempotency-Key, or empty.
-        body_sha: the SHA-256 of the request, by which requests with the same key are compared.
+        body_sha: the SHA-256 of the request's body. It shows whether two requests with the same
+            Idempotency-Key are equal.
     """
     key = _hashed(idempotency_key) if idempotency_key else ""
     flat = [part for pair in fields.items() for part in pair]
@@ -81,7 +82,7 @@ def submit(
 # Sent before the parent of a clone is read: when a client repeats a request whose response was
 # lost, the parent may be gone.
 def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitted | None]:
-    """Return the result of the earlier submission with this Idempotency-Key, or None."""
+    """Return the result of the submission that used this Idempotency-Key; None if none did."""
 
     def read(reply: list[Any]) -> Submitted | None:
         return None if text(reply[0]) == "none" else _submitted(reply)
@@ -96,8 +97,8 @@ def ask(
     """
     Request *action* for a job.
 
-    A running job continues until its worker polls and finds the request; a queued or paused job
-    changes its state at once. A job that has ended is left as it is.
+    A queued or paused job changes its state at once. A running job continues until its worker polls
+    and finds the request. A job that has ended is left as it is.
     """
     args = [tenant, job_id, action]
     return Call("ask", args, lambda reply: Asked(as_record(reply[1]), texts(reply[0])))

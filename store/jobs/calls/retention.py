@@ -13,7 +13,7 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class Owned:
     """
-    The files that a job may need, and its running attempt, which may write further files.
+    The files that a job may need, and the attempt that may be writing further files of the job.
 
     Attributes:
         attempt: the number of the attempt that is running; 0 if none is.
@@ -48,7 +48,7 @@ def expire(
 
 def unarchived(*, limit: int, pause_ms: int) -> Call[list[str]]:
     """
-    Return ``tenant/id`` of jobs that have ended and whose rows are to be moved to a file.
+    Return ``tenant/id`` of ended jobs whose rows and history are still to be moved to files.
 
     Args:
         limit: the maximum number of jobs.
@@ -63,17 +63,20 @@ def archived(
     """
     Record that the rows and the history of an ended job are in files; remove them from Redis.
 
-    The call returns ``ok``; ``already`` if the job was archived before, in other files, which
-    remain valid; ``missing`` if the job does not exist any more; ``differs`` if the job has not
-    ended, or has another number of rows or entries. Only with ``ok``, something was changed.
+    The call returns one of these outcomes; only ``ok`` means that it has changed something:
+
+    - ``ok``: the files are recorded.
+    - ``already``: the job was archived before, in other files, which remain valid.
+    - ``missing``: the job does not exist any more.
+    - ``differs``: the job has not ended, or has another number of rows or entries.
 
     Args:
         tenant: the job's tenant.
         job_id: the job's id.
         rows: the number of rows in the file.
         entries: the number of entries that the history had when the files were written.
-        files: the files by their content, ``rows`` or ``events`` (the history), each with path,
-            sha256 and size. A history without a file stays in Redis.
+        files: content of a file, ``rows`` or ``events`` (the history) -> the file's path, sha256
+            and size. A history without a file stays in Redis.
     """
     # This text is stored as it is and compared on a repeated call: equal text returns ok, any other
     # returns already.
@@ -121,14 +124,14 @@ def owned(tenant: str, job_id: str) -> Call[Owned | None]:
 
 def store_id(word: str) -> Call[tuple[str, bool]]:
     """
-    Return the name of this store, and whether its storage has been marked with that name.
+    Return the name of the store (the data in Redis), and whether its storage is marked with it.
 
     Args:
-        word: the name to give the store if it has none yet.
+        word: the name that the store gets if it has none yet.
     """
     return Call("store_id", [word], lambda reply: (text(reply[0]), bool(reply[1])))
 
 
 def storage_named() -> Call[None]:
-    """Record that the storage has been marked: a file in it holds the store's name."""
+    """Record that the storage is marked: a file in the storage contains the store's name."""
     return Call("storage_named", [], lambda reply: None)

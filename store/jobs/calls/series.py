@@ -16,9 +16,10 @@ def append(
     """
     Store rows from row *first* on, and extend the lease.
 
-    The call returns the action requested for the job (pause, cancel, kill or timeout), or ''. For
-    rows that are stored already, the computed columns must be equal: this verifies a resumed run.
-    Columns that are only observed, such as the speed, are overwritten.
+    The call returns the action requested for the job (pause, cancel, kill or timeout), or ''.
+
+    If some of the rows are stored already, their computed columns must be equal: this verifies a
+    resumed run. Their other columns, which are only observed, such as the speed, are overwritten.
 
     Args:
         claim: the claim that this attempt has on the job.
@@ -27,15 +28,15 @@ def append(
         width: the size of a row in bytes.
         data: whole rows, as `store.jobs.series.Series` packs them.
         lease_ms: milliseconds from now until the lease expires.
-        stalled_ms: milliseconds for which this attempt has had to pause training so far, because
-            too many rows were not stored.
+        stalled_ms: milliseconds for which this attempt has paused training so far, because too
+            many of its rows were not stored yet.
     """
     args = [*claim.args, first, width, data, lease_ms, stalled_ms]
     return Call("append", args, lambda reply: text(checked(reply)[2]))
 
 
 def evaluated(claim: Claim, *, step: int, data: Mapping[str, Any]) -> Call[None]:
-    """Store the evaluation after *step* updates; if one is stored already, it must be equal."""
+    """Store the evaluation after *step* updates; one that is stored already must be equal."""
     # On replay the server compares the text: every attempt must write *data* in the same order, and
     # floats are written by `repr`, which differs for any two different floats.
     return Call("evaluated", [*claim.args, step, json_text(data)], accepted)
@@ -51,8 +52,8 @@ def checkpointed(
 
     Args:
         claim: the claim that this attempt has on the job.
-        step: the number of steps before the checkpoint, which is the number of the next attempt's
-            first row.
+        step: the number of steps before the checkpoint. An attempt that continues from it begins
+            with the metrics of the step with this number.
         path: the path of the checkpoint, below the storage root.
         sha256: the SHA-256 of the checkpoint's ``state.json``.
         digest: the digest of all tensors of the run, for the history.
@@ -113,7 +114,7 @@ def off_plan(
     """
     Mark the job as off plan: at *step*, the applied lr was not the planned one.
 
-    Only the first call for a job counts; further calls change nothing.
+    Only the first such call for a job has an effect.
 
     Args:
         claim: the claim that this attempt has on the job.

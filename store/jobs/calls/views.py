@@ -42,7 +42,8 @@ def find(
     """
     Return the ids of jobs that carry all of *labels*.
 
-    One call compares a limited number of jobs: unless `Found.all` is true, there may be more.
+    One call compares a limited number of jobs. While `Found.all` is false, older jobs may carry the
+    labels, too.
 
     Args:
         tenant: the tenant that the jobs belong to.
@@ -106,9 +107,9 @@ def _summary(names: Sequence[str], values: Sequence[bytes | None]) -> Record | U
 
 def index_labels() -> Call[bool]:
     """
-    Index by their labels some of the jobs that release 0.1.0 accepted.
+    Add some of the jobs that release 0.1.0 accepted to the index of labels.
 
-    The call returns whether there may be more such jobs. Until it returns False, `find` may miss
-    some of them.
+    The call returns whether more such jobs may be left. While it returns True, `find` may miss some
+    of these jobs.
     """
     return Call("index_labels", [], bool)

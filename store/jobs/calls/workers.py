@@ -19,7 +19,7 @@ Cause = Literal["left", "crashed", "fault"]
 @dataclass(frozen=True)
 class Claim:
     """
-    A worker's claim on a job. Writes are accepted only with the claim's token.
+    A worker's claim on a job. The store accepts an attempt's writes only with the claim's token.
 
     Attributes:
         tenant: the job's tenant.
@@ -60,8 +60,8 @@ def hello(worker: str, *, ttl_ms: int, claim: Claim | None, **fields: str | int)
     Args:
         worker: the worker's id.
         ttl_ms: milliseconds without another heartbeat after which the worker counts as gone.
-        claim: the claim on the job that the worker is training, or None; used only if Redis has
-            lost the worker's record.
+        claim: the claim on the job that the worker is training; None if it trains none. The claim
+            restores the worker's record if Redis has lost the record.
         fields: further fields of the worker's record: ``device``, ``fingerprint``, ``host``,
             ``pid``, and ``unwell`` (why the worker's machine cannot train, or empty).
     """
@@ -84,9 +84,9 @@ def claim(
 
     Args:
         worker: the id of the worker.
-        device: the worker's device; jobs that request this device or any device are runnable.
-        fingerprint: the digest of the worker's hardware and library versions; jobs that must
-            continue on exactly this hardware and these versions are runnable too.
+        device: the worker's device. A job is runnable if it requests this device or any device.
+        fingerprint: the digest of the worker's hardware and library versions. A job that is bound
+            to a fingerprint is runnable only if it is bound to this one.
         token: a new random text; the writes of this attempt must contain it.
         lease_ms: milliseconds until the lease on the job expires.
     """
@@ -97,14 +97,15 @@ def claim(
 
 def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int | None]:
     """
-    Record the hardware and libraries on which this attempt computes the job.
+    Record the hardware and library versions with which this attempt computes the job.
 
     The call returns the number of the first row that was, or will be, computed with *fingerprint*.
-    (Rows before that row, and a checkpoint at it, come from another fingerprint.)
+    Rows before that row, and a checkpoint at that row, were computed with another fingerprint.
 
-    If the job's last rows were computed with another fingerprint, and the job is exact, the call
-    returns None: only a worker with that fingerprint may continue the job. If the job is not exact,
-    its rows after the last checkpoint are truncated, and are computed again with *fingerprint*.
+    If the job's last rows were computed with another fingerprint, ``training.exact`` in the job's
+    spec decides. If it is false, the rows after the last checkpoint are truncated, and are computed
+    again with *fingerprint*. If it is true, the call changes nothing and returns None: only a
+    worker with that other fingerprint may continue the job.
 
     Args:
         claim: the claim that this attempt has on the job.
@@ -174,18 +175,22 @@ def release(claim: Claim, *, why: str, cause: Cause = "left") -> Call[Released]:
     """
     Give the job back before its run is complete.
 
-    The job becomes paused if the client has requested a pause, and cancelled if the client has
-    requested a cancel or a kill. Otherwise the job fails if its time limit is reached, or if
-    `MAX_CRASHES` attempts in a row have crashed without a new checkpoint. In all other cases it
-    returns to the queue.
+    The first of these cases that applies determines the job's new state:
+
+    - The client has requested a cancel or a kill: the job is cancelled.
+    - The client has requested a pause: the job is paused.
+    - The job's time limit is reached: the job fails.
+    - `MAX_CRASHES` attempts in a row have crashed without a new checkpoint: the job fails.
+    - None of these: the job returns to the queue.
 
     Args:
         claim: the claim that this attempt has on the job.
         why: the reason, for the job's history.
-        cause: ``left``: the worker is stopping, or the client requested an action. ``crashed``: the
-            trainer process died, which counts towards `MAX_CRASHES`. ``fault``: the machine cannot
-            train the job; another worker may claim it at once, but after each further fault the
-            job waits longer.
+        cause: ``left``, ``crashed`` or ``fault``. With ``left``, the worker is stopping, or the
+            client requested an action. With ``crashed``, the trainer process died, which counts
+            towards `MAX_CRASHES`. With ``fault``, the machine cannot train the job: after the first
+            fault another worker may claim the job at once, and after each further fault the job
+            first waits for a time that doubles, up to a minute.
     """
 
     def read(reply: list[bytes]) -> Released:

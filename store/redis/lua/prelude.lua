@@ -24,7 +24,6 @@ local RING_AFTER_MS = @RING_AFTER_MS@
 local MAX_CHECKPOINTS = @MAX_CHECKPOINTS@
 local WAITS_MS = @WAITS_MS@
 local HISTORY_ENTRIES = @HISTORY_ENTRIES@
-local MAX_DURATIONS = 20 -- finished jobs of a kind whose durations are kept
 local FORGET_MS = 30 * 24 * 3600 * 1000 -- time after which a fingerprint without a worker is forgotten
 -- A job's score in the queue is its rank by priority times this constant, plus its number, so that one
 -- sorted set is ordered by both. There will never be this many jobs, and 200 ranks times the constant

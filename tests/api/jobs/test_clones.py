@@ -233,7 +233,8 @@ async def test_a_job_without_checkpoints_cannot_be_cloned(
     assert last["code"] == "nothing_to_clone"
     assert last["detail"] == step["detail"] == f"job {parent.id} has no checkpoint yet"
     assert best["detail"] == (
-        f"job {parent.id} has no best checkpoint: only jobs with training.keep_best save it"
+        f"job {parent.id} has no best checkpoint: a job saves one only if its spec sets "
+        "training.keep_best, and only after an evaluation"
     )
     assert (await http.post("/v1/jobs/job_0/clone", json={})).status_code == 404
 

@@ -139,7 +139,7 @@ class FlatState:
         return self._work is not self.params
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return views of the slots of parameter *i*, in its shape, and of its carried numbers."""
+        """Return two mappings for parameter *i*: views of its slots, and of its carried numbers."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
         return views if self.carried is None else views | self.carried.views(i)
 

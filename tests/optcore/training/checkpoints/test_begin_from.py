@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 import torch
 
-from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.begin import begin_from

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint, tensors
 from optcore.training.checkpoints.begin import begin_from

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.spec.duration import rounding
 from optcore.spec.former.translation import translated

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.errors import SpecError

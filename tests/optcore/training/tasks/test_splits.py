@@ -11,7 +11,7 @@ import torch
 from optcore.data.examples import Dataset, Examples
 from optcore.data.load import load
 from optcore.spec.datasets.catalogue import DATASETS
-from optcore.spec.datasets.split import validation_positions
+from optcore.spec.datasets.validation_split import validation_positions
 from optcore.spec.former.translation import former_rules
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints.tensor_digest import digest
