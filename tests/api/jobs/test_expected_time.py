@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -63,23 +64,20 @@ async def test_without_workers_there_is_no_time(http: httpx.AsyncClient) -> None
     assert response.json()["expected_time"] == []
 
 
-async def test_after_three_jobs_of_a_kind_the_time_is_in_the_range(
+async def test_after_three_jobs_of_a_kind_the_range_is_around_their_median(
     http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
 ) -> None:
+    """How often a next job's time is in the range is measured by `benchmarks.expected`."""
     hello(client, fingerprint=HERE)
+    took = []
     for i in range(3):
         unknown = await expected(http)
         assert (unknown["jobs"], unknown["lowest_s"], unknown["highest_s"]) == (0, None, None)
         assert (unknown["device"], unknown["fingerprint"]) == ("cpu", HERE)
-        await train(http, client, tmp_path, i, lr=0.01 * (i + 1))
+        took.append(await train(http, client, tmp_path, i, lr=0.01 * (i + 1)))
 
-    held = 0
-    for i in range(10):
-        known = await expected(http)
-        assert known["jobs"] == 3 + i
-        assert known["highest_s"] <= 2 * known["lowest_s"] * (1 + 1e-12)
-        seconds = await train(http, client, tmp_path, 3 + i)
-        held += known["lowest_s"] <= seconds <= known["highest_s"]
+    known = await expected(http)
 
-    assert held >= 8
+    assert known["jobs"] == 3
+    assert known["lowest_s"] < median(took) < known["highest_s"] <= 2 * known["lowest_s"]
     assert (await expected(http, kind="sgd"))["jobs"] == 0
