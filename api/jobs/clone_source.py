@@ -1,4 +1,4 @@
-"""What a clone takes from its parent: the spec and the checkpoint, which must fit each other."""
+"""Finds the spec and the checkpoint that a clone takes from its parent; they must fit together."""
 
 from __future__ import annotations
 
