@@ -19,7 +19,7 @@ from api.http.dependencies import (
 from api.http.params import IdempotencyKey
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
-from api.jobs.clone_source import check_fits, merged, source_of
+from api.jobs.clone_source import check_fits, merged, source_of, trained_on
 from api.jobs.responses import submitted_response
 from api.jobs.wakeups import wake_workers
 from optcore.files.files import Damaged
@@ -73,7 +73,8 @@ class Cloner:
         # dies in between, or the store does not respond and may have accepted the job, the copy
         # stays: a copy that no record points to is removed as an orphan.
         start = await self._starting_state(clone, spec, new)
-        fields = await self._threads.run(self._size(parent), new_fields, spec, start)
+        before = await self._threads.run(self._size(parent), trained_on, parent)
+        fields = await self._threads.run(self._size(parent), new_fields, spec, start, before)
         call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
         submitted = await send_async(self._client, call)
         if submitted.outcome != "created":  # two equal requests came at the same time
@@ -167,7 +168,8 @@ async def clone_job(
     `changes` is a JSON merge patch (RFC 7396) to this job's spec as submitted. Fields that neither
     `changes` nor that spec contains get their defaults. The network's parameters must have the same
     names and shapes as in this job. The new job has its own copy of the weights, so it does not
-    depend on this job from then on.
+    depend on this job from then on. If these weights were trained on examples that the new job
+    validates with, `parent.warnings` says so.
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
     response = await submitted_response(submitted, render=render, threads=threads)

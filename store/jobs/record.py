@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from optcore.files.files import StoredFile
 from optcore.plan.run_plan import StoredPlan
+from optcore.spec.datasets.trained_on import TrainedOn
 from optcore.spec.former.translation import former_rules, translated
 from optcore.spec.run import RunSpec
 from optcore.spec.stored import read_stored
@@ -33,7 +34,8 @@ CALLED = ("name", "labels", "priority", "time_limit_s")
 SUMMARY = (
     *("id", "tenant", "created", *CALLED, "state", "reason", "detail", "ending", "request"),
     *("rows", "total", "steps_per_epoch", "columns", "computed", "attempt", "checkpoint_step"),
-    *("trained", "held_up", "off_plan", "verified", "parent", "best", "bits_from", "cuts"),
+    *("trained", "held_up", "off_plan", "verified", "parent", "parent_warnings", "best"),
+    *("bits_from", "cuts"),
     *("worker", "result", "digest", "artifacts", "started", "ended", "claimed", "format"),
     *("device", "fingerprint", "exact", "queued", "fault", "fault_since", "not_before"),
 )
@@ -172,6 +174,11 @@ class Record:
         )
 
     @property
+    def trained_on(self) -> list[TrainedOn]:
+        """What the weights that the job starts from were trained on; empty if it is no clone."""
+        return [TrainedOn.read(each) for each in json.loads(self.fields.get("trained_on", "[]"))]
+
+    @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
         """Artifact name -> its path (below the storage root), sha256 and size in bytes."""
         return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]  # what we wrote
@@ -268,6 +275,12 @@ class Record:
             "time_limit_s": float(limit) if limit else None,
         }
 
+    def _parent(self) -> dict[str, Any] | None:
+        start = self.starting_state
+        if start is None:
+            return None
+        return {**vars(start), "warnings": json.loads(self.fields.get("parent_warnings", "[]"))}
+
     def _progress(self, offer_after_s: float) -> dict[str, Any]:
         """Return the job's fields as clients see them, without the spec and those in `CALLED`."""
         fields = self.fields
@@ -294,7 +307,7 @@ class Record:
             "attempt": self.attempt,
             "checkpoint_step": int(fields["checkpoint_step"]),
             "verified_rows": int(fields["verified"]),
-            "parent": self.starting_state and vars(self.starting_state),
+            "parent": self._parent(),
             "best": self.best and vars(self.best),
             "bitwise": int(fields.get("bits_from", "0")) == 0,
             "truncations": self.truncations,

@@ -75,6 +75,7 @@ def _facts(job: Job) -> dict[str, str]:
         found["starts with"] = (
             f"{job.parent.keep} of {job.parent.job} after {job.parent.step} steps"
         )
+        found["warning"] = "; ".join(job.parent.warnings)
     if job.best:
         found["best"] = f"{job.best.metric} {job.best.value:.6g} after {job.best.step} steps"
     if job.result:

@@ -86,6 +86,10 @@ class Parent(WireModel):
     from."""
     keep: Keep
     """What the clone took from the parent: the weights, or also the optimizer's state."""
+    # Fields with a default are missing in responses of release 0.2.0.
+    warnings: list[str] = Field(default_factory=list)
+    """Why metrics of the clone look too good: validation examples that its weights were trained on,
+    by the parent or by jobs that the parent was cloned from. Each warning begins with a field."""
 
 
 class JobSummary(WireModel):
