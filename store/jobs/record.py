@@ -253,12 +253,21 @@ class Record:
 
     def _listed(self, spec: str | None, with_spec: bool, offer_after_s: float) -> ListedJob:
         facts = self._progress(offer_after_s)
-        # A confusion matrix has the square of the number of classes: too large for a list.
-        if facts["result"] is not None:
-            facts["result"] = {**facts["result"], "matrices": {}, "confusion": None}
+        facts["result"] = self.small_result
         read = None if spec is None else translated(from_json(spec))
         called = self._called() if read is None else {name: read.pop(name) for name in CALLED}
         return ListedJob.model_validate({**facts, **called, "spec": read if with_spec else None})
+
+    @property
+    def small_result(self) -> dict[str, Any] | None:
+        """The job's result without confusion matrices; None if it has none yet."""
+        # A confusion matrix has the square of the number of classes: too large for a list.
+        result = json.loads(self.fields.get("result", "null"))
+        if result is None:
+            return None
+        best = result.get("best")
+        found = {**result, "matrices": {}, "confusion": None}
+        return found if best is None else {**found, "best": {**best, "matrices": {}}}
 
     @property
     def is_called(self) -> bool:

@@ -73,6 +73,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "state": record.state,
         "total": record.rows,
         "omitted": None,
+        "result": record.small_result,
     }
 
 

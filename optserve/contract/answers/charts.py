@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from optserve.contract.answers.base import WireModel
+from optserve.contract.answers.jobs import Result
 from optserve.contract.states import State
 
 MIN_POINTS, MAX_POINTS = 2, 10_000
@@ -114,6 +115,8 @@ class ComparedJob(Curve):
     """Position of each point on the x axis: its step, the examples seen, or the seconds trained."""
     omitted: str | None
     """Why the job has no points although it has steps; null otherwise."""
+    result: Result | None = None
+    """The job's result, without confusion matrices; null until it has succeeded."""
 
 
 class Comparison(WireModel):

@@ -144,6 +144,23 @@ def test_a_clone_whose_validation_examples_are_known_is_a_warning() -> None:
     assert "\nwarning      dataset.validation: x\n" in shown.stdout
 
 
+def test_show_says_which_weights_each_test_metric_belongs_to() -> None:
+    best = {"step": 3, "metric": "val_loss", "value": 0.5}
+    result = {
+        "metrics": {"val_loss": 0.75, "test_loss": 0.5, "test_accuracy": 0.875},
+        "best": {**best, "metrics": {"test_loss": 0.25, "test_accuracy": 0.9375}},
+    }
+    with Scripted(*shows({**JOB, "best": best, "result": result})) as server:
+        done = optserve("show", "job_1", "--url", server.url)
+
+    lines = (
+        "best         val_loss 0.5 after 3 steps\n"
+        "test         loss 0.5, accuracy 0.875\n"
+        "test of best loss 0.25, accuracy 0.9375\n"
+    )
+    assert lines in done.stdout, done.stderr
+
+
 def test_checkpoints_in_a_pipe_are_separated_by_tabs() -> None:
     found = [
         {"object": "checkpoint", "step": 3, "sha256": "aa", "size": 70, "best": True},
