@@ -219,6 +219,8 @@ async def stream_metrics(
       restarted, or resumed on different hardware.
     - `end`: the last event, with the number of steps and the digest of the run.
 
+    Evaluations are events `evaluated` of the history's stream, `/events/stream`.
+
     Pings are sent as comments. A stream also ends after about an hour, or when its client falls
     behind. To resume it, send the last id in these cases, too; a browser does so by itself.
     """

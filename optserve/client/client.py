@@ -227,7 +227,8 @@ class Client(MetricCalls):
         """
         Yield the entries of a job's history after entry number *after*, until the job ends.
 
-        After a broken connection, a new one resumes with the next entry.
+        Evaluations are entries of the kind ``evaluated``. After a broken connection, a new one
+        resumes with the next entry.
 
         Raises:
             Unreachable: the service was unavailable for longer than `retry_for_s`.
