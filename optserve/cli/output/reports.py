@@ -25,6 +25,8 @@ def print_charts(client: Client, job_id: str, terminal: Terminal) -> None:
     found = client.chart(job_id, columns=list(pictures.HEIGHTS))
     for line in pictures.job_chart(found, terminal.width):
         terminal.say(line)
+    if found.evaluations_unreadable:
+        terminal.say(f"the evaluations cannot be read: {visible(found.evaluations_unreadable)}")
     rows = evaluations.table(client, found)
     if rows:
         print_table(terminal, evaluations.HEADER, rows)

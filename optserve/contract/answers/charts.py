@@ -91,6 +91,9 @@ class Chart(WireModel):
     evaluations: dict[str, EvaluationCurve] = Field(default_factory=dict)
     """The evaluations by metric, such as `val_loss`: those before, between and after the steps
     shown, from step `first` to `last` + 1. Confusion matrices are left out."""
+    evaluations_unreadable: str | None = None
+    """Why there are no evaluations: a file of the job's history is missing or damaged. Null if they
+    could be read."""
 
 
 class ComparedNotFinite(NotFinite):
