@@ -16,6 +16,7 @@ from optcore.training.reports import Evaluation
 from optserve.contract.history import EventKind
 from store.jobs import calls
 from store.jobs.pointers import BestPointer
+from worker.attempt.disk import MachineFault
 from worker.attempt.session import Session
 from worker.reporting.evaluations import numbers_and_matrices
 
@@ -57,7 +58,7 @@ def best_result(session: Session, best: BestNetwork, last: Evaluation) -> dict[s
 
 
 def _test_metrics(session: Session, best: BestNetwork, last: Evaluation) -> Mapping[str, Value]:
-    """Return the test metrics of the best weights; none if their file is damaged."""
+    """Return the test metrics of the best weights; none if their file is damaged or missing."""
     run = session.run
     if best.pointer.step == run.row:  # these are the last weights
         test = f"{'ema_' * MetricName.of(best.pointer.metric).ema}test_"
@@ -68,7 +69,11 @@ def _test_metrics(session: Session, best: BestNetwork, last: Evaluation) -> Mapp
             lambda: load_network(run.model, storage, file.path, sha256=file.sha256),
             phase="checkpoint",
         )
-    except CheckpointUnusable as error:
+    except (CheckpointUnusable, MachineFault) as error:
+        # Another machine would not find a file that is missing from a storage that works.
+        missing = isinstance(error.__cause__, FileNotFoundError) and storage.named
+        if isinstance(error, MachineFault) and not missing:
+            raise
         log.warning("%s: the best weights are not evaluated: %s", session.claim.job_id, error)
         data = {"why": str(error)}
         call = calls.noted(session.claim, kind=EventKind.BEST_NOT_EVALUATED, data=data)

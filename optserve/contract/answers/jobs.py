@@ -48,7 +48,7 @@ class BestResult(Best):
     metrics: dict[str, float]
     """Value of each metric on the test examples, with the weights in `best.safetensors`; measured
     once, at the end of the run. Names begin with `test_`, or with `ema_test_` if averaged weights
-    were chosen. Empty if the file of these weights was damaged: the history has an entry
+    were chosen. Empty if the file of these weights was damaged or missing: the history has an entry
     `best_not_evaluated` then."""
     matrices: dict[str, list[list[int]]] = Field(default_factory=dict)
     """Confusion matrices of these weights by name; empty in lists."""

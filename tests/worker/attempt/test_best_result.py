@@ -51,14 +51,21 @@ class Died(BaseException):
 
 
 def attempted(
-    client: redis.Redis, home: Path, train: Train = loop.train, *, fingerprint: str = "f1"
+    client: redis.Redis,
+    home: Path,
+    train: Train = loop.train,
+    *,
+    fingerprint: str = "f1",
+    **settings: Any,
 ) -> tuple[str, Record]:
     """Claim the next job and train it; return the outcome, and the record afterwards."""
     token = secrets.token_hex(8)
     claimed = claim(client, token, fingerprint=fingerprint)
     assert claimed is not None
     leaving = threading.Event()
-    tools = Tools(client, storage_of(client, home), Settings(home=home), "cpu", leaving, train)
+    tools = Tools(
+        client, storage_of(client, home), Settings(home=home, **settings), "cpu", leaving, train
+    )
     outcome = Attempt(Claim(claimed.tenant, claimed.id, token), claimed, tools).train()
     return outcome, record_of(client, claimed.id)
 
@@ -199,23 +206,27 @@ def after_the_end(act: Callable[[], object]) -> Callable[[Run], Iterator[Report]
     return train
 
 
-def test_best_weights_that_were_damaged_are_not_evaluated_and_the_history_says_so(
-    client: redis.Redis, tmp_path: Path
+@pytest.mark.parametrize(("harm", "why"), [("damage", "must have SHA-256"), ("delete", "No such")])
+def test_best_weights_that_are_lost_are_not_evaluated_and_the_history_says_so(
+    client: redis.Redis, tmp_path: Path, harm: str, why: str
 ) -> None:
     job_id = submit(client, **SPEC)
 
-    def damage() -> None:
+    def lose() -> None:
         path = max(tmp_path.glob(f"jobs/local/{job_id}/*/best/*/{BEST}"))
+        if harm == "delete":
+            path.unlink()
+            return
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
-    outcome, record = attempted(client, tmp_path, after_the_end(damage))
+    outcome, record = attempted(client, tmp_path, after_the_end(lose), fault_patience_s=0.1)
 
     best = best_of(record.job())
     assert outcome == "succeeded"
     assert (best.metric, best.metrics, best.test) == ("val_loss", {}, {})
     (entry,) = [e["data"] for e in history(client, job_id) if e["kind"] == "best_not_evaluated"]
-    assert "must have SHA-256" in entry["why"]
+    assert why in entry["why"]
 
 
 def test_a_job_that_is_killed_while_its_best_weights_are_evaluated_is_over_at_once(
