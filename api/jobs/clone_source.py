@@ -1,10 +1,11 @@
-"""What a clone takes from its parent: the spec and the checkpoint, which must fit each other."""
+"""Finds the spec and the checkpoint that a clone takes from its parent; they must fit together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from optcore.plan.values import check_values
+from optcore.spec.datasets.trained_on import TrainedOn, joined
 from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.matching import Parameter
 from optserve.contract import canonical
@@ -103,6 +104,11 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
                 )
             ]
         )
+
+
+def trained_on(parent: Record) -> list[TrainedOn]:
+    """Return what the weights of *parent* are trained on, by it and by those before it."""
+    return joined(parent.trained_on, TrainedOn.of(parent.id, parent.spec.dataset))
 
 
 def _network(parent: Record) -> Pointer | None:

@@ -19,7 +19,7 @@ from api.http.dependencies import (
 from api.http.params import IdempotencyKey
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
-from api.jobs.clone_source import check_fits, merged, source_of
+from api.jobs.clone_source import check_fits, merged, source_of, trained_on
 from api.jobs.responses import submitted_response
 from api.jobs.wakeups import wake_workers
 from optcore.files.integrity import Damaged
@@ -77,7 +77,8 @@ class Cloner:
         # dies in between, or the store does not respond and may have accepted the job, the copy
         # stays: a copy that no record points to is removed as an orphan.
         start = await self._starting_state(clone, spec, new)
-        fields = await self._threads.run(self._size(parent), new_fields, spec, start)
+        before = await self._threads.run(self._size(parent), trained_on, parent)
+        fields = await self._threads.run(self._size(parent), new_fields, spec, start, before)
         call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
         submitted = await send_async(self._client, call)
         if submitted.outcome != "created":  # two equal requests came at the same time
@@ -175,6 +176,9 @@ async def clone_job(
 
     The clone has its own copy of the weights. So it does not depend on this job any more, even if
     this job is removed.
+
+    If the weights were trained on examples that the clone validates with, `parent.warnings` says
+    so.
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
     response = await submitted_response(submitted, render=render, threads=threads)

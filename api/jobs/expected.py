@@ -1,4 +1,4 @@
-"""How long a job would take on the workers that are alive."""
+"""Estimates how long a job would take on the workers that are alive."""
 
 from __future__ import annotations
 

@@ -38,9 +38,10 @@ async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Dow
     """
     Return a file that a job saved when it succeeded.
 
-    - `model.safetensors`: the network as it was evaluated.
-    - `ema.safetensors`: the moving average of the network's weights, if the job computes one.
-    - `best.safetensors`: the network at the job's best step, if the job sets `training.keep_best`.
+    - `model.safetensors`: the last weights, those of `result.metrics`.
+    - `ema.safetensors`: their average, if the job computes one; its metrics begin with `ema_`.
+    - `best.safetensors`: the weights at the job's best step, those of `result.best`, if the job
+      sets `training.keep_best`.
     """
     # The name is looked up, and never made part of a path: paths come from the record.
     artifacts = record.artifacts

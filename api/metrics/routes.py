@@ -218,6 +218,8 @@ async def stream_metrics(
       `step` on, which will be sent again.
     - `end`: the last event, with the number of steps and the digest of the run.
 
+    Evaluations are events `evaluated` of the history's stream, `/events/stream`.
+
     Pings are sent as comments. A stream also ends after about an hour, or when its client falls
     behind.
 

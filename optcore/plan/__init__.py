@@ -1,1 +1,1 @@
-"""What can be computed before a run: its plan, previews of schedules, checks and warnings."""
+"""Computes what is known before a run: its plan, previews of schedules, checks and warnings."""

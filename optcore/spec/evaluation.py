@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, Field, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from optcore.metrics.catalogue import metrics
 from optcore.spec.base import Spec
@@ -20,6 +22,8 @@ FORMER_METRICS = ("test_loss", "test_accuracy", "ema_loss", "ema_accuracy")
 """Metrics by which runs of releases up to 0.2.0 chose: they had no validation split."""
 TRAIN_LOSS = "train_loss"
 """A metric that a schedule may observe without validation examples."""
+FIELDS = frozenset({"top_k", "confusion"})
+"""Metrics that a run requests by a field of their own."""
 FORM = re.compile(r"(?P<ema>ema_)?(?P<split>val|test)_(?P<name>.+)")
 
 # Per context, not per process: the API parses specs in several threads at a time.
@@ -84,11 +88,10 @@ def _chooses(text: str, info: ValidationInfo) -> str:
     """Return *text* if it names a number that is measured on the validation split."""
     if chooses_by_test() and text in FORMER_METRICS:
         return text
-    numbers = [name for name, metric in metrics().items() if metric.IS_NUMBER]
-    found = FORM.fullmatch(text)
-    if found is not None and found["name"] in numbers and found["split"] == "val":
+    names = _all_choosing_names()
+    if text in names:
         return text
-    names = [each for name in numbers for each in choosing_names(name)]
+    found = FORM.fullmatch(text)
     if found is not None and found["split"] == "test":
         rule = (
             "must be measured on the validation examples (dataset.validation), since test examples "
@@ -102,18 +105,58 @@ def _chooses(text: str, info: ValidationInfo) -> str:
     raise PydanticCustomError(RULE, f"{info.field_name} {rule}, got {text!r}{hint}")
 
 
+@dataclass(frozen=True)
+class Listed:
+    """
+    Lists in a field's JSON Schema the texts that the field accepts.
+
+    They are looked up when a schema is made: an installed package may add metrics.
+
+    Attributes:
+        names: a function that returns the texts.
+    """
+
+    names: Callable[[], list[str]]
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the schema of the field, with its texts."""
+        return {**handler(core_schema), "enum": self.names()}
+
+
+def _all_choosing_names() -> list[str]:
+    numbers = [name for name, metric in metrics().items() if metric.IS_NUMBER]
+    return [each for name in numbers for each in choosing_names(name)]
+
+
+def _all_observed_names() -> list[str]:
+    return [*_all_choosing_names(), TRAIN_LOSS]
+
+
+def _all_requested_names() -> list[str]:
+    return [name for name in metrics() if name not in FIELDS]
+
+
 def _observes(text: str, info: ValidationInfo) -> str:
     return text if text == TRAIN_LOSS else _chooses(text, info)
 
 
-Metric = Annotated[str, Field(max_length=200), AfterValidator(_chooses)]
+Metric = Annotated[
+    str, Field(max_length=200), AfterValidator(_chooses), Listed(_all_choosing_names)
+]
 """
 A quantity that evaluations measure on the validation examples: ``val_loss``, ``val_accuracy``, ...
 
 With the prefix ``ema_``, as in ``ema_val_loss``, it is measured with the averaged weights.
 """
-ObservedMetric = Annotated[str, Field(max_length=200), AfterValidator(_observes)]
+ObservedMetric = Annotated[
+    str, Field(max_length=200), AfterValidator(_observes), Listed(_all_observed_names)
+]
 """A `Metric`, or ``train_loss``: the mean training loss since the previous evaluation."""
+
+RequestedMetric = Annotated[str, Field(max_length=200), Listed(_all_requested_names)]
+"""A metric that evaluations measure because a run names it; its task must have the metric."""
 
 
 def better(metric: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:

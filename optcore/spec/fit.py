@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 from optcore.schedules.base import too_many
 from optcore.schedules.families.per_batch import batch_problems
 from optcore.spec.base import value_of
-from optcore.spec.duration import MAX_STEPS
+from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.layers.activations import LogSoftmax
 from optcore.spec.layers.base import ShapeError
 from optcore.spec.layers.normalization import BatchNorm
-from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
+from optcore.spec.limits import MAX_EVALUATIONS, MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.tasks.fit import (
@@ -86,6 +86,23 @@ def _work_is_bounded(run: RunSpec) -> None:
     why = too_many(each.schedule for each in run.scheduled())
     if why is not None:
         reject(["schedule"], why, None)
+    _evaluations_are_bounded(run)
+
+
+def _evaluations_are_bounded(run: RunSpec) -> None:
+    every = run.training.evaluate_every
+    interval = 0 if every is None else steps_in(every, run.steps_per_epoch)
+    if not interval or not run.dataset.validation_examples:
+        return
+    evaluations = ceil(run.total_steps / interval)
+    if evaluations > MAX_EVALUATIONS:
+        least = ceil(run.total_steps / MAX_EVALUATIONS)
+        reject(
+            ["training", "evaluate_every"],
+            f"evaluate_every must come to at most {MAX_EVALUATIONS} evaluations, got "
+            f"{evaluations}; evaluate every {least} steps or less often",
+            every,
+        )
 
 
 def _layers_fit(run: RunSpec) -> None:

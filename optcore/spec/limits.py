@@ -57,6 +57,8 @@ Largest number of steps, over all schedules of a job, that are computed from the
 
 Such schedules cannot be sampled: a late step requires all earlier steps.
 """
+MAX_EVALUATIONS = 100_000
+"""Largest number of evaluations of a run. A chart of them reads all entries of the history once."""
 MAX_COUNT = 1_000_000_000
 """Largest value of a count, such as epochs without an improvement or steps between two updates."""
 MAX_FLOAT32 = (2 - 2**-23) * 2.0**127

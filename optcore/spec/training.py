@@ -10,7 +10,13 @@ from pydantic import Field, PrivateAttr, model_validator
 from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS, Duration, Epochs
 from optcore.spec.errors import reject
-from optcore.spec.evaluation import EarlyStopping, Metric, MetricName, chooses_by_test
+from optcore.spec.evaluation import (
+    EarlyStopping,
+    Metric,
+    MetricName,
+    RequestedMetric,
+    chooses_by_test,
+)
 from optcore.spec.former.places import FormerPlace, clip_is_of_the_optimizer
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.tasks.losses import AnyLoss, CrossEntropy
@@ -79,7 +85,7 @@ class Training(Spec):
     """How often the metrics are measured on the validation examples; null for only at the end of
     the run. At the end, the validation and the test examples are evaluated. Without validation
     examples (dataset.validation) there are no evaluations before the end."""
-    metrics: list[Annotated[str, Field(max_length=200)]] = Field(
+    metrics: list[RequestedMetric] = Field(
         default_factory=list, max_length=64, exclude_if=lambda names: not names
     )
     """Metrics to measure in addition to those that every run of its task has, such as macro_f1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from optcore.data.examples import Examples, served
 from optcore.metrics.base import Measured, Metric, Subject, Value
 from optcore.metrics.catalogue import metrics_of
+from optcore.spec.evaluation import MetricName
 from optcore.training.losses import Loss
 from optcore.training.reports import Evaluation, Progress
 from optcore.training.run import Run
@@ -45,6 +46,27 @@ def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
     if former or run.ends_with(found):
         found = yield from _measured_on(run, "test", run.dataset.test, found)
     return found
+
+
+def evaluate_best(run: Run) -> Iterator[Progress | Evaluation]:
+    """
+    Evaluate the best weights of *run* on the test examples, once the run has ended.
+
+    Nothing depends on the result: the run has chosen these weights by its validation examples.
+
+    Args:
+        run: a run that has ended, with its best weights loaded into the network. They are evaluated
+            as they are: an average was stored in place of the trained weights.
+
+    Yields:
+        the progress, once per batch, and at last an evaluation with the step of the best weights
+        and their test metrics. The names begin with ``ema_`` if these weights are an average.
+    """
+    assert run.best is not None
+    ema = "ema_" * MetricName.of(run.best.metric).ema
+    values = yield from _evaluate(run, run.dataset.test, nullcontext)
+    metrics = {f"{ema}test_{name}": value for name, value in values.items()}
+    yield Evaluation(run.best.step, metrics, {"test": len(run.dataset.test)})
 
 
 def _measured_on(

@@ -44,9 +44,9 @@ def recompute_statistics(run: Run) -> Generator[Progress, None, None]:
 @contextmanager
 def _of_the_batch(model: nn.Module) -> Iterator[None]:
     """
-    Make the running statistics those of the last batch, inside a ``with`` block.
+    Let each forward pass inside a ``with`` block set the running statistics to those of its batch.
 
-    All other layers, such as dropout, are in evaluation mode there.
+    Layers without running statistics, such as dropout, are in evaluation mode there.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]

@@ -10,7 +10,7 @@ import typer
 from optserve.cli.files import parse_object, read_object
 from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Url, service
 from optserve.cli.output import reports
-from optserve.cli.output.terminal import out
+from optserve.cli.output.terminal import err, out
 from optserve.contract.requests.clone import CloneSpec
 
 
@@ -51,6 +51,8 @@ def clone(
             changes=spec.changes,
             idempotency_key=idempotency_key,
         )
+        for warning in job.parent.warnings if job.parent else ():
+            err.say(f"warning: {warning}", style="yellow")
         out.say(f"{job.id}  {client.url}/v1/jobs/{job.id}")
         if follow and not reports.follow_and_report(client, job, out):
             raise typer.Exit(FAILED)

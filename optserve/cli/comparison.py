@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 
 from optserve.cli.options import DEFAULT_HOME, Home, Url, service
-from optserve.cli.output import pictures
+from optserve.cli.output import evaluations, pictures
 from optserve.cli.output.chart import LETTERS
 from optserve.cli.output.tables import print_table
 from optserve.cli.output.terminal import err, out, visible
 from optserve.contract.answers.charts import XAxis
+from optserve.contract.answers.jobs import Result
+
+COLUMNS = ["", "job", "steps", "test", "best", "name"]
+"""Columns of the list of jobs. test: of the last weights; best: the same of the best weights."""
 
 
 def compare(
@@ -28,12 +32,19 @@ def compare(
         found = client.compare(job_ids, column=column, x=x)
     for line in pictures.comparison_chart(found, out.width):
         out.say(line)
-    header = ["", "job", "steps", "name"]
     rows = [
-        [letter, job.job, str(job.total), job.name]
+        [letter, job.job, str(job.total), *_tested(job.result), job.name]
         for letter, job in zip(LETTERS, found.data, strict=False)
     ]
-    print_table(out, header, rows)
+    print_table(out, COLUMNS, rows)
     for job in found.data:
         if job.omitted:
             err.say(visible(f"{job.job} is not drawn: {job.omitted}"))
+
+
+def _tested(result: Result | None) -> list[str]:
+    """Return a test metric of the last weights, and of the best weights."""
+    if result is None:
+        return ["", ""]
+    best = result.best
+    return [evaluations.brief(result.test), evaluations.brief(best.test) if best else ""]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from optserve.cli.files import read_object
 from optserve.cli.options import DEFAULT_HOME, FAILED, BadOption, Home, JobId, Url, service
-from optserve.cli.output import reports
+from optserve.cli.output import evaluations, reports
 from optserve.cli.output.tables import print_table
 from optserve.cli.output.terminal import err, out, visible
 from optserve.contract.answers.jobs import ListedJob
@@ -106,21 +105,9 @@ def _cells(job: ListedJob) -> list[str]:
         job.id,
         f"{job.state}: {job.reason}" if job.reason else str(job.state),
         f"{job.step}/{job.total_steps}",
-        _told(job.result.test) if job.result else "",
+        evaluations.brief(job.result.test) if job.result else "",
         job.name,
     ]
-
-
-def _told(metrics: Mapping[str, float]) -> str:
-    """
-    Return one of a job's test metrics as text; return "" if there are none.
-
-    This is the accuracy if it was measured, or else the first metric that is not the loss.
-    """
-    if "accuracy" in metrics:
-        return f"{metrics['accuracy']:.2%}"
-    name = next((name for name in metrics if name != "loss"), "loss")
-    return f"{name} {metrics[name]:.4g}" if name in metrics else ""
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -231,7 +231,8 @@ class Client(MetricCalls):
         """
         Yield the entries of a job's history after entry number *after*, until the job ends.
 
-        If the connection breaks, the client connects again and continues with the next entry.
+        Evaluations are entries of the kind ``evaluated``. If the connection breaks, the client
+        connects again and continues with the next entry.
 
         Raises:
             Unreachable: the service was unavailable for longer than `retry_for_s`.

@@ -51,6 +51,9 @@ class EventKind(StrEnum):
     ROWS_CUT = "rows_cut"
     """Rows were truncated. Data: from (the first truncated row), count, why. Clients see the kind
     `rows_truncated`."""
+    BEST_NOT_EVALUATED = "best_not_evaluated"
+    """The result has no test metrics of the best weights, since their file is damaged or missing.
+    Data: why."""
     LR_OFF_PLAN = "lr_off_plan"
     """The lr of a step was not the planned one. Data: step, planned, applied, group."""
     STORAGE_FULL = "storage_full"

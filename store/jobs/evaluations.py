@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -32,7 +32,7 @@ wrote them.
 A run has either the accuracy or the sequence accuracy.
 """
 # The server writes each entry as at, kind, data, so the kind of an entry is found without parsing.
-OF_INTEREST = tuple(
+EVALUATED, TRUNCATED = (
     f'"kind":"{kind}"'.encode() for kind in (EventKind.EVALUATED, EventKind.ROWS_CUT)
 )
 
@@ -44,14 +44,22 @@ class StoredEvaluation(NamedTuple):
     Attributes:
         number: number of the entry in the history.
         step: number of steps made before the evaluation.
-        at: when the evaluation was stored.
+        stored_ms: when the evaluation was stored, as in the entry: milliseconds since 1970.
         metrics: value of each metric that is a number.
     """
 
     number: int
     step: int
-    at: datetime
+    stored_ms: str
     metrics: Mapping[str, float]
+
+    @property
+    def at(self) -> datetime:
+        """When the evaluation was stored."""
+        # Made only when it is shown: a chart reads all evaluations of a job, and shows none of it.
+        at = moment(self.stored_ms)
+        assert at is not None  # every entry has its time
+        return at
 
 
 class StoredTruncation(NamedTuple):
@@ -89,14 +97,12 @@ def evaluations_in(
         former: names of metrics in older entries -> present names, as `names_in` returns them.
     """
     for number, entry in enumerate(entries, first):
-        if not any(kind in entry for kind in OF_INTEREST):
+        if EVALUATED not in entry and TRUNCATED not in entry:
             continue
-        fields = json.loads(entry)
+        fields = from_json(entry)
         data = fields["data"]
         if fields["kind"] == EventKind.EVALUATED:
-            at = moment(str(fields["at"]))
-            assert at is not None  # every entry has its time
-            yield StoredEvaluation(number, data["step"], at, _numbers(data, former))
+            yield StoredEvaluation(number, data["step"], str(fields["at"]), _numbers(data, former))
         elif fields["kind"] == EventKind.ROWS_CUT:
             yield StoredTruncation(number, data["from"])
 
@@ -106,5 +112,10 @@ def _numbers(data: Mapping[str, Any], former: Mapping[str, str]) -> dict[str, fl
     return {
         former.get(name, name): float(value)  # also of the texts NaN, Infinity and -Infinity
         for name, value in data.items()
-        if not isinstance(value, list) and (name in former or FORM.fullmatch(name))
+        if not isinstance(value, list) and (name in former or _is_metric(name))
     }
+
+
+@lru_cache(maxsize=1024)
+def _is_metric(name: str) -> bool:
+    return FORM.fullmatch(name) is not None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from optcore.plan.run_plan import StoredPlan
+from optcore.spec.datasets.trained_on import TrainedOn, warnings
 from optcore.spec.former.runs import is_former
 from optserve.contract.requests.job import JobSpec
 from store.jobs.pointers import StartingState
@@ -14,9 +16,25 @@ from store.jobs.record import FORMER
 from store.jobs.series import Series
 
 
-def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> dict[str, str]:
-    """Return those fields of a new job's record that its spec and its starting state determine."""
+def new_fields(
+    spec: JobSpec,
+    starting_state: StartingState | None = None,
+    trained_on: Sequence[TrainedOn] = (),
+) -> dict[str, str]:
+    """
+    Return those fields of a new job's record that its spec and its starting state determine.
+
+    Args:
+        spec: the spec of the job.
+        starting_state: the state that the job starts from, if it is a clone.
+        trained_on: what the weights in that state were trained on.
+    """
     parent = {"parent": json.dumps(asdict(starting_state))} if starting_state else {}
+    if trained_on:
+        parent["trained_on"] = json.dumps([each.stored() for each in trained_on])
+    found = warnings(spec.dataset, trained_on)
+    if found:
+        parent["parent_warnings"] = json.dumps(found)
     limit = spec.time_limit_s
     return {
         **parent,

@@ -1,4 +1,4 @@
-"""How far a job has progressed."""
+"""The progress of a job."""
 
 from __future__ import annotations
 

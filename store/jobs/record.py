@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from optcore.files.files import StoredFile
 from optcore.plan.run_plan import StoredPlan
+from optcore.spec.datasets.trained_on import TrainedOn
 from optcore.spec.former.translation import former_rules, translated
 from optcore.spec.run import RunSpec
 from optcore.spec.stored import read_stored
@@ -33,7 +34,8 @@ CALLED = ("name", "labels", "priority", "time_limit_s")
 SUMMARY = (
     *("id", "tenant", "created", *CALLED, "state", "reason", "detail", "ending", "request"),
     *("rows", "total", "steps_per_epoch", "columns", "computed", "attempt", "checkpoint_step"),
-    *("trained", "held_up", "off_plan", "verified", "parent", "best", "bits_from", "cuts"),
+    *("trained", "held_up", "off_plan", "verified", "parent", "parent_warnings", "best"),
+    *("bits_from", "cuts"),
     *("worker", "result", "digest", "artifacts", "started", "ended", "claimed", "format"),
     *("device", "fingerprint", "exact", "queued", "fault", "fault_since", "not_before"),
 )
@@ -177,6 +179,11 @@ class Record:
         )
 
     @property
+    def trained_on(self) -> list[TrainedOn]:
+        """What the weights that the job starts from were trained on; empty if it is no clone."""
+        return [TrainedOn.read(each) for each in json.loads(self.fields.get("trained_on", "[]"))]
+
+    @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
         """Artifact name -> its path (below the storage root), sha256 and size in bytes."""
         return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]  # what we wrote
@@ -255,12 +262,21 @@ class Record:
 
     def _listed(self, spec: str | None, with_spec: bool, offer_after_s: float) -> ListedJob:
         facts = self._progress(offer_after_s)
-        # A confusion matrix has the square of the number of classes: too large for a list.
-        if facts["result"] is not None:
-            facts["result"] = {**facts["result"], "matrices": {}, "confusion": None}
+        facts["result"] = self.small_result
         read = None if spec is None else translated(from_json(spec))
         called = self._called() if read is None else {name: read.pop(name) for name in CALLED}
         return ListedJob.model_validate({**facts, **called, "spec": read if with_spec else None})
+
+    @property
+    def small_result(self) -> dict[str, Any] | None:
+        """The job's result without confusion matrices; None if it has none yet."""
+        # A confusion matrix has the square of the number of classes: too large for a list.
+        result = json.loads(self.fields.get("result", "null"))
+        if result is None:
+            return None
+        best = result.get("best")
+        found = {**result, "matrices": {}, "confusion": None}
+        return found if best is None else {**found, "best": {**best, "matrices": {}}}
 
     @property
     def is_called(self) -> bool:
@@ -276,6 +292,12 @@ class Record:
             "priority": int(self.fields["priority"]),
             "time_limit_s": float(limit) if limit else None,
         }
+
+    def _parent(self) -> dict[str, Any] | None:
+        start = self.starting_state
+        if start is None:
+            return None
+        return {**vars(start), "warnings": json.loads(self.fields.get("parent_warnings", "[]"))}
 
     def _progress(self, offer_after_s: float) -> dict[str, Any]:
         """Return the job's fields as clients see them, without the spec and those in `CALLED`."""
@@ -303,7 +325,7 @@ class Record:
             "attempt": self.attempt,
             "checkpoint_step": int(fields["checkpoint_step"]),
             "verified_rows": int(fields["verified"]),
-            "parent": self.starting_state and vars(self.starting_state),
+            "parent": self._parent(),
             "best": self.best and vars(self.best),
             "bitwise": int(fields.get("bits_from", "0")) == 0,
             "truncations": self.truncations,

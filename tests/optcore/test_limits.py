@@ -107,6 +107,15 @@ WIDE = {
             "all together, got 2700000; schedules with precision float64, and products with "
             "dialect plain, do not need the previous step",
         ),
+        (
+            {
+                "dataset": {"kind": "digits", "batch_size": 1000, "validation": 0.1},
+                "training": {"epochs": 500_001},
+            },
+            "training.evaluate_every",
+            "evaluate_every must come to at most 100000 evaluations, got 500001; evaluate every 11 "
+            "steps or less often",
+        ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )  # fmt: skip
@@ -115,6 +124,14 @@ def test_counts_are_bounded(changes: dict[str, Any], param: str, message: str) -
 
     assert problem.param == param
     assert problem.message.startswith(message)
+
+
+def test_as_many_evaluations_as_there_may_be_are_accepted() -> None:
+    training = {"steps": 1_000_000, "evaluate_every": 10}
+
+    RunSpec.parse(run(dataset={"kind": "digits", "validation": 0.1}, training=training))
+    # Without validation examples there is one evaluation, at the end.
+    RunSpec.parse(run(training={**training, "evaluate_every": 1}))
 
 
 def test_groups_without_parameters_are_listed_like_other_mistakes() -> None:
@@ -185,8 +202,12 @@ LARGE: dict[str, dict[str, Any]] = {
     },
     "wildcards": {"optimizer": {"kind": "adam", "groups": [{"match": "*" * 20, "lr": 0.1}]}},
     "patience": {"optimizer": {"kind": "schedule_free_adamw", "warmup_steps": 10**12}},
+    "evaluations": {
+        "dataset": {"kind": "digits", "validation": 0.1},
+        "training": {"steps": 200_000, "evaluate_every": 1},
+    },
 }
-"""What release 0.1.0 has accepted."""
+"""What was accepted before there were the limits."""
 
 
 @pytest.mark.parametrize("name", LARGE)

@@ -17,6 +17,7 @@ from store.jobs.calls import Claim
 from store.jobs.record import Record
 from store.redis.functions import Fenced
 from store.storage.names import attempt_folder
+from worker.attempt.best import best_result
 from worker.attempt.checkpointer import Checkpointer
 from worker.attempt.disk import Disk
 from worker.attempt.failures import Fault, fault_of, reason_of
@@ -134,12 +135,17 @@ class Attempt:
             sha256 = digest(run.tensors())
         last = reporter.outbox.last_evaluation
         assert last is not None  # the loop ends with an evaluation
+        result = result_of(last)
+        # A run of a release up to 0.2.0 has evaluated the test examples each time.
+        if checkpointer.best is not None and not last.former:
+            # From here on the run has its best weights: all that is kept of the last was saved.
+            result["best"] = best_result(session, checkpointer.best, last)
         reporter.send(
             calls.finish(
                 self._claim,
                 rows=run.row,
                 digest=sha256,
-                result={**result_of(last), **self._memory_of_the_run()},
+                result={**result, **self._memory_of_the_run()},
                 artifacts=artifacts,
                 ended="early_stopped" if run.stopped else "completed",
             )

@@ -16,6 +16,7 @@ from store.jobs import calls
 from store.jobs.pointers import BestPointer
 from store.jobs.record import Record
 from store.storage.names import BEST, EMA, MODEL
+from worker.attempt.best import BestNetwork
 from worker.attempt.disk import MachineFault
 from worker.attempt.session import Session, Stop
 
@@ -36,12 +37,13 @@ class Checkpointer:
 
     Attributes:
         step: the step of the last checkpoint; 0 if there is none.
+        best: the best network so far; None if none was saved.
     """
 
     def __init__(self, session: Session, record: Record) -> None:
         self.step = session.run.row
         self._session, self._storage = session, session.tools.storage
-        self._best = _best_network(session, record)
+        self.best = _best_network(session, record)
 
     def save(self) -> None:
         """
@@ -92,10 +94,10 @@ class Checkpointer:
         network = (
             checkpoint.ema_bytes if tracked.metric.startswith("ema_") else checkpoint.model_bytes
         )
-        self._best = self._put(f"{saved.path}/{BEST}", network(session.run))
-        session.reporter.outbox.set_best(
-            BestPointer(saved.step, saved.path, saved.sha256, tracked.metric, tracked.value)
-        )
+        file = self._put(f"{saved.path}/{BEST}", network(session.run))
+        pointer = BestPointer(saved.step, saved.path, saved.sha256, tracked.metric, tracked.value)
+        self.best = BestNetwork(pointer, file)
+        session.reporter.outbox.set_best(pointer)
 
     def write_artifacts(self) -> dict[str, dict[str, Any]]:
         """Write the trained networks; return path, sha256 and size of each artifact, by name."""
@@ -104,8 +106,8 @@ class Checkpointer:
         if run.ema is not None:
             contents[EMA] = checkpoint.ema_bytes(run)
         stored = {name: self._put(f"{folder}/{name}", each) for name, each in contents.items()}
-        if self._best is not None:
-            stored[BEST] = self._best
+        if self.best is not None:
+            stored[BEST] = self.best.file
         return {name: asdict(file) for name, file in stored.items()}
 
     def delete_unneeded(self) -> None:
@@ -133,9 +135,9 @@ class Checkpointer:
             log.warning("%s: unneeded checkpoints could not be deleted: %s", job_id, error)
 
 
-def _best_network(session: Session, record: Record) -> StoredFile | None:
+def _best_network(session: Session, record: Record) -> BestNetwork | None:
     """
-    Return the file with the network of the job's best state.
+    Return the network of the job's best state, which *record* names.
 
     Return None if *record* has no best state, or if the best state of the run is from another step.
     """
@@ -145,4 +147,4 @@ def _best_network(session: Session, record: Record) -> StoredFile | None:
     name = f"{best.path}/{BEST}"
     if not storage.is_file(name):  # up to 0.2.0 the file was in the folder of the attempt
         name = f"{best.path.rpartition('/')[0].rpartition('/')[0]}/{BEST}"
-    return session.disk.read(lambda: storage.describe(name))
+    return BestNetwork(best, session.disk.read(lambda: storage.describe(name)))

@@ -62,14 +62,14 @@ class Disk:
     retry_for_s: float
     check_requests: Callable[[], None] = field(default=lambda: None)
 
-    def read(self, work: Callable[[], T]) -> T:
+    def read(self, work: Callable[[], T], *, phase: Phase = "setup") -> T:
         """
-        Call *work*, which reads files during the setup of the run; return its result.
+        Call *work*, which reads files; return its result.
 
         Raises:
             MachineFault: the storage has failed for too long.
         """
-        return self._retried(work, "setup")
+        return self._retried(work, phase)
 
     def write_when_space(self, work: Callable[[], T], *, phase: Phase = "checkpoint") -> T:
         """

@@ -109,6 +109,16 @@ class Session:
         if self.tools.leaving.is_set():
             raise Stop("the worker is stopping", save=True)
 
+    def check_killed(self) -> None:
+        """
+        Raise `Stop` if the job was killed. Other requests are too late: the run has ended.
+
+        The run cannot be saved any more.
+        """
+        self.reporter.check()
+        if "kill" in (self.reporter.requested_action, self.lease.requested_action):
+            raise _stop("kill")
+
     def wait_for_space(self) -> None:
         """Wait until the reporter has space for more rows; raise `Stop` if the run must stop."""
         with self.lease.phase("store"):

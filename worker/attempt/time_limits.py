@@ -1,4 +1,4 @@
-"""How long a run may make no progress, in each phase of an attempt."""
+"""Limits on the time without progress, in each phase of an attempt."""
 
 from __future__ import annotations
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from optcore.metrics.base import Value
 from optcore.training.reports import Evaluation
 from store.jobs.evaluations import FORMER_NAMES
 
@@ -33,13 +35,19 @@ def event_of(evaluation: Evaluation) -> dict[str, Any]:
     return {"step": evaluation.step, **found}
 
 
+def numbers_and_matrices(metrics: Mapping[str, Value]) -> dict[str, dict[str, Any]]:
+    """Return *metrics* as they are in a result: numbers, and confusion matrices."""
+    numbers = {name: each for name, each in metrics.items() if isinstance(each, float)}
+    return {
+        "metrics": numbers,
+        "matrices": {name: each for name, each in metrics.items() if name not in numbers},
+    }
+
+
 def result_of(last: Evaluation) -> dict[str, Any]:
     """Return the result of a job: the metrics of its last evaluation."""
-    numbers = {name: each for name, each in last.metrics.items() if isinstance(each, float)}
-    result: dict[str, Any] = {
-        "metrics": numbers,
-        "matrices": {name: each for name, each in last.metrics.items() if name not in numbers},
-    }
+    result: dict[str, Any] = numbers_and_matrices(last.metrics)
+    numbers = result["metrics"]
     return result | {
         former: numbers[name] for name, former in FORMER_RESULT.items() if name in numbers
     }

@@ -16,8 +16,10 @@ from optserve.contract.answers.charts import Chart, ComparedJob, Curve, Evaluati
 from store.jobs.record import Record
 
 
-def chart(view: View, evaluations: Mapping[str, EvaluationView]) -> Chart:
-    """Return the chart of one job."""
+def chart(
+    view: View, evaluations: Mapping[str, EvaluationView], unreadable: str | None = None
+) -> Chart:
+    """Return the chart of one job; *unreadable* says why its evaluations cannot be read."""
     record = view.record
     evaluated = {
         name: EvaluationCurve(
@@ -38,6 +40,7 @@ def chart(view: View, evaluations: Mapping[str, EvaluationView]) -> Chart:
         returned=sum(len(curve.steps) for curve in [*curves.values(), *evaluated.values()]),
         columns=curves,
         evaluations=evaluated,
+        evaluations_unreadable=unreadable,
     )
 
 
@@ -73,6 +76,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "state": record.state,
         "total": record.rows,
         "omitted": None,
+        "result": record.small_result,
     }
 
 

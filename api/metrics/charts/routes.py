@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -14,6 +15,7 @@ from api.metrics.charts.comparison import Window
 from api.metrics.charts.params import MaxPoints, require_range
 from api.metrics.columns import columns_of
 from api.metrics.evaluations.names import metrics_of, require_compared
+from api.metrics.evaluations.reader import View as EvaluationView
 from optserve.contract.answers.base import WireModel
 from optserve.contract.answers.charts import MAX_COMPARED_JOBS, Chart, Comparison, XAxis
 from store.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
@@ -54,17 +56,27 @@ async def chart_metrics(
 
     A column has a value for every step; a metric has values only for steps with an evaluation.
     Equal requests get equal responses.
+
+    If a file of the job's history is missing or damaged, a chart whose `evaluations` are not named
+    has its columns alone, and says so in `evaluations_unreadable`.
     """
     names = columns_of(record, columns)
     # 0 is allowed for a job without steps, too.
     require_range(first or None, last, record.num_steps)
     view = await reader.view(record, names, first=first, last=last, max_points=max_points)
-    measured = await evaluation_reader.names(record)
-    chosen = metrics_of(record, measured, evaluations)
-    evaluated = await evaluation_reader.views(
-        view.record, chosen, first=first, last=view.stop, max_points=max_points
-    )
-    return _json(responses.chart(view, evaluated))
+    evaluated: Mapping[str, EvaluationView] = {}
+    unreadable = None
+    try:
+        measured = await evaluation_reader.names(record)
+        chosen = metrics_of(record, measured, evaluations)
+        evaluated = await evaluation_reader.views(
+            view.record, chosen, first=first, last=view.stop, max_points=max_points
+        )
+    except ArchiveUnreadable as error:
+        if evaluations:
+            raise
+        unreadable = str(error)
+    return _json(responses.chart(view, evaluated, unreadable))
 
 
 @router.get("/metrics/chart", responses=_responses(Comparison))

@@ -140,11 +140,11 @@ _constant_weights = Running(weight, product=False)
 
 def _weights(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     """
-    Return the sum of the weights of all z up to update *t*, and the numbers for the next weight.
+    Return the sum of the weights of updates 1 to *t*, and what the next weight is computed from.
 
     In the article, the weight of an update is t ** r * (the highest lr so far) ** weight_lr_power.
     Here each lr is first divided by weight_lr, the first lr that is not 0. So for a constant lr,
-    the weights equal those of `weight` to the last bit.
+    the results equal those of the function `weight` to the last bit.
     """
     if flags.get("late_z"):  # all weights are equal in Keras
         return {}

@@ -55,5 +55,5 @@ class DigitLines(DatasetSpec):
 
     @property
     def target(self) -> Target:
-        """A sequence of 1 to 5 of 10 classes, the digits."""
+        """A sequence of 1 to 5 digits; each digit is one of 10 classes."""
         return Target("sequence", 10, LONGEST)

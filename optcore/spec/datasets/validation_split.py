@@ -1,4 +1,4 @@
-"""Which training examples are used for validation: a function of their positions alone."""
+"""Chooses the training examples that are held out for validation, by their positions alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs release 0.2.0 accepts, and computes in the same way as this release."""
+"""Tells whether release 0.2.0 accepts a run, and computes it in the same way as this release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameters muon and mars train as matrices, and which of them AdamW trains instead."""
+"""Divides the parameters of muon and mars: some are trained as matrices, the others by AdamW."""
 
 from __future__ import annotations
 

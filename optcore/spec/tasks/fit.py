@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 from optcore.metrics.catalogue import metrics_of
 from optcore.spec.base import value_of
 from optcore.spec.errors import did_you_mean, reject
-from optcore.spec.evaluation import TRAIN_LOSS, MetricName
+from optcore.spec.evaluation import FIELDS, TRAIN_LOSS, MetricName
 from optcore.spec.limits import MAX_FLOAT32
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.tasks.losses import LOSSES, ClassLoss
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec
-
-FIELDS = frozenset({"top_k", "confusion"})
-"""Metrics that a run requests by a field of their own."""
 
 
 def loss_fits_the_task(run: RunSpec) -> None:

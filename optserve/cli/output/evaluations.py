@@ -1,8 +1,9 @@
-"""The metrics of a job's evaluations as a table."""
+"""The metrics of a job's evaluations as a table, and in brief."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from optserve.client import Client
 from optserve.contract.answers.charts import Chart, EvaluationCurve
@@ -23,6 +24,14 @@ def table(client: Client, found: Chart) -> list[list[str]]:
         for name, curve in found.evaluations.items()
         if curve.steps
     ]
+
+
+def brief(metrics: Mapping[str, float]) -> str:
+    """Return the accuracy as text; else the first metric that is not the loss; else the loss."""
+    if "accuracy" in metrics:
+        return f"{metrics['accuracy']:.2%}"
+    name = next((name for name in metrics if name != "loss"), "loss")
+    return f"{name} {metrics[name]:.4g}" if name in metrics else ""
 
 
 def _last(client: Client, found: Chart) -> dict[str, tuple[int, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from optserve.cli.output import evaluations, live, pictures
@@ -25,6 +25,8 @@ def print_charts(client: Client, job_id: str, terminal: Terminal) -> None:
     found = client.chart(job_id, columns=list(pictures.HEIGHTS))
     for line in pictures.job_chart(found, terminal.width):
         terminal.say(line)
+    if found.evaluations_unreadable:
+        terminal.say(f"the evaluations cannot be read: {visible(found.evaluations_unreadable)}")
     rows = evaluations.table(client, found)
     if rows:
         print_table(terminal, evaluations.HEADER, rows)
@@ -75,13 +77,18 @@ def _facts(job: Job) -> dict[str, str]:
         found["starts with"] = (
             f"{job.parent.keep} of {job.parent.job} after {job.parent.step} steps"
         )
+        found["warning"] = "; ".join(job.parent.warnings)
     if job.best:
         found["best"] = f"{job.best.metric} {job.best.value:.6g} after {job.best.step} steps"
     if job.result:
-        test = job.result.test.items()
-        found["test"] = ", ".join(f"{name} {value:.4g}" for name, value in test)
+        found["test"] = _listed(job.result.test)
+        found["test of best"] = _listed(job.result.best.test) if job.result.best else ""
     found["digest"] = job.digest or ""
     return {name: value for name, value in found.items() if value}
+
+
+def _listed(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
 
 
 def _queue_position(job: Job) -> str:

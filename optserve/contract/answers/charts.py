@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from optserve.contract.answers.base import WireModel
+from optserve.contract.answers.jobs import Result
 from optserve.contract.states import State
 
 MIN_POINTS, MAX_POINTS = 2, 10_000
@@ -96,6 +97,9 @@ class Chart(WireModel):
     evaluations: dict[str, EvaluationCurve] = Field(default_factory=dict)
     """The evaluations by metric, such as `val_loss`: those before, between and after the steps
     shown, from step `first` to `last` + 1. Confusion matrices are left out."""
+    evaluations_unreadable: str | None = None
+    """Why there are no evaluations: a file of the job's history is missing or damaged. Null if they
+    could be read."""
 
 
 class ComparedNotFinite(NotFinite):
@@ -120,6 +124,8 @@ class ComparedJob(Curve):
     """Position of each point on the x axis: its step, the examples seen, or the seconds trained."""
     omitted: str | None
     """Why the job has no points although it has steps; null otherwise."""
+    result: Result | None = None
+    """The job's result, without confusion matrices; null until it has succeeded."""
 
 
 class Comparison(WireModel):

@@ -33,16 +33,46 @@ class MemoryUse(WireModel):
     resident memory of the process grew, which includes what its allocator and libraries take."""
 
 
+class Best(WireModel):
+    """The best state of a run so far, by a metric on the validation examples."""
+
+    step: int
+    """Number of steps that the run had made when it reached this state."""
+    metric: str
+    value: float
+
+
+class BestResult(Best):
+    """The best state of a finished run, and the test metrics of its weights."""
+
+    metrics: dict[str, float]
+    """Value of each metric on the test examples, with the weights in `best.safetensors`; measured
+    once, at the end of the run. Names begin with `test_`, or with `ema_test_` if averaged weights
+    were chosen. Empty if the file of these weights was damaged or missing: the history has an entry
+    `best_not_evaluated` then."""
+    matrices: dict[str, list[list[int]]] = Field(default_factory=dict)
+    """Confusion matrices of these weights by name; empty in lists."""
+
+    @property
+    def test(self) -> dict[str, float]:
+        """The test metrics by their names, without `test_` or `ema_test_`."""
+        return {name.partition("test_")[2]: value for name, value in self.metrics.items()}
+
+
 class Result(WireModel):
     """Metrics of a finished run."""
 
     metrics: dict[str, float]
-    """Value of each metric at the end of the run. A name such as `test_accuracy` has the split
-    (`val` or `test`) before the metric, and `ema_` before the split if the averaged weights were
-    evaluated. `/v1/evaluation-metrics` lists all metrics."""
+    """Value of each metric at the end of the run, with its last weights, which are in
+    `model.safetensors`. A name such as `test_accuracy` has the split (`val` or `test`) before the
+    metric, and `ema_` before the split if the averaged weights were evaluated, which are in
+    `ema.safetensors`. `/v1/evaluation-metrics` lists all metrics."""
     matrices: dict[str, list[list[int]]] = Field(default_factory=dict)
     """Confusion matrices by name (`test_confusion`): a row for each true class, with the number of
     examples per predicted class. Empty in lists, and if the job does not request any."""
+    best: BestResult | None = None
+    """The step of the best weights, which are in `best.safetensors`, and their test metrics. Null
+    if the job does not keep its best state, or if release 0.2.0 accepted it."""
     memory: MemoryUse | None = None
     """Memory of the run; null for jobs without a plan, such as those of 0.2.0."""
 
@@ -60,21 +90,12 @@ class Result(WireModel):
 
     @property
     def test(self) -> dict[str, float]:
-        """Metrics on the test examples, by name, with the trained (not the averaged) weights."""
+        """Metrics on the test examples, by name, with the last (not the averaged) weights."""
         return {
             name.removeprefix("test_"): value
             for name, value in self.metrics.items()
             if name.startswith("test_")
         }
-
-
-class Best(WireModel):
-    """The best state of a run so far, by a metric on the validation examples."""
-
-    step: int
-    """Number of steps that the run had made when it reached this state."""
-    metric: str
-    value: float
 
 
 class Parent(WireModel):
@@ -86,6 +107,10 @@ class Parent(WireModel):
     from."""
     keep: Keep
     """What the clone took from the parent: the weights, or also the optimizer's state."""
+    # Fields with a default are missing in responses of release 0.2.0.
+    warnings: list[str] = Field(default_factory=list)
+    """Why metrics of the clone look too good: validation examples that its weights were trained on,
+    by the parent or by jobs that the parent was cloned from. Each warning begins with a field."""
 
 
 class JobSummary(WireModel):

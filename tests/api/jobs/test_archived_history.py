@@ -142,7 +142,9 @@ async def test_an_archived_history_reads_as_before(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("harm", ["missing", "damaged", "cut short"])
-@pytest.mark.parametrize("path", ["events", "events/stream"])
+@pytest.mark.parametrize(
+    "path", ["events", "events/stream", "evaluations", "metrics/chart?evaluations=test_loss"]
+)
 async def test_a_damaged_history_is_an_error_and_not_an_empty_page(
     *,
     http: httpx.AsyncClient,
@@ -160,3 +162,50 @@ async def test_a_damaged_history_is_an_error_and_not_an_empty_page(
     answer = await http.get(f"/v1/jobs/{job_id}/{path}")
 
     assert refusal(answer) == said
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("harm", ["missing", "damaged", "cut short"])
+async def test_with_a_damaged_history_all_else_of_the_job_is_readable(
+    *,
+    http: httpx.AsyncClient,
+    client: redis.Redis,
+    rounds: Rounds,
+    storage: Storage,
+    harm: str,
+) -> None:
+    job_id = lived(client, storage, looks=60)
+    moved(client, rounds)
+    (file,) = files(storage, job_id, "*.jsonl")
+    said = harmed(storage, file, harm)
+    job = f"/v1/jobs/{job_id}"
+
+    chart = (await http.get(f"{job}/metrics/chart")).json()
+
+    assert len(chart["columns"]["loss"]["steps"]) == chart["total"] == 600
+    assert chart["evaluations"] == {}
+    assert chart["evaluations_unreadable"].startswith(said)
+    for path in (
+        job,
+        f"{job}/metrics",
+        f"{job}/metrics?format=parquet",
+        f"{job}/metrics/stream",
+        f"{job}/checkpoints",
+        f"/v1/metrics/chart?job={job_id}",
+    ):
+        assert (await http.get(path)).status_code == 200, path
+    compared = await http.get(f"/v1/metrics/chart?job={job_id}&column=test_loss")
+    assert refusal(compared) == said
+
+
+@pytest.mark.anyio
+async def test_a_chart_whose_history_is_well_says_nothing(
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage
+) -> None:
+    job_id = lived(client, storage, looks=60)
+    moved(client, rounds)
+
+    chart = (await http.get(f"/v1/jobs/{job_id}/metrics/chart")).json()
+
+    assert chart["evaluations_unreadable"] is None
+    assert len(chart["evaluations"]["test_loss"]["steps"]) == 60

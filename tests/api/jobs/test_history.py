@@ -1,6 +1,7 @@
 """A job's history as a stream."""
 
 import json
+import math
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ from api.metrics.streams.subscription import follow_history
 from store.errors import JobNotFound
 from store.jobs import calls
 from store.redis.functions import send
-from tests.support.store.protocol import ask, begin, submit
+from tests.support.store.protocol import append, ask, begin, release, some_rows, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +56,24 @@ async def test_a_history_is_streamed_up_to_its_last_entry(
     ]
     assert [event["id"] for event in streamed] == ["1", "2", "3", "4"]
     assert [event["data"] for event in streamed] == listed
+
+
+async def test_evaluations_are_streamed_with_the_history(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    data = {"step": 2, "val_loss": 0.5, "val_accuracy": math.nan}
+    append(client, held, 0, some_rows(0, 4))
+    send(client, calls.evaluated(held, step=2, data=data))
+    ask(client, job_id, "kill")
+    release(client, held)
+
+    streamed = events((await http.get(f"/v1/jobs/{job_id}/events/stream")).text)
+
+    (evaluated,) = [event for event in streamed if event["event"] == "evaluated"]
+    assert evaluated["data"]["data"] == {"step": 2, "val_loss": 0.5, "val_accuracy": "NaN"}
+    assert evaluated["id"] == str(evaluated["data"]["id"])
 
 
 async def test_a_stream_resumes_after_the_last_event_id(

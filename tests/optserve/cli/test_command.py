@@ -109,6 +109,14 @@ def test_every_action_on_a_job_is_a_command(action: str) -> None:
     assert server.requests[0][:2] == ("POST", f"/v1/jobs/job_1/{action}")
 
 
+def shows(job: dict[str, Any]) -> list[Step]:
+    """Return the answers that `optserve show` reads of a *job* without steps."""
+    chart = {"job": "job_1", "state": "queued", "total": 0, "first": 0, "last": -1}
+    chart |= {"bucket": 1, "returned": 0, "columns": {}}
+    history = {"object": "list", "data": [], "has_more": False, "next": 0}
+    return [answers(200, job), answers(200, chart), answers(200, history)]
+
+
 def test_a_job_that_waits_for_a_fingerprint_shows_the_offers() -> None:
     waiting = {
         **JOB,
@@ -116,14 +124,41 @@ def test_a_job_that_waits_for_a_fingerprint_shows_the_offers() -> None:
         "offers": ["restart", "accept"],
         "bitwise": False,
     }
-    chart = {"job": "job_1", "state": "queued", "total": 0, "first": 0, "last": -1}
-    chart |= {"bucket": 1, "returned": 0, "columns": {}}
-    history = {"object": "list", "data": [], "has_more": False, "next": 0}
-    with Scripted(answers(200, waiting), answers(200, chart), answers(200, history)) as server:
+    with Scripted(*shows(waiting)) as server:
         done = optserve("show", "job_1", "--url", server.url)
 
     assert "optserve restart job_1 or optserve accept job_1" in done.stdout, done.stderr
     assert "not those of one uninterrupted run" in done.stdout
+
+
+def test_a_clone_whose_validation_examples_are_known_is_a_warning() -> None:
+    parent = {"job": "job_0", "step": 3, "keep": "weights", "warnings": ["dataset.validation: x"]}
+    clone = {**JOB, "parent": parent}
+
+    with Scripted(answers(201, clone), *shows(clone)) as server:
+        done = optserve("clone", "job_0", "--url", server.url)
+        shown = optserve("show", "job_1", "--url", server.url)
+
+    assert done.stderr == "warning: dataset.validation: x\n"
+    assert done.stdout.startswith("job_1 ")
+    assert "\nwarning      dataset.validation: x\n" in shown.stdout
+
+
+def test_show_says_which_weights_each_test_metric_belongs_to() -> None:
+    best = {"step": 3, "metric": "val_loss", "value": 0.5}
+    result = {
+        "metrics": {"val_loss": 0.75, "test_loss": 0.5, "test_accuracy": 0.875},
+        "best": {**best, "metrics": {"test_loss": 0.25, "test_accuracy": 0.9375}},
+    }
+    with Scripted(*shows({**JOB, "best": best, "result": result})) as server:
+        done = optserve("show", "job_1", "--url", server.url)
+
+    lines = (
+        "best         val_loss 0.5 after 3 steps\n"
+        "test         loss 0.5, accuracy 0.875\n"
+        "test of best loss 0.25, accuracy 0.9375\n"
+    )
+    assert lines in done.stdout, done.stderr
 
 
 def test_checkpoints_in_a_pipe_are_separated_by_tabs() -> None:

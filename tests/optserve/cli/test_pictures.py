@@ -196,8 +196,8 @@ def test_jobs_are_compared_in_80_columns_with_their_names() -> None:
     assert shown == again
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].strip() == "loss by step"
-    assert lines[-2] == rf"a  {ID}  3      adam \x1b[31m"
-    assert lines[-1].startswith(f"b  {ID}  2      a very long name")
+    assert lines[-2] == rf"a  {ID}  3                  adam \x1b[31m"
+    assert lines[-1].startswith(f"b  {ID}  2                  a very long n")
     assert lines[-1].endswith("…")
     assert "\x1b" not in shown
 
@@ -208,5 +208,23 @@ def test_a_job_that_cannot_be_drawn_is_named_with_the_reason() -> None:
         done = piped("compare", ID, ID, "--x", "seconds", "--url", server.url)
 
     assert done.returncode == 0
-    assert done.stdout.endswith(f"a\t{ID}\t2\tnew\nb\t{ID}\t0\told\n")
+    assert done.stdout.endswith(f"a\t{ID}\t2\t\t\tnew\nb\t{ID}\t0\t\t\told\n")
     assert done.stderr == f"{ID} is not drawn: no times were kept\n"
+
+
+def test_jobs_are_compared_with_the_test_metrics_of_their_last_and_of_their_best_weights() -> None:
+    best = {"step": 1, "metric": "ema_val_loss", "value": 0.5}
+    results: list[dict[str, Any]] = [
+        {
+            "metrics": {"test_loss": 2.0, "test_accuracy": 0.75, "ema_test_accuracy": 0.9},
+            "best": {**best, "metrics": {"ema_test_loss": 1.0, "ema_test_accuracy": 0.875}},
+        },
+        {"metrics": {"test_loss": 2.0, "test_rmse": 53.94638}},
+    ]
+    both = comparison(*({**compared("x", 1.0), "result": each} for each in results))
+
+    with Scripted(answers(200, both)) as server:
+        done = piped("compare", ID, ID, "--url", server.url)
+
+    rows = f"a\t{ID}\t1\t75.00%\t87.50%\tx\nb\t{ID}\t1\trmse 53.95\t\tx\n"
+    assert done.stdout.endswith(rows)

@@ -24,11 +24,13 @@ def sha(content: bytes) -> str:
 class Parent:
     """A job that runs and has kept states, whose files hold anything."""
 
-    def __init__(self, client: redis.Redis, root: Path, **changes: Any) -> None:
+    def __init__(
+        self, client: redis.Redis, root: Path, job_id: str | None = None, **changes: Any
+    ) -> None:
         self.client, self.root = client, root
         root.mkdir(exist_ok=True)
         require_usable(client, Storage(root))  # a worker has used it
-        self.id = submit(client, **changes)
+        self.id = submit(client, **changes) if job_id is None else job_id
         self.held: Claim = begin(client)
         append(client, self.held, 0, some_rows(0, 9))
 

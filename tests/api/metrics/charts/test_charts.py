@@ -121,6 +121,7 @@ async def test_non_finite_values_are_counted_and_written_as_strings(
         "bucket": 1,
         "returned": 8,
         "evaluations": {},
+        "evaluations_unreadable": None,
         "columns": {
             "lr": {
                 "steps": [0, 1, 2, 3],

@@ -1,5 +1,6 @@
 """Several jobs in one call, aligned by step, by examples seen, by the time trained."""
 
+import json
 import math
 import struct
 import time
@@ -229,3 +230,21 @@ async def test_an_unknown_job_is_named(http: httpx.AsyncClient, client: redis.Re
 
     assert response.status_code == 404
     assert response.json()["detail"] == "job 'job_0' does not exist"
+
+
+async def test_results_are_compared_without_their_matrices(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    running, ended = submit(client), submit(client)
+    matrices: dict[str, Any] = {"test_confusion": [[1]]}
+    best = {"step": 3, "metric": "val_loss", "value": 0.5, "metrics": {"test_loss": 1.0}}
+    result = {"metrics": {"test_loss": 2.0}, "best": {**best, "matrices": matrices}}
+    key = keys.JOB % ("local", ended)
+    client.hset(key, "result", json.dumps({**result, "matrices": matrices}))
+
+    first, second = await compare(http, running, ended)
+
+    assert first["result"] is None
+    assert second["result"]["metrics"] == {"test_loss": 2.0}
+    assert second["result"]["matrices"] == {}
+    assert second["result"]["best"] == {**best, "matrices": {}}

@@ -1,0 +1,99 @@
+"""Which examples the weights that a run starts from were trained on before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from optcore.spec.datasets.base import DatasetSpec
+
+SERVING = {"batch_size", "shuffle", "validation"}
+"""Fields of a dataset that do not change which examples its files have."""
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """
+    The examples that a job trained weights on: those of a dataset that it did not hold out.
+
+    Attributes:
+        job: the id of the job.
+        dataset: the fields of the dataset's spec that say which files it has.
+        left_out: the number of training examples that the job held out for validation.
+    """
+
+    job: str
+    dataset: Mapping[str, Any]
+    left_out: int
+
+    @classmethod
+    def of(cls, job: str, dataset: DatasetSpec) -> Self:
+        """Return what *job* trains on with *dataset*."""
+        left_out = 0 if dataset.validation is None else dataset.validation_examples
+        return cls(job, _files(dataset), left_out)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """Return what `stored` has made *data* of."""
+        return cls(**data)
+
+    def stored(self) -> dict[str, Any]:
+        """Return this as JSON types."""
+        return asdict(self)
+
+
+def joined(before: Sequence[TrainedOn], last: TrainedOn) -> list[TrainedOn]:
+    """
+    Return what weights were trained on after *last*, if they had been trained on *before*.
+
+    One entry is kept for the files of each dataset, the one that held out least. The examples that
+    are held out are those with the smallest hashes (`optcore.spec.datasets.validation_split`), so
+    the job that held out least trained on all that the others did.
+    """
+    same = [each for each in before if each.dataset == last.dataset]
+    rest = [each for each in before if each.dataset != last.dataset]
+    return [*rest, min([last, *same], key=lambda each: each.left_out)]
+
+
+def warnings(dataset: DatasetSpec, trained_on: Sequence[TrainedOn]) -> list[str]:
+    """Return a warning for each job in *trained_on* that knows validation examples of *dataset*."""
+    files = _files(dataset)
+    found = []
+    for each in trained_on if dataset.validation_examples else ():
+        if each.dataset == files:
+            found += _of_the_same_files(dataset, each)
+        elif each.dataset["kind"] == dataset.kind:
+            found.append(_of_other_files(files, each))
+    return found
+
+
+def _of_the_same_files(dataset: DatasetSpec, before: TrainedOn) -> list[str]:
+    # Validation examples that a dataset brings are beside those that it is trained on.
+    chosen = 0 if dataset.validation is None else dataset.validation_examples
+    known = chosen - min(chosen, before.left_out)
+    if not known:
+        return []
+    way_out = (
+        f"with dataset.validation at most {before.left_out}, none would be"
+        if before.left_out
+        else f"job {before.job} held out no training examples"
+    )
+    return [
+        f"dataset.validation: {known} of the {chosen} validation examples are training examples of "
+        f"job {before.job}, which trained the weights that this job starts from, so its val_ "
+        f"metrics look too good; {way_out}"
+    ]
+
+
+def _of_other_files(files: Mapping[str, Any], before: TrainedOn) -> str:
+    name = next(name for name in files if files[name] != before.dataset.get(name))
+    return (
+        f"dataset.{name}: validation examples of {files['kind']} may be training examples of job "
+        f"{before.job}, which trained the weights that this job starts from with {name} "
+        f"{before.dataset.get(name)}, so its val_ metrics may look too good"
+    )
+
+
+def _files(dataset: DatasetSpec) -> dict[str, Any]:
+    return dataset.model_dump(mode="json", exclude=SERVING)
