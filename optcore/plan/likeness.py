@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from optcore.plan.facts import digest
-from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.networks.network import Network
 from optcore.spec.run import RunSpec
 
 OF_THE_LOOP = ("precision", "accumulate", "loss", "columns", "metrics", "clip", "lookahead", "ema")
@@ -31,7 +31,7 @@ def likeness(run: RunSpec) -> str:
     }
     return digest(
         {
-            "network": _network(run.network.layers),
+            "network": _network(run.network),
             "dataset": run.dataset.model_dump(mode="json"),
             "groups": [
                 [group.spec.kind, group.spec.dialect, group.spec.engine, len(group.names)]
@@ -45,5 +45,5 @@ def likeness(run: RunSpec) -> str:
 
 # Most jobs have one of a few networks.
 @lru_cache(maxsize=64)
-def _network(layers: tuple[AnyLayer, ...]) -> str:
-    return digest([layer.model_dump(mode="json", exclude={"name"}) for layer in layers])
+def _network(network: Network) -> str:
+    return digest([layer.model_dump(mode="json", exclude={"name"}) for layer in network.layers])

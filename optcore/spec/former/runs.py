@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from optcore.spec.duration import Epochs, RunLength, Share
 from optcore.spec.later import LaterSpec
 from optcore.spec.layers.base import SEQUENCE
 from optcore.spec.loss_scale import DynamicLossScale
+from optcore.spec.networks.network import Network
 from optcore.spec.networks.tree import Node
 from optcore.spec.optimizers.base import NEWER, OptimizerSpec
 from optcore.spec.optimizers.clip import ClipAdaptive, ClipRms
@@ -84,7 +85,7 @@ def is_former(run: RunSpec) -> bool:
     """
     if run.draws:  # dropout had other masks
         return False
-    if not all(map(_is_former_layer, run.network.nodes)):
+    if not _is_former_network(run.network):
         return False
     if run.evaluates or run.task not in FORMER_TASKS:
         return False
@@ -113,6 +114,12 @@ def is_former(run: RunSpec) -> bool:
     if any(map(_has_fraction, parts)):
         return False
     return all(_is_former_itself(part, length) for part, _ in parts)
+
+
+# Networks are shared (`network_of`), and most jobs have one of a few.
+@lru_cache(maxsize=64)
+def _is_former_network(network: Network) -> bool:
+    return all(map(_is_former_layer, network.nodes))
 
 
 def _is_former_layer(node: Node) -> bool:

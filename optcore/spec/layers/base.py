@@ -7,11 +7,13 @@ The base of all layers: shapes, parameters and cost, without torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from optcore.spec.base import fields_of
 from optcore.spec.errors import reject
 from optcore.spec.later import LaterSpec
 
@@ -143,7 +145,11 @@ class LayerSpec(LaterSpec):
     # Layers are keys of caches, and lists of sizes have no hash.
     def __hash__(self) -> int:
         """Return a hash of the fields."""
-        return hash(tuple(map(_hashable, self.__dict__.values())))
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(_hashable(getattr(self, name)) for name in fields_of(type(self))))
 
     @field_validator("name")
     @classmethod
