@@ -74,7 +74,11 @@ class Adan(CautiousSpec, AdamSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the update rule applies the weight decay, after the step (proximal, in timm)."""
+        """
+        Whether the update rule applies the weight decay itself.
+
+        True in timm with *proximal*, where the decay comes after the step.
+        """
         return self.dialect == "timm" and self.proximal
 
     def hyperparameters(self) -> dict[str, float]:
