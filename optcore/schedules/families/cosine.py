@@ -131,11 +131,11 @@ class TwoStepCosine(Annealing, Dialectal):
         t <= first:  f(t) = e + (lr - e) * (1 + cos(pi * t / first)) / 2
         t >  first:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
-    After t = first, lr jumps up to the second cosine. After t = length, lr stays at e with
-    *past_end* ``hold``, and rises again with the second cosine with *past_end* ``rise``.
+    After t = first, lr jumps up to the second cosine. After t = length, lr stays at e if *past_end*
+    is ``hold``. If *past_end* is ``rise``, lr rises again with the second cosine.
 
-    With *after_first* ``zero``, lr does not jump but stays at e. With *past_end* ``rise``, it rises
-    again with the second cosine, after the first of the steps length, 3 * length, 5 * length, ...
+    With *after_first* ``zero``, lr does not jump but stays at e. If *past_end* is ``rise``, lr
+    rises with the second cosine after the first of the steps length, 3 * length, 5 * length, ...
     that is not before *first*.
 
     PaddleOCR jumps only if there is a warmup. Without a warmup, it multiplies the distance between
