@@ -204,7 +204,7 @@ def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
 
 def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem], int]:
     """
-    Return pydantic's *errors* about *data* as problems, at most 20, and the number of the rest.
+    Return at most 20 of pydantic's *errors* about *data* as problems, and how many more there are.
 
     Args:
         errors: the errors that `ValidationError.errors()` returns.
@@ -216,7 +216,7 @@ def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem
 
 
 def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
-    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and the number of the others."""
+    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and how many more there are."""
     told: list[ErrorDetails] = []
     more = 0
     for error in errors:

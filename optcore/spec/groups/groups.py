@@ -171,7 +171,7 @@ def match_text(group: Group) -> str:
 
 
 def names_text(names: list[str]) -> str:
-    """Return a short text for a group that matches exactly *names*, such as by layer_decay."""
+    """Return the `match_text` of a group that lists *names*, as the groups of layer_decay do."""
     return f"name {_listed(names)}"
 
 
