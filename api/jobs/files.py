@@ -38,7 +38,8 @@ async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Dow
     """
     Return a file that a job saved when it succeeded.
 
-    - `model.safetensors`: the network as it was evaluated.
+    - `model.safetensors`: the network after the last step. If the optimizer averages weights for
+      evaluations, as schedule-free optimizers do, the file contains these averaged weights.
     - `ema.safetensors`: the moving average of the network's weights, if the job computes one.
     - `best.safetensors`: the network at the job's best step, if the job sets `training.keep_best`.
     """
