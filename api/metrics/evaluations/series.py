@@ -36,7 +36,8 @@ class _Void(NamedTuple):
 
     Attributes:
         number: the number of the entry.
-        step: a number of steps. Earlier evaluations made after *step* or more steps are not valid.
+        step: a number of steps. Evaluations in earlier entries are not valid if they were made
+            after this number of steps or more.
     """
 
     number: int
@@ -48,7 +49,7 @@ class EvaluationSeries:
     The valid evaluations of a job, as buckets of each metric.
 
     Truncated evaluations are not valid (void). When a resumed run evaluates again after n steps,
-    all earlier evaluations made after n or more steps become void.
+    all evaluations in earlier entries that were made after n or more steps become void.
 
     A series does not change; `extended` returns a longer one.
 
