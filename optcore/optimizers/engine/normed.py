@@ -93,37 +93,44 @@ class Normed(Eager):
     def _norms(
         self,
         parts: Sequence[Spans],
-        of: Callable[..., tuple[Tensor, ...]],
+        tensors_of: Callable[..., tuple[Tensor, ...]],
         values: Sequence[Mapping[str, Any]],
     ) -> list[list[list[float]]]:
         """
-        Return the norms of the tensors that *of* returns, a function like `Rule.norms`.
+        Return the norms of tensors that *tensors_of* computes from each parameter.
 
         The result has a list for each of *parts*, with a list of norms for each parameter in it.
-        *values* has, for each of *parts*, the numbers and flags that *of* takes.
+
+        Args:
+            parts: the parts, with one or more parameters each.
+            tensors_of: a function like `Rule.norms`, which returns tensors.
+            values: for each of *parts*, the numbers and flags that *tensors_of* takes.
         """
-        norms = [self._norms_of(part, of, given) for part, given in zip(parts, values, strict=True)]
+        norms = [
+            self._norms_of(part, tensors_of, given)
+            for part, given in zip(parts, values, strict=True)
+        ]
         # All in one transfer, so that the CPU waits only once for a GPU.
         flat: list[float] = torch.cat([part.reshape(-1) for part in norms]).tolist()
         left = iter(flat)
         return [[[next(left) for _ in range(part.shape[1])] for _ in part] for part in norms]
 
     def _norms_of(
-        self, part: Spans, of: Callable[..., tuple[Tensor, ...]], given: Mapping[str, Any]
+        self, part: Spans, tensors_of: Callable[..., tuple[Tensor, ...]], given: Mapping[str, Any]
     ) -> Tensor:
         """Return, in double, a tensor with one row for each parameter in *part*: its norms."""
         buffers = (part.params[0], part.grads[0], *(slot[0] for slot in part.slots))
         (inside,) = _in(part)
         if len(inside.sizes) > 1:
-            columns = of(buffers[0], buffers[1].to(buffers[0].dtype), *buffers[2:], **given)
+            columns = tensors_of(buffers[0], buffers[1].to(buffers[0].dtype), *buffers[2:], **given)
             views = [view for column in columns for view in _views(column, inside)]
             norms = _over_slices([torch.stack(_norms_on_device(views))])
             return norms.view(len(columns), len(inside.sizes)).T
         slices = []
-        # *of* makes new tensors, so it gets slices. MAX_SLICE decides the order in which a norm is
-        # summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
+        # *tensors_of* makes new tensors, so it gets slices. MAX_SLICE decides the order in which a
+        # norm is summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
         for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
-            results = of(param, grad.to(param.dtype), *slots, **given)
+            results = tensors_of(param, grad.to(param.dtype), *slots, **given)
             slices.append(torch.stack(_norms_on_device(results)))
         return _over_slices(slices).unsqueeze(0)
 

@@ -69,10 +69,10 @@ class CarriedNumbers:
 
     def note_last(self, made_with: tuple[float, ...]) -> None:
         """
-        Set `implied` to false if a load would not compute the present numbers.
+        Set `implied` to false if loading a checkpoint would compute other numbers than the present.
 
-        A load computes implied numbers from *made_with*: the hyperparameters that the schedules
-        have for the last update. The last update may have used other hyperparameters.
+        Implied numbers are computed from *made_with*, the hyperparameters that the schedules have
+        for the last update. The last update may have used other hyperparameters.
         """
         if self._made_with not in (None, made_with):
             self.implied = False

@@ -113,7 +113,7 @@ def _write_in_place(
             raise ValueError(f"a rule must return tensors, got {result}")
         writers.add(state, node)
     writers.settle()
-    memory = Allocator(graph, writers.of, end)
+    memory = Allocator(graph, writers.written, end)
     for node in operations(graph):
         if node in tensors or node.target is copied:
             node.kwargs = {**node.kwargs, "out": memory.out(node)}
