@@ -107,7 +107,7 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
 
 
 def trained_on(parent: Record) -> list[TrainedOn]:
-    """Return what the weights of *parent* are trained on, by it and by those before it."""
+    """Return which datasets *parent*, and the jobs that it goes back to, trained its weights on."""
     return joined(parent.trained_on, TrainedOn.of(parent.id, parent.spec.dataset))
 
 
