@@ -141,9 +141,9 @@ class Settings(BaseSettings):
     checkpoint. If a part takes longer, the run counts as hung: its process is ended, and the job is
     queued again."""
     step_limit_s: float = Field(60.0, gt=1)
-    """Maximum seconds for a training step, or 20 times the median duration of the run's latest steps
-    if that is longer. After that the run counts as hung: its process is ended, and the job is queued
-    again."""
+    """Maximum seconds for a training step, or 20 times the median duration of the run's latest
+    steps if that is longer. After that the run counts as hung: its process is ended, and the job is
+    queued again."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
     """Maximum seconds for writing a checkpoint. If writing takes longer, the run counts as hung:
     its process is ended, and the job is queued again."""

@@ -87,7 +87,7 @@ class Writers:
         return copy
 
     def _too_early(self) -> fx.Node | None:
-        """Find an operation that writes a state whose old value is read later; None if none does."""
+        """Return an operation that writes a state whose old value is read later, or else None."""
         order = {node: i for i, node in enumerate(self._graph.nodes)}
         for writer, state in self.written.items():
             if any(order[user] > order[writer] for user in state.users):
