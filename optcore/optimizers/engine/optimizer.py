@@ -181,7 +181,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         limited = limited_update(self._clip_update, self.param_groups)
         updated = False
         for i, group in enumerate(self.param_groups):
-            if any(state.is_elsewhere() for state in self._states[i]):
+            if True in [state.is_elsewhere() for state in self._states[i]]:
                 self._take_back(i)  # all states of the group at once
             numbers = self._numbers(i, group)
             numbers["grad_scale"] = scales[i]
