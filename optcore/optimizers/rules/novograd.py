@@ -94,7 +94,8 @@ def novograd_together(
     in_float32: bool,
 ) -> None:
     """Update several parameters and their slots in place, each as by `novograd`."""
-    squares = torch._foreach_pow(torch._foreach_norm(grads), 2)
+    # Not torch._foreach_norm, which sums 16-bit numbers in another way.
+    squares = [torch.linalg.vector_norm(grad).square() for grad in grads]
     if in_float32:
         pairs = zip(norm_sqs, squares, strict=True)
         torch._foreach_copy_(norm_sqs, [_float32_mean(mean, new, beta2) for mean, new in pairs])

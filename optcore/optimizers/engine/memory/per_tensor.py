@@ -163,7 +163,9 @@ class PerTensorState:
         """Yield the indices of small parameters that have the same slots and no float32 copy."""
         alike: dict[tuple[str, ...], list[int]] = {}
         for i, segment in enumerate(self.segments):
-            if not segment.is_large and MASTER not in self._slots[i]:
+            # In 16 bits, some of torch's functions of lists have other last bits.
+            wide = segment.param.dtype.itemsize >= FLOAT32_BYTES
+            if wide and not segment.is_large and MASTER not in self._slots[i]:
                 alike.setdefault(tuple(self._slots[i]), []).append(i)
         for group in alike.values():
             # A rule makes temporaries of all of its parameters, so there is a limit.

@@ -197,7 +197,7 @@ def test_small_parameters_in_one_call_have_the_bits_of_each_alone(
     spec: dict[str, Any], dtype: torch.dtype
 ) -> None:
     """One gradient is missing in the second update, so that the counts differ from then on."""
-    shapes = [(7, 3), (5,), (), (4, 3, 2, 2), (0,), (129,), (2, 9), (70_000,)]
+    shapes = [(7, 3), (5,), (), (4, 3, 2, 2), (0,), (129,), (2, 9), (9_000,), (70_000,)]
     together, alone = (
         {f"p{i}": torch.ones(s, dtype=dtype, requires_grad=True) for i, s in enumerate(shapes)}
         for _ in range(2)
