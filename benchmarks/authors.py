@@ -4,11 +4,16 @@ Measures the optimizers that torch does not have against packages that have them
 Packages are those of `PEERS`; one that is not installed is left out. Each optimizer takes a step on
 12.6M parameters in 57 tensors, and on 20k parameters in 6 tensors, where calls cost more than
 arithmetic. As in `benchmarks.optimizers`, ours should never be slower by more than the spread.
+
+On a busy machine, ``--cpu-time`` measures the CPU time of one thread instead. Names of optimizers
+as arguments select some: ``python -m benchmarks.authors --cpu-time lamb sm3``.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -79,7 +84,13 @@ def weights(peer: Peer, net: nn.Module) -> list[nn.Parameter]:
 
 
 def compared(
-    peer: Peer, size: str, make_net: Callable[[], nn.Module], *, repeats: int, pairs: int
+    peer: Peer,
+    size: str,
+    make_net: Callable[[], nn.Module],
+    *,
+    repeats: int,
+    pairs: int,
+    clock: Callable[[], float],
 ) -> Comparison | None:
     """Compare a step on the network of *size* with that of *peer*; None if it is not installed."""
     theirs = made(peer, make_net())
@@ -92,32 +103,45 @@ def compared(
     mine = optcore.make_optimizer(named, {"lr": LR, **peer.spec})
     return compare(
         f"step, {size} parameters, {peer.spec['kind']}{', 8 bits' if bits else ''}",
-        timed(mine.step, repeats=repeats),
-        timed(theirs.step, repeats=repeats),
+        timed(mine.step, repeats=repeats, clock=clock),
+        timed(theirs.step, repeats=repeats, clock=clock),
         pairs=pairs,
         peer_name=f"{peer.package.partition('.')[0]} {peer.name}",
     )
 
 
-def times() -> Iterator[Comparison]:
+def times(kinds: list[str], clock: Callable[[], float]) -> Iterator[Comparison]:
     """Yield a comparison with each installed peer, on the large and on the small network."""
     for peer in PEERS:
-        large = compared(peer, "12.6M", model, repeats=1, pairs=25)
+        if kinds and peer.spec["kind"] not in kinds:
+            continue
+        large = compared(peer, "12.6M", model, repeats=1, pairs=25, clock=clock)
         if large is None:
             continue
         yield large
         if peer.name == "Muon":  # has no matrices to speak of in the small network
             continue
         small = compared(
-            peer, "20k", lambda: with_gradients(mnist_cnn()), repeats=STEPS // 4, pairs=25
+            peer,
+            "20k",
+            lambda: with_gradients(mnist_cnn()),
+            repeats=STEPS // 4,
+            pairs=25,
+            clock=clock,
         )
         if small is not None:
             yield small
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.authors")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="optimizers; all if there is none")
+    parser.add_argument("--cpu-time", action="store_true", help="CPU time of one thread")
+    asked = parser.parse_args()
     keep_freed_memory()
-    seen = list(times())
+    if asked.cpu_time:
+        torch.set_num_threads(1)
+    seen = list(times(asked.kinds, time.thread_time if asked.cpu_time else time.perf_counter))
     show("Steps of optimizers that torch does not have", seen)
     slower = [comparison.name for comparison in seen if comparison.interval.high < 1]
     print(f"Slower than a peer beyond the spread (wanted: none): {', '.join(slower) or 'none'}")

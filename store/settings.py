@@ -114,8 +114,8 @@ class Settings(BaseSettings):
     it refuses the oldest such request of the client address with the most bytes. A value below
     OPTSERVE_MAX_BODY_BYTES counts as OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
-    """Maximum number of open streams (server-sent events) of an API process. A client that exceeds
-    it gets 503 with Retry-After."""
+    """Maximum number of open streams (server-sent events) of an API process. Further streams get
+    503 with Retry-After."""
     # At most 30, well within the 45 s after which a client takes a stream for broken.
     stream_ping_s: float = Field(10.0, gt=0, le=30)
     """Seconds after which the API sends a ping on a stream (server-sent events) on which it has
@@ -141,9 +141,9 @@ class Settings(BaseSettings):
     checkpoint. If a part takes longer, the run counts as hung: its process is ended, and the job is
     queued again."""
     step_limit_s: float = Field(60.0, gt=1)
-    """Maximum seconds for a training step. After that the run counts as hung: its process is ended,
-    and the job is queued again. If 20 times the median duration of the run's latest steps is more,
-    that is the maximum instead."""
+    """Maximum seconds for a training step, or 20 times the median duration of the run's latest
+    steps if that is longer. After that the run counts as hung: its process is ended, and the job is
+    queued again."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
     """Maximum seconds for writing a checkpoint. If writing takes longer, the run counts as hung:
     its process is ended, and the job is queued again."""

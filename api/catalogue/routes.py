@@ -98,7 +98,8 @@ def read_evaluation_metric(name: str) -> EvaluationMetric:
     """
     Return a metric of evaluations: its description, and whether it is a number.
 
-    `chooses` lists the names of this metric by which a job can choose its best step.
+    In a spec, the name of a metric includes its split, as in `val_accuracy`. `chooses` lists the
+    names by which a job can choose its best step or end early.
     """
     if name not in metrics():
         raise NameNotFound("evaluation metric", name, metrics())

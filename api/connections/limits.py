@@ -37,9 +37,9 @@ class Limits:
     Attributes:
         head_bytes: maximum size of the first line and headers of a request together.
         head_s: seconds in which the first line and headers must be complete.
-        body_s: seconds in which the body of a request must be complete, plus one second for every
-            `body_bytes_per_s` bytes received.
-        body_bytes_per_s: number of received bytes for which a body gets one more second.
+        body_s: seconds in which the body of a request must be complete; large bodies get more, see
+            `body_bytes_per_s`.
+        body_bytes_per_s: number of received bytes that add one second to `body_s`.
         idle_s: seconds that a connection may stay open without a further request.
         stall_s: seconds in which a client must read `MIN_READ_BYTES` of a response.
         unsent_bytes: maximum size of the unsent parts of all responses together.

@@ -61,8 +61,9 @@ class Protocol(HttpToolsProtocol):
     when one of these times is over.
 
     The parser would buffer an incomplete head of any size. So this class counts the bytes that it
-    has passed to the parser since the last complete part of a request. When the count reaches the
-    maximum size of a head, the request is refused.
+    passes to the parser. The count starts anew when the parser reports a complete head, a piece of
+    a body, or a complete request. When the count reaches the maximum size of a head, the request is
+    refused.
 
     Attributes:
         peer: address of the client; with IPv6, the /64 network of that address.
@@ -133,7 +134,7 @@ class Protocol(HttpToolsProtocol):
         rest = memoryview(data)  # slices of it are not copies
         while rest and not self._ignoring:
             size = self._limits.head_bytes - self._buffered
-            self._buffered += len(rest[:size])  # reset by a callback if something is complete
+            self._buffered += len(rest[:size])  # reset by the parser's callbacks
             self._parse(rest[:size])
             rest = rest[size:]
             if self._buffered >= self._limits.head_bytes and not self._ignoring:

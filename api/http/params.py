@@ -57,7 +57,7 @@ async def only_known(request: Request) -> None:
 
 
 def labels_of(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels, name -> value, by which the query parameters *query* filter a list."""
+    """Return the labels in the query parameters *query*, as name -> value; they filter a list."""
     labels = {
         name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
     }

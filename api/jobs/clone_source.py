@@ -107,7 +107,7 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
 
 
 def trained_on(parent: Record) -> list[TrainedOn]:
-    """Return what the weights of *parent* are trained on, by it and by those before it."""
+    """Return which datasets *parent*, and the jobs that it goes back to, trained its weights on."""
     return joined(parent.trained_on, TrainedOn.of(parent.id, parent.spec.dataset))
 
 
@@ -120,7 +120,12 @@ def _network(parent: Record) -> Pointer | None:
 
 
 def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> Pointer:
-    """Return *last*; raise `SpecError` if *last* is a network without the optimizer's state."""
+    """
+    Return *last*, the pointer to the last saved state, if the optimizer's state was saved too.
+
+    Raises:
+        SpecError: only the network was saved.
+    """
     if last in retained:
         return last
     where = f" (the optimizer's state was saved at step {_listed(retained)})" if retained else ""

@@ -38,8 +38,11 @@ async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Dow
     """
     Return a file that a job saved when it succeeded.
 
-    - `model.safetensors`: the last weights, those of `result.metrics`.
-    - `ema.safetensors`: their average, if the job computes one; its metrics begin with `ema_`.
+    - `model.safetensors`: the weights after the last step, those of `result.metrics`. If the
+      optimizer averages weights for evaluations, as schedule-free optimizers do, the file contains
+      these averaged weights.
+    - `ema.safetensors`: the moving average of the weights, if the job computes one; its metrics
+      begin with `ema_`.
     - `best.safetensors`: the weights at the job's best step, those of `result.best`, if the job
       sets `training.keep_best`.
     """

@@ -12,7 +12,9 @@ from store.jobs.record import Record
 
 def columns_of(record: Record, texts: Sequence[str], *, also: Sequence[str] = ()) -> list[str]:
     """
-    Return the names of the requested columns, in order, or of all columns if none is requested.
+    Return the names of the requested columns, in the order of the request.
+
+    If no column is requested, return the names of all columns of the job.
 
     Args:
         record: the record of the job.

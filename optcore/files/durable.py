@@ -86,7 +86,8 @@ def _link(draft: Path, path: Path) -> None:
     Give the file *draft* the name *path*, unless a file with this name exists.
 
     This is done by a hard link, since a rename would replace an existing file. On a file system
-    without hard links, *draft* is renamed.
+    without hard links, *draft* is renamed, and a file that another process has made in the meantime
+    is replaced.
     """
     try:
         os.link(draft, path)

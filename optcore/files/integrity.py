@@ -7,7 +7,14 @@ class Damaged(Exception):
     """The content of a file is not what was written: its SHA-256 differs."""
 
 
-def require_sha256(name: str, sha256: str, found: str) -> None:
-    """Raise `Damaged` if the file *name*, written with *sha256*, was *found* with another one."""
-    if found != sha256:
-        raise Damaged(f"{name.rpartition('/')[2]} must have SHA-256 {sha256}, got {found}")
+def require_sha256(name: str, written: str, actual: str) -> None:
+    """
+    Raise `Damaged` if a file does not have the SHA-256 of what was written to it.
+
+    Args:
+        name: the path of the file.
+        written: the SHA-256 of the content that was written.
+        actual: the SHA-256 of the content that was read.
+    """
+    if actual != written:
+        raise Damaged(f"{name.rpartition('/')[2]} must have SHA-256 {written}, got {actual}")

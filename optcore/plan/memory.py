@@ -100,9 +100,10 @@ class _Layer:
         outputs: number of elements in the output for an example.
         parameters: number of elements in the parameters.
         is_view: whether the output shares the memory of the input.
-        is_flatten: whether the gradient of the input also shares that of the output.
-        saved: number of values that the backward pass needs of each output.
-        index: bytes that the backward pass needs of each output in addition.
+        is_flatten: whether the gradient of the input also shares the memory of the gradient of the
+            output.
+        saved: number of values that are kept for the backward pass, per element of the output.
+        index: further bytes that are kept for the backward pass, per element of the output.
     """
 
     inputs: int

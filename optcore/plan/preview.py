@@ -17,7 +17,7 @@ MAX_PREVIEWED = 500_000
 
 # 18.6 million values (2,048 steps for 100 groups) took 0.9 to 2.6 s.
 MAX_COST = 20_000_000
-"""Largest number of values computed for one preview, including those of parts of schedules."""
+"""Largest number of values computed for one preview, including those of nested schedules."""
 
 BaseLr = Annotated[float, Field(gt=0, json_schema_extra={"unit": "lr"})]
 
@@ -109,9 +109,9 @@ class PreviewSpec(Spec):
         if cost > MAX_COST:
             reject(
                 ["schedule"],
-                f"schedule must compute at most {MAX_COST} values in a preview, got {cost}, with "
-                "those of its parts, of all groups and of the steps that a shift leaves out; "
-                "preview fewer steps, parts or groups, or a smaller shift",
+                f"schedule must compute at most {MAX_COST} values in a preview, got {cost}; "
+                "nested schedules, groups, and steps that a shift skips count, too: preview fewer "
+                "steps, nested schedules or groups, or use a smaller shift",
                 self.schedule.kind,
             )
         return self

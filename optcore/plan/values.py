@@ -44,7 +44,7 @@ def check_values(spec: RunSpec) -> None:
 
     Raises:
         SpecError: a value is not finite or not within the limits. The message names the schedule,
-            the rule, the value and the step.
+            the limit, the value and the step.
     """
     # Groups with the same schedule for the same hyperparameter and first value are checked once.
     checks = {(_text(s.schedule), s.name, s.value, f): (s, f) for s, f in _with_factors(spec)}
@@ -166,7 +166,7 @@ def check_scheduled(
 
     Raises:
         SpecError: a value is not finite or not within the limits. The message names the schedule,
-            the rule, the value and the step.
+            the limit, the value and the step.
     """
     with np.errstate(all="ignore"):
         values = schedule(steps) * factor

@@ -126,12 +126,13 @@ class Conversion:
         """
         Record what became of the key *path*.
 
-        If the key has a record already, it depends on what became of the key there:
+        If the key has a record already, the result depends on the fate in the old record:
 
         - ``ignored`` or ``other``: the new record replaces the old one.
         - ``refused``: the old record stays, and the new one is dropped.
-        - ``converted``: a new record ``refused`` replaces the old one. The fields of a new record
-          ``converted`` are added to it. Any other new record is dropped.
+        - ``converted``: if the new fate is ``refused``, the new record replaces the old one. If it
+          is ``converted``, the fields of both records are kept. If it is ``ignored`` or ``other``,
+          the new record is dropped.
         """
         before = self._entries.get(path)
         if before is not None and before.fate == "refused":

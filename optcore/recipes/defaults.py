@@ -9,27 +9,27 @@ from optcore.recipes.block import Block
 NOT_OPTIMIZATION = "not about the optimization"
 
 
-def set_value(block: Block, name: str, field: str, value: object, by: str) -> None:
+def set_value(block: Block, name: str, field: str, value: object, framework: str) -> None:
     """
     Set *field* of the job to *value*, and record where *value* comes from.
 
-    If the file has the key *name*, *value* comes from this key; otherwise it is the default of the
-    framework *by*.
+    If the file has the key *name*, *value* comes from this key. If not, *value* is the default of
+    *framework*.
     """
     if name in block:
         block.converted(name, field, value)
     else:
-        block.result.default(field, value, f"the default of {by} for {name}")
+        block.result.default(field, value, f"the default of {framework} for {name}")
 
 
-def set_number(block: Block, name: str, field: str, default: float, by: str) -> float:
+def set_number(block: Block, name: str, field: str, default: float, framework: str) -> float:
     """
     Set *field* of the job to the value of the key *name*, and return this number.
 
-    If *block* lacks the key, the number is *default*, the default of the framework *by*.
+    If *block* lacks the key, the number is *default*, the default of *framework*.
     """
     value = float(block.number(name, default))
-    set_value(block, name, field, value, by)
+    set_value(block, name, field, value, framework)
     return value
 
 

@@ -144,7 +144,11 @@ class ScheduleSpec(LaterSpec, ABC):
         )
 
     def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
-        """Return the lr at the end of a warmup without `end`; None for *curve*'s first value."""
+        """
+        Return the lr to which a warmup rises if its field `end` is null.
+
+        None stands for the first value of *curve*, the schedule without its warmup.
+        """
         del lr, curve, run
         return None
 
@@ -274,9 +278,9 @@ def at_least_a_step(
     """
     Yield a problem if *duration*, the value of the field *name*, rounds to 0 steps.
 
-    Half a step or less rounds to 0. A duration for which `Epochs.is_rounded` is true is accepted.
+    Half a step or less rounds to 0. A duration parsed inside `optcore.spec.duration.rounding` is
+    not checked, since the releases up to 0.2.0 accepted it even if it rounds to 0.
     """
-    # An earlier release has accepted what it rounds.
     if isinstance(duration, Epochs) and duration.is_rounded:
         return
     if duration is not None and run.steps(duration) < 1:

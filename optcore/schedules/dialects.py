@@ -128,9 +128,10 @@ class Dialectal(ScheduleSpec):
 
     def peak(self, lr: float) -> float | None:
         """
-        Return the lr at the end of a warmup without `end`; None for the schedule's first value.
+        Return the lr to which a warmup rises if its field `end` is null.
 
-        This value is used only in the dialects `SHORTENING`.
+        None stands for the schedule's first value. The result is used only in the dialects
+        `SHORTENING`.
         """
         # The first value of a float32 schedule is rounded, which optax does after the subtraction.
         return lr if self.dialect == "optax" else None
@@ -153,7 +154,7 @@ class Dialectal(ScheduleSpec):
         return lambda t: np.where(t == 0, lr, curve(t))
 
     def _shorter(self, run: RunLength) -> Self:
-        """Return a copy of this schedule, whose length no longer includes the warmup."""
+        """Return a copy of this schedule with a length that does not include the warmup."""
         assert self.warmup is not None
         after, length = self.without_warmup(run)
         # A length of steps need not be whole here: no user has given it.
@@ -165,7 +166,7 @@ class Dialectal(ScheduleSpec):
         return self._formula(lr, run)
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return the `Warmup.after` and the length in steps of the schedule from `_shorter`."""
+        """Return two fields of the copy from `_shorter`: `Warmup.after`, and the length (steps)."""
         # A division by 0 is a division by 1 in transformers.
         return "delay", max(1, self.own_length(run) - self.warmup_span(run))
 

@@ -266,7 +266,7 @@ def _unknown(cls: type[Spec], name: str, value: object) -> str:
     if name in cls.FORMER_PLACES:
         return cls.FORMER_PLACES[name](value)
     known = [field.alias or own for own, field in cls.model_fields.items()]
-    near = did_you_mean(name, known, of=_name_of(cls), paths=True)
+    near = did_you_mean(name, known, kind=_name_of(cls), paths=True)
     return f"unknown field {short_repr(name)}{near} (known: {', '.join(known)})"
 
 

@@ -112,7 +112,9 @@ class Mistakes:
             raise SpecError(self._told, self._more)
 
 
-def did_you_mean(given: object, known: Iterable[str], of: str = "", *, paths: bool = False) -> str:
+def did_you_mean(
+    given: object, known: Iterable[str], kind: str = "", *, paths: bool = False
+) -> str:
     """
     Return ``"; did you mean 'x'?"`` with the valid name nearest to *given*; ``""`` if none is near.
 
@@ -121,13 +123,13 @@ def did_you_mean(given: object, known: Iterable[str], of: str = "", *, paths: bo
     Args:
         given: the invalid name.
         known: the valid names.
-        of: the kind of the spec in which the name was given, or its class if the spec has no kind.
+        kind: the kind of the spec with the name; the class of the spec if it has no kind.
         paths: whether the suggestion may be the path of a field in another part of a run's spec.
     """
     if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
         return ""  # not a typing error, and slow to compare
     names = list(islice(known, MOST_COMPARED))
-    if (ours := our_word(given, names, of, paths=paths)) is not None:
+    if (ours := our_word(given, names, kind, paths=paths)) is not None:
         return f"; did you mean {ours}?"
     near = difflib.get_close_matches(given, names, 1, 0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
@@ -204,7 +206,7 @@ def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
 
 def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem], int]:
     """
-    Return pydantic's *errors* about *data* as problems, at most 20, and the number of the rest.
+    Return at most 20 of pydantic's *errors* about *data* as problems, and how many more there are.
 
     Args:
         errors: the errors that `ValidationError.errors()` returns.
@@ -216,7 +218,7 @@ def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem
 
 
 def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
-    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and the number of the others."""
+    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and how many more there are."""
     told: list[ErrorDetails] = []
     more = 0
     for error in errors:

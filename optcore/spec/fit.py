@@ -282,7 +282,8 @@ def _check_metric_driven(run: RunSpec, scheduled: Scheduled) -> None:
     if scheduled.path != ("schedule",):
         reject(
             [*scheduled.path, "kind"],
-            f"kind {kind} follows a metric and is allowed only in the run's own schedule",
+            f"kind {kind} follows a metric and is allowed only in the top-level field schedule, "
+            "not in a group or for another hyperparameter",
             kind,
         )
     if run.training.evaluate_every is None:

@@ -208,7 +208,7 @@ class RunSpec(Spec):
                 yield Scheduled(("training", "ema", "schedules", name), name, schedule, ema)
 
     def groups(self) -> list[ResolvedGroup]:
-        """Return the groups of parameters, each with its own spec, which are resolved only once."""
+        """Return the groups of parameters, which are resolved only once, each with its own spec."""
         return list(self._groups)
 
     def with_groups(self, groups: Sequence[ResolvedGroup]) -> Self:

@@ -21,14 +21,15 @@ NO_SCHEMAS = ("serialization", "metadata")
 
 def read_stored(cls: type[Model], data: object) -> Model:
     """
-    Return the *cls* whose ``model_dump(mode="json")`` is *data*.
+    Return the instance of *cls* whose ``model_dump(mode="json")`` is *data*.
 
     Use this function only for data that was validated, with every rule, before it was stored. It
     checks the names and types of fields, but not their bounds or how parts fit together. So it
     takes a thirtieth of the time of a validation (0.02 ms for a small job).
 
     Raises:
-        SpecError: a field is unknown or has the wrong type, as after a later release wrote it.
+        SpecError: a field is unknown or has the wrong type, for example because a later release
+            wrote *data*.
     """
     try:
         return cast("Model", _reader(cls).validate_python(data))

@@ -75,7 +75,7 @@ class ShadowEma(Beside):
         ramp        decay * (1 - exp(-t / ramp))
         power       min(decay, 1 - (1 + t - begin) ** -power)
         begin       0 while t <= begin
-        copy_first  0 when e is updated first after begin
+        copy_first  0 at the first update of e after begin
 
     With a schedule, decay is the schedule's value at t - 1, as with the lr of update t.
 
@@ -174,8 +174,8 @@ class Swa(Beside):
     References:
         Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018.
         https://arxiv.org/abs/1803.05407
-        torch 2.13 AveragedModel with get_swa_multi_avg_fn, in float32; of float64 weights, torch
-        rounds 1 / (n + 1) to float32.
+        torch 2.13 AveragedModel with get_swa_multi_avg_fn. For float64 weights, torch rounds
+        1 / (n + 1) to float32; here it is not rounded.
     """
 
     kind: Literal["swa"]

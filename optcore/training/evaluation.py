@@ -96,7 +96,12 @@ def _weights(run: Run) -> Iterator[tuple[str, Callable[[], AbstractContextManage
 def _evaluate(
     run: Run, examples: Examples, weights: Callable[[], AbstractContextManager[None]]
 ) -> Generator[Progress, None, Mapping[str, Value]]:
-    """Return name -> value of the metrics, with the weights that the context *weights* puts in."""
+    """
+    Evaluate the model on *examples*; return the metrics by name.
+
+    *weights* is called for each batch. It returns a context manager that gives the model other
+    weights for that batch, such as averaged ones.
+    """
     measured = requested(run)
     for inputs, targets in zip(
         examples.inputs.split(BATCH_SIZE), examples.targets.split(BATCH_SIZE), strict=True

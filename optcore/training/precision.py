@@ -48,8 +48,8 @@ class Scaler:
 
     Attributes:
         scale: the loss scale of the next step.
-        finite: the number of steps with a finite gradient since the last step without one, or since
-            the scale last grew.
+        finite: the number of steps in a row whose gradient was finite. After ``window`` such steps,
+            it starts at 0 again. It stays 0 with a fixed scale.
         overflows: the number of steps in a row whose gradient was not finite.
     """
 

@@ -84,7 +84,8 @@ class Diverged(Exception):
     """
     The training has diverged.
 
-    A loss is not finite or too large, no gradient is finite in many steps, or an update overflows.
+    A loss is too large or not finite, the gradients of many steps in a row are not finite, or an
+    update overflows.
 
     Attributes:
         step: the number of the step that diverged; for an evaluation whose loss is not finite,

@@ -270,7 +270,7 @@ class Run:
         )
 
     def adopt(self, facts: Mapping[str, str]) -> None:
-        """Set how to draw random numbers and compute updates: as *facts* say of the earlier run."""
+        """Draw random numbers and compute updates as the continued run did, by its *facts*."""
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
         self.optimizer.align(facts.get("spans") == ALIGNED)
 

@@ -61,9 +61,9 @@ class Ema:
 
     def _weight(self, t: int, num_averaged: int) -> float:
         """
-        Return the share of the weights after update *t* in the average.
+        Return the share that the weights after update *t* get in the average.
 
-        *num_averaged* is the number of updates of the average before, since it began.
+        *num_averaged* is the number of earlier updates of the average, since the average began.
         """
         ema = self._spec
         if t <= self._begun:

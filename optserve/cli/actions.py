@@ -57,7 +57,8 @@ def _say(job: Job, pending: str = "") -> None:
 
     Args:
         job: the job, as the service returned it.
-        pending: what the job will be, such as "cancelled"; empty for actions without a worker.
+        pending: what the job will be, such as "cancelled"; empty if the action never waits for a
+            worker.
     """
     will_be = f", and will be {pending}" if pending and job.requested_action else ""
     out.say(f"{job.id} is {job.state}{will_be}")

@@ -41,12 +41,16 @@ def redact(url: str) -> str:
 
 def job_path(job_id: str, *rest: str) -> str:
     """Return the URL path of a job, followed by the names *rest*; all names are percent-encoded."""
-    return "/".join(["/v1/jobs", *(_segment(name) for name in (job_id, *rest))])
+    segments = [
+        _segment(job_id, "id of the job"),
+        *(_segment(each, "name of the file") for each in rest),
+    ]
+    return "/".join(["/v1/jobs", *segments])
 
 
-def _segment(name: str) -> str:
+def _segment(name: str, what: str) -> str:
     if not name:
-        raise BadAddress("the id of a job and the name of a file must not be empty, got ''")
+        raise BadAddress(f"the {what} must not be empty, got ''")
     quoted = quote(name.encode(errors="surrogateescape"), safe="")
     # URL normalization, which proxies apply too, removes the segments "." and "..".
     return quoted.replace(".", "%2E") if set(name) == {"."} else quoted

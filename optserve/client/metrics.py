@@ -23,7 +23,7 @@ class MetricCalls:
 
     def metrics(self, job_id: str, *, after: int = -1) -> Iterator[MetricRow]:
         """
-        Yield the metrics of the steps after *after* that are stored now, oldest first.
+        Yield the stored metrics of the steps with a number above *after*, oldest first.
 
         Raises:
             ServiceError: steps that were yielded before have been discarded (``rows_truncated``).
@@ -41,7 +41,7 @@ class MetricCalls:
 
     def evaluations(self, job_id: str, *, after: int = -1) -> Iterator[Evaluation]:
         """
-        Yield the evaluations of a job after step *after* that are stored now, oldest first.
+        Yield the stored evaluations made after more than *after* steps, oldest first.
 
         Raises:
             ServiceError: evaluations that were yielded before have been discarded

@@ -79,9 +79,9 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
 
 def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
     """
-    Return the last of *parts* that are to be joined with the next part.
+    Return those parts at the end of *parts* that are to be joined with the next part.
 
-    The list is empty if the next part stays as it is.
+    The list is empty if the next part is not to be joined with others.
     """
     found: list[HistoryPart] = []
     for rank in range(HIGHEST_RANK):

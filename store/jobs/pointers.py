@@ -32,7 +32,7 @@ class BestPointer:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> BestPointer:
-        """Return the pointer in *data*, parsed JSON from a job's record; its ``value`` is text."""
+        """Return the pointer in *data*, parsed JSON from a job's record, with ``value`` as text."""
         # As a number it would pass through Lua's cjson, which writes 14 digits; a float64 needs 17.
         return cls(**{**data, "value": float(data["value"])})
 
@@ -90,7 +90,7 @@ class StartingState:
 
 
 def stored_files(text: str | bytes) -> dict[str, StoredFile]:
-    """Return the files that a record's field ``archive`` lists, by content: rows or events."""
+    """Return the files in a record's field ``archive``, with the keys ``rows`` and ``events``."""
     return {name: StoredFile(**file) for name, file in json.loads(text).items()}
 
 

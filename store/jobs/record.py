@@ -120,9 +120,12 @@ class Record:
         return BestPointer.of(json.loads(self.fields["best"])) if "best" in self.fields else None
 
     def retained(self) -> list[Pointer]:
-        """Return the job's checkpoints and best state, sorted by step, one per step."""
-        # If there are a checkpoint and a best state at one step, the checkpoint is listed: both
-        # hold the same state.
+        """
+        Return the job's checkpoints and best state, sorted by step.
+
+        If a checkpoint and the best state are of the same step, only the checkpoint is returned.
+        """
+        # Both hold the same state.
         found = {pointer.step: pointer for pointer in self.checkpoints}
         if self.best is not None:
             best = Pointer(self.best.step, self.best.path, self.best.sha256)
@@ -190,7 +193,12 @@ class Record:
 
     @property
     def archive(self) -> dict[str, StoredFile]:
-        """Files of an archived job by content, ``rows`` or ``events`` (the history); else empty."""
+        """
+        The files of an archived job, or an empty dict if the job is not archived.
+
+        The key of the file with the rows is ``rows``; that of the file with the history is
+        ``events``.
+        """
         return stored_files(self.fields.get("archive", "{}"))
 
     @property

@@ -190,7 +190,11 @@ def error_of(text: str) -> RecordTooNew | RecordUnreadable:
 
 @contextmanager
 def _load_told() -> Iterator[None]:
-    """Raise `FunctionsMissing` if this user may not load functions; ignore that they are loaded."""
+    """
+    Raise `FunctionsMissing` if this user may not load functions.
+
+    The error that says that the functions are loaded already is ignored.
+    """
     try:
         yield
     # NoPermissionError is a subclass of ResponseError, so it has to come first.

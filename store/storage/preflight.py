@@ -61,8 +61,8 @@ class Place:
         setting: the environment variable that sets the path.
         path: the path of the file or folder.
         use: what must be possible with the file or folder.
-        inside: the name of a folder in *path* that must allow the same use; None for no folder. It
-            need not exist.
+        inside: the name of a folder in *path*. If this folder exists, it must allow the same use.
+            None if no such folder is to be checked.
     """
 
     what: str

@@ -164,9 +164,9 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
         (
             {"schedule": {"kind": "shift", "by": 100_000_000, "schedule": {"kind": "cosine"}}},
             "schedule",
-            "schedule must compute at most 20000000 values in a preview, got 100000200, with those "
-            "of its parts, of all groups and of the steps that a shift leaves out; preview fewer "
-            "steps, parts or groups, or a smaller shift",
+            "schedule must compute at most 20000000 values in a preview, got 100000200; nested "
+            "schedules, groups, and steps that a shift skips count, too: preview fewer steps, "
+            "nested schedules or groups, or use a smaller shift",
         ),
         (
             {

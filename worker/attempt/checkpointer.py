@@ -137,9 +137,10 @@ class Checkpointer:
 
 def _best_network(session: Session, record: Record) -> BestNetwork | None:
     """
-    Return the network of the job's best state, which *record* names.
+    Return the network of the best state that *record* points to.
 
-    Return None if *record* has no best state, or if the best state of the run is from another step.
+    Return None if *record* points to no best state. Also return None if the run, after loading its
+    checkpoint, has its best state at another step.
     """
     best, run, storage = record.best, session.run, session.tools.storage
     if best is None or run.best is None or run.best.step != best.step:

@@ -111,7 +111,7 @@ class Lease:
         Args:
             steps: the number of steps made since the last call; 0 (only a part of a step was made)
                 counts as 1.
-            renewed_at: the time at which the rows that Redis confirmed last were sent. Redis
+            renewed_at: the time when the latest rows that Redis has confirmed were sent. Redis
                 renewed the lease when it stored these rows.
         """
         # Plain assignments without a lock, since the loop does this in every period.

@@ -15,14 +15,16 @@ Phase = Literal["setup", "step", "checkpoint", "store"]
 STORE_LIMIT_S = GIVE_UP_AFTER_S + 60.0
 """Time limit in seconds of the phase ``store``. Retried calls give up sooner, with an error."""
 STEP_FACTOR = 20
-"""A step may take this many times the median of the last steps, or the set limit if longer."""
+"""A step may take this many times the median duration of the last steps, even if that is longer
+than the limit in the settings."""
 
 
 class TimeLimits:
     """
     The time limits of an attempt's phases: setup, step, checkpoint, and store.
 
-    If a run has slow steps, the limit of a step is 20 times their median duration.
+    The limit of a step is the one in the settings, or 20 times the median duration of the last 100
+    steps if that is longer.
 
     Args:
         settings: the settings of the service.

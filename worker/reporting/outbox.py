@@ -43,7 +43,12 @@ class Outbox:
         return bool(self._evaluations) or self._best is not None
 
     def add_evaluation(self, report: Evaluation) -> None:
-        """Add an evaluation to be sent; ignore one without metrics, which only changed the lr."""
+        """
+        Add an evaluation to be sent.
+
+        Ignore an evaluation without metrics: it measured nothing, and only told a schedule the
+        training loss.
+        """
         if not report.metrics:
             return
         with self._lock:
@@ -56,7 +61,11 @@ class Outbox:
             self._best = best
 
     def withdraw_best(self) -> BestPointer | None:
-        """Remove and return the job's best state; None if it does not wait to be sent."""
+        """
+        Remove the best state from the outbox, and return it.
+
+        Return None if there is no best state here, or if it is being sent.
+        """
         with self._lock:
             # A best state that is being sent stays: the record may point to its files already,
             # although the reply is not here yet. (Both are None if there is no best state.)

@@ -161,8 +161,9 @@ def settled(record: Record) -> int:
     """
     Return the number of settled rows of a job: those that can change only by truncation.
 
-    A resumed run computes the steps after its checkpoint again. Meanwhile, columns that are only
-    observed (speed, memory) are overwritten.
+    A resumed run computes the steps after its checkpoint again. If the job has columns that are
+    only observed (speed, memory), these columns are overwritten. The rows of these steps are
+    settled once they have been overwritten.
     """
     if record.series.num_computed == len(record.series.columns):
         return record.rows

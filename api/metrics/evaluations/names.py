@@ -44,11 +44,13 @@ def known(record: Record, measured: Sequence[str]) -> list[str]:
 
 def metrics_of(record: Record, measured: Sequence[str], texts: Sequence[str]) -> list[str]:
     """
-    Return the names of the requested metrics, in order, or of all measured ones if none is named.
+    Return the names of the requested metrics, in the order of the request.
+
+    If no metric is requested, return *measured*.
 
     Args:
         record: the record of the job.
-        measured: the metrics that were measured so far.
+        measured: the names of the metrics that were measured so far.
         texts: the values of the query parameter, each with one or more names (as in
             ``val_loss,val_r2``).
     """

@@ -96,7 +96,7 @@ class EvaluationReader:
 
         Args:
             record: the record of the job.
-            after: a number of steps; the page begins with the first evaluation after more steps.
+            after: a number of steps. Only evaluations made after more steps than this are returned.
             limit: maximum number of evaluations.
         """
         series = await self._series(record)
@@ -141,7 +141,7 @@ class EvaluationReader:
         """
         Return the number of steps per bucket, and the buckets of each of the metrics *names*.
 
-        The buckets contain the evaluations made after *first* to *last* steps.
+        The buckets contain the evaluations made after at least *first* and at most *last* steps.
         """
         size = series.size
         if size == 1:
@@ -162,7 +162,11 @@ class EvaluationReader:
     async def _exact(
         self, record: Record, series: EvaluationSeries, names: Sequence[str], first: int, last: int
     ) -> Mapping[str, Buckets]:
-        """Return one bucket per evaluation after *first* to *last* steps, read from the history."""
+        """
+        Return, for each of the metrics *names*, one bucket per evaluation, read from the history.
+
+        The evaluations are those made after at least *first* and at most *last* steps.
+        """
         found: list[StoredEvaluation] = []
         if first <= last:
             async for each in self._from(record, series, first - 1):
@@ -172,17 +176,17 @@ class EvaluationReader:
         return buckets_of(found, names)
 
     async def _from(
-        self, record: Record, series: EvaluationSeries, after: int
+        self, record: Record, series: EvaluationSeries, step: int
     ) -> AsyncIterator[StoredEvaluation]:
-        """Yield the valid evaluations after more than *after* steps, read from the history."""
-        number, stop = series.entry_before(after), series.read
+        """Yield the valid evaluations made after more than *step* steps; read the history."""
+        number, stop = series.entry_before(step), series.read
         while number < stop:
             entries = await self._store.entries(
                 record, after=number, limit=min(BLOCK, stop - number)
             )
             if not entries:
                 return
-            parsed = partial(_parsed, entries, number + 1, series.former, after)
+            parsed = partial(_parsed, entries, number + 1, series.former, step)
             for each in await _computed(_num_bytes(entries), INLINE_BYTES, parsed):
                 if series.valid(each):
                     yield each
@@ -203,7 +207,11 @@ class EvaluationReader:
         return cached.series
 
     async def _extend(self, cached: _Cached, record: Record, newest: int) -> None:
-        """Read the entries of a history up to the entry with the number *newest*, or further."""
+        """
+        Read further entries of a history into the series *cached*.
+
+        At least the entries up to number *newest* are read; later entries may be read, too.
+        """
         while cached.series.read < newest or not cached.series.is_complete:
             series = cached.series
             if series.read >= newest:
@@ -229,13 +237,13 @@ class EvaluationReader:
 
 
 def _parsed(
-    entries: Sequence[bytes], first: int, former: Mapping[str, str], after: int
+    entries: Sequence[bytes], first: int, former: Mapping[str, str], step: int
 ) -> list[StoredEvaluation]:
-    """Return the evaluations among *entries* that were made after more than *after* steps."""
+    """Return the evaluations among *entries* that were made after more than *step* steps."""
     return [
         each
         for each in evaluations_in(entries, first, former)
-        if isinstance(each, StoredEvaluation) and each.step > after
+        if isinstance(each, StoredEvaluation) and each.step > step
     ]
 
 

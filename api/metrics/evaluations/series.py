@@ -30,9 +30,14 @@ _Pending = dict[str, tuple[list[int], list[float]]]
 
 class _Void(NamedTuple):
     """
-    A fact about a history: some of the evaluations before the entry *number* are void.
+    States which evaluations before an entry of the history are not valid.
 
-    Void are those made after *step* or more steps. They were truncated, or evaluated again.
+    They were truncated, or a resumed run made them again.
+
+    Attributes:
+        number: the number of the entry.
+        step: a number of steps. Evaluations in earlier entries are not valid if they were made
+            after this number of steps or more.
     """
 
     number: int
@@ -43,7 +48,8 @@ class EvaluationSeries:
     """
     The valid evaluations of a job, as buckets of each metric.
 
-    An evaluation is valid if it was not truncated, and is the last one after its number of steps.
+    Truncated evaluations are not valid (void). When a resumed run evaluates again after n steps,
+    all evaluations in earlier entries that were made after n or more steps become void.
 
     A series does not change; `extended` returns a longer one.
 
@@ -100,9 +106,9 @@ class EvaluationSeries:
 
     def entry_before(self, step: int) -> int:
         """
-        Return the number of an entry, to begin reading after it.
+        Return the number of the entry after which to begin reading.
 
-        All valid evaluations after more than *step* steps are in later entries.
+        Later entries contain all valid evaluations made after more than *step* steps.
         """
         at = bisect_right(self._steps, step)
         return self._numbers[at - 1] if at else 0
@@ -194,7 +200,7 @@ class EvaluationSeries:
         self._skip = 0
 
     def _limit(self, number: int) -> int:
-        """Return the number of steps from which on an evaluation in entry *number* is void."""
+        """Return the smallest number of steps for which an evaluation in entry *number* is void."""
         at = bisect_right(self._voids, number, key=lambda void: void.number)
         return self._voids[at].step if at < len(self._voids) else NOT_FIRST
 

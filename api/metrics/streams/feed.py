@@ -176,7 +176,11 @@ class Feed:
         return self.next_number if cursor == self.cursor else None
 
     def num_missing(self, cursor: Cursor) -> int:
-        """Return the number of rows from *cursor* to the next retained frame or to the last row."""
+        """
+        Return the number of rows from *cursor* to the next retained frame.
+
+        If no frame after *cursor* is retained, return the number of rows up to the last one.
+        """
         starts = [
             frame.before.last
             for frame in self._frames

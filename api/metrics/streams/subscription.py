@@ -127,7 +127,7 @@ class Subscription:
 
     def _has_sent(self, number: int, state: State | None) -> bool:
         """
-        Return whether the client already has a state; if not, record that the client gets it now.
+        Return whether the client already has *state*; if not, record that *state* is sent now.
 
         Args:
             number: the number of the frame that announces the state.

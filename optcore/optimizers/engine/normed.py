@@ -13,191 +13,232 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optcore.optimizers.engine.engines import MAX_SLICE, Eager
-from optcore.optimizers.engine.memory.segments import Inside, Spans
+from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Scratch
+from optcore.optimizers.engine.memory.parts import Part, Parts
+from optcore.optimizers.engine.memory.segments import Spans
 from optcore.optimizers.engine.tracing.per_param import PerParam
+from optcore.optimizers.engine.tracing.split import Call, Split, trace_norms, trace_split
 from optcore.optimizers.engine.transforms.clipping import wide_dtype
-from optcore.optimizers.rules.rule import Numbers, mask_scale
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, mask_scale
+
+SAVED_SHARE = 8
+"""What the first pass keeps for the second takes at most 1/8 of the memory of the parameters, or
+the memory of one slice."""
 
 
 class Normed(Eager):
     """
     Computes what the step of each parameter depends on, such as norms; then runs the rule.
 
-    Small parameters that follow each other in memory are updated together. Most operations run once
-    for all of them; an operation with a number that depends on norms runs once for each parameter.
+    Small parameters that follow each other in memory share both passes, in which only the
+    operations with a number of one parameter run once for each.
+
+    On a CPU, the second pass continues from what the first has computed (`Split`). It computes
+    everything again on a GPU, where the CPU waits only once for all norms, and for a parameter that
+    is too large for what would have to be kept (`SAVED_SHARE`).
     """
+
+    def __init__(self, rule: Rule, flags: Flags) -> None:
+        super().__init__(rule, flags)
+        self._saved, self._parts = Scratch(), Parts(MAX_SLICE)
+        self._splits: dict[tuple[Any, ...], Split] = {}
+        # What the engine measures: norms, then masks, which may depend on the ratios.
+        self._stages = ["norms"] if rule.norms is not None else []
+        if rule.masks is not None and flags.get("cautious"):
+            self._stages.append("masks")
+            self._unmasked = {}
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place."""
-        # The rule computes its step a second time, since storing the step would take as much memory
-        # as the parameter.
         values = {**self._unmasked, **numbers, **self._rule.scalars(t, numbers, self._flags)}
-        parts = list(_parts_of(spans, together=self._runs_together(spans)))
-        # On a CPU, part by part: what the first pass has read is still in the cache for the second.
-        # On a GPU, all norms first, so that the CPU waits only once.
-        at_once = 1 if spans.params[0].is_cpu else len(parts)
-        for i in range(0, len(parts), at_once):
-            some = parts[i : i + at_once]
-            for part, ratios in zip(some, self._ratios(some, numbers, values), strict=True):
-                assert part.inside is not None
-                found = _gathered(ratios, part.inside[0].lengths)
-                super().__call__(part, t, {**numbers, **found})
-
-    def _runs_together(self, spans: Spans) -> bool:
-        """Return whether several parameters can be updated together with the same results."""
-        # A mask that depends on ratios is computed by the rule itself, which takes one number.
-        if self._rule.norms is not None and self._rule.masks is not None:
-            return False
+        param = spans.params[0]
         # torch computes the last elements of a tensor, which fill no register, with other code. In
         # these dtypes that gives the same bits, except for powers, which no rule with norms and no
         # cautious rule computes.
-        return spans.params[0].dtype in (torch.float32, torch.float64)
+        wide = param.dtype in (torch.float32, torch.float64)
+        # A mask that depends on ratios is computed by the rule itself, which takes one number.
+        together = wide and len(self._stages) == 1
+        parts = self._parts.of(spans, together=together)
+        space = 0
+        if together and param.is_cpu:
+            space = max(MAX_SLICE, sum([each.numel() for each in spans.params]) // SAVED_SHARE)
+        # On a CPU, part by part: what the first pass has read is still in the cache for the second.
+        # On a GPU, all norms first, so that the CPU waits only once.
+        at_once = 1 if param.is_cpu else len(parts)
+        for i in range(0, len(parts), at_once):
+            some = [(part, part.of(spans)) for part in parts[i : i + at_once]]
+            if space and self._continued(*some[0], values, numbers, space):
+                continue
+            for (part, own), ratios in zip(some, self._ratios(some, values, numbers), strict=True):
+                super().__call__(own, t, {**numbers, **_gathered(ratios, part)})
+
+    def _continued(
+        self, part: Part, spans: Spans, values: Numbers, numbers: Numbers, space: int
+    ) -> bool:
+        """Update *part* by both programs of a split, if *space* suffices for what is kept."""
+        (stage,), split = self._stages, self._split(values)
+        param = spans.params[0]
+        if split.num_saved * param.numel() > space:
+            return False
+        buffers = (*_buffers(spans), *self._saved.take(split.num_saved, param))
+        norms = self._measured(part, split, values, buffers)
+        found = _gathered(self._ratios_of(stage, norms, part, numbers), part)
+        per_param = tuple([name for name in split.late if isinstance(found[name], PerParam)])
+        second = (self._split(values, per_param) if per_param else split).second
+        assert second is not None
+        arguments = [values[name] for name in split.numbers]
+        arguments += [found[name] for name in split.late]
+        for each in _slices(buffers):
+            second.run(*each, *arguments, *self._scratch.take(second.num_scratch, each[0]))
+        if spans.stored is not None:
+            spans.stored[0].copy_(param)
+        return True
 
     def _ratios(
-        self, parts: Sequence[Spans], numbers: Numbers, values: Numbers
+        self, parts: Sequence[tuple[Part, Spans]], values: Numbers, numbers: Numbers
     ) -> list[list[dict[str, float]]]:
-        """
-        Return the numbers that depend on norms.
-
-        The result has a list for each of *parts*, with name -> number for each parameter in it.
-        """
-        given = {**values, **self._flags}
-        sizes = [[float(size) for size in inside.sizes] for part in parts for inside in _in(part)]
-        found: list[list[dict[str, float]]] = [[{} for _ in each] for each in sizes]
-        if self._rule.norms is not None:
-            ratios = self._rule.ratios
-            assert ratios is not None
-            norms = self._norms(parts, self._rule.norms, [given] * len(parts))
-            found = [
-                [
-                    ratios(norm, {**numbers, "size": size}, self._flags)
-                    for norm, size in zip(*each, strict=True)
-                ]
-                for each in zip(norms, sizes, strict=True)
-            ]
-        if self._rule.masks is not None and self._flags.get("cautious"):
-            masks = self._rule.masks
-            unscaled = self._flags.get("unscaled_mask")
-            each_given = [
-                {**given, **_gathered(each, inside.lengths)}
-                for each, part in zip(found, parts, strict=True)
-                for inside in _in(part)
-            ]
-            norms = self._norms(parts, lambda *x, **y: (masks(*x, **y),), each_given)
-            for each, of_part, its_sizes in zip(found, norms, sizes, strict=True):
-                for ratio, norm, size in zip(each, of_part, its_sizes, strict=True):
-                    ratio["mask_scale"] = 1.0 if unscaled else mask_scale(norm[0], size)
+        """Return the numbers that depend on norms, for each parameter in each of *parts*."""
+        found: list[list[dict[str, float]]] = [[{} for _ in part.sizes] for part, _ in parts]
+        for stage in self._stages:
+            norms = []
+            for (part, spans), before in zip(parts, found, strict=True):
+                given = {**values, **_gathered(before, part)}
+                split = self._only_norms(stage, given, len(spans.slots))
+                norms.append(self._norms(part, split, given, _buffers(spans)))
+            # All in one transfer, so that the CPU waits only once for a GPU.
+            rows = iter(torch.cat(norms).tolist())
+            for (part, _), before in zip(parts, found, strict=True):
+                of_part = [next(rows) for _ in part.sizes]
+                now = self._ratios_of(stage, of_part, part, numbers)
+                for each, more in zip(before, now, strict=True):
+                    each.update(more)
         return found
 
-    def _norms(
-        self,
-        parts: Sequence[Spans],
-        of: Callable[..., tuple[Tensor, ...]],
-        values: Sequence[Mapping[str, Any]],
-    ) -> list[list[list[float]]]:
-        """
-        Return the norms of the tensors that *of* returns, a function like `Rule.norms`.
+    def _ratios_of(
+        self, stage: str, norms: Sequence[list[float]], part: Part, numbers: Numbers
+    ) -> list[dict[str, float]]:
+        """Return the numbers that depend on *norms*, for each parameter in *part*."""
+        pairs = zip(norms, part.sizes, strict=True)
+        if stage == "norms":
+            ratios, given, flags = self._rule.ratios, dict(numbers), self._flags
+            assert ratios is not None
+            found = []
+            for norm, size in pairs:
+                given["size"] = float(size)
+                found.append(ratios(norm, given, flags))
+            return found
+        unscaled = self._flags.get("unscaled_mask")
+        return [
+            {"mask_scale": 1.0 if unscaled else mask_scale(norm, float(size))}
+            for (norm,), size in pairs
+        ]
 
-        The result has a list for each of *parts*, with a list of norms for each parameter in it.
-        *values* has, for each of *parts*, the numbers and flags that *of* takes.
-        """
-        norms = [self._norms_of(part, of, given) for part, given in zip(parts, values, strict=True)]
-        # All in one transfer, so that the CPU waits only once for a GPU.
-        flat: list[float] = torch.cat([part.reshape(-1) for part in norms]).tolist()
-        left = iter(flat)
-        return [[[next(left) for _ in range(part.shape[1])] for _ in part] for part in norms]
+    def _measured(
+        self, part: Part, split: Split, values: Numbers, buffers: tuple[Tensor, ...]
+    ) -> list[list[float]]:
+        """Run the first program of *split*; return a list with the norms for each parameter."""
+        if buffers[0].dtype != torch.float32 or buffers[0].numel() > MAX_SLICE:
+            norms: list[list[float]] = self._norms(part, split, values, buffers).tolist()
+            return norms
+        # A number in float32 is the same in double. One slice needs no sum over slices.
+        (whole,) = _slices(buffers)
+        found = [norm.item() for norm in self._norms_of(part, split, values, whole)]
+        return [found[i :: len(part.sizes)] for i in range(len(part.sizes))]
+
+    def _norms(
+        self, part: Part, split: Split, values: Numbers, buffers: tuple[Tensor, ...]
+    ) -> Tensor:
+        """Run the first program of *split*; return a row with the norms for each parameter."""
+        # MAX_SLICE decides the order in which a norm is summed, and so its last bits: a change
+        # needs a new `LAYOUT` in the fingerprint.
+        norms = [
+            torch.stack(self._norms_of(part, split, values, each)) for each in _slices(buffers)
+        ]
+        # In double: the squares of float32 norms may overflow.
+        total: Tensor = torch.linalg.vector_norm(torch.stack(norms).double(), dim=0)
+        return total.view(len(split.norms), len(part.sizes)).T
 
     def _norms_of(
-        self, part: Spans, of: Callable[..., tuple[Tensor, ...]], given: Mapping[str, Any]
-    ) -> Tensor:
-        """Return, in double, a tensor with one row for each parameter in *part*: its norms."""
-        buffers = (part.params[0], part.grads[0], *(slot[0] for slot in part.slots))
-        (inside,) = _in(part)
-        if len(inside.sizes) > 1:
-            columns = of(buffers[0], buffers[1].to(buffers[0].dtype), *buffers[2:], **given)
-            views = [view for column in columns for view in _views(column, inside)]
-            norms = _over_slices([torch.stack(_norms_on_device(views))])
-            return norms.view(len(columns), len(inside.sizes)).T
-        slices = []
-        # *of* makes new tensors, so it gets slices. MAX_SLICE decides the order in which a norm is
-        # summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
-        for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
-            results = of(param, grad.to(param.dtype), *slots, **given)
-            slices.append(torch.stack(_norms_on_device(results)))
-        return _over_slices(slices).unsqueeze(0)
+        self, part: Part, split: Split, values: Numbers, buffers: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """Return each norm for each parameter in *part*, of one slice, in `wide_dtype`."""
+        num_extra = split.num_measured + split.first.num_scratch
+        extra = self._scratch.take(num_extra, buffers[0])
+        tensors = [*buffers, *extra[: split.num_measured]]
+        if split.first.num_passes:
+            arguments = [values[name] for name in split.numbers]
+            split.first.run(*tensors, *arguments, *extra[split.num_measured :])
+        return _norms_on_device([view for i in split.norms for view in part.views(tensors[i])])
 
+    def _only_norms(self, stage: str, values: Numbers, num_slots: int) -> Split:
+        """Return the program that measures, and changes no state."""
+        zeros = tuple([name for name in values if not values[name]])
+        if (stage, zeros) not in self._splits:
+            of = self._measures(stage, values, zeros)
+            self._splits[stage, zeros] = trace_norms(of, num_slots)
+        return self._splits[stage, zeros]
 
-def _parts_of(spans: Spans, *, together: bool) -> Iterator[Spans]:
-    """
-    Yield the parts of *spans* that are computed one after the other, each of one range.
-
-    If *together*, a part holds one parameter, or several small ones that follow each other. If not,
-    each part holds one parameter.
-    """
-    if [inside.sizes for inside in _in(spans)] == [[spans.params[0].numel()]]:
-        yield spans._replace(inside=_in(spans))
-        return
-    for i, inside in enumerate(_in(spans)):
-        start, first = 0, 0
-        while first < len(inside.sizes):
-            last, stop = first + 1, start + inside.lengths[first]
-            while together and last < len(inside.sizes):
-                if stop + inside.lengths[last] - start > MAX_SLICE:
-                    break
-                stop += inside.lengths[last]
-                last += 1
-            sizes, lengths = inside.sizes[first:last], inside.lengths[first:last]
-            end = stop if last > first + 1 else start + sizes[0]
-            yield Spans(
-                [spans.params[i][start:end]],
-                [spans.grads[i][start:end]],
-                [[slot[i][start:end]] for slot in spans.slots],
-                None if spans.stored is None else [spans.stored[i][start:end]],
-                aligned=spans.aligned,
-                inside=[Inside(sizes, lengths)],
+    def _split(self, values: Numbers, per_param: tuple[str, ...] = ()) -> Split:
+        """Return the rule in two programs."""
+        zeros = tuple([name for name in values if not values[name]])
+        if (zeros, per_param) not in self._splits:
+            known = [name for name in self._update_numbers if name in values]
+            update = Call(
+                self._rule.update,
+                [name for name in known if name not in zeros],
+                {**self._update_flags, **{name: 0.0 for name in known if name in zeros}},
             )
-            start, first = stop, last
+            self._splits[zeros, per_param] = trace_split(
+                update,
+                self._measures(self._stages[0], values, zeros),
+                len(self._rule.slots(values, self._flags)),
+                late=[name for name in self._update_numbers if name not in values],
+                per_param=per_param,
+            )
+        return self._splits[zeros, per_param]
+
+    def _measures(self, stage: str, values: Numbers, zeros: Sequence[str]) -> Call:
+        """Return the function whose results are measured."""
+        function = getattr(self._rule, stage)
+        if stage == "masks":
+            function = _alone(function)
+        numbers = [name for name in values if name not in zeros]
+        return Call(function, numbers, {**dict.fromkeys(zeros, 0.0), **self._flags})
 
 
-def _in(spans: Spans) -> list[Inside]:
-    if spans.inside is not None:
-        return spans.inside
-    assert len(spans.params) == 1
-    size = spans.params[0].numel()
-    return [Inside([size], [size])]
+def _alone(function: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return *function* with its result in a tuple."""
+    return lambda *tensors, **given: (function(*tensors, **given),)
 
 
-def _gathered(ratios: Sequence[Mapping[str, float]], lengths: Sequence[int]) -> dict[str, Any]:
+def _buffers(spans: Spans) -> tuple[Tensor, ...]:
+    return (spans.params[0], spans.grads[0], *[slot[0] for slot in spans.slots])
+
+
+def _slices(buffers: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
     """
-    Return name -> number for all parameters of a part; a `PerParam` if their numbers differ.
+    Yield *buffers*, of which the second is the gradient, in slices of at most `MAX_SLICE` elements.
 
-    Args:
-        ratios: for each parameter, name -> number.
-        lengths: the number of elements of each parameter, with the gap after it.
+    Each slice of the gradient is converted to the dtype of the parameter.
     """
+    whole = buffers[0].numel() <= MAX_SLICE
+    for param, grad, *rest in (
+        [buffers] if whole else zip(*(each.split(MAX_SLICE) for each in buffers), strict=True)
+    ):
+        yield (param, grad.to(param.dtype), *rest)
+
+
+def _gathered(ratios: Sequence[Mapping[str, float]], part: Part) -> dict[str, Any]:
+    """Return name -> number from *ratios*; a `PerParam` where parameters have different numbers."""
     first = ratios[0]
     if len(ratios) == 1:
         return dict(first)
     columns = {name: [ratio[name] for ratio in ratios] for name in first}
     return {
         # A number that is 0 has another program, and all parameters in a part run the same.
-        name: column[0] if len(set(column)) == 1 else PerParam(column, lengths)
+        name: column[0] if len(set(column)) == 1 else PerParam(column, part.split)
         for name, column in columns.items()
     }
-
-
-def _views(tensor: Tensor, inside: Inside) -> list[Tensor]:
-    """Return, for each parameter in *inside*, its elements of *tensor*."""
-    pieces = [part for size, length in zip(*inside, strict=True) for part in (size, length - size)]
-    return list(tensor.split_with_sizes(pieces)[::2])
-
-
-def _over_slices(norms: Sequence[Tensor]) -> Tensor:
-    """Return, in double, the norms over all slices; *norms* has a tensor of norms per slice."""
-    # In double: the squares of float32 norms may overflow.
-    total: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)).double(), dim=0)
-    return total
 
 
 def _norms_on_device(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -181,7 +181,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         limited = limited_update(self._clip_update, self.param_groups)
         updated = False
         for i, group in enumerate(self.param_groups):
-            if any(state.is_elsewhere() for state in self._states[i]):
+            if True in [state.is_elsewhere() for state in self._states[i]]:
                 self._take_back(i)  # all states of the group at once
             numbers = self._numbers(i, group)
             numbers["grad_scale"] = scales[i]
@@ -317,7 +317,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return numbers
 
     def _follow_the_loaded_state(self) -> None:
-        """Set the last update's hyperparameters; compute the carried numbers that are missing."""
+        """Set `param_groups` as in the last update; compute carried numbers that are missing."""
         self.follow_plans(back=1)
         self._each_with_its_last_numbers(group_state.imply)
 

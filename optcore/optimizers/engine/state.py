@@ -109,6 +109,7 @@ def _new_state(
             multi_precision=update.multi_precision,
             sparse_ahead=update.sparse_ahead,
             storage=update.storage,
+            together=rule.together is not None and not update.separately,
         )
     return FlatState(
         named,

@@ -44,8 +44,12 @@ class Whole:
         self._taken = arguments(rule.update)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update *t* to *spans*, in place: to one parameter, or to small ones together."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
+        if len(spans.params) > 1:
+            assert self._rule.together is not None
+            self._rule.together(spans.params, spans.grads, *spans.slots, **values)
+            return
         param, slots = spans.params[0], [slot[0] for slot in spans.slots]
         grad = spans.grads[0].to(param.dtype)
         results = self._rule.update(param, grad, *slots, **self._taken(values))

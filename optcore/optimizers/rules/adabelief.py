@@ -50,15 +50,15 @@ def adabelief(
         beta2: share of the old exp_avg_var that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         eps_root: added to the stored exp_avg_var in every update.
-        grad_share: factor of the gradient in n; 0 without Nesterov's momentum.
-        avg_share: factor of m in n: 1 / (1 - beta1 ** t), or beta1 / (1 - beta1 ** (t + 1)) with
-            Nesterov's momentum. With *rectify*, it is also multiplied by radam's factor; with
-            degenerated_to_sgd, a radam's factor of 0 counts as 1.
-        correction2: 1 - beta2 ** t. With *rectify* it is 1, since radam's factor contains the
-            correction.
-        divided: 0 while radam's factor is 0 (s is not reliable yet), else 1.
+        grad_share: factor of the gradient in n. It is (1 - beta1) / (1 - beta1 ** t) with
+            Nesterov's momentum, else 0.
+        avg_share: factor of m in n. It is r / (1 - beta1 ** t) with *rectify*,
+            beta1 / (1 - beta1 ** (t + 1)) with Nesterov's momentum, else 1 / (1 - beta1 ** t). If
+            r is 0 and the spec sets degenerated_to_sgd, 1 takes the place of r.
+        correction2: 1 - beta2 ** t. With *rectify* it is 1, since r contains the correction.
+        divided: 0 while r is 0 (s is not reliable yet), else 1.
         amsgrad: whether the largest s so far takes the place of s; not used with *rectify*.
-        rectify: whether the step is multiplied by radam's factor (`rectification`).
+        rectify: whether the step is multiplied by r, radam's factor (`rectification`).
 
     References:
         Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients,

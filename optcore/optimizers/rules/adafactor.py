@@ -50,11 +50,12 @@ def adafactor(
         param = param - weight_decay * lr * param - m   with a in place of lr if scaled_decay,
                                                         1 in place of lr if decay_without_lr
 
-    For a vector, and in optax for a small matrix, V is a slot, and there are no R and C.
+    For a vector, V is a slot, and there are no R and C. In optax, this is also the case if there
+    are fewer rows or fewer columns than `factored_from`, a field of the spec.
 
     Args:
         param: any shape and float dtype. If it has more than two dimensions, the last two are rows
-            and columns. In optax, the two largest are, if both are at least factored_from.
+            and columns; in optax, the two largest are rows and columns.
         grad: same shape and dtype as *param*.
         slots: row_var and col_var, or only variance; then exp_avg if *momentum*.
         lr: learning rate as configured.

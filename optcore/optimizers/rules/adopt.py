@@ -36,8 +36,9 @@ def adopt(
         u     = grad / max(sqrt(v), eps)                    with the v of the update before
         u     = clamp(u, -largest, largest)                 if use_clipping
         m     = beta1 * m + (1 - beta1) * u
-        param = param - lr * m                              beta1 * m + (1 - beta1) * u if nesterov;
-                                                            m * mask * mask_scale if cautious
+        n     = m                                           beta1 * m + (1 - beta1) * u if nesterov
+        n     = n * mask * mask_scale                       if cautious
+        param = param - lr * n
         v     = beta2 * v + (1 - beta2) * grad * grad
 
     The first update sets v to grad * grad, and makes no step and no decay.

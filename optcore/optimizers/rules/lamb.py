@@ -73,7 +73,8 @@ def lamb(
 
     ::
 
-        u     = Adam's step for lr 1             times mask * mask_scale if cautious
+        u     = Adam's step for lr 1
+        u     = u * mask * mask_scale            if cautious
         u     = u + weight_decay * param
         param = param - lr * ratio * u
 
@@ -139,7 +140,7 @@ def _lamb_factor(base: float, flags: Flags) -> float:
     return float32(base) if flags["kernel_in_float32"] else base
 
 
-LAMB_POWERS = RunningPowers(("beta1", "beta2"), of=_lamb_power, factor=_lamb_factor)
+LAMB_POWERS = RunningPowers(("beta1", "beta2"), power_of=_lamb_power, factor=_lamb_factor)
 
 
 def _lamb_norms(

@@ -33,7 +33,8 @@ def laprop(
 
         v     = beta2 * v + (1 - beta2) * grad * grad
         m     = beta1 * m + (1 - beta1) * lr * grad / (sqrt(v / correction2) + eps)
-        param = param - step * m                          m * mask * mask_scale if cautious
+        n     = m                                         m * mask * mask_scale if cautious
+        param = param - step * n
         param = param - lr * weight_decay * param
 
     Args:
@@ -46,8 +47,8 @@ def laprop(
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         weight_decay: decoupled weight decay, applied after the step.
-        step: lr divided by the running mean of lr, as a mean that starts at 0 like exp_avg. If lr
-            is constant, step is 1 / (1 - beta1 ** t).
+        step: lr / a, where a is the running mean of lr: a = beta1 * a + (1 - beta1) * lr, which is
+            0 before the first update. If lr is constant, step is 1 / (1 - beta1 ** t).
         correction2: 1 - beta2 ** t.
         mask_scale: 1 / (share of the coordinates where the mask is 1).
         cautious: whether the step is multiplied by a mask. The mask is 1 where the step has the

@@ -129,10 +129,9 @@ def muon(
         velocity = momentum_buffer.lerp_(grad, 1 - momentum)
     else:
         velocity = torch.add(grad, momentum_buffer, alpha=momentum, out=momentum_buffer)
-    ahead = _ahead(grad, velocity, momentum, (avg_share, grad_share), flags)
-    matrix = _as_matrix(ahead, batched=flags["batched"])
+    shares = (avg_share, grad_share)
     step = orthogonal(
-        matrix.bfloat16() if flags["in_bfloat16"] else matrix,
+        _direction(grad, velocity, momentum, shares, flags),
         coefficients=_coefficients((ns_a, ns_b, ns_c), int(ns_steps), flags),
         ns_eps=ns_eps,
         ns_safety=ns_safety,
@@ -150,13 +149,27 @@ def muon(
     squares: tuple[Tensor, ...] = ()
     if flags["adaptive"]:
         squares = (others[0].mul_(beta2).addcmul_(step, step, value=1 - beta2),)
-        step = step / (squares[0] / correction2).sqrt().add_(ns_eps)
+        divisor = (squares[0] / correction2).sqrt_().add_(ns_eps)
+        step = torch.div(step, divisor, out=divisor)
         if flags["by_size"]:
-            step = step / (step.norm() + ns_eps)
+            step = step.div_(step.norm() + ns_eps)
     if flags["rounded"]:
-        step, scale = step * scale, 1.0
+        step, scale = step.mul_(scale), 1.0
     step = step.to(param.dtype)
     return torch.add(param, step, alpha=-lr * scale, out=step), velocity, *squares
+
+
+def _direction(
+    grad: Tensor,
+    velocity: Tensor,
+    momentum: float,
+    shares: tuple[float, float],
+    flags: Mapping[str, bool],
+) -> Tensor:
+    """Return n of `muon` as `orthogonal` takes it: a matrix or a stack, in the dtype for it."""
+    ahead = _ahead(grad, velocity, momentum, shares, flags)
+    matrix = _as_matrix(ahead, batched=flags["batched"])
+    return matrix.bfloat16() if flags["in_bfloat16"] else matrix
 
 
 def _ahead(
@@ -265,11 +278,13 @@ def orthogonal(
     else:
         norm = norm.clamp(min=ns_eps) if floored else norm + ns_eps
     x = x / norm
+    del matrix, norm
     product = torch.addmm if x.ndim == MATRIX else torch.baddbmm
     for a, b, c in coefficients:
         gram = x @ x.mT
         if rounded:
-            x = a * x + (b * gram + c * gram @ gram) @ x
+            product_of = ((c * gram) @ gram).add_(gram.mul_(b)) @ x
+            x = x.mul_(a).add_(product_of)
         else:
             x = product(x, product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x if rows <= columns else x.mT

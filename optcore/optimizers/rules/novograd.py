@@ -76,6 +76,49 @@ def novograd(
     return param.add_(exp_avg, alpha=-lr), exp_avg, norm_sq, *largest
 
 
+def novograd_together(
+    params: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    norm_sqs: list[Tensor],
+    *others: list[Tensor],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    eps_root: float,
+    weight_decay: float,
+    later: float,
+    amsgrad: bool,
+    grad_averaging: bool,
+    in_float32: bool,
+) -> None:
+    """Update several parameters and their slots in place, each as by `novograd`."""
+    # Not torch._foreach_norm, which sums 16-bit numbers in another way.
+    squares = [torch.linalg.vector_norm(grad).square() for grad in grads]
+    if in_float32:
+        pairs = zip(norm_sqs, squares, strict=True)
+        torch._foreach_copy_(norm_sqs, [_float32_mean(mean, new, beta2) for mean, new in pairs])
+    elif later:
+        torch._foreach_copy_(norm_sqs, torch._foreach_lerp(squares, norm_sqs, beta2))
+    else:
+        torch._foreach_copy_(norm_sqs, squares)
+    if amsgrad:
+        torch._foreach_maximum_(others[0], norm_sqs)
+    divisors = list(torch._foreach_add(others[0] if amsgrad else norm_sqs, eps_root))
+    if in_float32:
+        divisors = [divisor.float() for divisor in divisors]
+    torch._foreach_sqrt_(divisors)
+    torch._foreach_add_(divisors, eps)
+    roots = [root.to(param.dtype) for root, param in zip(divisors, params, strict=True)]
+    share = 1 - beta1 if grad_averaging else 1.0
+    torch._foreach_mul_(exp_avgs, beta1)
+    torch._foreach_addcdiv_(exp_avgs, grads, roots, value=share)
+    if weight_decay:
+        torch._foreach_add_(exp_avgs, params, alpha=weight_decay * share)
+    torch._foreach_add_(params, exp_avgs, alpha=-lr)
+
+
 def _float32_mean(norm_sq: Tensor, square: Tensor, beta2: float) -> Tensor:
     scaled = norm_sq.float().mul_(beta2)
     mean = (scaled.to(square.dtype) + (1 - beta2) * square).float()
@@ -101,6 +144,7 @@ NOVOGRAD = Rule(
     slots=_slots,
     scalars=_later,
     shapes=_shapes,
+    together=novograd_together,
     own_decay=True,
     torch_hyperparameters=BETAS,
 )

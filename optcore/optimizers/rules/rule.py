@@ -100,8 +100,10 @@ class Rule:
         shapes: a function from the shape of a parameter, and the numbers, to slot name -> shape,
             for a rule that is not elementwise. *update* then gets the parameter in its own shape,
             and may overwrite the parameter and the slots.
-        own_decay: whether *update* can apply ``weight_decay`` itself. It does so if the own_decay
-            of the optimizer's spec is true as well.
+        together: a function that updates several small parameters in place, with the results of
+            *update* bit for bit, for a rule with *shapes*. It gets lists in place of tensors, of
+            parameters with equally many dimensions. None if there is no such function.
+        own_decay: whether *update* applies ``weight_decay`` itself, unless the decay is decoupled.
         fused: torch's fused kernel for exactly this rule, or None.
         fused_unaligned: the function that calls the fused kernel for spans that are not aligned
             (`Spans.aligned`). None if *fused* takes these too.
@@ -143,6 +145,7 @@ class Rule:
     masks: Callable[..., Tensor] | None = None
     own_caution: bool = False
     shapes: Callable[[Size, Numbers], dict[str, tuple[int, ...]]] | None = None
+    together: Callable[..., None] | None = None
     own_decay: bool = False
     fused: FusedKernel | None = None
     fused_unaligned: FusedKernel | None = None

@@ -140,11 +140,12 @@ _constant_weights = Running(weight, product=False)
 
 def _weights(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     """
-    Return the sum of the weights of updates 1 to *t*, and what the next weight is computed from.
+    Return the sum of the weights of updates 1 to *t*, and the numbers that the next sum needs.
 
-    In the article, the weight of an update is t ** r * (the highest lr so far) ** weight_lr_power.
-    Here each lr is first divided by weight_lr, the first lr that is not 0. So for a constant lr,
-    the results equal those of the function `weight` to the last bit.
+    In the article, the weight of update t is t ** r * (the highest lr so far) ** weight_lr_power,
+    with the hyperparameters r and weight_lr_power. Here each lr is first divided by weight_lr, the
+    first lr that is not 0. So for a constant lr, the results equal those of the function `weight`
+    to the last bit.
     """
     if flags.get("late_z"):  # all weights are equal in Keras
         return {}

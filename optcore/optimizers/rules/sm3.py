@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
 import torch
@@ -49,18 +50,62 @@ def sm3(
         https://arxiv.org/abs/1901.11150
     """
     # In place: a rule that is not traced would hold further copies of a large tensor.
-    total = reduce(torch.minimum, accumulators).addcmul_(grad, grad)
-    step = (total + eps).rsqrt_().mul_(grad).masked_fill_(total == 0, 0.0)
-    momentum_buffer.lerp_(step, 1 - momentum)
-    return param.add_(momentum_buffer, alpha=-lr), momentum_buffer, *_largest(total)
+    total = reduce(torch.minimum, reversed(accumulators)).addcmul_(grad, grad)
+    # No sum is 0 once every accumulator is above 0. (On a GPU the CPU would have to wait.)
+    positive = grad.is_cpu and grad.numel() and all(float(a.amin()) > 0 for a in accumulators)
+    if param.ndim <= 1:
+        total = total.clone()  # the accumulator itself
+    else:
+        torch._foreach_copy_(accumulators, _largest(total))
+    if not positive:
+        _make_positive(total)
+    momentum_buffer.lerp_(total.add_(eps).rsqrt_().mul_(grad), 1 - momentum)
+    return param.add_(momentum_buffer, alpha=-lr), momentum_buffer, *accumulators
+
+
+def sm3_together(
+    params: list[Tensor],
+    grads: list[Tensor],
+    momentum_buffers: list[Tensor],
+    *accumulators: list[Tensor],
+    lr: float,
+    momentum: float,
+    eps: float,
+) -> None:
+    """Update several parameters and their slots in place, each as by `sm3`."""
+    totals = accumulators[-1]
+    for others in reversed(accumulators[:-1]):
+        totals = list(torch._foreach_minimum(totals, others))
+    torch._foreach_addcmul_(totals, grads, grads)
+    if len(accumulators) > 1:
+        for total, *own in zip(totals, *accumulators, strict=True):
+            torch._foreach_copy_(own, _largest(total))
+    else:
+        totals = list(torch._foreach_clone(totals))  # these are slots
+    for total in totals:
+        _make_positive(total)
+    torch._foreach_add_(totals, eps)
+    torch._foreach_rsqrt_(totals)
+    torch._foreach_mul_(totals, grads)
+    torch._foreach_lerp_(momentum_buffers, totals, 1 - momentum)
+    torch._foreach_add_(params, momentum_buffers, alpha=-lr)
+
+
+def _make_positive(total: Tensor) -> None:
+    """Write infinity in place of 0 to *total*, so that a quotient by its root is 0."""
+    # A tenth of the time of a mask.
+    torch.threshold_(total, 0.0, math.inf)
 
 
 def _largest(total: Tensor) -> tuple[Tensor, ...]:
     """Return, for each dimension of *total*, the maxima over all other dimensions."""
-    if total.ndim <= 1:
-        return (total,)
-    axes = range(total.ndim)
-    return tuple(total.amax(dim=[axis for axis in axes if axis != i], keepdim=True) for i in axes)
+    found = []
+    for axis in range(total.ndim):
+        later = range(axis + 1, total.ndim)
+        found.append(total.amax(dim=list(later), keepdim=True) if later else total)
+        if later:  # what is left is small, and contiguous where the parameter is
+            total = total.amax(dim=axis, keepdim=True)
+    return tuple(found)
 
 
 def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
@@ -84,4 +129,4 @@ def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
     return dict.fromkeys(["momentum_buffer", *names], 0.0)
 
 
-SM3 = Rule("sm3", sm3, slots=_slots, shapes=_shapes)
+SM3 = Rule("sm3", sm3, slots=_slots, shapes=_shapes, together=sm3_together)

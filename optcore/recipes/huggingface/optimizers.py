@@ -99,10 +99,10 @@ def convert_optimizer(block: Block, names: Names) -> None:
         block.result.default("optimizer.groups", [NO_DECAY], why)
 
 
-def _adam(block: Block, names: Names, *, without: str = "") -> None:
-    """Convert the keys of Adam's arguments; record the key *without* as ignored."""
+def _adam(block: Block, names: Names, *, unused: str = "") -> None:
+    """Convert the keys of Adam's arguments; record *unused*, a key without effect, as ignored."""
     for key, (field, default) in ADAM_ARGUMENTS.items():
-        if key == without:
+        if key == unused:
             block.ignored(key, "Lion has no epsilon")
         elif block.given(key) or key not in block:
             set_number(block, key, f"optimizer.{field}", default, names.by)
@@ -118,7 +118,7 @@ def _bitsandbytes(block: Block, names: Names, kind: str, bits: int) -> None:
         why = "Trainer keeps the state of embeddings in 32 bits"
         block.result.default("optimizer.embeddings_32bit", True, why)
     # Trainer gives Lion the betas of Adam, too.
-    _adam(block, names, without="adam_epsilon" if kind == "lion" else "")
+    _adam(block, names, unused="adam_epsilon" if kind == "lion" else "")
 
 
 def _arguments(block: Block) -> None:

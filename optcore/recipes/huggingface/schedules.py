@@ -43,7 +43,13 @@ class Warmup:
     lr: float
 
     def spec(self, after: str, start: float = 0.0) -> Spec:
-        """Return ``{"warmup": spec}``, with *after* and *start* in the spec; {} for no warmup."""
+        """
+        Return the field ``warmup`` of a schedule's spec, in a mapping that is empty for no warmup.
+
+        Args:
+            after: how the schedule continues after the warmup: the value of ``warmup.after``.
+            start: share of lr at which the warmup begins: the value of ``warmup.start``.
+        """
         if self.length is None:
             return {}
         return {"warmup": {"length": self.length, "start": start, "after": after}}

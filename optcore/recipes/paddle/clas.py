@@ -162,9 +162,11 @@ def _regularizer(block: Block, optimizer: str) -> None:
 
 def _no_decay(block: Block, name: str) -> None:
     """
-    Convert the keys in `NO_DECAY`, which exempt parameters from weight decay.
+    Convert the keys in `NO_DECAY` for *name*, ``RMSProp`` or ``Momentum``.
 
-    For RMSProp, they become groups without decay. For Momentum, names of parameters are refused.
+    These keys exempt parameters from weight decay. For RMSProp, they become groups without decay.
+    For Momentum, a key with names of parameters is refused; without such a key, neither key has an
+    effect.
     """
     if name == "Momentum":
         _no_decay_in_momentum(block)

@@ -184,7 +184,11 @@ def _step_size(within: str) -> Read:
 
 
 def _only_without_learning_rate(read: Read) -> Read:
-    """Return a function that calls *read* for a key if the block has no learning_rate."""
+    """
+    Return a function that calls *read* for a key if the block has no learning_rate.
+
+    If the block has one, the function does nothing: `_piecewise_by_rule` has recorded the key.
+    """
 
     def unless(lr: Block, key: str) -> None:
         if not lr.get("learning_rate"):

@@ -32,8 +32,8 @@ def parse_command(
         flags: the long names of options that take no value.
         lists: the long names of options that take any number of values.
         launcher: the names of torchrun's options that are read too; they stand before the script.
-            If there are any and the script is run by ``python`` without torchrun, the result
-            contains a ``world_size`` of 1.
+            If *launcher* is not empty and the script is run by ``python`` without torchrun, the
+            result contains a ``world_size`` of 1.
 
     Returns:
         option -> value, with underscores in the names; None if no command runs such a script.

@@ -127,7 +127,7 @@ class Fall(Annealing, Dialectal):
         return run.span(self.length) or 1
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return the `Warmup.after` and the length in steps of the fall from `_shorter`."""
+        """Return two fields of the copy from `_shorter`: `Warmup.after`, and the length (steps)."""
         # If the warmup leaves no steps, the fall is over, and no step has the peak in transformers.
         if self._warmup_fills(run):
             return "overlap", self.own_length(run)

@@ -182,7 +182,7 @@ class Product(Dialectal):
         return super().cost(run) - run.total_steps
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the product's own warmup steps, plus the largest number in a factor."""
+        """Return the product's own warmup steps, plus those of the factor that has the most."""
         longest = max(part.num_warmup_steps(run) for part in self.schedules)
         return min(run.total_steps, super().num_warmup_steps(run) + longest)
 

@@ -131,11 +131,16 @@ class TwoStepCosine(Annealing, Dialectal):
         t <= first:  f(t) = e + (lr - e) * (1 + cos(pi * t / first)) / 2
         t >  first:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
-    After t = first, lr jumps up to the second cosine. With *after_first* ``zero``, lr does not jump
-    but stays at e from t = first to t = length.
+    After t = first, lr jumps up to the second cosine. After t = length, lr stays at e if *past_end*
+    is ``hold``. If *past_end* is ``rise``, lr rises again with the second cosine.
 
-    PaddleOCR does the same if there is no warmup, since it then computes each lr from the previous
-    lr, and no factor can raise lr from its end.
+    With *after_first* ``zero``, lr does not jump but stays at e. If *past_end* is ``rise``, lr
+    rises with the second cosine after the first of the steps length, 3 * length, 5 * length, ...
+    that is not before *first*.
+
+    PaddleOCR jumps only if there is a warmup. Without a warmup, it multiplies the distance between
+    the previous lr and e by a factor, and no factor raises a distance of 0. The result is that of
+    ``zero`` and ``rise``.
 
     References:
         PaddleOCR TwoStepCosine (first is 200 epochs), ppocr/optimizer/lr_scheduler.py.

@@ -98,7 +98,11 @@ class Cycle(Modifier, Dialectal):
 
     @property
     def rises_to_curve(self) -> bool:
-        """Whether a warmup of the inner schedule would rise to that schedule's value."""
+        """
+        Whether a warmup in dialect timm rises to the schedule's value, not to the optimizer's lr.
+
+        The result is that of the inner schedule, and False if the inner schedule has no dialects.
+        """
         return isinstance(self.schedule, Dialectal) and self.schedule.rises_to_curve
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
@@ -158,7 +162,12 @@ def cycle(
 def _repetition(
     t: Array, length: float, t_mul: float, edges: Literal["exact", "logarithm"]
 ) -> tuple[Array, Array]:
-    """Return, for each *t*, the number of completed repetitions and the same t in repetition 0."""
+    """
+    Return, for each *t*, the number of completed repetitions, and a t in repetition 0.
+
+    *t* is at a certain fraction of the current repetition. The returned t is at the same fraction
+    of repetition 0.
+    """
     if t_mul == 1:
         again = np.floor(t / length)
         # Not below 0: for a length that is not whole, the product may be rounded up.

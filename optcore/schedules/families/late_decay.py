@@ -63,12 +63,15 @@ class WarmupStableDecay(Annealing, Dialectal):
     In dialect transformers, *decay* may be longer than *length*; lr then begins in the middle of
     the fall. In dialect timm, *decay* is rounded to whole steps, as in timm.
 
+    In timm, *length* does not include the warmup. For a warmup as in timm, set its field *after* to
+    ``delay``.
+
     References:
         Hu et al., MiniCPM, 2024, section 4. https://arxiv.org/abs/2404.06395
         Hagele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Training
         Durations, 2024 (1 - sqrt). https://arxiv.org/abs/2405.18392
-        transformers 5.24 get_wsd_schedule; timm 1.0.31 WSDLRScheduler (length and decay after a
-        warmup with delay), sched wsd and rsqrt (stable_power 0.5).
+        transformers 5.24 get_wsd_schedule; timm 1.0.31 WSDLRScheduler, which sched wsd and sched
+        rsqrt (stable_power 0.5) select.
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("transformers", "timm")

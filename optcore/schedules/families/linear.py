@@ -64,8 +64,8 @@ class Linear(Fall):
         """
         Return the number of warmup steps.
 
-        A line that rises over a given *length* to an *end_fraction* is torch's form of a warmup, so
-        that all steps of such a line are counted.
+        A line that rises to an *end_fraction* over a *length* is torch's form of a warmup: all its
+        steps are counted.
         """
         before = super().num_warmup_steps(run)
         climbs = self.end_fraction is not None and self.start_fraction < self.end_fraction

@@ -161,10 +161,14 @@ class Shift(Modifier):
     Use shift to continue a run that was begun elsewhere and ended after *by* steps. In Paddle, the
     schedulers of such a run have a last_epoch, which is by - 1.
 
-    Three of Paddle's schedulers compute another lr if they begin with a last_epoch. For
-    CosineAnnealingDecay and LinearLR, learning_rate is the lr at t = last_epoch, not at t = 0: give
-    the lr with which the inner schedule has the value learning_rate at t = last_epoch.
-    CosineAnnealingWarmRestarts counts at most one restart up to last_epoch.
+    With a last_epoch, three of Paddle's schedulers differ from shift.
+
+    For CosineAnnealingDecay and LinearLR, learning_rate is the lr at t = last_epoch, not at t = 0.
+    Choose the optimizer's lr so that the inner schedule is equal to learning_rate at
+    t = last_epoch. Once CosineAnnealingDecay rises again, it differs from shift all the same.
+
+    CosineAnnealingWarmRestarts counts at most one restart per step. If more than one restart lies
+    in the steps up to t = by, it differs from shift until it has counted all of them.
 
     References:
         Paddle 3.3.1 last_epoch (by = last_epoch + 1).

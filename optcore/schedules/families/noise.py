@@ -159,7 +159,11 @@ class PlateauNoise(Spec):
         return self
 
     def on(self, curve: Curve, *, first: int) -> Curve:
-        """Return *curve* with this noise from epoch *first* or, if later, epoch `begin` on."""
+        """
+        Return *curve* with this noise from epoch max(*first*, `begin`) on.
+
+        A `begin` of null counts as 0.
+        """
         return timm_noise(
             curve,
             std=self.std if self.distribution == "normal" else None,

@@ -85,7 +85,7 @@ class Constant(Dialectal):
         """
         Return the schedule as a function of t, for a warmup of 0 steps.
 
-        In dialect optax, lr stays at the start of the warmup.
+        In dialect optax, lr is the first lr of the warmup at every step.
         """
         if self.dialect != "optax" or self.warmup is None:
             return super().without_rise(lr, run)

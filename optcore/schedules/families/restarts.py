@@ -173,8 +173,10 @@ def cosine_restarts(
     Return f(t) = end + (lr - end) * m_mul ** i * (1 + cos(pi * x)) / 2.
 
     i is the number of completed cycles, and x the completed fraction of the current cycle. If
-    *end_fraction* is given, end is lr * end_fraction. In float32, end_fraction is rounded before
-    1 - end_fraction is computed, as in TF; in all other schedules only the difference is rounded.
+    *end_fraction* is given, end is lr * end_fraction.
+
+    In float32, end_fraction is rounded before 1 - end_fraction is computed, as in TF. The other
+    float32 schedules round only the difference 1 - end_fraction.
     """
     if end_fraction is not None and numbers.single:
         end_fraction = float(np.float32(end_fraction))
@@ -234,7 +236,8 @@ def cycle_of(
     """
     Return, for each *t*, the cycle's number, the time since its beginning, and its length.
 
-    Time and length have the same unit: a step or, in the computation of TF, *length* steps.
+    Use only the ratio of the time to the length of the cycle: both are in steps, or both are in
+    multiples of the argument *length*.
     """
     n, one, grow = numbers(length), numbers(1), numbers(t_mul)
     if t_mul == 1 and edges == "exact":

@@ -123,26 +123,32 @@ class MetricDrivenLr(ABC):
         for name in self.COUNTERS:
             setattr(self, name, int(state[name]))
 
-    def beats_best(self, value: float, threshold: float, mode: str, more: float = 0.0) -> bool:
+    def beats_best(
+        self, value: float, threshold: float, threshold_mode: str, threshold_abs: float = 0.0
+    ) -> bool:
         """
-        Return whether *value* is better than the best value; False for NaN.
+        Return whether *value* is better than the best value so far; False for NaN.
+
+        Lower values are better if the field `mode` of the schedule is min, higher values if it is
+        max.
 
         Args:
             value: the observation.
-            threshold: how much better *value* must be.
-            mode: whether *threshold* is relative to the best value (rel) or absolute (abs).
-            more: how much better, in absolute terms, *value* must be in addition to *threshold*.
+            threshold: how much better than the best value *value* must be.
+            threshold_mode: whether *threshold* is relative to the best value (rel) or absolute
+                (abs).
+            threshold_abs: an absolute difference that is added to *threshold*.
         """
         number = self.numbers
         best, up = number(self.best), self.spec.mode == "max"
         # In torch's order of operations: the last bit of the limit may decide. Before the first
         # observation, the best value is infinite.
         with np.errstate(invalid="ignore"):
-            if mode == "rel":
+            if threshold_mode == "rel":
                 bar = best * number(1 + threshold if up else 1 - threshold)
             else:
                 bar = best + number(threshold) if up else best - number(threshold)
-            bar = bar + number(more) if up else bar - number(more)
+            bar = bar + number(threshold_abs) if up else bar - number(threshold_abs)
         return bool(value > bar if up else value < bar)
 
 

@@ -57,8 +57,8 @@ class Mnist(DatasetSpec):
         """
         Version of the examples.
 
-        For the IDX files, the version is the SHA-256 of the SHA-256 digests of the four files. The
-        file mnist.json.gz is not checked by a digest.
+        For the IDX files, the version is the SHA-256 of the SHA-256 digests of the four files. For
+        mnist.json.gz, whose content is not checked by a digest, the version is always ``"1"``.
         """
         if self.source != "idx":
             return super().content

@@ -14,7 +14,7 @@ TABLES = (OPTIMIZERS, SCHEDULES, WORDS, FIELDS)
 
 
 def our_word(
-    given: str, known: Sequence[str], of: str = "", *, paths: bool = True
+    given: str, known: Sequence[str], kind: str = "", *, paths: bool = True
 ) -> Answer | None:
     """
     Return optserve's name for *given*, a name from another library; None if there is none.
@@ -24,14 +24,14 @@ def our_word(
     Args:
         given: the name that a client used: ``T_max``, ``torch.optim.AdamW``.
         known: the names that are valid in the place of *given*.
-        of: the kind of the spec that contains *given*, or the spec's class if it has no kind.
+        kind: the kind of the spec that contains *given*; the class of the spec if it has no kind.
         paths: whether the result may be the path of a field in another part of a run's spec.
     """
     name = simplified(given)
     for own in known:
         if simplified(own) == name:
             return Answer(own)
-    if (special := BY_KIND.get(of, {}).get(name)) is not None:
+    if (special := BY_KIND.get(kind, {}).get(name)) is not None:
         return Answer(special)
     answers = [answer for names in TABLES for answer in names.get(name, ())]
     for answer in answers:

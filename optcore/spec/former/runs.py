@@ -1,4 +1,4 @@
-"""Tells whether release 0.2.0 accepts a run, and computes it in the same way as this release."""
+"""Tells whether release 0.2.0 would accept a run and compute it in the same way as this release."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ CONSTANT = Constant(kind="constant")
 
 def is_former(run: RunSpec) -> bool:
     """
-    Return whether release 0.2.0 accepts *run*, and computes it in the same way as this release.
+    Return whether 0.2.0 would accept *run* and compute it in the same way as this release.
 
     The result is false if one of the two is not certain. Workers of 0.2.0 leave a job with the
     result false to workers of this release.
@@ -176,14 +176,18 @@ def has_fractions(run: RunSpec) -> bool:
 
 
 def _has_fraction(part: tuple[BaseModel, int]) -> bool:
-    """Return whether a spec, given with its number of steps per epoch, is such a duration."""
+    """
+    Return whether a spec is a duration with a fraction of a step that is not rounded.
+
+    *part* is the spec, with its number of steps per epoch.
+    """
     spec, epoch = part
     return isinstance(spec, Epochs) and not spec.is_rounded and spec.epochs * epoch % 1 != 0
 
 
 def _is_former_itself(part: BaseModel, length: RunLength) -> bool:
     """
-    Return whether 0.2.0 accepts *part*, and computes the same from *part* as this release.
+    Return whether 0.2.0 would accept *part* and compute it in the same way as this release.
 
     Specs nested in *part* are not checked, with one exception: if *part* is a schedule,
     `_is_former_inside` must be true of each schedule in *part*.
@@ -240,15 +244,17 @@ CHECKS: tuple[tuple[type[BaseModel], Check], ...] = (
     (Linear, lambda part, _: (part.dialect, part.precision) != ("torch", "float32")),
     (Piecewise, _piecewise),
 )
-"""Pairs of a class, and a check whether 0.2.0 accepts and computes a spec of this class alike."""
+"""Pairs of a class and a check. The check returns whether 0.2.0 would accept a spec of this class
+and compute it in the same way as this release."""
 
 
 def _is_former_inside(inner: ScheduleSpec) -> bool:
     """
-    Return whether 0.2.0 accepts *inner*, a schedule inside another schedule, for every length.
+    Return whether 0.2.0 would accept *inner*, a schedule inside another schedule.
 
-    0.2.0 refuses a warmup, a one_cycle or a piecewise schedule that is too long for its place in
-    the other schedule. For these the result is false. `_is_former_itself` checks everything else.
+    0.2.0 refuses a warmup, a one_cycle or a piecewise schedule that is too long for its part of the
+    run. The length of that part is not known here, so the result is false for every schedule with a
+    warmup, every one_cycle and every piecewise. `_is_former_itself` checks everything else.
     """
     return inner.warmup is None and not isinstance(inner, (OneCycle, Piecewise))
 

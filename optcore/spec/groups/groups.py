@@ -143,7 +143,7 @@ class Group(Spec):
             if name not in type(base).model_fields:
                 known = [f for f in type(base).model_fields if f not in NOT_PER_GROUP]
                 known += ["match", "preset", "factor", "lr_scale", "schedule"]
-                near = did_you_mean(name, known, of=base.kind, paths=True)
+                near = did_you_mean(name, known, kind=base.kind, paths=True)
                 reject(
                     [*where, name],
                     f"unknown field {short_repr(name)}{near} (known: {', '.join(known)})",
@@ -171,7 +171,7 @@ def match_text(group: Group) -> str:
 
 
 def names_text(names: list[str]) -> str:
-    """Return a short text for a group that matches exactly *names*, such as by layer_decay."""
+    """Return the `match_text` of a group that lists *names*, as the groups of layer_decay do."""
     return f"name {_listed(names)}"
 
 

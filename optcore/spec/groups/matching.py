@@ -111,7 +111,7 @@ def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
 
 
 def _dealt(parameters: Sequence[Parameter], fits: Fits) -> tuple[list[Parameter], list[Parameter]]:
-    """Return the *parameters* for which *fits* is true, and the others."""
+    """Return the *parameters* for which *fits* is true, and those for which it is false."""
     found: list[Parameter] = []
     others: list[Parameter] = []
     for parameter in parameters:

@@ -59,8 +59,8 @@ class Adan(CautiousSpec, AdamSpec):
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
     proximal: bool = per_dialect({"timm": True})
-    """Whether the decay comes after the step, and divides p by 1 + lr * weight_decay (timm's adan;
-    false in its adanw)."""
+    """Whether the decay comes after the step. p is then divided by 1 + lr * weight_decay. timm's
+    adan has true, and timm's adanw has false."""
 
     @model_validator(mode="after")
     def _proximal_decay_is_decoupled(self) -> Self:
@@ -74,7 +74,11 @@ class Adan(CautiousSpec, AdamSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the update rule applies the weight decay, after the step (proximal, in timm)."""
+        """
+        Whether the update rule applies the weight decay itself.
+
+        True in timm with *proximal*, where the decay comes after the step.
+        """
         return self.dialect == "timm" and self.proximal
 
     def hyperparameters(self) -> dict[str, float]:

@@ -64,7 +64,8 @@ class OptimizerSpec(Spec):
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which one of torch's fused kernels computes exactly this rule."""
     FUSED_DECAY: ClassVar[bool] = False
-    """Whether torch's fused kernel computes a decoupled weight decay, and no other."""
+    """Whether the weight decay of torch's fused kernel is decoupled; false if the kernel adds the
+    decay to the gradient."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
     """Maps a dialect to the hyperparameters that it keeps in float32 even for float64 tensors."""
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()

@@ -100,11 +100,12 @@ class ClipRms(Spec):
 
 class ClipAdaptive(Spec):
     """
-    Limit the norm of each unit's gradient to a share of the norm of the unit's weights.
+    Limit the norm of each unit's gradient to the share *max* of the norm of the unit's weights.
 
     ::
 
-        g = g * min(1, max * max(norm(p), eps) / max(norm(g), 1e-6))     for each unit
+        limit = max * maximum(norm(p), eps)                  for each unit
+        g     = g * min(1, limit / maximum(norm(g), 1e-6))
 
     A unit is all weights that compute one output. In torch's layout, these are the weights at one
     index of the first dimension. In dialect optax, which has flax's layout, they are the weights at

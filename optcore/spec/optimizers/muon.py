@@ -39,6 +39,10 @@ class Muon(OptimizerSpec):
 
         keras        v = momentum * v + g
                      n = momentum * v + g                     nesterov; otherwise n = v
+        optax        v = momentum * v + (1 - momentum) * g
+                     n = v / (1 - momentum ** t)                           without nesterov
+                     n = momentum * v / (1 - momentum ** (t + 1))          with nesterov
+                         + (1 - momentum) * g / (1 - momentum ** t)
         elsewhere    v = momentum * v + (1 - momentum) * g
                      n = momentum * v + (1 - momentum) * g    nesterov; otherwise n = v
 
@@ -67,8 +71,8 @@ class Muon(OptimizerSpec):
 
     torch, timm and article compute X in bfloat16, whatever the dtype of the parameters.
 
-    In optax, the bias of v and g is corrected, as in Adam, before n is computed from them. The
-    matrices of optax have a row per input, so rows and columns change places in s.
+    In optax, n is corrected for the start of v at 0, as in Adam. The matrices of optax have a row
+    per input, so rows and columns change places in s.
 
     In timm and article, a convolution kernel is a matrix too, with one row per output. All other
     dimensions form the columns. In article (the author's code), s of a kernel is computed from its

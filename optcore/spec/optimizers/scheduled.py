@@ -10,7 +10,7 @@ from optcore.spec.base import Spec
 
 def take_schedules(cls: type[Spec], data: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return a copy of *data*, with the schedules written in place of numbers under ``schedules``.
+    Return a copy of *data*, where each schedule in place of a number is moved to ``schedules``.
 
     ``{"beta1": {"kind": "linear", "value": 0.9, "end": 0.8}}`` becomes ``{"beta1": 0.9,
     "schedules": {"beta1": {"kind": "linear", "end": 0.8}}}``. Without ``value``, the schedule

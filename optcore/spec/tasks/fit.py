@@ -85,7 +85,12 @@ def what_chooses_is_measured(run: RunSpec) -> None:
 
 
 def weights_fit_the_classes(run: RunSpec) -> None:
-    """Refuse class weights of a wrong number or size, and accumulate with a weighted loss."""
+    """
+    Refuse class weights that do not fit the classes, or that float32 cannot hold.
+
+    Also refuse a field ``accumulate`` above 1 with a weighted loss, since the batches that make one
+    update then have different weights.
+    """
     loss, target = run.training.loss, run.dataset.target
     if not isinstance(loss, ClassLoss):
         return

@@ -102,8 +102,7 @@ def chart(
         height: height of the plot area in lines.
         steps: step of each value, ascending; default: 0, 1, ...
         total: number of steps on the x axis; default: the number of values.
-        marks: further points, drawn as the letter o; each is a step, less than *total*, and a
-            value.
+        marks: further points (step, value), drawn as the letter o. Each step is less than *total*.
     """
     total = len(values) if total is None else total
     everything = [*values, *(value for _, value in marks)]

@@ -112,8 +112,8 @@ def _begins_with(record: Record) -> list[str]:
     """
     Return the files from which a job can start; the job needs at least one of them.
 
-    These are the job's checkpoints. A clone without a checkpoint starts from the state of another
-    job. Any other job without a checkpoint needs no file, and the list is empty.
+    These are the job's checkpoints. A clone without a checkpoint starts from its own copy of a
+    state of another job. Any other job without a checkpoint needs no file, and the list is empty.
     """
     if record.checkpoints:
         return [pointer.path for pointer in record.checkpoints]

@@ -9,7 +9,11 @@ from store.redis.functions import Call
 
 
 def version() -> Call[str]:
-    """Return the version of this release's functions, if the server has loaded them."""
+    """
+    Return the version of this release's functions.
+
+    If the server has not loaded them, it replies with an error.
+    """
     return Call("version", [], text, reads_only=True)
 
 

@@ -75,8 +75,9 @@ def archived(
         job_id: the job's id.
         rows: the number of rows in the file.
         entries: the number of entries that the history had when the files were written.
-        files: content of a file, ``rows`` or ``events`` (the history) -> the file's path, sha256
-            and size. A history without a file stays in Redis.
+        files: the path, sha256 and size of each file. The key of the file with the rows is
+            ``rows``; that of the file with the history is ``events``. Without ``events``, the
+            history stays in Redis.
     """
     # This text is stored as it is and compared on a repeated call: equal text returns ok, any other
     # returns already.

@@ -12,7 +12,10 @@ from optcore.spec.run import RunSpec
 
 LONG = {"kind": "cosine", "warmup": {"length": 50}}
 TOO_LONG = "length must be shorter than the run of 5 steps, got 50 steps"
-PLATEAU = "kind plateau follows a metric and is allowed only in the run's own schedule"
+PLATEAU = (
+    "kind plateau follows a metric and is allowed only in the top-level field schedule, not in a "
+    "group or for another hyperparameter"
+)
 
 
 def run(optimizer: dict[str, Any], **others: Any) -> dict[str, Any]:

@@ -35,6 +35,10 @@ class CarriedNumbers:
         self._values = torch.zeros(len(names), num_params, dtype=dtype)
         # The same memory: numpy reads a number in a fifth of the time that torch takes.
         self._array = self._values.numpy()
+        # The bytes of numbers that are known to be even, and the numbers if these were written in
+        # double. Comparing bytes takes a tenth of the time.
+        self._even = b""
+        self._row: Mapping[str, float] | None = None
 
     def views(self, i: int) -> dict[str, Tensor]:
         """Return the numbers of parameter *i* by name, as views."""
@@ -42,7 +46,12 @@ class CarriedNumbers:
 
     def are_even(self) -> bool:
         """Return whether all parameters have equal numbers."""
-        return bool((self._array == self._array[:, :1]).all())
+        if (now := self._array.tobytes()) == self._even:
+            return True
+        if not (self._array == self._array[:, :1]).all():
+            return False
+        self._even, self._row = now, None
+        return True
 
     def of(self, start: int, stop: int) -> CarriedPart:
         """Return the numbers of the parameters from index *start* to *stop*."""
@@ -50,10 +59,18 @@ class CarriedNumbers:
 
     def read(self, i: int) -> dict[str, float]:
         """Return the numbers of parameter *i* by name."""
+        if self._row is not None and self._array.tobytes() == self._even:
+            return dict(self._row)
         return dict(zip(self.names, self._array[:, i].tolist(), strict=True))
 
     def write(self, start: int, stop: int, values: Mapping[str, float]) -> None:
         """Give the parameters from index *start* to *stop* the numbers *values*, by name."""
+        if tuple(values) == self.names:  # in one assignment, which takes half the time
+            self._array.T[start:stop] = list(values.values())
+            if stop - start == self._array.shape[1]:
+                self._even = self._array.tobytes()
+                self._row = values if self._values.dtype == torch.float64 else None
+            return
         for name, value in values.items():
             self._array[self.names.index(name), start:stop] = value
 
@@ -69,10 +86,10 @@ class CarriedNumbers:
 
     def note_last(self, made_with: tuple[float, ...]) -> None:
         """
-        Set `implied` to false if a load would not compute the present numbers.
+        Set `implied` to false if loading a checkpoint would compute other numbers than the present.
 
-        A load computes implied numbers from *made_with*: the hyperparameters that the schedules
-        have for the last update. The last update may have used other hyperparameters.
+        Implied numbers are computed from *made_with*, the hyperparameters that the schedules have
+        for the last update. The last update may have used other hyperparameters.
         """
         if self._made_with not in (None, made_with):
             self.implied = False

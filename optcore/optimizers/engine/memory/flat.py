@@ -199,8 +199,8 @@ class FlatState:
         # have the same t. In nearly every run, all parameters have the same t.
         grads = [param.grad for param in self._tensors]
         present = [grad for grad in grads if grad is not None]
-        if any(grad.is_sparse for grad in present):
-            sparse = [grad.is_sparse for grad in present]
+        sparse = [grad.is_sparse for grad in present]
+        if True in sparse:
             self._make_dense()
             return self._updates_ahead(sparse) if self._sparse_ahead else self.updates()
         if (

@@ -8,7 +8,7 @@ their shape or their rows, and in dialect bitsandbytes, which may store slots as
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Size, Tensor
@@ -17,6 +17,9 @@ from optcore.optimizers.engine.memory.carried import CarriedNumbers
 from optcore.optimizers.engine.memory.flat import FLOAT32_BYTES, MASTER, refused_sparse
 from optcore.optimizers.engine.memory.segments import Segment, Spans
 from optcore.optimizers.engine.quantized import Storage
+
+TOGETHER = 131_072
+"""Largest number of elements of small parameters that are updated in one call of an engine."""
 
 
 class PerTensorState:
@@ -41,6 +44,7 @@ class PerTensorState:
         multi_precision: bool = False,
         sparse_ahead: int = 0,
         storage: Storage | None = None,
+        together: bool = False,
     ) -> None:
         """
         Make the slots of the parameters, which keep their own memory.
@@ -59,6 +63,7 @@ class PerTensorState:
             sparse_ahead: the number added to t in an update with a row-sparse gradient
                 (Paddle's Adam).
             storage: how dialect bitsandbytes stores the slots; None in other dialects.
+            together: whether the engine takes small parameters together (`Rule.together`).
         """
         # Without a buffer, start and strides have no meaning, and nothing reads them.
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
@@ -71,6 +76,9 @@ class PerTensorState:
         ]
         self._dtypes = [param.dtype for _, param in named]
         self._devices = [param.device for _, param in named]
+        self._groups = list(self._grouped()) if together and carried is None else []
+        grouped = {i for group in self._groups for i in group}
+        self._alone = [i for i in range(len(named)) if i not in grouped]
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
         """Return the slots of parameter *i* by name, and its carried numbers."""
@@ -100,35 +108,77 @@ class PerTensorState:
         Count an update of each parameter that has a gradient; return the updates to apply.
 
         An update is a pair for one call of an engine: t, the number of the update, and the memory
-        of one parameter (`Spans`).
+        of one parameter, or of several small ones (`Spans`).
 
         Raises:
             ValueError: a gradient is row-sparse, and the optimizer cannot take it.
         """
         found = []
-        for i, segment in enumerate(self.segments):
-            grad = segment.param.grad
-            if grad is None:
-                continue
-            if grad.is_sparse and not self._takes_sparse:
-                raise refused_sparse(segment.name, self._whose)
-            self.t[i] += 1
-            slots = dict(self._slots[i])
-            master = slots.pop(MASTER, None)
-            param = segment.param.data
-            ahead = self._sparse_ahead if grad.is_sparse else 0
-            spans = Spans(
-                [param if master is None else master],
-                [grad.detach()],
-                [[slot] for slot in slots.values()],
-                None if master is None else [param],
-                segment,
-                None if self.carried is None else self.carried.of(i, i + 1),
-                ahead,
-                self._aligned,
-            )
-            found.append((self.t[i] + ahead, spans))
+        for group in self._groups:
+            found += self._of_group(group)
+        for i in self._alone:
+            found += self._of_one(i)
         return found
+
+    def _of_group(self, group: list[int]) -> list[tuple[int, Spans]]:
+        """Return one update for *group* if all have gradients and equal counts, else several."""
+        grads = [self.segments[i].param.grad for i in group]
+        t = self.t[group[0]]
+        dense = [grad for grad in grads if grad is not None and not grad.is_sparse]
+        if len(dense) < len(group) or {self.t[i] for i in group} != {t}:
+            return [update for i in group for update in self._of_one(i)]
+        for i in group:
+            self.t[i] += 1
+        params = [self.segments[i].param.data for i in group]
+        columns = [self._slots[i].values() for i in group]
+        slots = [list(column) for column in zip(*columns, strict=True)]
+        return [(t + 1, Spans(params, dense, slots, aligned=self._aligned))]
+
+    def _of_one(self, i: int) -> list[tuple[int, Spans]]:
+        """Return the update for parameter *i*, if it has a gradient."""
+        segment = self.segments[i]
+        grad = segment.param.grad
+        if grad is None:
+            return []
+        if grad.is_sparse and not self._takes_sparse:
+            raise refused_sparse(segment.name, self._whose)
+        self.t[i] += 1
+        slots = dict(self._slots[i])
+        master = slots.pop(MASTER, None)
+        param = segment.param.data
+        ahead = self._sparse_ahead if grad.is_sparse else 0
+        spans = Spans(
+            [param if master is None else master],
+            [grad.detach()],
+            [[slot] for slot in slots.values()],
+            None if master is None else [param],
+            segment,
+            None if self.carried is None else self.carried.of(i, i + 1),
+            ahead,
+            self._aligned,
+        )
+        return [(self.t[i] + ahead, spans)]
+
+    def _grouped(self) -> Iterator[list[int]]:
+        """Yield the indices of small parameters that have the same slots and no float32 copy."""
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for i, segment in enumerate(self.segments):
+            # In 16 bits, some of torch's functions of lists have other last bits.
+            wide = segment.param.dtype.itemsize >= FLOAT32_BYTES
+            if wide and not segment.is_large and MASTER not in self._slots[i]:
+                alike.setdefault(tuple(self._slots[i]), []).append(i)
+        for group in alike.values():
+            # A rule makes temporaries of all of its parameters, so there is a limit.
+            part: list[int] = []
+            size = 0
+            for i in group:
+                length = self.segments[i].param.numel()
+                if part and size + length > TOGETHER:
+                    yield part
+                    size, part = 0, []
+                size += length
+                part.append(i)
+            yield part
 
 
 def _slots_of(

@@ -14,19 +14,22 @@ class PerParam:
     One number for each parameter in a range of memory. Arithmetic applies to each number.
 
     Attributes:
-        values: the number for each parameter.
-        lengths: the number of elements of each parameter, including the gap after the parameter.
+        values: the number of each parameter.
+        split: a function that returns the elements of a tensor that belong to each parameter, with
+            the gap after it.
     """
 
-    def __init__(self, values: Sequence[float], lengths: Sequence[int]) -> None:
-        self.values, self.lengths = values, lengths
+    def __init__(
+        self, values: Sequence[float], split: Callable[[Tensor], Sequence[Tensor]]
+    ) -> None:
+        self.values, self.split = values, split
 
     def _with(self, compute: Callable[[float, float], float], other: float | PerParam) -> PerParam:
         others = other.values if isinstance(other, PerParam) else [other] * len(self.values)
-        return PerParam(list(map(compute, self.values, others)), self.lengths)
+        return PerParam(list(map(compute, self.values, others)), self.split)
 
     def __neg__(self) -> PerParam:
-        return PerParam([-value for value in self.values], self.lengths)
+        return PerParam([-value for value in self.values], self.split)
 
     def __mul__(self, other: float | PerParam) -> PerParam:
         return self._with(operator.mul, other)
@@ -74,12 +77,13 @@ def _for_each(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
     def each(*args: Any, out: Tensor, **kwargs: Any) -> Tensor:  # noqa: ANN401  # tensors and numbers
         given = [*args, *kwargs.values()]
-        lengths = next(value.lengths for value in given if isinstance(value, PerParam))
-        rows = zip(*(_split(value, lengths) for value in given), strict=True)
-        for part, row in zip(out.split_with_sizes(lengths), rows, strict=True):
-            function(
-                *row[: len(args)], **dict(zip(kwargs, row[len(args) :], strict=True)), out=part
-            )
+        split = next(value.split for value in given if isinstance(value, PerParam))
+        parts = split(out)
+        rows = zip(*[_split(value, split, len(parts)) for value in given], strict=True)
+        num_args, names = len(args), list(kwargs)
+        for part, row in zip(parts, rows, strict=True):
+            more = dict(zip(names, row[num_args:], strict=True)) if names else {}
+            function(*row[:num_args], **more, out=part)
         return out
 
     # fx writes the name into the source of the program.
@@ -87,9 +91,13 @@ def _for_each(function: Callable[..., Any]) -> Callable[..., Tensor]:
     return each
 
 
-def _split(value: Any, lengths: Sequence[int]) -> Sequence[Any]:  # noqa: ANN401  # as above
+def _split(
+    value: Any,  # noqa: ANN401  # as above
+    split: Callable[[Tensor], Sequence[Tensor]],
+    count: int,
+) -> Sequence[Any]:
     if isinstance(value, PerParam):
         return value.values
     if isinstance(value, Tensor):
-        return value.split_with_sizes(lengths)
-    return [value] * len(lengths)
+        return split(value)
+    return [value] * count

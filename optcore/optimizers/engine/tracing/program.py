@@ -26,10 +26,11 @@ from optcore.optimizers.engine.tracing.per_param import run_per_param
 from optcore.optimizers.engine.tracing.writers import Writers
 
 
-class _Tracer(GraphAppendingTracer):
-    """Records the operations of a rule. A traced number in a condition is true: it is not 0."""
+class Tracer(GraphAppendingTracer):
+    """Records the operations of a rule. In a condition, a traced number is true: it is never 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
+        """Return whether the traced number *obj* is true."""
         # Engines pass a number that is 0 as a constant, so a proxy is never 0. Any other condition
         # could have another value in the next update, which runs the same program.
         if obj.node.op != "placeholder":
@@ -78,7 +79,7 @@ def trace(
         per_param: the names in *numbers* for which `Program.run` gets a `PerParam`.
     """
     graph = fx.Graph()
-    tracer = _Tracer(graph)
+    tracer = Tracer(graph)
     states = [graph.placeholder(name) for name in ("param", "grad", *_names("slot", slots))]
     values = [graph.placeholder(name) for name in _names("number", numbers)]
     # Placeholders come before all operations, so scratch buffers are inserted before this one.
@@ -89,7 +90,9 @@ def trace(
         **constants,
     )
     graph.output(None)
-    num_scratch = _write_in_place(graph, states, results, end)
+    tensors = use_torch_functions(graph, states)
+    nodes = [node_of(result, tensors) for result in results]
+    num_scratch = write_in_place(graph, tensors, states, nodes, end)
     run_per_param(graph, [values[numbers.index(name)] for name in per_param])
     graph.erase_node(end)
     graph.lint()
@@ -100,20 +103,37 @@ def _names(word: str, names: Sequence[str]) -> list[str]:
     return [f"{word}{i}" for i in range(len(names))]
 
 
-def _write_in_place(
-    graph: fx.Graph, states: Sequence[fx.Node], results: Sequence[Tensor], end: fx.Node
+def node_of(result: Tensor, tensors: set[fx.Node]) -> fx.Node:
+    """Return the operation in the graph that computes *result*, which must be one of *tensors*."""
+    # The results are proxies here, whatever the types of a rule say.
+    node: fx.Node | None = getattr(result, "node", None)
+    if node is None or node not in tensors:
+        raise ValueError(f"a rule must return tensors, got {result}")
+    return node
+
+
+def write_in_place(
+    graph: fx.Graph,
+    tensors: set[fx.Node],
+    states: Sequence[fx.Node],
+    results: Sequence[fx.Node],
+    end: fx.Node,
 ) -> int:
-    """Give every tensor operation of *graph* its ``out=``; return the number of scratch buffers."""
-    tensors = use_torch_functions(graph, states)
+    """
+    Give every tensor operation of *graph* its ``out=``; return the number of scratch buffers.
+
+    Args:
+        graph: the traced rule, whose operations take ``out=``.
+        tensors: all nodes whose value is a tensor.
+        states: the placeholders of the parameter, the gradient and the slots.
+        results: the new values of the parameter and the slots.
+        end: the placeholder before which those of scratch buffers are inserted.
+    """
     writers = Writers(graph, states)
-    for state, result in zip([states[0], *states[2:]], results, strict=True):
-        # The results are proxies here, whatever the types of *update* say.
-        node = getattr(result, "node", None)
-        if node not in tensors:
-            raise ValueError(f"a rule must return tensors, got {result}")
+    for state, node in zip([states[0], *states[2:]], results, strict=True):
         writers.add(state, node)
     writers.settle()
-    memory = Allocator(graph, writers.of, end)
+    memory = Allocator(graph, writers.written, end)
     for node in operations(graph):
         if node in tensors or node.target is copied:
             node.kwargs = {**node.kwargs, "out": memory.out(node)}

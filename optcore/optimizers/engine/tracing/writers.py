@@ -28,18 +28,18 @@ class Writers:
     The operations that write the new values of states.
 
     Attributes:
-        of: operation -> the state that it writes. States that keep their value do not occur.
+        written: operation -> the state that it writes. States that keep their value do not occur.
     """
 
     def __init__(self, graph: fx.Graph, states: Sequence[fx.Node]) -> None:
         """
-        Start with an empty `of`; `add` fills it.
+        Start with an empty `written`; `add` fills it.
 
         Args:
             graph: the traced rule: placeholders, operations, output.
             states: the placeholders of the parameter, the gradient and the slots.
         """
-        self.of: dict[fx.Node, fx.Node] = {}
+        self.written: dict[fx.Node, fx.Node] = {}
         self._graph, self._grad = graph, states[1]
         # The last placeholder and the end of the operations that the rule itself has.
         self._start = next(n for n in reversed(graph.nodes) if n.op == "placeholder")
@@ -50,14 +50,14 @@ class Writers:
         """Choose the operation that writes *result* to *state*: its own, or an added copy."""
         if result is state:
             return
-        if result is self._grad or result in self.of:
+        if result is self._grad or result in self.written:
             writer = self._copied_last(result)
         elif result.op == "placeholder":
             with self._graph.inserting_after(self._start):
                 writer = self._graph.call_function(copied, (result,))
         else:
             writer = result
-        self.of[writer] = state
+        self.written[writer] = state
 
     def settle(self) -> None:
         """
@@ -66,12 +66,12 @@ class Writers:
         Afterwards no operation reads the old value of a state after the new value is written.
         """
         for node in reversed(operations(self._graph)):
-            if not node.users and node not in self.of:
+            if not node.users and node not in self.written:
                 self._graph.erase_node(node)
         # Each result is moved at most once, then copied at most once, so this loop ends.
         while (writer := self._too_early()) is not None:
             if writer.users or writer in self._sunk:
-                self.of[self._copied_last(writer)] = self.of.pop(writer)
+                self.written[self._copied_last(writer)] = self.written.pop(writer)
             else:
                 self._sunk.add(writer)
                 self._end.prepend(writer)
@@ -87,9 +87,9 @@ class Writers:
         return copy
 
     def _too_early(self) -> fx.Node | None:
-        """Return an operation that writes a state whose old value is read later."""
+        """Return an operation that writes a state whose old value is read later, or else None."""
         order = {node: i for i, node in enumerate(self._graph.nodes)}
-        for writer, state in self.of.items():
+        for writer, state in self.written.items():
             if any(order[user] > order[writer] for user in state.users):
                 return writer
         return None

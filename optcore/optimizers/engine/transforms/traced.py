@@ -109,6 +109,22 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
             return rule.masks(param, grad, *own, **_left(given, transforms))
         return agreement(_step(rule, param, grad, own, _left(given, transforms))[0], grad)
 
+    # **given as above.
+    def together(
+        params: list[Tensor],
+        grads: list[Tensor],
+        /,
+        *slots: list[Tensor],
+        **given: Any,  # noqa: ANN401
+    ) -> None:
+        assert rule.together is not None
+        if _changes(given, transforms):
+            pairs = zip(params, grads, strict=True)
+            grads = [_regularized(param, grad, given, transforms) for param, grad in pairs]
+            for param in params:
+                _shrunk(param, given, transforms, out=param)
+        rule.together(params, grads, *slots, **taken(_left(given, transforms)))
+
     # Engines read the arguments of a rule from its signature; PEP 362 lets a function set one.
     update.__signature__ = _signature(rule.update, transforms)  # type: ignore[attr-defined]
     changed = replace(
@@ -116,6 +132,7 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
         update=update,
         norms=norms if rule.norms is not None else None,
         masks=masks if rule.masks is not None or transforms.cautious else None,
+        together=None if rule.together is None or transforms.averaged else together,
     )
     return _averaging(changed, transforms) if transforms.averaged else changed
 
@@ -175,6 +192,19 @@ def _shrunk(
         return param
     keep = 1 - given["lr"] * given["weight_decay"]
     return param * keep if out is None else torch.mul(param, keep, out=out)
+
+
+def _changes(given: Mapping[str, Any], transforms: Transforms) -> bool:
+    """Return whether *transforms* change any gradient or parameter before the rule."""
+    decays = (transforms.regularized or transforms.decoupled) and given["weight_decay"]
+    return bool(
+        transforms.scaled
+        or transforms.clamped
+        or transforms.maximize
+        or decays
+        or given["l1"]
+        or given["l2"]
+    )
 
 
 def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> Tensor:

@@ -53,6 +53,48 @@ def test_parameters_together_have_the_bits_of_each_alone(
         ), name
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_a_pass_that_continues_has_the_bits_of_one_that_computes_everything_again(
+    spec: dict[str, Any], dtype: torch.dtype
+) -> None:
+    """In a model of 8 times its size, what the first pass computes of a parameter is kept."""
+    found = []
+    for others in ({}, {"large": torch.ones(4_400_000, dtype=dtype, requires_grad=True)}):
+        params = {"p7": parameters(dtype)["p7"], **others}
+        for other in others.values():
+            other.grad = torch.ones_like(other)
+        optimizer = optcore.make_optimizer(params.items(), {**spec, "lr": 0.01})
+        for _ in range(3):
+            optimizer.step()
+        slots = optimizer.named_slots()
+        found.append([params["p7"].detach(), *(slots[slot]["p7"] for slot in slots)])
+    assert same_bits(*found)
+
+
+@pytest.mark.parametrize(
+    "spec", [{"kind": "lamb"}, {"kind": "lars"}, {"kind": "mars", "optimize_1d": True}], ids=str
+)
+def test_a_float32_copy_has_the_bits_of_a_float32_parameter(spec: dict[str, Any]) -> None:
+    narrow = parameters(torch.bfloat16)
+    wide = {name: param.detach().float().requires_grad_() for name, param in narrow.items()}
+    spec = {**spec, "dialect": "timm", "lr": 0.01, **UNCLIPPED}
+    copies = optcore.make_optimizer(
+        narrow.items(), {**spec, "multi_precision": True}, loss_scale=3.0
+    )
+    plain = optcore.make_optimizer(wide.items(), spec, loss_scale=3.0)
+
+    for _ in range(2):
+        for name, param in narrow.items():
+            assert param.grad is not None
+            wide[name].grad = param.grad.float()
+        copies.step()
+        plain.step()
+
+    masters = copies.named_slots()["master_weight"]
+    assert same_bits([masters[name] for name in wide], [wide[name].detach() for name in wide])
+
+
 def parameters(dtype: torch.dtype) -> dict[str, Tensor]:
     """Return parameters of all `SIZES` by name, with gradients of different magnitude."""
     torch.manual_seed(0)

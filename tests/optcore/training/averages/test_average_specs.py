@@ -51,7 +51,7 @@ BATCHES = {"kind": "digits", "batch_size": 300}
         (
             {"decay": {"kind": "plateau"}},
             "training.ema.schedules.decay.kind: kind plateau follows a metric and is allowed only "
-            "in the run's own schedule",
+            "in the top-level field schedule, not in a group or for another hyperparameter",
         ),
         (
             {"schedules": {"ramp": {"kind": "cosine"}}},
