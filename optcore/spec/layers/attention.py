@@ -62,3 +62,11 @@ class MultiheadAttention(LayerSpec):
         """Return 2 operations per weight and position, and 4 * length * length * features."""
         length, features = given.shape
         return 8 * length * features * features + 4 * length * length * features
+
+    def saved(self, given: TensorSpec) -> int:
+        """
+        Return how many values the backward pass of one example needs, besides input and output.
+
+        They are q, k, v, the heads, and the logarithm of each sum of a softmax.
+        """
+        return 4 * given.size + self.num_heads * given.shape[0]
