@@ -10,7 +10,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BLANK = 0
-"""Index of the channel for the blank label, which is no class. Channel k + 1 is class k."""
+"""Index of the channel or feature for the blank label, which is no class; k + 1 is class k."""
+MAPS = 4
+"""Number of dimensions of a batch of maps; a batch of sequences has one fewer."""
+
+
+def by_step(outputs: Tensor) -> Tensor:
+    """
+    Return *outputs* as a tensor (batch, steps, classes + 1).
+
+    Args:
+        outputs: (batch, steps, classes + 1), or maps of height 1: (batch, classes + 1, 1, steps).
+    """
+    return outputs.squeeze(2).transpose(1, 2) if outputs.dim() == MAPS else outputs
 
 
 def best_paths(outputs: Tensor) -> list[list[int]]:
@@ -21,10 +33,11 @@ def best_paths(outputs: Tensor) -> list[list[int]]:
     one before it is then removed, and after that all blanks.
 
     Args:
-        outputs: (batch, classes + 1, 1, steps); channel 0 is the blank, channel k + 1 the class k.
+        outputs: (batch, steps, classes + 1) or (batch, classes + 1, 1, steps); feature or channel 0
+            is the blank, and k + 1 is class k.
     """
     found = []
-    for path in outputs.squeeze(2).argmax(1).tolist():
+    for path in by_step(outputs).argmax(2).tolist():
         before = [BLANK, *path[:-1]]
         found.append(
             [

@@ -14,6 +14,7 @@ from optcore.spec.layers.activations import LogSoftmax
 from optcore.spec.layers.base import ShapeError
 from optcore.spec.layers.normalization import BatchNorm
 from optcore.spec.limits import MAX_EVALUATIONS, MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
+from optcore.spec.networks.casts import levels_take_the_layers
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.tasks.fit import (
@@ -51,6 +52,7 @@ def check_parts(run: RunSpec) -> None:
         _lbfgs_is_by_itself,
         _groups_find_parameters,
         _numbers_are_representable,
+        levels_take_the_layers,
         _no_batch_of_one_is_normalised,
         weights_fit_the_classes,
         metrics_fit_the_task,

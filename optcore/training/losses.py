@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from optcore.metrics.sequences import BLANK
+from optcore.metrics.sequences import BLANK, by_step
 from optcore.spec.tasks.losses import (
     AnyLoss,
     BinaryCrossEntropy,
@@ -154,7 +154,7 @@ def _weights(given: Sequence[float] | None) -> Weights:
 
 def _ctc(outputs: Tensor, targets: Tensor) -> Tensor:
     # Computed on the CPU: torch's CUDA kernel has no deterministic gradient.
-    steps = outputs.squeeze(2).permute(2, 0, 1).log_softmax(2).cpu()
+    steps = by_step(outputs).transpose(0, 1).log_softmax(2).cpu()
     sequences = (targets.unsqueeze(1) if targets.dim() == 1 else targets).cpu()
     count = len(sequences)
     losses = functional.ctc_loss(

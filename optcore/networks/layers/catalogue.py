@@ -8,6 +8,7 @@ from torch import nn
 
 from optcore.networks.draws import Draws
 from optcore.networks.layers.activations import hardsigmoid
+from optcore.networks.layers.attention import multihead_attention
 from optcore.networks.layers.convolution import convolution
 from optcore.networks.layers.dropout import Dropout as DropoutModule
 from optcore.networks.layers.normalization import (
@@ -17,10 +18,14 @@ from optcore.networks.layers.normalization import (
     layer_norm,
     rms_norm,
 )
+from optcore.networks.layers.patches import class_token, patch_embedding, select
 from optcore.networks.layers.pooling import adaptive_pool, global_pool, pool
+from optcore.networks.layers.positions import position_embedding
+from optcore.networks.layers.recurrent import lstm
 from optcore.networks.layers.shaping import permute, reshape, upsample
 from optcore.networks.layers.squeeze_excite import squeeze_excite
 from optcore.spec.layers import activations
+from optcore.spec.layers.attention import MultiheadAttention
 from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
 from optcore.spec.layers.catalogue import AnyLayer
@@ -34,6 +39,7 @@ from optcore.spec.layers.normalization import (
     LayerNorm,
     RmsNorm,
 )
+from optcore.spec.layers.patches import ClassToken, PatchEmbedding, Select
 from optcore.spec.layers.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -45,6 +51,8 @@ from optcore.spec.layers.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from optcore.spec.layers.positions import PositionEmbedding
+from optcore.spec.layers.recurrent import Lstm
 from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
 
@@ -102,6 +110,18 @@ def module(  # noqa: PLR0912  a case per kind of layer
             return instance_norm(layer, given)
         case SqueezeExcite():
             return squeeze_excite(layer, given)
+        case Lstm():
+            return lstm(layer, given)
+        case MultiheadAttention():
+            return multihead_attention(layer, given)
+        case PatchEmbedding():
+            return patch_embedding(layer, given)
+        case ClassToken():
+            return class_token(layer, given)
+        case PositionEmbedding():
+            return position_embedding(given)
+        case Select():
+            return select(layer)
         case Group() | Repeat() | Residual() | Parallel():
             raise TypeError(f"{layer.kind} is a block")
         case _:

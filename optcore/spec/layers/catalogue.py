@@ -20,6 +20,7 @@ from optcore.spec.layers.activations import (
     Softmax,
     Tanh,
 )
+from optcore.spec.layers.attention import MultiheadAttention
 from optcore.spec.layers.base import LayerSpec
 from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
@@ -32,6 +33,7 @@ from optcore.spec.layers.normalization import (
     LayerNorm,
     RmsNorm,
 )
+from optcore.spec.layers.patches import ClassToken, PatchEmbedding, Select
 from optcore.spec.layers.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -43,6 +45,8 @@ from optcore.spec.layers.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from optcore.spec.layers.positions import PositionEmbedding
+from optcore.spec.layers.recurrent import Lstm
 from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
 
@@ -83,6 +87,12 @@ AnyLayer = Annotated[
     | GroupNorm
     | InstanceNorm
     | SqueezeExcite
+    | Lstm
+    | MultiheadAttention
+    | PatchEmbedding
+    | ClassToken
+    | PositionEmbedding
+    | Select
     | Group
     | Repeat
     | Residual

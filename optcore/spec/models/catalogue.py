@@ -8,11 +8,18 @@ from pydantic import Field
 
 from optcore.spec.base import by_kind
 from optcore.spec.models.base import ModelSpec
+from optcore.spec.models.crnn import Crnn
 from optcore.spec.models.mlp import Mlp
 from optcore.spec.models.mnist_cnn import MnistCnn
+from optcore.spec.models.mobilenet_v3 import MobileNetV3
+from optcore.spec.models.resnet import ResNet
 from optcore.spec.models.sequential import Sequential
+from optcore.spec.models.vit import VisionTransformer
 
-AnyModel = Annotated[MnistCnn | Mlp | Sequential, Field(discriminator="kind")]
+AnyModel = Annotated[
+    MnistCnn | Mlp | ResNet | MobileNetV3 | Crnn | VisionTransformer | Sequential,
+    Field(discriminator="kind"),
+]
 """Any model, selected by `kind`."""
 
 MODELS = by_kind(AnyModel, ModelSpec)

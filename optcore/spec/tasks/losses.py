@@ -20,6 +20,8 @@ from optcore.spec.tasks.tasks import Target, Task
 
 MAX_CLASSES = 100_000
 """Largest number of class weights."""
+SEQUENCE_DIMS = 2
+"""Number of dimensions of a sequence of vectors: its positions, and the features of each."""
 
 
 class LossSpec(Spec):
@@ -194,8 +196,9 @@ class Ctc(LossSpec):
     """
     Connectionist temporal classification, as text recognition uses it.
 
-    The network must end with a map of height 1 and one channel more than there are classes. Each
-    column of the map is a time step. Channel 0 is the blank, and channel k + 1 is class k.
+    The network must end with a sequence of vectors, one feature longer than there are classes, or
+    with a map of height 1 and one channel more than there are classes. Each position, or column of
+    the map, is a time step. Feature or channel 0 is the blank, and k + 1 is class k.
 
     The target is the sequence of the example's classes; a single class is a sequence of length 1.
     The loss is the mean over examples, whose weight does not depend on the length of their target.
@@ -207,17 +210,23 @@ class Ctc(LossSpec):
 
     TASKS: ClassVar[frozenset[Task]] = frozenset({"classification", "sequence"})
     TAKES: ClassVar[str] = (
-        "a map of height 1, at least 2 n - 1 wide for targets of up to n classes, with one channel "
-        "per class and one for the blank"
+        "a map of height 1, or a sequence, at least 2 n - 1 wide or long for targets of up to n "
+        "classes, with one channel or feature per class and one for the blank"
     )
     OF_SEQUENCES: ClassVar[bool] = True
 
     kind: Literal["ctc"]
 
     def takes(self, shape: Shape, target: Target) -> bool:
-        """Return whether *shape* is (classes + 1, 1, steps), with enough steps for any target."""
+        """
+        Return whether *shape* is (classes + 1, 1, steps) or (steps, classes + 1).
+
+        There must be enough steps for any target.
+        """
+        steps, *rest = shape if len(shape) == SEQUENCE_DIMS else (shape[-1], *shape[:-1])
         # A blank must stand between two equal classes.
-        return shape[:-1] == (target.size + 1, 1) and shape[-1] >= 2 * target.longest - 1
+        enough = steps >= 2 * target.longest - 1
+        return enough and rest in ([target.size + 1], [target.size + 1, 1])
 
 
 AnyLoss = Annotated[

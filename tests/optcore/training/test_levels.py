@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import optcore
 from optcore.networks.build import build
+from optcore.spec.errors import SpecError
 from optcore.spec.layers.activations import Relu
 from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.catalogue import AnyLayer
@@ -133,3 +134,35 @@ def test_o3_rounds_what_batch_norm_reads_and_o2_does_not() -> None:
 
     assert torch.equal(means["mindspore_o1"], means["mindspore_o2"])
     assert not torch.equal(means["mindspore_o2"], means["mindspore_o3"])
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [
+        (
+            [{"kind": "residual", "layers": [{"kind": "batch_norm"}]}],
+            r"got residual at 0",
+        ),
+        ([{"kind": "layer_norm", "name": "norm"}], r"got layer_norm at norm"),
+        (
+            [{"kind": "conv2d", "out_channels": 2, "kernel_size": 2, "dilation": 2}],
+            r"got conv2d at 0",
+        ),
+        (
+            [{"kind": "reshape", "shape": [8, 8]}, {"kind": "linear", "out_features": 3}],
+            r"got linear at 1",
+        ),
+    ],
+)
+def test_a_level_is_refused_for_layers_whose_casts_are_not_known(
+    layers: list[dict[str, Any]], text: str
+) -> None:
+    tail = [{"kind": "flatten"}, {"kind": "linear", "out_features": 10}]
+    model = {"kind": "sequential", "layers": layers + tail}
+
+    with pytest.raises(SpecError, match=text) as refused:
+        spec_of(model=model, precision="mindspore_o1")
+
+    assert refused.value.problems[0].param == "training.precision"
+    assert "mindspore_o1 needs layers without parameters, conv2d (without groups" in str(refused)
+    spec_of(model=model)

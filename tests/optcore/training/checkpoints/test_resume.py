@@ -24,6 +24,7 @@ from optcore.training.run import Run
 from tests.support.optcore.runs.continuing import finish
 from tests.support.optcore.runs.resume_cases import (
     CASES,
+    NETWORKS,
     OTHERS,
     RARER,
     SEED,
@@ -60,6 +61,20 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
 def rarer_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What another one makes of those of the rarer cases."""
     return continued(RARER, tmp_path_factory.mktemp("resume"))
+
+
+@pytest.fixture(scope="module")
+def networks_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What another one makes of those of the built-in networks."""
+    return continued(NETWORKS, tmp_path_factory.mktemp("resume"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_built_in_network_resumes_with_the_same_bits(
+    name: str, networks_elsewhere: dict[str, dict[str, Any]]
+) -> None:
+    goes_on(NETWORKS[name], networks_elsewhere[name])
 
 
 @pytest.mark.long

@@ -64,6 +64,34 @@ def test_ctc_is_torchs_on_sequences_of_one_class() -> None:
     torch.testing.assert_close(ours, theirs)
 
 
+def test_ctc_takes_a_sequence_as_it_takes_a_map_of_height_1() -> None:
+    maps = torch.randn(4, 4, 1, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    sequences = maps.squeeze(2).transpose(1, 2).contiguous()
+    loss = loss_of(parser.validate_python({"kind": "ctc"}), CLASSES)
+
+    assert torch.equal(loss(sequences, LABELS), loss(maps, LABELS))
+    assert best_paths(sequences) == best_paths(maps)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [
+        ((4, 1, 9), True),
+        ((9, 4), True),
+        ((8, 4), False),  # too few steps: 5 equal classes need 4 blanks
+        ((4, 1, 8), False),
+        ((9, 3), False),
+        ((4, 9), False),
+        ((4, 2, 9), False),
+        ((4,), False),
+    ],
+)
+def test_outputs_that_ctc_takes(shape: tuple[int, ...], fits: bool) -> None:
+    loss = parser.validate_python({"kind": "ctc"})
+
+    assert loss.takes(shape, Target("sequence", 3, 5)) is fits
+
+
 @pytest.mark.parametrize(
     ("path", "told"),
     [
@@ -115,8 +143,9 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
     [
         (
             {"loss": {"kind": "ctc"}},
-            "model: model must fit loss ctc, which needs a map of height 1, at least 2 n - 1 wide "
-            "for targets of up to n classes, with one channel per class and one for the blank, "
+            "model: model must fit loss ctc, which needs a map of height 1, or a sequence, at "
+            "least 2 n - 1 wide or long for targets of up to n classes, with one channel or "
+            "feature per class and one for the blank, "
             "got an output of shape (10,); digits has 10 classes",
         ),
         (

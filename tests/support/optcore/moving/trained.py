@@ -45,6 +45,8 @@ COLUMNS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 11, "kernel_size": 8},
 ]
 """A network whose outputs are sequences."""
+THIN: dict[str, Any] = {"scale": 0.1, "strides": [1, 1, 1, 2]}
+"""Fields of a mobilenet_v3 for images of 8 x 8 in dialect paddleocr."""
 TRAINING = {"steps": 6, "seed": 3, "evaluate_every": 2, "checkpoint_every": 3}
 SCALED = {"precision": "fp16", "columns": ["loss_scale"]}
 
@@ -107,9 +109,25 @@ def losses(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def models(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a job for every model."""
-    more = {"sequential": {"layers": LAYERS}}
-    return [job(optimizer, model={"kind": kind, **more.get(kind, {})}) for kind in MODELS]
+    """Return a job for every model, and for its dialects and parts."""
+    small: dict[str, Any] = {"steps": 2, "dataset": {"kind": "digits", "batch_size": 10}}
+    digits: dict[str, Any] = {"steps": 2, "dataset": {"kind": "mnist", "batch_size": 4}}
+    ctc = {"loss": {"kind": "ctc"}}
+    more: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
+        "sequential": [({"layers": LAYERS}, {})],
+        "resnet": [({}, small)],
+        "mobilenet_v3": [({"scale": 0.1}, small), ({"dialect": "paddleocr", **THIN}, small)],
+        "crnn": [
+            ({"backbone": {"kind": "mobilenet_v3", **THIN}, "hidden": 4}, small | ctc),
+            ({"backbone": {"kind": "resnet_vd", "depth": 18}, "hidden": 4}, digits | ctc),
+        ],
+        "vit": [({"patch_size": 4, "layers": 1, "heads": 2, "hidden": 8}, small)],
+    }
+    return [
+        job(optimizer, model={"kind": kind, **fields}, **changes)
+        for kind in MODELS
+        for fields, changes in more.get(kind, [({}, {})])
+    ]
 
 
 def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:

@@ -159,6 +159,26 @@ RARER = {
 }
 """Three optimizers with every schedule in two precisions."""
 
+NETWORKS = {
+    "crnn": {
+        **spec_of("adam", loss={"kind": "ctc"}),
+        "model": {
+            "kind": "crnn",
+            "backbone": {"kind": "mobilenet_v3", "scale": 0.1, "strides": [1, 1, 1, 2]},
+            "hidden": 8,
+        },
+    },
+    "mobilenet_v3": {**spec_of("momentum"), "model": {"kind": "mobilenet_v3", "scale": 0.1}},
+    "vit": {
+        **spec_of("adamw"),
+        "model": {
+            "kind": "vit",
+            **{"patch_size": 2, "layers": 2, "heads": 2, "hidden": 8, "dropout": 0.1},
+        },
+    },
+}
+"""Networks of other layers, one with dropout in copies of the same layers."""
+
 
 def started(spec: dict[str, Any]) -> Run:
     return Run.start(RunSpec.parse(spec), data_dir=NOWHERE)

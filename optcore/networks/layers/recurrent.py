@@ -1,0 +1,29 @@
+"""Modules of recurrent layers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from optcore.spec.layers.base import TensorSpec
+from optcore.spec.layers.recurrent import Lstm
+
+
+class LstmModule(nn.LSTM):
+    """torch's LSTM, which returns the outputs of all positions and no states."""
+
+    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the outputs for *input*, (batch, length, features)."""
+        output: Tensor = super().forward(input)[0]
+        return output
+
+
+def lstm(layer: Lstm, given: TensorSpec) -> nn.Module:
+    """Return torch's module for *layer*."""
+    return LstmModule(
+        given.shape[-1],
+        layer.hidden_size,
+        layer.num_layers,
+        bias=layer.bias,
+        batch_first=True,
+        bidirectional=layer.bidirectional,
+    )

@@ -1,0 +1,85 @@
+"""Recurrent layers, which read a sequence position by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from optcore.spec.layers.base import (
+    MAX_UNITS,
+    SEQUENCE,
+    LayerSpec,
+    Parameter,
+    TensorSpec,
+    needs,
+)
+
+
+class Lstm(LayerSpec):
+    """
+    A long short-term memory over a sequence, as torch.nn.LSTM with batch_first.
+
+    For each position t, with h and c of the position before it (0 at the first)::
+
+        i, f, o = sigmoid(W x_t + b + U h + d)      each with weights of its own
+        g       = tanh(W x_t + b + U h + d)
+        c       = f * c + i * g
+        h       = o * tanh(c)
+
+    The output at t is h. If the layer is bidirectional, a second one reads the sequence from its
+    end, and the output has the h of both, one after another. Of several layers, each reads the
+    output of the one before it; there is no dropout between them.
+
+    References:
+        Hochreiter and Schmidhuber, Long Short-Term Memory, 1997. torch.nn.LSTM.
+    """
+
+    kind: Literal["lstm"]
+    hidden_size: int = Field(ge=1, le=MAX_UNITS)
+    """Number of values in h."""
+    num_layers: int = Field(1, ge=1, le=64)
+    """Number of layers, one upon another."""
+    bidirectional: bool = False
+    """Whether each layer also reads the sequence from its end."""
+    bias: bool = True
+    """Whether there are b and d."""
+
+    @property
+    def directions(self) -> int:
+        """Number of directions in which each layer reads the sequence."""
+        return 2 if self.bidirectional else 1
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return (length, hidden_size), or (length, 2 * hidden_size) if bidirectional."""
+        needs(self, given, SEQUENCE, hint="permute makes a sequence of a signal or an image")
+        return TensorSpec((given.shape[0], self.directions * self.hidden_size), SEQUENCE)
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight_ih_l0 (4 * hidden_size, in), weight_hh_l0, bias_ih_l0, bias_hh_l0, ..."""
+        return list(self._parameters(given.shape[-1]))
+
+    def flops(self, given: TensorSpec) -> int:
+        """Return 2 operations per weight and position."""
+        weights = sum(each.size for each in self.parameters(given) if "weight" in each.name)
+        return 2 * given.shape[0] * weights
+
+    def saved(self, given: TensorSpec) -> int:
+        """
+        Return how many values the backward pass of one example needs, besides input and output.
+
+        As oneDNN keeps them for float32 on a CPU; torch's own code keeps 9 in place of 24.
+        """
+        return 24 * given.shape[0] * self.num_layers * self.directions * self.hidden_size
+
+    def _parameters(self, features: int) -> Iterator[Parameter]:
+        gates = 4 * self.hidden_size
+        for layer in range(self.num_layers):
+            for end in ("", "_reverse")[: self.directions]:
+                yield Parameter(f"weight_ih_l{layer}{end}", (gates, features))
+                yield Parameter(f"weight_hh_l{layer}{end}", (gates, self.hidden_size))
+                if self.bias:
+                    yield Parameter(f"bias_ih_l{layer}{end}", (gates,))
+                    yield Parameter(f"bias_hh_l{layer}{end}", (gates,))
+            features = self.directions * self.hidden_size
