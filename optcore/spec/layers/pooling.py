@@ -88,11 +88,11 @@ class Pool(LayerSpec):
         for side, kernel, stride, padding in zip(
             sides, self.kernel, self.strides, paddings, strict=True
         ):
-            room = side + 2 * padding - kernel
-            out = -(-room // stride) + 1 if self.ceil_mode else room // stride + 1
+            space = side + 2 * padding - kernel
+            out = -(-space // stride) + 1 if self.ceil_mode else space // stride + 1
             if self.ceil_mode and (out - 1) * stride >= side + padding:
                 out -= 1
-            if room < 0 or out < 1:
+            if space < 0 or out < 1:
                 by = "x".join(map(str, sides))
                 raise ShapeError(
                     f"kernel_size must be at most {side + 2 * padding} for {by} pixels, "
@@ -224,5 +224,5 @@ class GlobalPool(LayerSpec):
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return (channels,), or (features,) of a sequence."""
         needs(self, given, IMAGE, SIGNAL, ("length", "features"))
-        kept = given.shape[-1] if given.axes[0] == "length" else given.shape[0]
-        return TensorSpec((kept,), ("features",))
+        size = given.shape[-1] if given.axes[0] == "length" else given.shape[0]
+        return TensorSpec((size,), ("features",))
