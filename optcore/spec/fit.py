@@ -93,6 +93,7 @@ def _layers_fit(run: RunSpec) -> None:
     try:
         output = network.output
         network.check_shared()
+        _ = network.initial
     except ShapeError as error:
         reject(
             ["model"],

@@ -8,6 +8,7 @@ from torch import nn
 
 from optcore.networks.draws import Draws
 from optcore.networks.layers.activations import hardsigmoid
+from optcore.networks.layers.attention import self_attention
 from optcore.networks.layers.convolution import convolution
 from optcore.networks.layers.dropout import Dropout as DropoutModule
 from optcore.networks.layers.normalization import (
@@ -18,15 +19,20 @@ from optcore.networks.layers.normalization import (
     rms_norm,
 )
 from optcore.networks.layers.pooling import adaptive_pool, global_pool, pool
+from optcore.networks.layers.positions import position_embedding
+from optcore.networks.layers.recurrent import gru
 from optcore.networks.layers.shaping import permute, reshape, upsample
 from optcore.networks.layers.squeeze_excite import squeeze_excite
+from optcore.networks.layers.transformer import transformer_encoder_layer
 from optcore.spec.layers import activations
+from optcore.spec.layers.attention import SelfAttention
 from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
+from optcore.spec.layers.embedding import Embedding
 from optcore.spec.layers.normalization import (
     BatchNorm,
     GroupNorm,
@@ -45,8 +51,11 @@ from optcore.spec.layers.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from optcore.spec.layers.positions import PositionEmbedding
+from optcore.spec.layers.recurrent import Gru
 from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
+from optcore.spec.layers.transformer import TransformerEncoderLayer
 
 Block = Group | Repeat | Residual | Parallel
 
@@ -102,6 +111,16 @@ def module(  # noqa: PLR0912  a case per kind of layer
             return instance_norm(layer, given)
         case SqueezeExcite():
             return squeeze_excite(layer, given)
+        case Embedding():
+            return nn.Embedding(layer.num_embeddings, layer.embedding_dim, sparse=layer.sparse)
+        case PositionEmbedding():
+            return position_embedding(given)
+        case Gru():
+            return gru(layer, given)
+        case SelfAttention():
+            return self_attention(layer, given, draws=draws, path=path)
+        case TransformerEncoderLayer():
+            return transformer_encoder_layer(layer, given, draws=draws, path=path)
         case Group() | Repeat() | Residual() | Parallel():
             raise TypeError(f"{layer.kind} is a block")
         case _:

@@ -20,11 +20,13 @@ from optcore.spec.layers.activations import (
     Softmax,
     Tanh,
 )
+from optcore.spec.layers.attention import SelfAttention
 from optcore.spec.layers.base import LayerSpec
 from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
+from optcore.spec.layers.embedding import Embedding
 from optcore.spec.layers.normalization import (
     BatchNorm,
     GroupNorm,
@@ -43,8 +45,11 @@ from optcore.spec.layers.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from optcore.spec.layers.positions import PositionEmbedding
+from optcore.spec.layers.recurrent import Gru
 from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
+from optcore.spec.layers.transformer import TransformerEncoderLayer
 
 AnyLayer = Annotated[
     Conv1d
@@ -83,6 +88,11 @@ AnyLayer = Annotated[
     | GroupNorm
     | InstanceNorm
     | SqueezeExcite
+    | Embedding
+    | PositionEmbedding
+    | Gru
+    | SelfAttention
+    | TransformerEncoderLayer
     | Group
     | Repeat
     | Residual
