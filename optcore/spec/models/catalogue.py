@@ -8,11 +8,12 @@ from pydantic import Field
 
 from optcore.spec.base import by_kind
 from optcore.spec.models.base import ModelSpec
+from optcore.spec.models.gpt import Gpt
 from optcore.spec.models.mlp import Mlp
 from optcore.spec.models.mnist_cnn import MnistCnn
 from optcore.spec.models.sequential import Sequential
 
-AnyModel = Annotated[MnistCnn | Mlp | Sequential, Field(discriminator="kind")]
+AnyModel = Annotated[MnistCnn | Mlp | Gpt | Sequential, Field(discriminator="kind")]
 """Any model, selected by `kind`."""
 
 MODELS = by_kind(AnyModel, ModelSpec)

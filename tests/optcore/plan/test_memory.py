@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from optcore.optimizers.make import parse
-from optcore.plan.memory import EVALUATED_TOGETHER, Memory
+from optcore.plan.memory import Memory
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import resolve_groups
 from optcore.spec.run import RunSpec
-from optcore.training.evaluation import BATCH_SIZE
 from tests.support.optcore.runs.run_specs import run
 from tests.support.optcore.updates.optimizer_specs import LBFGS, made, variants
 
@@ -92,7 +91,3 @@ def test_the_state_of_every_optimizer_has_the_planned_size() -> None:
             planned = sum(g.spec.state_bytes(sizes[name]) for g in groups for name in g.names)
 
             assert planned == pytest.approx(allocated, rel=0.02, abs=8), (spec, shapes)
-
-
-def test_batches_of_evaluations_have_the_planned_size() -> None:
-    assert EVALUATED_TOGETHER == BATCH_SIZE
