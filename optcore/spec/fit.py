@@ -22,6 +22,7 @@ from optcore.spec.tasks.fit import (
     weights_fit_the_classes,
     what_chooses_is_measured,
 )
+from optcore.spec.tasks.tokens import sparse_gradients_are_taken, tokens_fit
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec, Scheduled
@@ -48,8 +49,10 @@ def check_parts(run: RunSpec) -> None:
         _work_is_bounded,
         loss_fits_the_task,
         _layers_fit,
+        tokens_fit,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
+        sparse_gradients_are_taken,
         _numbers_are_representable,
         _no_batch_of_one_is_normalised,
         weights_fit_the_classes,
