@@ -59,6 +59,25 @@ def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} must have shape {wanted}, got {given}")
 
 
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of *model* by name; a shared one by its first name only."""
+    shared = _shared_in(model)
+    return {name: each for name, each in model.state_dict().items() if name not in shared}
+
+
+def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Set the parameters and buffers of *model* to *tensors*, named as in `tensors_of`."""
+    others = {name: tensors[first] for name, first in _shared_in(model).items()}
+    model.load_state_dict({**tensors, **others})
+
+
+def _shared_in(model: nn.Module) -> dict[str, str]:
+    """Return the first name of each shared parameter by each of its other names."""
+    first: dict[Tensor, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: first[p] for name, p in named if first.setdefault(p, name) != name}
+
+
 def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
     """
     Return the torch module of *network*, with torch's initial weights or those of `init`.

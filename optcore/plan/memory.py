@@ -32,6 +32,8 @@ INDEX_BYTES = 8
 """Bytes of the position that a max-pool keeps for each of its outputs."""
 GATHERED = 65_536
 """Number of elements below which the gradient of a parameter is copied into a buffer."""
+DOUBLE = 8
+"""Bytes of a float64."""
 HALF = 2
 """Bytes of a number in 16 bits."""
 PARAMETER_BYTES: dict[Precision, int] = {"fp64": 8, "bf16_true": HALF, "fp16_true": HALF}
@@ -220,4 +222,7 @@ def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int,
             continue
         most = max(most, taken + (number + layer.index) * layer.outputs)
         taken = number * layer.outputs
+    if run.dataset.target.task == "language_model":
+        # Metrics take the outputs, and the logarithms of their probabilities, as float64.
+        most = max(most, taken + 2 * DOUBLE * layers[-1].outputs)
     return _batch(run, batch, number) + batch * most + run.num_parameters * wide

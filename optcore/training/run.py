@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from optcore.data.batches import Batches
 from optcore.data.examples import Dataset, DatasetMissing
 from optcore.data.load import check_continued, load
-from optcore.networks.build import check_fit, network
+from optcore.networks.build import check_fit, network, set_tensors, tensors_of
 from optcore.networks.draws import Draws
 from optcore.networks.layout import memory_format
-from optcore.networks.weights import load_weights, weights_of
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import optimizer_of
 from optcore.plan.facts import DatasetFacts
@@ -158,8 +157,8 @@ class Run:
         draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
         model = network(spec.network, draws, device=place, dtype=dtype).train()
         if weights is not None:  # before anything copies them
-            check_fit(weights, weights_of(model))
-            load_weights(model, weights)
+            check_fit(weights, tensors_of(model))
+            set_tensors(model, weights)
         scale = first_scale(spec.loss_scale, spec.optimizer.dialect)
         moves = isinstance(spec.loss_scale, DynamicLossScale)
         optimizer = optimizer_of(
@@ -283,9 +282,9 @@ class Run:
         self.optimizer.align(facts.get("spans") == ALIGNED)
 
     def model_tensors(self) -> dict[str, Tensor]:
-        """Return the network's parameters (each once) and buffers, as contiguous tensors."""
+        """Return the network's parameters and buffers, as contiguous tensors by name."""
         return {
-            name: tensor.detach().contiguous() for name, tensor in weights_of(self.model).items()
+            name: tensor.detach().contiguous() for name, tensor in tensors_of(self.model).items()
         }
 
     def tensors(self) -> dict[str, Tensor]:

@@ -18,6 +18,9 @@ from optcore.spec.layers.base import (
 GATES = 3
 """Number of gates of a gated recurrent unit: reset, update and new."""
 
+KEPT = 7
+"""Number of values that torch keeps of each unit for its backward pass, as measured."""
+
 
 class Gru(LayerSpec):
     """
@@ -77,9 +80,9 @@ class Gru(LayerSpec):
         return 2 * given.shape[0] * weights
 
     def saved(self, given: TensorSpec) -> int:
-        """Return the gates of each layer: the products, and the values made of them."""
-        directions, hidden = 1 + self.bidirectional, self.hidden_size
-        return given.shape[0] * self.num_layers * directions * hidden * (4 * GATES)
+        """Return the values that torch keeps of each cell: gates, products and states."""
+        cells = given.shape[0] * self.num_layers * (1 + self.bidirectional)
+        return cells * KEPT * self.hidden_size
 
     def _inputs(self, given: TensorSpec) -> list[int]:
         """Return the number of features that each layer takes."""

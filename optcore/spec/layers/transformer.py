@@ -93,6 +93,7 @@ class TransformerEncoderLayer(LayerSpec):
     def saved(self, given: TensorSpec) -> int:
         """Return what both halves keep: products, sums, activations and masks."""
         length = given.shape[0]
-        inner = (3 if self.draws else 2) * length * self.dim_feedforward
-        weights = 3 * self.nhead * length**2 if self.draws else self.nhead * length
-        return 6 * given.size + inner + weights + (2 * given.size if self.draws else 0)
+        # gelu needs its input; relu only its output, which linear2 needs too.
+        inner = (3 if self.draws else 1 if self.activation == "relu" else 2) * self.dim_feedforward
+        weights = self.nhead * (3 * length if self.draws else 1)
+        return (8 if self.draws else 6) * given.size + length * (inner + weights)

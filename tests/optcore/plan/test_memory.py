@@ -31,12 +31,29 @@ def mlp(*hidden: int, **options: Any) -> dict[str, Any]:
     return mnist({"kind": "mlp", "hidden": list(hidden)}, **options)
 
 
+def text(model: dict[str, Any]) -> dict[str, Any]:
+    dataset = {"kind": "text", "file": "a.txt", "length": 64, "batch_size": 16}
+    windows = {"train_windows": 64, "validation_windows": 0, "validation_share": 0}
+    return run(model=model, dataset={**dataset, **windows}, training={"steps": 4})
+
+
+def of_tokens(*layers: dict[str, Any]) -> dict[str, Any]:
+    embedding = {"kind": "embedding", "num_embeddings": 256, "embedding_dim": 64}
+    last = {"kind": "linear", "out_features": 256}
+    return text({"kind": "sequential", "layers": [embedding, *layers, last]})
+
+
 FEW = {
     "mnist_cnn": mnist({"kind": "mnist_cnn"}),
     "12,730 parameters": mlp(16),
     "1,088,310 parameters": mlp(1000, 300),
+    "gpt": text({"kind": "gpt", "width": 64}),
 }
+ENCODER = {"kind": "transformer_encoder_layer", "nhead": 4, "dropout": 0.0}
 ALL = {
+    "gru": of_tokens({"kind": "gru", "hidden_size": 64, "num_layers": 2, "bidirectional": True}),
+    "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
+    "encoder, gelu": of_tokens({**ENCODER, "dim_feedforward": 256, "activation": "gelu"}),
     **{f"mnist_cnn, batch {b}": mnist({"kind": "mnist_cnn"}, batch_size=b) for b in (20, 500)},
     **{
         f"mlp {hidden}, batch {b}, {kind}": mlp(*hidden, batch_size=b, kind=kind)

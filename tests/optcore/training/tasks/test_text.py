@@ -94,7 +94,7 @@ def test_test_is_the_end_of_the_file_and_validation_stands_before_it(data: Path)
 def test_windows_that_just_fit_stand_side_by_side(tmp_path: Path) -> None:
     content = write_text(tmp_path, size=2 * 1601).read_bytes()
 
-    found = loaded(tmp_path, test_share=0.5, test_windows=100, validation_windows=10)
+    found = loaded(tmp_path, test_share=0.5, test_windows=100, validation_windows=9)
 
     assert bytes(found.test.inputs.flatten().tolist()) == content[1601:-1]
 
