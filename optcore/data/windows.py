@@ -1,4 +1,4 @@
-"""Windows of a long row of tokens, which are cut when they are served."""
+"""Windows of a long row of tokens, which are copied when they are served."""
 
 from __future__ import annotations
 

@@ -36,11 +36,11 @@ def read(spec: Text, folder: Path) -> Dataset:
     test, validation = (int(len(tokens) * x) for x in (spec.test_share, spec.validation_share))
     sizes = (len(tokens) - validation - test, validation, test)
     _check_sizes(spec, sizes)
-    train, held, last = tokens.split(list(sizes))
+    train, middle, end = tokens.split(list(sizes))
     return Dataset(
         Windows(train, spec.length, spec.train_windows),
-        _even(last, spec.length, spec.test_windows),
-        _even(held, spec.length, spec.validation_windows) if spec.validation_windows else None,
+        _even(end, spec.length, spec.test_windows),
+        _even(middle, spec.length, spec.validation_windows) if spec.validation_windows else None,
         digest=found,
     )
 

@@ -45,8 +45,8 @@ class Attention(nn.Module):
             scores = scores.masked_fill(later, -math.inf)
         weights = scores.softmax(-1)
         # Of three dimensions: those of four are images, whose masks have another order.
-        kept: Tensor = self.dropout(weights.flatten(0, 1)).view_as(weights)
-        return kept.to(v.dtype) @ v
+        dropped: Tensor = self.dropout(weights.flatten(0, 1)).view_as(weights)
+        return dropped.to(v.dtype) @ v
 
 
 class Rotary(nn.Module):

@@ -18,7 +18,7 @@ from optcore.spec.layers.base import (
 GATES = 3
 """Number of gates of a gated recurrent unit: reset, update and new."""
 
-KEPT = 7
+SAVED_PER_UNIT = 7
 """Number of values that torch keeps of each unit for its backward pass, as measured."""
 
 
@@ -82,7 +82,7 @@ class Gru(LayerSpec):
     def saved(self, given: TensorSpec) -> int:
         """Return the values that torch keeps of each cell: gates, products and states."""
         cells = given.shape[0] * self.num_layers * (1 + self.bidirectional)
-        return cells * KEPT * self.hidden_size
+        return cells * SAVED_PER_UNIT * self.hidden_size
 
     def _inputs(self, given: TensorSpec) -> list[int]:
         """Return the number of features that each layer takes."""
