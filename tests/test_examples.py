@@ -2,20 +2,39 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from optcore.spec.datasets.text import Text
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
 from optserve.contract.requests.job import JobSpec
+from tests.support.optcore.texts import write_text
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
+STEPS = 5
+"""Number of steps of an example whose text is the operator's and whose run takes ten minutes."""
+
+
+def shortened(data: dict[str, Any]) -> JobSpec:
+    """Return a job on a text as one of a few steps, on a text of 100 KB."""
+    few = {"validation_windows": 4, "test_windows": 4}
+    steps = {"epochs": None, "steps": STEPS, "evaluate_every": None}
+    schedule = {"kind": "constant"}
+    training = {name: v for name, v in {**data["training"], **steps}.items() if v is not None}
+    dataset = {**data["dataset"], **few}
+    return JobSpec.parse({**data, "dataset": dataset, "training": training, "schedule": schedule})
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_a_job_that_learns(path: Path, tmp_path: Path) -> None:
     spec = JobSpec.parse(json.loads(path.read_text()))
+    dataset = spec.dataset
+    if isinstance(dataset, Text):
+        write_text(tmp_path, dataset.file)
+        spec = shortened(json.loads(path.read_text()))
 
     run = Run.start(spec.run_spec(), data_dir=tmp_path)
     losses = [report.loss for report in train(run) if isinstance(report, StepReport)]

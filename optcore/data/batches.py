@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from optcore.data.examples import Examples, served
+from optcore.data.windows import Windows
 
 
 class Batches:
@@ -16,13 +17,19 @@ class Batches:
     Attributes:
         epoch: number of the current epoch, 0 for the first.
         position: number of examples served in the current epoch.
-        order: positions of the examples in the order of the current epoch; None for the order of
-            the files.
+        order: positions of the examples in the order of the current epoch, or the starts of its
+            windows; None for the order of the files.
         served: number of examples served since a caller last set this attribute to 0.
     """
 
     def __init__(
-        self, examples: Examples, *, batch_size: int, shuffle: bool, seed: int, dtype: torch.dtype
+        self,
+        examples: Examples | Windows,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        dtype: torch.dtype,
     ) -> None:
         self._examples, self._batch_size, self._dtype = examples, batch_size, dtype
         self._shuffle, self._seed = shuffle, seed
@@ -43,19 +50,30 @@ class Batches:
             self.epoch, self.position = self.epoch + 1, 0
             self._begin_epoch()
         stop = min(self.position + self._batch_size, len(self._examples))
-        inputs, targets = self._examples.inputs, self._examples.targets
-        if self.order is None:
-            inputs, targets = inputs[self.position : stop], targets[self.position : stop]
-        else:
-            chosen = self.order[self.position : stop]
-            # Takes 3 us; inputs[chosen] copies byte by byte, with a team of threads: 38 us.
-            inputs, targets = inputs.index_select(0, chosen), targets.index_select(0, chosen)
+        inputs, targets = self._between(self.position, stop)
         self.served += stop - self.position
         self.position = stop
         return served(inputs, self._dtype), targets
 
+    def _between(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        examples, order = self._examples, self.order
+        if isinstance(examples, Windows):
+            assert order is not None
+            found = examples.at(order[start:stop])
+            return found.inputs, found.targets
+        if order is None:
+            return examples.inputs[start:stop], examples.targets[start:stop]
+        chosen = order[start:stop]
+        # Takes 3 us; inputs[chosen] copies byte by byte, with a team of threads: 38 us.
+        return examples.inputs.index_select(0, chosen), examples.targets.index_select(0, chosen)
+
     def _begin_epoch(self) -> None:
-        if self._shuffle:
+        if isinstance(self._examples, Windows):
+            if self._shuffle:
+                self.order = self._examples.random_starts(seed=self._seed, epoch=self.epoch)
+            else:
+                self.order = self._examples.even_starts()
+        elif self._shuffle:
             order = permutation(len(self._examples), seed=self._seed, epoch=self.epoch)
             self.order = torch.from_numpy(order).to(self._examples.targets.device)
 

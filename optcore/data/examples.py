@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from optcore.data.windows import Windows
 
 
 class DatasetMissing(Exception):
@@ -53,16 +57,19 @@ class Dataset:
         test: examples that are evaluated once, at the end of the run.
         validation: examples that are evaluated during the run, for early stopping, the best
             checkpoint and schedules that follow a metric; None if there is no such split.
+        digest: SHA-256 of the file that the examples come from, if the spec does not determine it;
+            a run is continued only with the same one.
     """
 
-    train: Examples
+    train: Examples | Windows
     test: Examples
     validation: Examples | None = None
+    digest: str = ""
 
     def to(self, device: torch.device) -> Dataset:
         """Return the same dataset on *device*."""
         validation = None if self.validation is None else self.validation.to(device)
-        return Dataset(self.train.to(device), self.test.to(device), validation)
+        return Dataset(self.train.to(device), self.test.to(device), validation, self.digest)
 
 
 def served(inputs: Tensor, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from optcore.data.examples import Dataset, DatasetMissing
+from optcore.data.examples import Dataset, DatasetMissing, Examples
 from optcore.spec.datasets.catalogue import DATASETS, AnyDataset
 from optcore.spec.datasets.validation_split import Validation, validation_positions
 
@@ -41,8 +41,23 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     return dataset if spec.validation is None else _split(dataset, spec.validation)
 
 
+def check_continued(spec: AnyDataset, dataset: Dataset, began: str) -> None:
+    """
+    Check that *dataset* is the one that a run began with, whose digest was *began*.
+
+    Raises:
+        DatasetMissing: it is another one.
+    """
+    if dataset.digest != began:
+        raise DatasetMissing(
+            f"{spec.kind} must be the file that the run began with, whose SHA-256 is "
+            f"{began or 'unknown'}, got {dataset.digest}"
+        )
+
+
 def _split(dataset: Dataset, validation: Validation) -> Dataset:
     """Return *dataset* with a part of its training examples held out as validation examples."""
+    assert isinstance(dataset.train, Examples)  # text has no such split
     chosen = torch.from_numpy(validation_positions(len(dataset.train), validation).copy())
     rest = torch.ones(len(dataset.train), dtype=torch.bool)
     rest[chosen] = False

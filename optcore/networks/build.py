@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from optcore.networks.draws import Draws
+from optcore.networks.init import initialise
 from optcore.networks.layers.blocks import ParallelModule, ResidualModule
 from optcore.networks.layers.catalogue import Block, module
 from optcore.networks.layout import memory_format
 from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.blocks import BlockSpec, Group, Parallel, Repeat, Residual
 from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.layers.init import AnyInit
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.tree import named
@@ -57,9 +59,28 @@ def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} must have shape {wanted}, got {given}")
 
 
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of *model* by name; a shared one by its first name only."""
+    shared = _shared_in(model)
+    return {name: each for name, each in model.state_dict().items() if name not in shared}
+
+
+def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Set the parameters and buffers of *model* to *tensors*, named as in `tensors_of`."""
+    others = {name: tensors[first] for name, first in _shared_in(model).items()}
+    model.load_state_dict({**tensors, **others})
+
+
+def _shared_in(model: nn.Module) -> dict[str, str]:
+    """Return the first name of each shared parameter by each of its other names."""
+    first: dict[Tensor, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: first[p] for name, p in named if first.setdefault(p, name) != name}
+
+
 def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
     """
-    Return the torch module of *network*, with torch's initial weights.
+    Return the torch module of *network*, with torch's initial weights or those of `init`.
 
     The weights are drawn from torch's global generator, which the caller must seed. A parameter has
     the name of its layer's path and its own name in it: ``conv1.weight``. A max-pool that follows a
@@ -70,7 +91,8 @@ def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
         network: the network.
         draws: the source of random numbers for the layers; None for torch's global generators.
     """
-    builder = _Builder({node.path: node.given for node in network.nodes}, draws)
+    given = {node.path: node.given for node in network.nodes}
+    builder = _Builder(given, draws, network.initial)
     model = builder.sequence(network.layers, "", "")
     for path, own, source in builder.shared:
         holder, _, name = f"{path}.{own}".rpartition(".")
@@ -85,14 +107,20 @@ class _Builder:
     Args:
         given: what the layer at each path takes; of repeated layers, the path of the first.
         draws: what the layers draw from in training.
+        initial: initialisations of the parameters of layers, with the same paths as *given*.
 
     Attributes:
         shared: for each parameter that is another layer's: the path of the layer that uses it, its
             name there, and the full name of the parameter.
     """
 
-    def __init__(self, given: Mapping[str, TensorSpec], draws: Draws | None) -> None:
-        self._given, self._draws = given, draws
+    def __init__(
+        self,
+        given: Mapping[str, TensorSpec],
+        draws: Draws | None,
+        initial: Mapping[str, Sequence[tuple[str, AnyInit]]],
+    ) -> None:
+        self._given, self._draws, self._initial = given, draws, initial
         self.shared: list[tuple[str, str, str]] = []
 
     def sequence(self, layers: Sequence[AnyLayer], path: str, known: str) -> nn.Sequential:
@@ -117,6 +145,7 @@ class _Builder:
                     draws=self._draws,
                     path=f"{path}{name}",
                 )
+                initialise(modules[name], self._initial.get(f"{known}{name}", ()))
                 self.shared += [(f"{path}{name}", *each) for each in layer.share.items()]
             before = layer
         return nn.Sequential(modules)

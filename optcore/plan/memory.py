@@ -20,14 +20,20 @@ from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, computed, parent
 from optcore.spec.networks.tree import Node
 from optcore.spec.run import RunSpec
+from optcore.spec.tasks.tasks import Target
 from optcore.spec.training import Precision
 
 EVALUATED_TOGETHER = 1000
-"""Number of examples in a batch of an evaluation (`optcore.training.evaluation.BATCH_SIZE`)."""
+"""Number of examples in a batch of an evaluation: large enough to be fast, small enough for any
+GPU."""
+EVALUATED_TOKENS = 16_384
+"""Largest number of tokens in such a batch of a language model."""
 INDEX_BYTES = 8
 """Bytes of the position that a max-pool keeps for each of its outputs."""
 GATHERED = 65_536
 """Number of elements below which the gradient of a parameter is copied into a buffer."""
+DOUBLE = 8
+"""Bytes of a float64."""
 HALF = 2
 """Bytes of a number in 16 bits."""
 PARAMETER_BYTES: dict[Precision, int] = {"fp64": 8, "bf16_true": HALF, "fp16_true": HALF}
@@ -66,17 +72,17 @@ class Memory:
         copies = sum((training.ema is not None, training.lookahead is not None))
         multi = 4 * run.num_parameters if run.optimizer.multi_precision and wide == HALF else 0
         data = run.dataset
-        example = prod(data.shape) * data.value_bytes + 8 * data.target.longest
-        examples = data.train_examples + data.validation_examples + data.test_examples
         layers = _measured(run.network)
         cast = weights // 2 if number != wide else 0  # autocast keeps a copy in 16 bits
         return cls(
-            dataset=examples * example,
+            dataset=data.memory_bytes,
             parameters=weights * (1 + copies) + multi,
             state=_state(run) * (4 if run.optimizer.in_float32 else wide) // 4,
             step=cast + _step(run, layers, data.batch_size, number, wide),
             evaluation=cast
-            + _evaluation(run, layers, min(EVALUATED_TOGETHER, data.test_examples), number, wide),
+            + _evaluation(
+                run, layers, min(evaluated(data.target), data.test_examples), number, wide
+            ),
         )
 
     @property
@@ -88,6 +94,14 @@ class Memory:
     def peak(self) -> int:
         """The largest number of bytes that the run takes at a time, without the dataset."""
         return self.parameters + self.state + max(self.step, self.evaluation)
+
+
+def evaluated(target: Target) -> int:
+    """Return the number of examples in a batch of an evaluation, for the targets of a dataset."""
+    if target.task != "language_model":
+        return EVALUATED_TOGETHER
+    # Metrics take the logits of all tokens as float64.
+    return max(1, min(EVALUATED_TOGETHER, EVALUATED_TOKENS // target.longest))
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,7 @@ class _Layer:
         is_flatten: whether the gradient of the input also shares the memory of the gradient of the
             output.
         saved: number of values that are kept for the backward pass, per element of the output.
+        inner: number of values that are kept besides, for an example.
         index: further bytes that are kept for the backward pass, per element of the output.
     """
 
@@ -112,6 +127,7 @@ class _Layer:
     is_view: bool
     is_flatten: bool
     saved: int
+    inner: int
     index: int
 
 
@@ -138,6 +154,7 @@ def _measured(network: Network) -> tuple[_Layer, ...]:
             is_flatten=is_flatten,
             # A dropout keeps the mask that it multiplied by.
             saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
+            inner=layer.saved(node.given),
             index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
         )
         found += [measured] * node.copies
@@ -174,7 +191,10 @@ def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int
 def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide: int) -> int:
     """Return the largest number of bytes that gradients, activations and batch take in a step."""
     # What the forward pass of each layer adds to what lives until its backward pass.
-    saved = [batch * layer.outputs * (number * layer.saved + layer.index) for layer in layers]
+    saved = [
+        batch * (layer.outputs * (number * layer.saved + layer.index) + number * layer.inner)
+        for layer in layers
+    ]
     served = _batch(run, batch, number)
     # The loss keeps the log-probabilities of the outputs, and makes a gradient of them.
     outputs = batch * number * layers[-1].outputs
@@ -203,4 +223,7 @@ def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int,
             continue
         most = max(most, taken + (number + layer.index) * layer.outputs)
         taken = number * layer.outputs
+    if run.dataset.target.task == "language_model":
+        # Metrics take the outputs, and the logarithms of their probabilities, as float64.
+        most = max(most, taken + 2 * DOUBLE * layers[-1].outputs)
     return _batch(run, batch, number) + batch * most + run.num_parameters * wide

@@ -23,6 +23,7 @@ from optcore.spec.tasks.fit import (
     weights_fit_the_classes,
     what_chooses_is_measured,
 )
+from optcore.spec.tasks.tokens import sparse_gradients_are_taken, tokens_fit
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec, Scheduled
@@ -49,8 +50,10 @@ def check_parts(run: RunSpec) -> None:
         _work_is_bounded,
         loss_fits_the_task,
         _layers_fit,
+        tokens_fit,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
+        sparse_gradients_are_taken,
         _numbers_are_representable,
         levels_take_the_layers,
         _no_batch_of_one_is_normalised,
@@ -112,6 +115,7 @@ def _layers_fit(run: RunSpec) -> None:
     try:
         output = network.output
         network.check_shared()
+        _ = network.initial
     except ShapeError as error:
         reject(
             ["model"],

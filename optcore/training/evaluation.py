@@ -12,14 +12,12 @@ from torch import Tensor
 from optcore.data.examples import Examples, served
 from optcore.metrics.base import Measured, Metric, Subject, Value
 from optcore.metrics.catalogue import metrics_of
+from optcore.plan.memory import evaluated
 from optcore.spec.evaluation import MetricName
 from optcore.training.losses import Loss
 from optcore.training.reports import Evaluation, Progress
 from optcore.training.run import Run
 from optcore.training.statistics import recompute_statistics
-
-BATCH_SIZE = 1000
-"""Number of examples per batch: large enough to be fast, small enough for any GPU."""
 
 
 def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
@@ -102,9 +100,9 @@ def _evaluate(
     *weights* is called for each batch. It returns a context manager that gives the model other
     weights for that batch, such as averaged ones.
     """
-    measured = requested(run)
+    measured, size = requested(run), evaluated(run.spec.dataset.target)
     for inputs, targets in zip(
-        examples.inputs.split(BATCH_SIZE), examples.targets.split(BATCH_SIZE), strict=True
+        examples.inputs.split(size), examples.targets.split(size), strict=True
     ):
         run.model.eval()
         # autocast is entered last: it caches its casts of the weights until it is left, even if

@@ -23,8 +23,13 @@ A change to some runs only, after which a run that has begun can still be comput
 fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.networks.draws`, and
 ``spans`` since engines update ranges of memory that end on 128 bytes.
 """
-CHOSEN = ("engine", "memory_format", "threads", "draws", "spans")
-"""Names of facts chosen when a run starts. Any machine can adopt these to resume the run."""
+CHOSEN = ("engine", "memory_format", "threads", "draws", "spans", "data")
+"""
+Names of facts chosen when a run starts. Any machine can adopt these to resume the run.
+
+The fact ``data`` is the SHA-256 of a file that the spec does not determine (the dataset text); a
+worker with another file of the same name does not resume the run.
+"""
 KEYED = "keyed"
 """
 The fact ``draws`` of a run whose layers draw from `optcore.networks.draws`.
@@ -73,6 +78,7 @@ def run_facts(
     memory_format: torch.memory_format,
     keyed: bool = False,
     aligned: bool = False,
+    data: str = "",
 ) -> dict[str, str]:
     """
     Return the facts on which the last bits of a run's results depend, besides its spec.
@@ -86,6 +92,7 @@ def run_facts(
         keyed: whether the network has layers that draw random numbers, and these draw them from
             `optcore.networks.draws`.
         aligned: whether updates run over ranges of memory that end at a multiple of 128 bytes.
+        data: SHA-256 of the dataset's file; empty if the spec determines the examples.
     """
     chosen = {
         "engine": engine,
@@ -93,6 +100,7 @@ def run_facts(
         "threads": str(torch.get_num_threads()),  # each computes a part of a sum
         **({"draws": KEYED} if keyed else {}),
         **({"spans": ALIGNED} if aligned else {}),
+        **({"data": data} if data else {}),
     }
     return {**machine_facts(device), **chosen}
 

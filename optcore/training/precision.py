@@ -90,7 +90,8 @@ class Scaler:
 
 def all_finite(tensors: Sequence[Tensor]) -> bool:
     """Return whether no value in *tensors* is NaN or infinite."""
-    filled = [tensor for tensor in tensors if tensor.numel()]
+    values = (each.coalesce().values() if each.is_sparse else each for each in tensors)
+    filled = [tensor for tensor in values if tensor.numel()]
     if not filled:
         return True
     # The largest absolute value: unlike a sum of squares it is infinite only if a value is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from optcore.data.batches import Batches
 from optcore.data.examples import Dataset, DatasetMissing
-from optcore.data.load import load
-from optcore.networks.build import check_fit, network
+from optcore.data.load import check_continued, load
+from optcore.networks.build import check_fit, network, set_tensors, tensors_of
 from optcore.networks.draws import Draws
 from optcore.networks.layout import memory_format
 from optcore.optimizers.engine.optimizer import FlatOptimizer
@@ -26,7 +26,7 @@ from optcore.plan.run_plan import StoredPlan
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.evaluation import TRAIN_LOSS
 from optcore.spec.former.runs import may_be_former
-from optcore.spec.groups.resolve import ResolvedGroup
+from optcore.spec.groups.resolve import displayed_group
 from optcore.spec.loss_scale import DynamicLossScale, first_scale
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
@@ -157,8 +157,8 @@ class Run:
         draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
         model = network(spec.network, draws, device=place, dtype=dtype).train()
         if weights is not None:  # before anything copies them
-            check_fit(weights, model.state_dict())
-            model.load_state_dict(dict(weights))
+            check_fit(weights, tensors_of(model))
+            set_tensors(model, weights)
         scale = first_scale(spec.loss_scale, spec.optimizer.dialect)
         moves = isinstance(spec.loss_scale, DynamicLossScale)
         optimizer = optimizer_of(
@@ -267,17 +267,24 @@ class Run:
             memory_format=memory_format(self.device, self.dtype),
             keyed=self.spec.draws and self.draws.keyed,
             aligned=self.optimizer.aligned,
+            data=self.dataset.digest,
         )
 
     def adopt(self, facts: Mapping[str, str]) -> None:
-        """Draw random numbers and compute updates as the continued run did, by its *facts*."""
+        """
+        Draw random numbers and compute updates as the continued run did, by its *facts*.
+
+        Raises:
+            DatasetMissing: the run began with another file.
+        """
+        check_continued(self.spec.dataset, self.dataset, facts.get("data", ""))
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
         self.optimizer.align(facts.get("spans") == ALIGNED)
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers, as contiguous tensors by name."""
         return {
-            name: tensor.detach().contiguous() for name, tensor in self.model.state_dict().items()
+            name: tensor.detach().contiguous() for name, tensor in tensors_of(self.model).items()
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -314,18 +321,6 @@ class Run:
             for name, param in self.model.named_parameters()
             if param.grad is not None
         }
-
-
-def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the run's own schedule and *lr*; 0 if none has."""
-    for i, group in enumerate(groups):
-        if (
-            group.schedule is None
-            and group.lr_scale == 1
-            and group.spec.hyperparameters()["lr"] == lr
-        ):
-            return i
-    return 0
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.schedules.make import MetricDrivenSchedule, Schedule, make_schedule
-from optcore.spec.groups.resolve import ResolvedGroup
+from optcore.spec.groups.resolve import ResolvedGroup, displayed_group
 from optcore.spec.run import RunSpec
-from optcore.training.run import displayed_group
 from store.jobs.record import COLUMNS
 from store.jobs.series import Series
 

@@ -29,4 +29,5 @@ def read(spec: DigitSegments, folder: Path) -> Dataset:
         labels: Tensor = lit[examples.targets]
         return Examples(examples.inputs, labels)
 
+    assert isinstance(found.train, Examples)
     return Dataset(labelled(found.train), labelled(found.test))

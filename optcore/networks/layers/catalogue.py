@@ -8,7 +8,7 @@ from torch import nn
 
 from optcore.networks.draws import Draws
 from optcore.networks.layers.activations import hardsigmoid
-from optcore.networks.layers.attention import multihead_attention
+from optcore.networks.layers.attention import multihead_attention, self_attention
 from optcore.networks.layers.convolution import convolution
 from optcore.networks.layers.dropout import Dropout as DropoutModule
 from optcore.networks.layers.normalization import (
@@ -21,17 +21,19 @@ from optcore.networks.layers.normalization import (
 from optcore.networks.layers.patches import class_token, patch_embedding, select
 from optcore.networks.layers.pooling import adaptive_pool, global_pool, pool
 from optcore.networks.layers.positions import position_embedding
-from optcore.networks.layers.recurrent import lstm
+from optcore.networks.layers.recurrent import gru, lstm
 from optcore.networks.layers.shaping import permute, reshape, upsample
 from optcore.networks.layers.squeeze_excite import squeeze_excite
+from optcore.networks.layers.transformer import transformer_encoder_layer
 from optcore.spec.layers import activations
-from optcore.spec.layers.attention import MultiheadAttention
+from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
 from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
+from optcore.spec.layers.embedding import Embedding
 from optcore.spec.layers.normalization import (
     BatchNorm,
     GroupNorm,
@@ -52,9 +54,10 @@ from optcore.spec.layers.pooling import (
     MaxPool2d,
 )
 from optcore.spec.layers.positions import PositionEmbedding
-from optcore.spec.layers.recurrent import Lstm
+from optcore.spec.layers.recurrent import Gru, Lstm
 from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
+from optcore.spec.layers.transformer import TransformerEncoderLayer
 
 Block = Group | Repeat | Residual | Parallel
 
@@ -122,6 +125,14 @@ def module(  # noqa: PLR0912  a case per kind of layer
             return position_embedding(given)
         case Select():
             return select(layer)
+        case Embedding():
+            return nn.Embedding(layer.num_embeddings, layer.embedding_dim, sparse=layer.sparse)
+        case Gru():
+            return gru(layer, given)
+        case SelfAttention():
+            return self_attention(layer, given, draws=draws, path=path)
+        case TransformerEncoderLayer():
+            return transformer_encoder_layer(layer, given, draws=draws, path=path)
         case Group() | Repeat() | Residual() | Parallel():
             raise TypeError(f"{layer.kind} is a block")
         case _:

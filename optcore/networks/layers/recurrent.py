@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from optcore.spec.layers.base import TensorSpec
-from optcore.spec.layers.recurrent import Lstm
+from optcore.spec.layers.recurrent import Gru, Lstm
 
 
 class LstmModule(nn.LSTM):
@@ -21,6 +21,27 @@ def lstm(layer: Lstm, given: TensorSpec) -> nn.Module:
     """Return torch's module for *layer*."""
     return LstmModule(
         given.shape[-1],
+        layer.hidden_size,
+        layer.num_layers,
+        bias=layer.bias,
+        batch_first=True,
+        bidirectional=layer.bidirectional,
+    )
+
+
+class GruModule(nn.GRU):
+    """torch's module, which returns the outputs of all positions alone."""
+
+    def forward(self, given: Tensor) -> Tensor:  # type: ignore[override]  # one result, not two
+        """Return the outputs for *given*, (batch, length, features)."""
+        output: Tensor = super().forward(given)[0]
+        return output
+
+
+def gru(layer: Gru, given: TensorSpec) -> nn.Module:
+    """Return the module for *layer*."""
+    return GruModule(
+        given.shape[1],
         layer.hidden_size,
         layer.num_layers,
         bias=layer.bias,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
@@ -74,6 +75,12 @@ class DatasetSpec(Spec):
     def value_bytes(self) -> int:
         """Bytes that each number of the inputs takes in memory, such as 1 for uint8."""
         return 4
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that all examples take in memory."""
+        example = prod(self.shape) * self.value_bytes + 8 * self.target.longest
+        return (self.train_examples + self.validation_examples + self.test_examples) * example
 
     @property
     def shape(self) -> Shape:

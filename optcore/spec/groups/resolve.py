@@ -162,3 +162,15 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
     if not isfinite(scaled):
         text = f"lr * lr_scale {rule}, got {lr} * {group.lr_scale} = {scaled}"
         raise SpecError([Problem(f"{path}.lr_scale", text)])
+
+
+def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
+    """Return the index of the first group with the run's own schedule and *lr*; 0 if none has."""
+    for i, group in enumerate(groups):
+        if (
+            group.schedule is None
+            and group.lr_scale == 1
+            and group.spec.hyperparameters()["lr"] == lr
+        ):
+            return i
+    return 0

@@ -70,3 +70,85 @@ class MultiheadAttention(LayerSpec):
         They are q, k, v, the heads, and the logarithm of each sum of a softmax.
         """
         return 4 * given.size + self.num_heads * given.shape[0]
+
+
+class SelfAttention(LayerSpec):
+    """
+    Attention of each position of a sequence to all positions, or to those before it and itself.
+
+    ::
+
+        q, k, v = q_proj(x), k_proj(x), v_proj(x)      each divided among the heads
+        y       = out_proj(softmax(q k^T / sqrt(features of a head)) v)
+
+    With rotary, the pairs (i, i + h/2) of the h features of a head are turned before the product,
+    in q and k, by the angle ``position * 10000 ** (-2 i / h)``.
+
+    References:
+        Vaswani et al., Attention Is All You Need, 2017. https://arxiv.org/abs/1706.03762
+        Su et al., RoFormer: Enhanced Transformer with Rotary Position Embedding, 2021.
+        https://arxiv.org/abs/2104.09864
+    """
+
+    kind: Literal["self_attention"]
+    num_heads: int = Field(ge=1, le=MAX_UNITS)
+    """Number of heads, which divides the number of features."""
+    causal: bool = False
+    """Whether a position attends only to positions before it, and to itself."""
+    rotary: bool = False
+    """Whether positions are encoded by turning queries and keys."""
+    bias: bool = True
+    """Whether the four linear layers have a bias."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability that a weight of the attention is set to 0 in training, as in dropout."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether the layer draws random numbers in training, which it does with dropout."""
+        return self.dropout > 0
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*, a sequence."""
+        needs(self, given, SEQUENCE)
+        check_heads("num_heads", self.num_heads, given.shape[1])
+        head = given.shape[1] // self.num_heads
+        if self.rotary and head % 2:
+            raise ShapeError(
+                f"rotary needs heads with an even number of features, got {head} (the "
+                f"{given.shape[1]} features divided by num_heads {self.num_heads})"
+            )
+        return given
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight and bias of q_proj, k_proj, v_proj and out_proj."""
+        width, found = given.shape[1], []
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            found.append(Parameter(f"{name}.weight", (width, width)))
+            if self.bias:
+                found.append(Parameter(f"{name}.bias", (width,)))
+        return found
+
+    def flops(self, given: TensorSpec) -> int:
+        """Return the operations of four linear layers and of the two products of attention."""
+        length, width = given.shape
+        return 8 * length * width**2 + attention_flops(given)
+
+    def saved(self, given: TensorSpec) -> int:
+        """Return q, k, v and the result of all heads; with dropout, the weights of attention."""
+        length = given.shape[0]
+        weights = 3 * self.num_heads * length**2 if self.draws else self.num_heads * length
+        return 4 * given.size + weights
+
+
+def check_heads(name: str, heads: int, width: int) -> None:
+    """Raise `ShapeError` unless *heads*, the value of the field *name*, divides *width*."""
+    if width % heads:
+        fit = [n for n in range(1, min(width, MAX_UNITS) + 1) if width % n == 0]
+        near = max((n for n in fit if n < heads), default=1)
+        raise ShapeError(f"{name} must divide the {width} features, such as {near}, got {heads}")
+
+
+def attention_flops(given: TensorSpec) -> int:
+    """Return the operations of queries times keys, and of the weights times values."""
+    length, width = given.shape
+    return 4 * length**2 * width

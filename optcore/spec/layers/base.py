@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NoReturn
 
 from pydantic import Field, field_validator
 
 from optcore.spec.base import fields_of
 from optcore.spec.errors import reject
 from optcore.spec.later import LaterSpec
+from optcore.spec.layers.init import Inits
 
 Shape = tuple[int, ...]
 LayerDialect = Literal["torch", "paddle"]
@@ -131,7 +132,7 @@ class LayerSpec(LaterSpec):
     kind: str
     """Type of the layer."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"share"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"share", "init"})
 
     # No dot: torch refuses dots, and in a parameter's name the last dot ends the name of the layer.
     # No digit first: a layer without a name has its number as its name.
@@ -141,6 +142,13 @@ class LayerSpec(LaterSpec):
     share: dict[str, str] = Field(default_factory=dict, max_length=8)
     """Maps a parameter of this layer to that of an earlier layer which is used in its place, by its
     full name: ``{"weight": "tokens.weight"}`` ties an output layer to an embedding."""
+
+    init: Inits = Field(default_factory=dict)
+    """Initial values of parameters in place of torch's, by globs of their names in this layer:
+    ``{"weight": {"kind": "normal", "std": 0.02}, "bias": "zeros"}``. Of several globs that match,
+    the longest counts. One initialisation alone is that of all weights (``*weight*``). The globs of
+    a block are matched with the names in it (of repeated layers without the number of the
+    repetition) and hold for parameters that no layer inside initialises."""
 
     # Layers are keys of caches, and lists of sizes have no hash.
     def __hash__(self) -> int:
@@ -165,6 +173,8 @@ class LayerSpec(LaterSpec):
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return what the layer returns for *given*, or raise `ShapeError`."""
+        if given.integers:
+            refuse_tokens(self, given)
         return given
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
@@ -179,6 +189,19 @@ class LayerSpec(LaterSpec):
         for each multiplication with an addition.
         """
         return 0
+
+    def saved(self, given: TensorSpec) -> int:
+        """
+        Return how many values the backward pass of one example needs, besides input and output.
+
+        Only values that modules of several operations keep between them count.
+        """
+        return 0
+
+
+def refuse_tokens(layer: LayerSpec, given: TensorSpec) -> NoReturn:
+    """Raise `ShapeError`, since *layer* needs real numbers."""
+    raise ShapeError(f"{layer.kind} needs real numbers, got {given}; begin with an embedding")
 
 
 def _hashable(value: object) -> object:
@@ -198,7 +221,7 @@ def needs(layer: LayerSpec, given: TensorSpec, *allowed: tuple[Axis, ...], hint:
         hint: what would make the input fit.
     """
     if given.integers:
-        raise ShapeError(f"{layer.kind} needs real numbers, got {given}; begin with an embedding")
+        refuse_tokens(layer, given)
     if given.axes not in allowed:
         wanted = " or ".join(f"({', '.join(axes)})" for axes in allowed)
         raise ShapeError(f"{layer.kind} needs {wanted}, got {given}{hint and f'; {hint}'}")

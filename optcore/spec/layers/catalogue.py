@@ -20,12 +20,13 @@ from optcore.spec.layers.activations import (
     Softmax,
     Tanh,
 )
-from optcore.spec.layers.attention import MultiheadAttention
+from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
 from optcore.spec.layers.base import LayerSpec
 from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
+from optcore.spec.layers.embedding import Embedding
 from optcore.spec.layers.normalization import (
     BatchNorm,
     GroupNorm,
@@ -46,9 +47,10 @@ from optcore.spec.layers.pooling import (
     MaxPool2d,
 )
 from optcore.spec.layers.positions import PositionEmbedding
-from optcore.spec.layers.recurrent import Lstm
+from optcore.spec.layers.recurrent import Gru, Lstm
 from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
+from optcore.spec.layers.transformer import TransformerEncoderLayer
 
 AnyLayer = Annotated[
     Conv1d
@@ -93,6 +95,10 @@ AnyLayer = Annotated[
     | ClassToken
     | PositionEmbedding
     | Select
+    | Embedding
+    | Gru
+    | SelfAttention
+    | TransformerEncoderLayer
     | Group
     | Repeat
     | Residual

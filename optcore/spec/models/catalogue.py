@@ -9,6 +9,7 @@ from pydantic import Field
 from optcore.spec.base import by_kind
 from optcore.spec.models.base import ModelSpec
 from optcore.spec.models.crnn import Crnn
+from optcore.spec.models.gpt import Gpt
 from optcore.spec.models.mlp import Mlp
 from optcore.spec.models.mnist_cnn import MnistCnn
 from optcore.spec.models.mobilenet_v3 import MobileNetV3
@@ -17,7 +18,7 @@ from optcore.spec.models.sequential import Sequential
 from optcore.spec.models.vit import VisionTransformer
 
 AnyModel = Annotated[
-    MnistCnn | Mlp | ResNet | MobileNetV3 | Crnn | VisionTransformer | Sequential,
+    MnistCnn | Mlp | ResNet | MobileNetV3 | Crnn | VisionTransformer | Gpt | Sequential,
     Field(discriminator="kind"),
 ]
 """Any model, selected by `kind`."""

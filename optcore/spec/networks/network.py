@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -12,6 +12,8 @@ from optcore.spec.layers.base import Parameter as OwnParameter
 from optcore.spec.layers.base import Shape, ShapeError, TensorSpec
 from optcore.spec.layers.blocks import BlockSpec
 from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.layers.init import AnyInit
+from optcore.spec.networks.initial import initial
 from optcore.spec.networks.tree import Node, named, walk
 
 
@@ -114,6 +116,16 @@ class Network:
                 for name, shape in own.items()
                 if name not in node.layer.share
             }
+
+    @cached_property
+    def initial(self) -> Mapping[str, Sequence[tuple[str, AnyInit]]]:
+        """
+        Path of a layer -> (parameter, initialisation) pairs, where they are not torch's.
+
+        Raises:
+            ShapeError: an initialisation does not fit the parameters of its layer.
+        """
+        return initial(self.nodes)
 
     @cached_property
     def draws(self) -> bool:

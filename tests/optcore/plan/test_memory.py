@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from optcore.optimizers.make import parse
-from optcore.plan.memory import EVALUATED_TOGETHER, Memory
+from optcore.plan.memory import Memory
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import resolve_groups
 from optcore.spec.run import RunSpec
-from optcore.training.evaluation import BATCH_SIZE
 from tests.support.optcore.runs.run_specs import run
 from tests.support.optcore.updates.optimizer_specs import LBFGS, made, variants
 
@@ -32,12 +31,29 @@ def mlp(*hidden: int, **options: Any) -> dict[str, Any]:
     return mnist({"kind": "mlp", "hidden": list(hidden)}, **options)
 
 
+def text(model: dict[str, Any]) -> dict[str, Any]:
+    dataset = {"kind": "text", "file": "a.txt", "length": 64, "batch_size": 16}
+    windows = {"train_windows": 64, "validation_windows": 0, "validation_share": 0}
+    return run(model=model, dataset={**dataset, **windows}, training={"steps": 4})
+
+
+def of_tokens(*layers: dict[str, Any]) -> dict[str, Any]:
+    embedding = {"kind": "embedding", "num_embeddings": 256, "embedding_dim": 64}
+    last = {"kind": "linear", "out_features": 256}
+    return text({"kind": "sequential", "layers": [embedding, *layers, last]})
+
+
 FEW = {
     "mnist_cnn": mnist({"kind": "mnist_cnn"}),
     "12,730 parameters": mlp(16),
     "1,088,310 parameters": mlp(1000, 300),
+    "gpt": text({"kind": "gpt", "width": 64}),
 }
+ENCODER = {"kind": "transformer_encoder_layer", "nhead": 4, "dropout": 0.0}
 ALL = {
+    "gru": of_tokens({"kind": "gru", "hidden_size": 64, "num_layers": 2, "bidirectional": True}),
+    "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
+    "encoder, gelu": of_tokens({**ENCODER, "dim_feedforward": 256, "activation": "gelu"}),
     **{f"mnist_cnn, batch {b}": mnist({"kind": "mnist_cnn"}, batch_size=b) for b in (20, 500)},
     **{
         f"mlp {hidden}, batch {b}, {kind}": mlp(*hidden, batch_size=b, kind=kind)
@@ -92,7 +108,3 @@ def test_the_state_of_every_optimizer_has_the_planned_size() -> None:
             planned = sum(g.spec.state_bytes(sizes[name]) for g in groups for name in g.names)
 
             assert planned == pytest.approx(allocated, rel=0.02, abs=8), (spec, shapes)
-
-
-def test_batches_of_evaluations_have_the_planned_size() -> None:
-    assert EVALUATED_TOGETHER == BATCH_SIZE

@@ -24,6 +24,9 @@ STEPS = 3
 
 def examples(spec: RunSpec, number: int, draw: torch.Generator) -> Examples:
     shape, size = (number, *spec.dataset.shape), spec.dataset.target.size
+    if spec.dataset.input.integers:
+        tokens = torch.randint(0, size, (2, *shape), generator=draw)
+        return Examples(tokens[0], tokens[1])
     inputs = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
     return Examples(inputs, torch.randint(0, size, (number,), generator=draw))
 

@@ -4,8 +4,9 @@ Continues runs from their checkpoints.
 ``python -m tests.support.optcore.runs.continuing CASES RESULTS``
 
 CASES is a JSON list of ``{"spec": ..., "checkpoint": path, "sha256": ...}``, with a ``device``
-if it is not the CPU; RESULTS gets, for each, the rows left and the digest at the end. A process
-of its own, so that nothing but the checkpoint can carry a run on.
+if it is not the CPU, and a ``data_dir`` if its dataset needs one; RESULTS gets, for each, the rows
+left and the digest at the end. A process of its own, so that nothing but the checkpoint can carry a
+run on.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def finish(run: Run) -> dict[str, Any]:
 def continued(case: dict[str, Any]) -> dict[str, Any]:
     """Return how the run of *case* goes on."""
     device = case.get("device", "cpu")
-    run = Run.start(RunSpec.parse(case["spec"]), data_dir=NOWHERE, device=device)
+    data_dir = Path(case.get("data_dir", NOWHERE))
+    run = Run.start(RunSpec.parse(case["spec"]), data_dir=data_dir, device=device)
     files = Files(Path(case["folder"]))
     checkpoint.restore(run, files, case["checkpoint"], sha256=case["sha256"])
     return finish(run)

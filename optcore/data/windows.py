@@ -1,0 +1,67 @@
+"""Windows of a long row of tokens, which are copied when they are served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optcore.data.examples import Examples
+
+
+@dataclass(frozen=True)
+class Windows:
+    """
+    Training examples that are windows of one text; an epoch has *count* of them.
+
+    Attributes:
+        tokens: uint8 tensor (tokens,), with at least *length* + 1 of them.
+        length: number of positions of a window.
+        count: number of windows in an epoch.
+    """
+
+    tokens: Tensor
+    length: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def targets(self) -> Tensor:
+        """The tokens, whose device is that of the examples."""
+        return self.tokens
+
+    @property
+    def inputs(self) -> Tensor:
+        """The inputs of evenly spaced windows, as many as there are in an epoch."""
+        return self.at(self.even_starts()).inputs
+
+    def random_starts(self, *, seed: int, epoch: int) -> Tensor:
+        """
+        Return where the windows of an epoch begin, int64 (count,).
+
+        The start of a window depends on *seed*, *epoch* and its number in the epoch alone.
+        """
+        # Raw words, not `integers`: numpy promises only the words to be the same in every release.
+        words = np.random.Philox(key=[seed, epoch]).random_raw(self.count).astype(np.uint64)
+        places = np.uint64(len(self.tokens) - self.length)
+        return torch.from_numpy((words % places).astype(np.int64)).to(self.tokens.device)
+
+    def even_starts(self) -> Tensor:
+        """Return starts with equal distances, from the first token to the last, int64 (count,)."""
+        last = len(self.tokens) - self.length - 1
+        starts = np.arange(self.count, dtype=np.int64) * last // max(1, self.count - 1)
+        return torch.from_numpy(starts).to(self.tokens.device)
+
+    def at(self, starts: Tensor) -> Examples:
+        """Return the windows that begin at *starts*, with the next token of each as targets."""
+        within = torch.arange(self.length + 1, device=self.tokens.device)
+        found = self.tokens[starts.unsqueeze(1) + within].long()
+        return Examples(found[:, :-1].contiguous(), found[:, 1:].contiguous())
+
+    def to(self, device: torch.device) -> Windows:
+        """Return the same windows on *device*."""
+        return Windows(self.tokens.to(device), self.length, self.count)

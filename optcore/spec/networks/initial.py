@@ -1,0 +1,123 @@
+"""Which parameters of a network have an initialisation of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from optcore.spec.errors import did_you_mean
+from optcore.spec.groups.matching import Globs
+from optcore.spec.layers.base import Parameter, ShapeError
+from optcore.spec.layers.blocks import BlockSpec
+from optcore.spec.layers.init import AnyInit
+from optcore.spec.networks.tree import Node
+
+MOST_NAMED = 8
+"""Largest number of parameters that an error names."""
+
+
+MAX_COMPARED = 100_000
+"""Largest number of comparisons of a parameter with a glob; each takes up to a microsecond."""
+
+
+class _Source:
+    """
+    The initialisations of a layer or block.
+
+    Args:
+        node: the layer, in its place in the network.
+
+    Attributes:
+        path: the path of the layer.
+        layer: the layer.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.path, self.layer = node.path, node.layer
+        # Not in the order of the JSON object, in which its keys have none.
+        ordered = sorted(node.layer.init, key=lambda glob: (-len(glob), glob))
+        self._globs = [(glob, Globs([glob]), node.layer.init[glob]) for glob in ordered]
+        self._used: set[str] = set()
+        self._known: list[str] = []
+        copied = isinstance(node.layer, BlockSpec) and node.layer.copies > 1
+        self._prefix = f"{node.path}.0." if copied else f"{node.path}."
+
+    def find(self, name: str) -> AnyInit | None:
+        """Return the initialisation of the parameter with the full name *name*."""
+        own = name.removeprefix(self._prefix)
+        self._known.append(own)
+        for glob, compiled, init in self._globs:
+            if own in compiled:
+                self._used.add(glob)
+                return init
+        return None
+
+    def check(self) -> None:
+        """Raise `ShapeError` if a glob was not used."""
+        for glob in self.layer.init:
+            if glob not in self._used:
+                names = ", ".join(self._known[:MOST_NAMED]) or "none"
+                more = ", ..." if len(self._known) > MOST_NAMED else ""
+                near = did_you_mean(glob, self._known)
+                raise ShapeError(
+                    "init must match parameters of the layer that nothing else initialises "
+                    f"({names}{more}), got {glob!r}{near}",
+                    self.path,
+                )
+
+
+def initial(nodes: Sequence[Node]) -> Mapping[str, Sequence[tuple[str, AnyInit]]]:
+    """
+    Return path of a layer -> (parameter, initialisation) pairs, for layers that have any.
+
+    Of repeated layers, the path is that of the first; all copies have the same initialisations.
+    Parameters that are shared with an earlier layer have the initialisation of that layer.
+
+    Args:
+        nodes: the layers of the network; blocks come after their parts, as `walk` yields them.
+
+    Raises:
+        ShapeError: a glob matches no parameter, or an initialisation does not fit a parameter.
+    """
+    sources = {node.path: _Source(node) for node in nodes if node.layer.init}
+    if not sources:
+        return {}
+    found: dict[str, list[tuple[str, AnyInit]]] = {}
+    compared = 0
+    for node in nodes:
+        if isinstance(node.layer, BlockSpec):
+            continue
+        over = [sources[path] for path in _paths_to(node.path) if path in sources]
+        for own in _initialised(node) if over else ():
+            compared += sum(len(each.layer.init) for each in over)
+            if compared > MAX_COMPARED:
+                text = f"init must compare at most {MAX_COMPARED} pairs of a glob and a parameter"
+                raise ShapeError(text, over[-1].path)
+            name = f"{node.path}.{own.name}"
+            init = next((each for s in over if (each := s.find(name)) is not None), None)
+            if init is not None:
+                _check_dims(init, own, node.path)
+                found.setdefault(node.path, []).append((own.name, init))
+    for source in sources.values():
+        source.check()
+    return found
+
+
+def _initialised(node: Node) -> Iterable[Parameter]:
+    """Return the parameters that the layer of *node* does not share with an earlier layer."""
+    own = node.layer.parameters(node.given)
+    return (each for each in own if each.name not in node.layer.share)
+
+
+def _paths_to(path: str) -> list[str]:
+    """Return *path* and the paths of all blocks that may hold it, the innermost first."""
+    parts = path.split(".")
+    return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
+def _check_dims(init: AnyInit, own: Parameter, path: str) -> None:
+    if len(own.shape) < init.MIN_DIMS:
+        raise ShapeError(
+            f"init {init.kind} needs a parameter of at least {init.MIN_DIMS} dimensions, got "
+            f"{own.name} of shape {own.shape}",
+            path,
+        )
