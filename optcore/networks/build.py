@@ -13,12 +13,11 @@ from optcore.networks.draws import Draws
 from optcore.networks.layers.blocks import ParallelModule, ResidualModule
 from optcore.networks.layers.catalogue import Block, module
 from optcore.networks.layout import memory_format
-from optcore.spec.layers.base import TensorSpec
-from optcore.spec.layers.blocks import BlockSpec, Group, Parallel, Repeat, Residual
+from optcore.spec.layers.blocks import BlockSpec, Group, Parallel, Repeat, Residual, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
-from optcore.spec.networks.tree import named
+from optcore.spec.networks.tree import Node
 
 
 def network(
@@ -57,6 +56,25 @@ def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} must have shape {wanted}, got {given}")
 
 
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of *model* by name; a shared one by its first name only."""
+    shared = _shared_in(model)
+    return {name: each for name, each in model.state_dict().items() if name not in shared}
+
+
+def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Set the parameters and buffers of *model* to *tensors*, named as in `tensors_of`."""
+    others = {name: tensors[first] for name, first in _shared_in(model).items()}
+    model.load_state_dict({**tensors, **others})
+
+
+def _shared_in(model: nn.Module) -> dict[str, str]:
+    """Return the first name of each shared parameter by each of its other names."""
+    first: dict[Tensor, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: first[p] for name, p in named if first.setdefault(p, name) != name}
+
+
 def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
     """
     Return the torch module of *network*, with torch's initial weights.
@@ -70,7 +88,7 @@ def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
         network: the network.
         draws: the source of random numbers for the layers; None for torch's global generators.
     """
-    builder = _Builder({node.path: node.given for node in network.nodes}, draws)
+    builder = _Builder({node.path: node for node in network.nodes}, draws)
     model = builder.sequence(network.layers, "", "")
     for path, own, source in builder.shared:
         holder, _, name = f"{path}.{own}".rpartition(".")
@@ -83,7 +101,7 @@ class _Builder:
     Builds modules.
 
     Args:
-        given: what the layer at each path takes; of repeated layers, the path of the first.
+        nodes: the node of each path; of repeated layers, the path of the first.
         draws: what the layers draw from in training.
 
     Attributes:
@@ -91,8 +109,8 @@ class _Builder:
             name there, and the full name of the parameter.
     """
 
-    def __init__(self, given: Mapping[str, TensorSpec], draws: Draws | None) -> None:
-        self._given, self._draws = given, draws
+    def __init__(self, nodes: Mapping[str, Node], draws: Draws | None) -> None:
+        self._nodes, self._draws = nodes, draws
         self.shared: list[tuple[str, str, str]] = []
 
     def sequence(self, layers: Sequence[AnyLayer], path: str, known: str) -> nn.Sequential:
@@ -112,7 +130,7 @@ class _Builder:
             else:
                 modules[name] = module(
                     layer,
-                    self._given[f"{known}{name}"],
+                    self._nodes[f"{known}{name}"].given,
                     inplace=isinstance(before, OWN_OUTPUT),
                     draws=self._draws,
                     path=f"{path}{name}",
@@ -126,7 +144,7 @@ class _Builder:
             return self.sequence(layers, f"{path}.{name}", f"{known}.{name}")
 
         match layer:
-            case Group() | Repeat(times=1):
+            case Group():
                 return part(layer.layers, "")
             case Repeat():
                 return nn.Sequential(
@@ -141,11 +159,7 @@ class _Builder:
                 )
             case Parallel():
                 branches = [part(each, f"{i}.") for i, each in enumerate(layer.branches)]
-                return ParallelModule(branches, layer.join, self._along(layer, known))
+                along = 1 + layer.along(self._nodes[known].output.axes)
+                return ParallelModule(branches, layer.join, along)
             case _:
                 assert_never(layer)
-
-    def _along(self, layer: Parallel, known: str) -> int:
-        """Return the dimension along which the branches are joined: channels or features."""
-        axes = self._given[known].axes
-        return 1 if axes[0] in ("channels", "features") else -1

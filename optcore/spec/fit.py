@@ -13,7 +13,13 @@ from optcore.spec.errors import SpecError, reject
 from optcore.spec.layers.activations import LogSoftmax
 from optcore.spec.layers.base import ShapeError
 from optcore.spec.layers.normalization import BatchNorm
-from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
+from optcore.spec.limits import (
+    MAX_COMPARISONS,
+    MAX_FLOAT32,
+    MAX_NAMES,
+    MAX_REPEATED,
+    are_lifted,
+)
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.tasks.fit import (
@@ -48,6 +54,7 @@ def check_parts(run: RunSpec) -> None:
         _work_is_bounded,
         loss_fits_the_task,
         _layers_fit,
+        _comparisons_are_bounded,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
         _numbers_are_representable,
@@ -96,7 +103,8 @@ def _layers_fit(run: RunSpec) -> None:
     except ShapeError as error:
         reject(
             ["model"],
-            f"model must accept examples of {run.dataset.kind}, {run.dataset.input}: {error}",
+            f"model must accept examples of {run.dataset.kind}, which are {run.dataset.input}: "
+            f"{error}",
             run.model.kind,
         )
     loss, target, shape = run.training.loss, run.dataset.target, output.shape
@@ -121,6 +129,28 @@ def _layers_fit(run: RunSpec) -> None:
             ["model"],
             f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
             run.model.kind,
+        )
+
+
+def _comparisons_are_bounded(run: RunSpec) -> None:
+    """Refuse groups that would take long to compare with the parameters of a large network."""
+    if are_lifted():
+        return
+    groups, nodes = run.optimizer.groups, run.network.leaves
+    tensors = sum(node.copies * len(node.parameters) for node in nodes)
+    compared = len(value_of(run.optimizer, "exclude", []))
+    compared += len(str(value_of(run.optimizer, "no_weight_decay_name", "")).split())
+    for group in groups:
+        compared += max(1, group.num_names)
+        if group.preset == "layer_decay":  # a group for each layer
+            compared += sum(node.copies for node in nodes if node.parameters)
+            break  # it leaves no parameter for later ones
+    if tensors * compared > MAX_COMPARISONS:
+        reject(
+            ["optimizer", "groups"],
+            f"groups must compare at most {MAX_COMPARISONS} pairs of a name and a parameter, got "
+            f"{compared} names (with layer_decay, one for each layer) for {tensors} parameters",
+            compared,
         )
 
 

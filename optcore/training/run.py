@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from optcore.data.batches import Batches
 from optcore.data.examples import Dataset, DatasetMissing
 from optcore.data.load import load
-from optcore.networks.build import check_fit, network
+from optcore.networks.build import check_fit, network, set_tensors, tensors_of
 from optcore.networks.draws import Draws
 from optcore.networks.layout import memory_format
 from optcore.optimizers.engine.optimizer import FlatOptimizer
@@ -157,8 +157,8 @@ class Run:
         draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
         model = network(spec.network, draws, device=place, dtype=dtype).train()
         if weights is not None:  # before anything copies them
-            check_fit(weights, model.state_dict())
-            model.load_state_dict(dict(weights))
+            check_fit(weights, tensors_of(model))
+            set_tensors(model, weights)
         scale = first_scale(spec.loss_scale, spec.optimizer.dialect)
         moves = isinstance(spec.loss_scale, DynamicLossScale)
         optimizer = optimizer_of(
@@ -277,7 +277,7 @@ class Run:
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers, as contiguous tensors by name."""
         return {
-            name: tensor.detach().contiguous() for name, tensor in self.model.state_dict().items()
+            name: tensor.detach().contiguous() for name, tensor in tensors_of(self.model).items()
         }
 
     def tensors(self) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from optcore.files import checkpoint as layout
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
+from optcore.networks.build import set_tensors
 from optcore.spec.former.runs import has_fractions, may_be_former
 from optcore.spec.former.translation import with_former_defaults
 from optcore.training.best import Best
@@ -143,7 +144,7 @@ def _load(
 ) -> None:
     """Restore *run* from the facts and tensors of a checkpoint."""
     parts = _parts(state)
-    run.model.load_state_dict(model)
+    set_tensors(run.model, model)
     # Schedules before the optimizer, which sets its numbers from them.
     for schedule, known in zip(run.optimizer.metric_driven(), facts["followed"], strict=True):
         schedule.load_state_dict(known)
