@@ -121,7 +121,8 @@ async def test_validate_returns_the_plan_and_creates_no_job(http: httpx.AsyncCli
         "kind": "linear",
         "output_shape": [10],
         "num_parameters": 9810,
-        "flops": 19_610,
+        "flops": 19_600,
+        "copies": 1,
     }
     assert plan["lr"] == {
         "first": 0.0,
