@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic.fields import FieldInfo
 
 from api.http.problems import documented
 from optcore.metrics.catalogue import metrics
@@ -21,6 +22,7 @@ from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.base import Spec, dialects_of, field_docs
 from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.evaluation import choosing_names
+from optcore.spec.layers.catalogue import LAYERS
 from optcore.spec.models.catalogue import MODELS
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.tasks.tasks import TASKS
@@ -35,6 +37,7 @@ NOUNS: dict[str, Mapping[str, type[Spec]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "model": MODELS,
+    "layer": LAYERS,
     "dataset": DATASETS,
 }
 
@@ -73,6 +76,18 @@ def list_models() -> Page[CatalogueEntry]:
 def read_model(name: str) -> CatalogueEntry:
     """Return a model and its fields."""
     return _entry("model", name)
+
+
+@router.get("/layers")
+def list_layers() -> Page[CatalogueEntry]:
+    """Return all layers and blocks of which a network can be made."""
+    return _page("layer")
+
+
+@router.get("/layers/{name}", responses=documented(NameNotFound))
+def read_layer(name: str) -> CatalogueEntry:
+    """Return a layer or block, and its fields with their defaults."""
+    return _entry("layer", name)
 
 
 @router.get("/datasets")
@@ -160,16 +175,24 @@ ANY_SCHEDULE: dict[str, Any] = {
 """Stands for a nested schedule's schema: with full schemas, lists would be 20 times as long."""
 
 
+ANY_LAYER: dict[str, Any] = {
+    "type": "object",
+    "required": ["kind"],
+    "description": "A layer or block, as /v1/layers/{kind} describes it.",
+}
+"""Stands for the schema of a layer in a block."""
+
+
 def _schema(spec: type[Spec]) -> dict[str, Any]:
-    """Return the JSON schema of *spec*, in which `ANY_SCHEDULE` replaces nested schedules."""
+    """Return the JSON schema of *spec*, without those of schedules and layers inside it."""
     schema = spec.model_json_schema()
     definitions = schema.pop("$defs", {})
     # A model that refers to itself, such as a schedule that contains others, is one of its own
     # definitions, and then the schema is only a reference to that definition.
     own = _with_references(definitions[spec.__name__] if "$ref" in schema else schema)
-    schedules = {kind.__name__ for kind in SCHEDULES.values()}
+    nested = {kind.__name__ for kind in (*SCHEDULES.values(), *LAYERS.values())}
     available = {
-        name: _with_references(part) for name, part in definitions.items() if name not in schedules
+        name: _with_references(part) for name, part in definitions.items() if name not in nested
     }
     used: dict[str, Any] = {}
     # Only definitions that are still referred to, directly or indirectly: those that only nested
@@ -187,8 +210,9 @@ def _with_references(node: Any) -> Any:  # noqa: ANN401  any part of a JSON sche
     if not isinstance(node, dict):
         return node
     # pydantic does not name unions: the union of all schedules is recognized by one of them.
-    if "cosine" in node.get("discriminator", {}).get("mapping", {}):
-        return ANY_SCHEDULE
+    union = node.get("discriminator", {}).get("mapping", {})
+    if "cosine" in union or "conv2d" in union:
+        return ANY_SCHEDULE if "cosine" in union else ANY_LAYER
     return {name: _with_references(value) for name, value in node.items()}
 
 
@@ -200,10 +224,17 @@ def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueF
         name=name,
         description=" ".join(field_docs(spec).get(name, "").split()),
         type=_type(described),
-        default=None if info.is_required() or defaults else described.get("default"),
+        default=None if info.is_required() or defaults else _default(info, described),
         defaults=dict(defaults) if defaults else None,
         unit=described.get("unit"),
     )
+
+
+def _default(info: FieldInfo, described: Mapping[str, Any]) -> object:
+    # The schema has no default that a function makes, such as an empty list.
+    if info.default_factory in (list, dict):
+        return info.get_default(call_default_factory=True)
+    return described.get("default")
 
 
 def _type(described: Mapping[str, Any]) -> str:

@@ -14,13 +14,12 @@ from optcore.networks.init import initialise
 from optcore.networks.layers.blocks import ParallelModule, ResidualModule
 from optcore.networks.layers.catalogue import Block, module
 from optcore.networks.layout import memory_format
-from optcore.spec.layers.base import TensorSpec
-from optcore.spec.layers.blocks import BlockSpec, Group, Parallel, Repeat, Residual
+from optcore.spec.layers.blocks import BlockSpec, Group, Parallel, Repeat, Residual, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.init import AnyInit
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
-from optcore.spec.networks.tree import named
+from optcore.spec.networks.tree import Node
 
 
 def network(
@@ -91,8 +90,8 @@ def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
         network: the network.
         draws: the source of random numbers for the layers; None for torch's global generators.
     """
-    given = {node.path: node.given for node in network.nodes}
-    builder = _Builder(given, draws, network.initial)
+    nodes = {node.path: node for node in network.nodes}
+    builder = _Builder(nodes, draws, network.initial)
     model = builder.sequence(network.layers, "", "")
     for path, own, source in builder.shared:
         holder, _, name = f"{path}.{own}".rpartition(".")
@@ -105,9 +104,9 @@ class _Builder:
     Builds modules.
 
     Args:
-        given: what the layer at each path takes; of repeated layers, the path of the first.
+        nodes: the node of each path; of repeated layers, the path of the first.
         draws: what the layers draw from in training.
-        initial: initialisations of the parameters of layers, with the same paths as *given*.
+        initial: initialisations of the parameters of layers, with the same paths as *nodes*.
 
     Attributes:
         shared: for each parameter that is another layer's: the path of the layer that uses it, its
@@ -116,11 +115,11 @@ class _Builder:
 
     def __init__(
         self,
-        given: Mapping[str, TensorSpec],
+        nodes: Mapping[str, Node],
         draws: Draws | None,
         initial: Mapping[str, Sequence[tuple[str, AnyInit]]],
     ) -> None:
-        self._given, self._draws, self._initial = given, draws, initial
+        self._nodes, self._draws, self._initial = nodes, draws, initial
         self.shared: list[tuple[str, str, str]] = []
 
     def sequence(self, layers: Sequence[AnyLayer], path: str, known: str) -> nn.Sequential:
@@ -140,7 +139,7 @@ class _Builder:
             else:
                 modules[name] = module(
                     layer,
-                    self._given[f"{known}{name}"],
+                    self._nodes[f"{known}{name}"].given,
                     inplace=isinstance(before, OWN_OUTPUT),
                     draws=self._draws,
                     path=f"{path}{name}",
@@ -155,7 +154,7 @@ class _Builder:
             return self.sequence(layers, f"{path}.{name}", f"{known}.{name}")
 
         match layer:
-            case Group() | Repeat(times=1):
+            case Group():
                 return part(layer.layers, "")
             case Repeat():
                 return nn.Sequential(
@@ -170,11 +169,7 @@ class _Builder:
                 )
             case Parallel():
                 branches = [part(each, f"{i}.") for i, each in enumerate(layer.branches)]
-                return ParallelModule(branches, layer.join, self._along(layer, known))
+                along = 1 + layer.along(self._nodes[known].output.axes)
+                return ParallelModule(branches, layer.join, along)
             case _:
                 assert_never(layer)
-
-    def _along(self, layer: Parallel, known: str) -> int:
-        """Return the dimension along which the branches are joined: channels or features."""
-        axes = self._given[known].axes
-        return 1 if axes[0] in ("channels", "features") else -1

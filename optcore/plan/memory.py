@@ -7,17 +7,20 @@ count the memory of the process itself, of its libraries and of the allocator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.blocks import BlockSpec, Parallel, named
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.dropout import Dropout
 from optcore.spec.layers.pooling import MaxPool2d
 from optcore.spec.layers.shaping import Flatten
 from optcore.spec.networks.network import Network
-from optcore.spec.networks.order import OWN_OUTPUT, computed, parent
+from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.tree import Node
 from optcore.spec.run import RunSpec
 from optcore.spec.tasks.tasks import Target
@@ -119,6 +122,8 @@ class _Layer:
         saved: number of values that are kept for the backward pass, per element of the output.
         inner: number of values that are kept besides, for an example.
         index: further bytes that are kept for the backward pass, per element of the output.
+        taken: number of elements in the input that nothing else counts, for an example.
+        beside: numbers of elements that live beside the layer, for an example.
     """
 
     inputs: int
@@ -129,37 +134,117 @@ class _Layer:
     saved: int
     inner: int
     index: int
+    taken: int
+    beside: _Beside
 
 
 # Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
 def _measured(network: Network) -> tuple[_Layer, ...]:
-    found: list[_Layer] = []
-    before: Node | None = None
-    for node in computed(network.leaves):
-        layer = node.layer
-        inplace = (
-            isinstance(layer, Relu)
-            and before is not None
-            and parent(before.path) == parent(node.path)
-            and isinstance(before.layer, OWN_OUTPUT)
-        )
-        is_flatten = isinstance(layer, Flatten)
-        is_view = inplace or is_flatten
-        measured = _Layer(
-            inputs=node.given.size,
-            outputs=node.output.size,
-            parameters=sum(parameter.size for parameter in layer.parameters(node.given)),
-            is_view=is_view,
-            is_flatten=is_flatten,
-            # A dropout keeps the mask that it multiplied by.
-            saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
-            inner=layer.saved(node.given),
-            index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
-        )
-        found += [measured] * node.copies
-        before = node
+    nodes = {node.path: node for node in network.nodes}
+    found = _in_order(network.layers, "", nodes, _Beside())
+    for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
+        found[i] = replace(layer, taken=0)
+        if not layer.is_view:
+            break
     return tuple(found)
+
+
+class _Beside(NamedTuple):
+    """
+    Numbers of elements that live beside a layer for other parts of the blocks that hold it.
+
+    Attributes:
+        forward: inputs of blocks, and outputs of their parts that are computed, until they join.
+        backward: gradients of them.
+    """
+
+    forward: int = 0
+    backward: int = 0
+
+
+def _in_order(
+    layers: Sequence[AnyLayer], prefix: str, nodes: Mapping[str, Node], beside: _Beside
+) -> list[_Layer]:
+    """Return the layers whose paths begin with *prefix* in the order in which they are computed."""
+    found: list[_Layer] = []
+    before: AnyLayer | None = None
+    for name, layer in pooled_first(named(layers)):
+        node = nodes[f"{prefix}{name}"]
+        if isinstance(layer, BlockSpec):
+            found += _in_block(node, layer, nodes, beside)
+        else:
+            inplace = isinstance(layer, Relu) and isinstance(before, OWN_OUTPUT)
+            # A relu may come after the pool that follows it in the spec.
+            inputs = found[-1].outputs if found and isinstance(layer, Relu) else node.given.size
+            if isinstance(layer, Relu) and isinstance(before, BlockSpec):
+                found[-1] = replace(found[-1], saved=0)  # its backward pass reads its own output
+            found.append(_measured_layer(node, inputs, beside, inplace=inplace))
+        before = layer
+    return found
+
+
+def _measured_layer(node: Node, inputs: int, beside: _Beside, *, inplace: bool) -> _Layer:
+    layer = node.layer
+    is_flatten = isinstance(layer, Flatten)
+    is_view = inplace or is_flatten
+    own = (each.size for each in node.parameters if each.name not in layer.share)
+    return _Layer(
+        inputs=inputs,
+        outputs=inputs if isinstance(layer, Relu) else node.output.size,
+        parameters=sum(own),
+        is_view=is_view,
+        is_flatten=is_flatten,
+        # A dropout keeps the mask that it multiplied by.
+        saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
+        inner=layer.saved(node.given),
+        index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
+        taken=inputs,
+        beside=beside,
+    )
+
+
+def _in_block(
+    node: Node, block: BlockSpec, nodes: Mapping[str, Node], beside: _Beside
+) -> list[_Layer]:
+    """Return the layers in a block, once for each copy, and the join of its parts if it has any."""
+    first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
+    parts = block.parts
+    if len(parts) == 1:
+        return _in_order(parts[0].layers, first, nodes, beside) * block.copies
+    found: list[_Layer] = []
+    given, computed = node.given.size, 0
+    adds = not isinstance(block, Parallel) or block.join == "add"
+    for i, part in enumerate(parts):
+        # The input lives as long as later parts take it, or as it is itself what a part returns.
+        lives = i + 1 < len(parts) or not all(each.layers for each in parts)
+        around = _Beside(
+            beside.forward + computed + given * lives,
+            # Backwards, later parts come first, and leave a gradient of the input; earlier ones
+            # still need that of the output.
+            beside.backward + (given if i + 1 < len(parts) else node.output.size),
+        )
+        inside = _in_order(part.layers, f"{first}{part.name}.", nodes, around)
+        if inside:
+            inside[0] = replace(inside[0], taken=0 if lives else given)
+            if adds and inside[-1].index == 0 and isinstance(part.layers[-1], OWN_OUTPUT):
+                inside[-1] = replace(inside[-1], saved=0)  # a sum needs no input backwards
+            computed += inside[-1].outputs
+        found += inside
+    outputs = node.output.size
+    joined = _Layer(
+        inputs=outputs,
+        outputs=outputs,
+        parameters=0,
+        is_view=False,
+        is_flatten=adds,
+        saved=1,
+        inner=0,
+        index=0,
+        taken=computed + given * (not all(each.layers for each in parts)),
+        beside=beside,
+    )
+    return [*found, joined]
 
 
 @lru_cache(maxsize=64)
@@ -206,7 +291,8 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
         layer = layers[i]
         backward = 0 if i <= first or layer.is_flatten else batch * number * layer.inputs
         gradients += layer.parameters * wide
-        most = max(most, alive + gradients + flowing + backward)
+        others = batch * number * layer.beside.backward
+        most = max(most, alive + gradients + flowing + backward + others)
         alive -= saved[i]
         flowing = backward or flowing
     update = served + gradients + _gathered(run.network) * wide
@@ -217,13 +303,13 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
 
 def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide: int) -> int:
     """Return the largest number of bytes in an evaluation, with the gradients of the last step."""
-    most, taken = 0, 0  # the first layers take the batch, which is counted below
+    most = 0
     for layer in layers:
-        if layer.is_view:
-            continue
-        most = max(most, taken + (number + layer.index) * layer.outputs)
-        taken = number * layer.outputs
+        if not layer.is_view:
+            taken = number * (layer.taken + layer.beside.forward)
+            most = max(most, taken + (number + layer.index) * layer.outputs)
     if run.dataset.target.task == "language_model":
         # Metrics take the outputs, and the logarithms of their probabilities, as float64.
-        most = max(most, taken + 2 * DOUBLE * layers[-1].outputs)
+        outputs = layers[-1].outputs
+        most = max(most, (number + 2 * DOUBLE) * outputs)
     return _batch(run, batch, number) + batch * most + run.num_parameters * wide

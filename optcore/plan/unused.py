@@ -11,7 +11,10 @@ from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.duration import counted
+from optcore.spec.layers.convolution import Convolution
 from optcore.spec.layers.normalization import BatchNorm
+from optcore.spec.layers.pooling import AvgPool1d, AvgPool2d
+from optcore.spec.layers.sizes import each
 from optcore.spec.optimizers.adabelief import AdaBelief
 from optcore.spec.optimizers.adafactor import Adafactor
 from optcore.spec.optimizers.base import OptimizerSpec
@@ -55,6 +58,7 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
             yield f"optimizer.{name}: is not used, since {reason}"
     for path, reason in unused_in_groups(base):
         yield f"optimizer.{path}: is not used, since {reason}"
+    yield from _unused_in_layers(run)
     training = run.training
     if (
         not run.evaluates
@@ -241,3 +245,16 @@ def _rises(average: Beside) -> bool:
 
 def _has_statistics(run: RunSpec) -> bool:
     return any(isinstance(node.layer, BatchNorm) for node in run.network.leaves)
+
+
+def _unused_in_layers(run: RunSpec) -> Iterator[str]:
+    for node in run.network.leaves:
+        layer = node.layer
+        if isinstance(layer, Convolution):
+            name = "padding_mode"
+        elif isinstance(layer, (AvgPool1d, AvgPool2d)):
+            name = "count_include_pad"
+        else:
+            continue
+        if getattr(layer, name) != layer.default_of(name) and not any(each(layer.padding, 1)):
+            yield f"layer {node.path}: {name} is not used, since padding is 0"

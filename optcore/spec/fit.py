@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, prod
+from math import ceil
 from typing import TYPE_CHECKING, NoReturn
 
 from optcore.schedules.base import too_many
@@ -10,11 +10,19 @@ from optcore.schedules.families.per_batch import batch_problems
 from optcore.spec.base import value_of
 from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import SpecError, reject
-from optcore.spec.layers.activations import LogSoftmax
-from optcore.spec.layers.base import ShapeError
-from optcore.spec.layers.normalization import BatchNorm
-from optcore.spec.limits import MAX_EVALUATIONS, MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
+from optcore.spec.limits import (
+    MAX_EVALUATIONS,
+    MAX_FLOAT32,
+    MAX_NAMES,
+    MAX_REPEATED,
+    are_lifted,
+)
 from optcore.spec.networks.casts import levels_take_the_layers
+from optcore.spec.networks.fit import (
+    comparisons_are_bounded,
+    layers_fit,
+    no_batch_of_one_is_normalised,
+)
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.tasks.fit import (
@@ -27,9 +35,6 @@ from optcore.spec.tasks.tokens import sparse_gradients_are_taken, tokens_fit
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec, Scheduled
-
-MAX_PARAMETERS = 500_000_000
-"""Largest number of trainable parameters in a model."""
 
 SMALLEST_HALF = 2.0**-24
 """The smallest float16 above 0."""
@@ -49,14 +54,15 @@ def check_parts(run: RunSpec) -> None:
         _steps_are_bounded,
         _work_is_bounded,
         loss_fits_the_task,
-        _layers_fit,
+        layers_fit,
         tokens_fit,
+        comparisons_are_bounded,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
         sparse_gradients_are_taken,
         _numbers_are_representable,
         levels_take_the_layers,
-        _no_batch_of_one_is_normalised,
+        no_batch_of_one_is_normalised,
         weights_fit_the_classes,
         metrics_fit_the_task,
         what_chooses_is_measured,
@@ -110,43 +116,6 @@ def _evaluations_are_bounded(run: RunSpec) -> None:
         )
 
 
-def _layers_fit(run: RunSpec) -> None:
-    network = run.network
-    try:
-        output = network.output
-        network.check_shared()
-        _ = network.initial
-    except ShapeError as error:
-        reject(
-            ["model"],
-            f"model must accept examples of {run.dataset.kind}, {run.dataset.input}: {error}",
-            run.model.kind,
-        )
-    loss, target, shape = run.training.loss, run.dataset.target, output.shape
-    last = network.leaves[-1].layer
-    if not loss.takes(shape, target):
-        reject(
-            ["model"],
-            f"model must fit loss {loss.kind}, which needs {loss.TAKES}, got an output of shape "
-            f"{shape}; {run.dataset.kind} has {target.words}",
-            run.model.kind,
-        )
-    if loss.TAKES_LOGARITHMS and not isinstance(last, LogSoftmax):
-        reject(
-            ["training", "loss", "kind"],
-            f"loss {loss.kind} needs a model whose last layer is log_softmax, got "
-            f"{last.kind}; for a model without log_softmax, use cross_entropy",
-            loss.kind,
-        )
-    size = network.num_parameters
-    if not 0 < size <= MAX_PARAMETERS:
-        reject(
-            ["model"],
-            f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
-            run.model.kind,
-        )
-
-
 def _groups_find_parameters(run: RunSpec) -> None:
     try:
         run.groups()
@@ -186,22 +155,6 @@ def _numbers_are_representable(run: RunSpec) -> None:
 def _not_representable(name: str, what: str, most: float, got: str) -> NoReturn:
     text = f"{what} be at most {most:.6g}, the largest number in its precision, got {got}"
     reject(["optimizer", name], text, got)
-
-
-def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
-    # torch raises an error only when it reaches that batch, at the end of the first pass.
-    last = run.dataset.train_examples % run.dataset.batch_size or run.dataset.batch_size
-    for node in run.network.leaves:
-        name, layer, shape = node.path, node.layer, node.given.shape
-        # A channel of an image has a value per pixel, so a batch of one image can be normalised.
-        if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
-            reject(
-                ["dataset", "batch_size"],
-                f"batch_size must not leave a last batch of 1 example, which layer {name} "
-                f"(batch_norm) cannot normalise, got {run.dataset.batch_size} for "
-                f"{run.dataset.train_examples} examples",
-                run.dataset.batch_size,
-            )
 
 
 def _lbfgs_is_by_itself(run: RunSpec) -> None:

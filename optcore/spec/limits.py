@@ -31,7 +31,7 @@ _lifted: ContextVar[bool] = ContextVar("lifted", default=False)
 BOUNDS = {"int": "le", "float": "le"} | dict.fromkeys(("str", "list", "dict"), "max_length")
 """Maps a type in pydantic's schemas to the name of its upper bound."""
 
-MAX_GROUPS = 500  # two for each of the 200 layers that a model may have, and some more
+MAX_GROUPS = 500  # two for each of 200 layers, and some more
 """Largest number of parameter groups."""
 MAX_NAMES = 1000  # each parameter of 200 layers by its name
 """Largest number of names and globs in all groups of a job together."""
@@ -39,6 +39,8 @@ MAX_NAME = 200
 """Largest number of characters in a parameter's name or in a glob."""
 MAX_WILDCARDS = 10
 """Largest number of wildcards in a glob: each multiplies the time to compile the glob."""
+MAX_COMPARISONS = 1_000_000  # 1,000 names for the 1,000 parameters of 500 layers
+"""Largest number of names and globs of groups, times the number of parameters of the network."""
 MAX_ORDERED = 10_000
 """Largest number of names in ``order_params``."""
 MAX_MOVED = 64

@@ -19,6 +19,7 @@ from optserve.client.metrics import MetricCalls
 from optserve.client.streams import Update
 from optserve.client.submission import encode, post_action, post_job
 from optserve.contract.answers.base import Page
+from optserve.contract.answers.catalogue import CatalogueEntry
 from optserve.contract.answers.checkpoints import Checkpoint
 from optserve.contract.answers.history import Event
 from optserve.contract.answers.jobs import Job, JobPage
@@ -118,6 +119,10 @@ class Client(MetricCalls):
     def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
         """Return the plan of a job (its steps, layers, groups and lr) without running it."""
         return self._connection.request(Plan, "POST", "/v1/jobs/validate", content=encode(spec))
+
+    def layers(self) -> list[CatalogueEntry]:
+        """Return all layers and blocks of which a network can be made."""
+        return self._connection.request(Page[CatalogueEntry], "GET", "/v1/layers").data
 
     def preview(self, spec: PreviewSpec | Mapping[str, Any]) -> SchedulePreview:
         """

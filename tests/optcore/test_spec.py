@@ -152,9 +152,9 @@ def only_problem(data: object) -> tuple[str, str]:
             "model",
             {"kind": "sequential", "layers": [{"kind": "linear", "out_features": 10}]},
             "model",
-            "model must accept examples of mnist, (channels 1, height 28, width 28): layer 0: "
-            "linear needs (features) or (length, features), got (channels 1, height 28, width 28); "
-            "insert a flatten layer before it",
+            "model must accept examples of mnist, which are (channels 1, height 28, width "
+            "28): layer 0: linear needs (features) or (length, features), got (channels 1, height "
+            "28, width 28); insert a flatten layer before it",
         ),
         (
             "model",

@@ -31,7 +31,7 @@ class PaddleBatchNorm(nn.BatchNorm2d):
 
     ::
 
-        running = share * running + (1 - share) * batch       share = float32(1 - momentum)
+        running = decay * running + (1 - decay) * batch       decay = float32(1 - momentum)
 
     The batch's variance is the biased one (torch takes the unbiased one), and eps is a float32.
     """
@@ -51,10 +51,10 @@ class PaddleBatchNorm(nn.BatchNorm2d):
         )
         count = input.numel() // input.shape[1]
         with torch.no_grad():
-            share = float(np.float32(1 - self.momentum))
+            decay = float(np.float32(1 - self.momentum))
             biased = var * ((count - 1) / count)
-            self.running_mean.mul_(share).add_(mean, alpha=1 - share)
-            self.running_var.mul_(share).add_(biased, alpha=1 - share)
+            self.running_mean.mul_(decay).add_(mean, alpha=1 - decay)
+            self.running_var.mul_(decay).add_(biased, alpha=1 - decay)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         return output

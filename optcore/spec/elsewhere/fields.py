@@ -208,5 +208,8 @@ BY_KIND: Mapping[str, Mapping[str, str]] = {
     "Warmup": {"ratio": "length", "target": "end", "type": "shape", "factor": "start"},
     "Lookahead": {"k": "every", "steps": "every"},
     "DynamicLossScale": {"scale": "start"},
+    "batch_norm": {"beta": "affine", "gamma": "affine", "scale": "affine", "decay": "momentum"},
+    "leaky_relu": {"alpha": "negative_slope"},
+    "dropout": {"rate": "p"},
 }
 """Maps a kind (or the class of a spec without a kind) to argument -> our field in that spec."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optcore.spec.elsewhere.fields import BY_KIND, FIELDS
+from optcore.spec.elsewhere.layers import LAYER_FIELDS, LAYERS
 from optcore.spec.elsewhere.optimizers import OPTIMIZERS
 from optcore.spec.elsewhere.schedules import SCHEDULES
 from optcore.spec.elsewhere.table import Answer, simplified
 from optcore.spec.elsewhere.words import WORDS
 
-TABLES = (OPTIMIZERS, SCHEDULES, WORDS, FIELDS)
+TABLES = (OPTIMIZERS, SCHEDULES, WORDS, FIELDS, LAYERS, LAYER_FIELDS)
 
 
 def our_word(
@@ -29,7 +30,8 @@ def our_word(
     """
     name = simplified(given)
     for own in known:
-        if simplified(own) == name:
+        # Not a parameter's name: without its layer, conv1.weight is what any other weight is.
+        if "." not in own and simplified(own) == name:
             return Answer(own)
     if (special := BY_KIND.get(kind, {}).get(name)) is not None:
         return Answer(special)

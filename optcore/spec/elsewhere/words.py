@@ -65,6 +65,15 @@ WORDS: Mapping[str, Answers] = table(
     fixed: FixedLossScaleManager static constant
     no_decay_norm_bias: no_weight_decay_norm_bias no_bias_decay no_decay
     layer_decay: layerwise_decay llrd layer_wise_lr_decay
+    zeros: constant zero
+    reflect: mirror reflection
+    replicate: edge border replication
+    circular: wrap periodic
+    mean: avg average
+    bicubic: cubic
+    add: sum plus
+    multiply: mul product scale
+    concat: cat concatenate
     fused: foreach
     eager: for_loop
     """

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.families.late_decay import WarmupStableDecay
-from optcore.schedules.families.linear import Linear
+from optcore.schedules.families.linear import Linear as LinearSchedule
 from optcore.schedules.families.modifiers import PerEpoch
 from optcore.schedules.families.one_cycle import OneCycle
 from optcore.schedules.families.per_batch import PerBatch
@@ -21,7 +21,9 @@ from optcore.schedules.warmup import Warmup
 from optcore.spec.base import fields_of, value_of
 from optcore.spec.duration import Epochs, RunLength, Share
 from optcore.spec.later import LaterSpec
-from optcore.spec.layers.base import SEQUENCE
+from optcore.spec.layers.activations import LogSoftmax
+from optcore.spec.layers.base import IMAGE, MAX_UNITS, VECTOR
+from optcore.spec.layers.dense import Linear
 from optcore.spec.loss_scale import DynamicLossScale
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.tree import Node
@@ -65,6 +67,8 @@ FORMER_LAYERS = frozenset(
     )
 )
 """Layers that 0.2.0 has; of the fields that are new in them, none may be set."""
+FORMER_DEPTH = 200
+"""Largest number of layers that 0.2.0 accepts."""
 FORMER_TASKS = frozenset({"classification", "sequence"})
 """Tasks of the datasets that 0.2.0 has."""
 RUNNING_POWERS_OF = {
@@ -119,7 +123,7 @@ def is_former(run: RunSpec) -> bool:
 # Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
 def _is_former_network(network: Network) -> bool:
-    return all(map(_is_former_layer, network.nodes))
+    return len(network.nodes) <= FORMER_DEPTH and all(map(_is_former_layer, network.nodes))
 
 
 def _is_former_layer(node: Node) -> bool:
@@ -127,8 +131,12 @@ def _is_former_layer(node: Node) -> bool:
     layer = node.layer
     if layer.kind not in FORMER_LAYERS or layer.later_fields():
         return False
+    if isinstance(layer, Linear) and layer.out_features > MAX_UNITS:
+        return False
+    if isinstance(layer, LogSoftmax) and node.given.axes != VECTOR:
+        return False
     per_axis = any(isinstance(getattr(layer, name), list) for name in fields_of(type(layer)))
-    return not per_axis and node.given.axes != SEQUENCE
+    return not per_axis and node.given.axes in (VECTOR, IMAGE)
 
 
 def may_be_former(run: RunSpec) -> bool:
@@ -241,7 +249,7 @@ CHECKS: tuple[tuple[type[BaseModel], Check], ...] = (
     (OneCycle, _one_cycle),
     (Polynomial, lambda part, _: not part.cycle or part.dialect != "tf1"),
     # 0.2.0 divides by a start of 0.
-    (Linear, lambda part, _: (part.dialect, part.precision) != ("torch", "float32")),
+    (LinearSchedule, lambda part, _: (part.dialect, part.precision) != ("torch", "float32")),
     (Piecewise, _piecewise),
 )
 """Pairs of a class and a check. The check returns whether 0.2.0 would accept a spec of this class

@@ -79,7 +79,9 @@ class Hardsigmoid(LayerSpec):
     """
     min(max(slope * x + offset, 0), 1).
 
-    torch's slope is 1/6. Paddle's is 0.1666667 by default, and a float32 number in dialect paddle.
+    torch's slope is 1/6; its gradient for this slope and offset 0.5 is computed with 1/6 as a
+    float32 number, also in float64. Paddle's slope is 0.1666667 by default, and a float32 number in
+    dialect paddle.
     """
 
     kind: Literal["hardsigmoid"]

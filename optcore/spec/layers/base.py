@@ -6,15 +6,16 @@ The base of all layers: shapes, parameters and cost, without torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import ClassVar, Literal, NoReturn
 
 from pydantic import Field, field_validator
 
 from optcore.spec.base import fields_of
-from optcore.spec.errors import reject
+from optcore.spec.errors import reject, short_repr
 from optcore.spec.later import LaterSpec
 from optcore.spec.layers.init import Inits
 
@@ -107,6 +108,19 @@ class TensorSpec:
         return f"{'tokens ' if self.integers else ''}({sizes})"
 
 
+FOLLOWS = (
+    *("in_channels", "in_features", "num_features", "num_channels", "input_size", "in_planes"),
+    *("input_shape", "input_dim", "normalized_shape", "in_chs"),
+)
+"""Arguments of layers elsewhere that say what a layer takes."""
+
+
+def _follows(name: str, value: object) -> str:
+    return (
+        f"{name} must be left out, since it follows from the layer before, got {short_repr(value)}"
+    )
+
+
 @dataclass(frozen=True)
 class Parameter:
     """
@@ -133,6 +147,12 @@ class LayerSpec(LaterSpec):
     """Type of the layer."""
 
     LATER: ClassVar[frozenset[str]] = frozenset({"share", "init"})
+    FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
+        **{name: partial(_follows, name) for name in FOLLOWS},
+        "inplace": lambda _: (
+            "inplace must be left out: outputs are overwritten wherever nothing else needs them"
+        ),
+    }
 
     # No dot: torch refuses dots, and in a parameter's name the last dot ends the name of the layer.
     # No digit first: a layer without a name has its number as its name.
@@ -218,10 +238,22 @@ def needs(layer: LayerSpec, given: TensorSpec, *allowed: tuple[Axis, ...], hint:
         layer: the layer that gets *given*.
         given: the input of the layer.
         allowed: the axes that the layer accepts.
-        hint: what would make the input fit.
+        hint: what would make the input fit; by default, a layer that brings it to allowed axes.
     """
     if given.integers:
         refuse_tokens(layer, given)
     if given.axes not in allowed:
         wanted = " or ".join(f"({', '.join(axes)})" for axes in allowed)
+        hint = hint or _way(given.axes, allowed)
         raise ShapeError(f"{layer.kind} needs {wanted}, got {given}{hint and f'; {hint}'}")
+
+
+def _way(given: tuple[Axis, ...], allowed: Sequence[tuple[Axis, ...]]) -> str:
+    """Return what would bring values with the axes *given* to *allowed* ones; empty if unknown."""
+    if given == VECTOR:
+        return "insert a reshape layer before it"
+    for axes, word in ((SEQUENCE, "sequence"), (SIGNAL, "signal"), (IMAGE, "image")):
+        if axes in allowed:
+            first = "bring it to height 1 and " if given == IMAGE else ""
+            return f"{first}insert a permute layer with axes {word} before it"
+    return "insert a flatten layer before it" if VECTOR in allowed else ""

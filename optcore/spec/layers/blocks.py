@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from optcore.spec.layers.base import LayerSpec, ShapeError, TensorSpec
+from optcore.spec.errors import reject
+from optcore.spec.layers.base import Axis, LayerSpec, ShapeError, TensorSpec
 
 if TYPE_CHECKING:
     from optcore.spec.layers.catalogue import AnyLayer
 
 MAX_LAYERS = 2000
-"""Largest number of layers in one list."""
+"""Largest number of layers in one list, and of those that a client writes, together."""
 MAX_TIMES = 10_000
 """Largest number of repetitions."""
 
-Layers = Annotated[list["AnyLayer"], Field(max_length=MAX_LAYERS)]
+
+def named(layers: Sequence[AnyLayer]) -> list[tuple[str, AnyLayer]]:
+    """Return a (name, layer) pair for each layer; the number (from 0) replaces a missing name."""
+    return [(layer.name or str(i), layer) for i, layer in enumerate(layers)]
+
+
+def _names_differ(layers: list[AnyLayer]) -> list[AnyLayer]:
+    # Else the second of two layers would take the place of the first.
+    first: dict[str, int] = {}
+    for i, layer in enumerate(layers):
+        if layer.name is not None and first.setdefault(layer.name, i) != i:
+            text = f"name must be used once, got {layer.name!r} twice"
+            reject([first[layer.name], "name"], text, layer.name)
+    return layers
+
+
+Layers = Annotated[list["AnyLayer"], Field(max_length=MAX_LAYERS), AfterValidator(_names_differ)]
+"""A list of layers, whose names differ."""
 
 
 class Part(NamedTuple):
@@ -35,6 +53,9 @@ class Part(NamedTuple):
 
 class BlockSpec(LayerSpec):
     """The base of blocks."""
+
+    NUMBERED: ClassVar[bool] = False
+    """Whether the paths of what the block holds have a number: that of the repetition."""
 
     @property
     def parts(self) -> list[Part]:
@@ -70,6 +91,8 @@ class Group(BlockSpec):
 
 class Repeat(BlockSpec):
     """The same layers several times, one after another, each time with parameters of their own."""
+
+    NUMBERED: ClassVar[bool] = True
 
     kind: Literal["repeat"]
     times: int = Field(ge=1, le=MAX_TIMES)
@@ -112,6 +135,7 @@ class Residual(BlockSpec):
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
         """Return what both parts return."""
+        _are_numbers(self, outputs)
         ours, short = outputs
         if ours != short:
             raise ShapeError(
@@ -138,18 +162,16 @@ class Parallel(BlockSpec):
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
         """Return the joined outputs."""
-        first = outputs[0]
-        along = first.axes.index("channels" if "channels" in first.axes else "features")
+        _are_numbers(self, outputs)
+        first, along = outputs[0], self.along(outputs[0].axes)
+        rule = "the same"
+        if self.join == "concat":
+            rule += f", except for {first.axes[along]}"
         for i, other in enumerate(outputs[1:], 1):
             shape = list(other.shape)
             if self.join == "concat" and other.axes == first.axes:
                 shape[along] = first.shape[along]
-            if TensorSpec(tuple(shape), other.axes, other.integers) != first:
-                rule = (
-                    f"the same, except for {first.axes[along]}"
-                    if self.join == "concat"
-                    else ("the same")
-                )
+            if TensorSpec(tuple(shape), other.axes) != first:
                 raise ShapeError(
                     f"parallel with join {self.join} needs branches that return {rule}, got "
                     f"{first} from branch 0 and {other} from branch {i}"
@@ -159,3 +181,16 @@ class Parallel(BlockSpec):
         sizes = list(first.shape)
         sizes[along] = sum(each.shape[along] for each in outputs)
         return TensorSpec(tuple(sizes), first.axes)
+
+    def along(self, axes: Sequence[Axis]) -> int:
+        """Return which of *axes* join concat makes longer: that of the channels or features."""
+        return axes.index("channels" if "channels" in axes else "features")
+
+
+def _are_numbers(block: BlockSpec, outputs: Sequence[TensorSpec]) -> None:
+    for part, output in zip(block.parts, outputs, strict=True):
+        if output.integers:
+            raise ShapeError(
+                f"{block.kind} needs real numbers, got {output} from "
+                f"{'branch ' if part.name.isdigit() else ''}{part.name}; begin with an embedding"
+            )

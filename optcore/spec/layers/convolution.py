@@ -63,7 +63,7 @@ class Convolution(LayerSpec):
             if isinstance(size, list) and len(size) != self.DIMS:
                 reject(
                     [name],
-                    f"{name} must be an integer, or a list of {self.DIMS} for {self.kind}, "
+                    f"{name} must be a whole number, or a list of {self.DIMS} for {self.kind}, "
                     f"got {size}",
                     size,
                 )
@@ -100,7 +100,9 @@ class Convolution(LayerSpec):
         needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         channels = given.shape[0]
         if channels % self.groups:
-            raise ShapeError(f"groups must divide the {channels} channels, got {self.groups}")
+            raise ShapeError(
+                f"groups must divide the number of channels, {channels}, got {self.groups}"
+            )
         return channels
 
     def _sides(self, sides: Shape) -> Shape:

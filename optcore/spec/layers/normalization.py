@@ -122,8 +122,13 @@ class GroupNorm(LayerSpec):
         needs(self, given, VECTOR, SIGNAL, IMAGE, hint="layer_norm takes sequences")
         if given.shape[0] % self.num_groups:
             raise ShapeError(
-                f"num_groups must divide the {given.shape[0]} {given.axes[0]}, "
+                f"num_groups must divide the number of {given.axes[0]}, {given.shape[0]}, "
                 f"got {self.num_groups}"
+            )
+        if given.size == self.num_groups:
+            raise ShapeError(
+                f"group_norm needs more than one value per group, got {given} in "
+                f"{self.num_groups} groups"
             )
         return given
 

@@ -54,7 +54,7 @@ class Pool(LayerSpec):
             if isinstance(size, list) and len(size) != self.DIMS:
                 reject(
                     [name],
-                    f"{name} must be an integer, or a list of {self.DIMS} for {self.kind}, "
+                    f"{name} must be a whole number, or a list of {self.DIMS} for {self.kind}, "
                     f"got {size}",
                     size,
                 )
@@ -88,15 +88,16 @@ class Pool(LayerSpec):
         for side, kernel, stride, padding in zip(
             sides, self.kernel, self.strides, paddings, strict=True
         ):
-            space = side + 2 * padding - kernel
-            out = -(-space // stride) + 1 if self.ceil_mode else space // stride + 1
+            left = side + 2 * padding - kernel
+            out = -(-left // stride) + 1 if self.ceil_mode else left // stride + 1
             if self.ceil_mode and (out - 1) * stride >= side + padding:
                 out -= 1
-            if space < 0 or out < 1:
+            if out < 1:
                 by = "x".join(map(str, sides))
+                most = side + 2 * padding + (stride - 1 if self.ceil_mode else 0)
+                pads = f" with padding {padding} at both ends" if padding else ""
                 raise ShapeError(
-                    f"kernel_size must be at most {side + 2 * padding} for {by} pixels, "
-                    f"got {kernel}"
+                    f"kernel_size must be at most {most} for {by} pixels{pads}, got {kernel}"
                 )
             found.append(out)
         return tuple(found)
@@ -164,7 +165,7 @@ class AdaptivePool(LayerSpec):
         if isinstance(size, list) and len(size) != self.DIMS:
             reject(
                 ["output_size"],
-                f"output_size must be an integer, or a list of {self.DIMS} for {self.kind}, "
+                f"output_size must be a whole number, or a list of {self.DIMS} for {self.kind}, "
                 f"got {size}",
                 size,
             )

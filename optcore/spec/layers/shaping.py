@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from optcore.spec.errors import reject
 from optcore.spec.layers.base import (
     IMAGE,
     MAX_UNITS,
@@ -21,7 +22,14 @@ from optcore.spec.layers.base import (
 )
 from optcore.spec.layers.sizes import Positive, each
 
-KNOWN: tuple[tuple[Axis, ...], ...] = (VECTOR, SEQUENCE, SIGNAL, IMAGE)
+AXES: dict[str, tuple[Axis, ...]] = {
+    "vector": VECTOR,
+    "sequence": SEQUENCE,
+    "signal": SIGNAL,
+    "image": IMAGE,
+}
+"""Maps the words for what an example is to its axes."""
+KNOWN = tuple(AXES.values())
 """The axes that values may have."""
 
 
@@ -46,29 +54,32 @@ class Reshape(LayerSpec):
     """What the dimensions are. null: a vector, a sequence (length, features) or an image (channels,
     height, width), by their number. signal: (channels, length)."""
 
+    @model_validator(mode="after")
+    def _shape_is_one(self) -> Self:
+        if 0 in self.shape or self.shape.count(-1) > 1:
+            text = f"shape must have sizes of at least 1, and at most one -1, got {self.shape}"
+            reject(["shape"], text, self.shape)
+        if len(self._axes) != len(self.shape):
+            text = f"axes {self.axes} needs a shape of {len(self._axes)} sizes, got {self.shape}"
+            reject(["axes"], text, self.axes)
+        return self
+
+    @property
+    def _axes(self) -> tuple[Axis, ...]:
+        by_number = {len(axes): axes for axes in (VECTOR, SEQUENCE, IMAGE)}
+        return by_number[len(self.shape)] if self.axes is None else AXES[self.axes]
+
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return the shape; the product of its sizes must be the number of values."""
         needs(self, given, *KNOWN)
-        named: dict[str, tuple[Axis, ...]] = {
-            "vector": VECTOR,
-            "sequence": SEQUENCE,
-            "signal": SIGNAL,
-            "image": IMAGE,
-        }
-        own = {1: VECTOR, 2: SEQUENCE, 3: IMAGE}[len(self.shape)]
-        axes = own if self.axes is None else named[self.axes]
-        if len(axes) != len(self.shape):
-            raise ShapeError(f"axes {self.axes} need {len(axes)} sizes, got {self.shape}")
         known = prod(size for size in self.shape if size != -1)
-        free = self.shape.count(-1)
-        fits = free <= 1 and known > 0 and 0 not in self.shape
-        if not fits or (given.size % known if free else given.size != known):
+        left, rest = divmod(given.size, known)
+        if rest or (-1 not in self.shape and left != 1):
             raise ShapeError(
                 f"shape must hold the {given.size} values of {given}, got {self.shape}"
+                + (f", whose product is {known}" if -1 not in self.shape else "")
             )
-        return TensorSpec(
-            tuple(given.size // known if size == -1 else size for size in self.shape), axes
-        )
+        return TensorSpec(tuple(left if size == -1 else size for size in self.shape), self._axes)
 
 
 class Permute(LayerSpec):
@@ -90,7 +101,10 @@ class Permute(LayerSpec):
         if given.axes == IMAGE:
             channels, height, length = given.shape
             if height != 1:
-                raise ShapeError(f"permute needs an image of height 1, got {given}")
+                raise ShapeError(
+                    f"permute needs an image of height 1, got {given}; pools and "
+                    "strides reduce the height, and reshape joins it with the channels"
+                )
         elif given.axes == SIGNAL:
             channels, length = given.shape
         else:
@@ -115,6 +129,13 @@ class Upsample(LayerSpec):
     align_corners: bool = False
     """Whether the corner pixels keep their values; not with nearest."""
 
+    @model_validator(mode="after")
+    def _corners_are_interpolated(self) -> Self:
+        if self.align_corners and self.mode == "nearest":
+            text = "align_corners must be false for mode nearest, which computes no new values, got"
+            reject(["align_corners"], f"{text} true", value=True)
+        return self
+
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return (channels, ...), each side times its factor."""
         needs(self, given, SIGNAL, IMAGE)
@@ -122,10 +143,14 @@ class Upsample(LayerSpec):
         fits = {"linear": 1, "bilinear": 2, "bicubic": 2}.get(self.mode, len(sides))
         if fits != len(sides):
             raise ShapeError(
-                f"mode {self.mode} needs {'a signal' if fits == 1 else 'an image'}, got {given}"
+                f"mode {self.mode} needs {'a signal' if fits == 1 else 'an image'}, got {given}; "
+                f"use {'bilinear' if fits == 1 else 'linear'}"
             )
         factor = self.scale_factor
         if isinstance(factor, list) and len(factor) != len(sides):
-            raise ShapeError(f"scale_factor must be a list of {len(sides)}, got {factor}")
+            raise ShapeError(
+                f"scale_factor must be a whole number, or a list of {len(sides)} for {given}, "
+                f"got {factor}"
+            )
         scaled = (side * by for side, by in zip(sides, each(factor, len(sides)), strict=True))
         return TensorSpec((given.shape[0], *scaled), given.axes)

@@ -13,6 +13,13 @@ MAX_SIDE = 64
 """Largest kernel, stride, padding or dilation, in pixels."""
 
 
+WAYS = {
+    "same": "; kernel_size // 2 keeps the size, with stride 1 and an odd kernel_size",
+    "valid": "; 0 adds no pixels",
+}
+"""What to write for words that padding takes in other libraries."""
+
+
 class _Sizes:
     """Check a field that is a number, or a list of a number per axis."""
 
@@ -23,8 +30,9 @@ class _Sizes:
         name = info.field_name
         for number in given if isinstance(given, (list, tuple)) and given else [given]:
             if type(number) is not int:
-                text = f"{name} must be an integer, or a list of an integer per axis, got "
-                raise PydanticCustomError(RULE, text + short_repr(given))
+                text = f"{name} must be a whole number, or a list of one per axis, got "
+                way = WAYS.get(given, "") if isinstance(given, str) else ""
+                raise PydanticCustomError(RULE, text + short_repr(given) + way)
             if not self._least <= number <= MAX_SIDE:
                 bound = f"at least {self._least}" if number < self._least else f"at most {MAX_SIDE}"
                 raise PydanticCustomError(RULE, f"{name} must be {bound}, got {number}")

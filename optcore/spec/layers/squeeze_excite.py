@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from optcore.spec.errors import reject
 from optcore.spec.layers.base import (
     IMAGE,
     MAX_UNITS,
@@ -39,6 +40,13 @@ class SqueezeExcite(LayerSpec):
     """Slope of the hardsigmoid: torch's is 1/6, PaddleOCR's squeeze-excite has 0.2."""
     dialect: LayerDialect = "torch"
     """Whether the slope and the mean's gradient are rounded to float32 (paddle)."""
+
+    @model_validator(mode="after")
+    def _slope_is_of_the_gate(self) -> Self:
+        if self.gate != "hardsigmoid" and self.slope != self.default_of("slope"):
+            text = f"slope must be left out for gate {self.gate}, which has none, got {self.slope}"
+            reject(["slope"], text, self.slope)
+        return self
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return *given*, an image."""

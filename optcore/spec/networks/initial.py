@@ -38,8 +38,8 @@ class _Source:
         self._globs = [(glob, Globs([glob]), node.layer.init[glob]) for glob in ordered]
         self._used: set[str] = set()
         self._known: list[str] = []
-        copied = isinstance(node.layer, BlockSpec) and node.layer.copies > 1
-        self._prefix = f"{node.path}.0." if copied else f"{node.path}."
+        numbered = isinstance(node.layer, BlockSpec) and node.layer.NUMBERED
+        self._prefix = f"{node.path}.0." if numbered else f"{node.path}."
 
     def find(self, name: str) -> AnyInit | None:
         """Return the initialisation of the parameter with the full name *name*."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from optcore.spec.errors import did_you_mean
+from optcore.spec.errors import did_you_mean, short_repr
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.layers.base import Parameter as OwnParameter
 from optcore.spec.layers.base import Shape, ShapeError, TensorSpec
-from optcore.spec.layers.blocks import BlockSpec
+from optcore.spec.layers.blocks import BlockSpec, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.init import AnyInit
 from optcore.spec.networks.initial import initial
-from optcore.spec.networks.tree import Node, named, walk
+from optcore.spec.networks.tree import Node, walk
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ class Network:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, in torch's order, without those that are shared with an earlier layer."""
-        given = {node.path: node.given for node in self.leaves}
-        return tuple(_parameters(self.layers, "", given))
+        own = {node.path: node.parameters for node in self.leaves}
+        return tuple(_parameters(self.layers, "", own))
 
     def check_shared(self) -> None:
         """
@@ -95,27 +96,19 @@ class Network:
             ShapeError: it is not, or has another shape.
         """
         known: dict[str, Shape] = {}
+        shared: dict[str, str] = {}
         for node in self.nodes:
-            own = {each.name: each.shape for each in _own(node)}
+            own = {each.name: each.shape for each in node.parameters}
             for name, source in node.layer.share.items():
-                if name not in own:
-                    names = ", ".join(own) or "none"
-                    text = f"share must name parameters of the layer ({names}), got {name!r}"
+                text = _not_shareable(name, source, own, known, shared)
+                if text is not None:
                     raise ShapeError(text, node.path)
-                if source not in known:
-                    near = did_you_mean(source, known)
-                    text = f"{name} must be a parameter of an earlier layer, got {source!r}{near}"
-                    raise ShapeError(text, node.path)
-                if known[source] != own[name]:
-                    text = (
-                        f"{name} must have the shape of {source}, {known[source]}, got {own[name]}"
-                    )
-                    raise ShapeError(text, node.path)
-            known |= {
-                f"{node.path}.{name}": shape
-                for name, shape in own.items()
-                if name not in node.layer.share
-            }
+            for name, shape in own.items():
+                full = f"{node.path}.{name}"
+                if name in node.layer.share:
+                    shared[full] = node.layer.share[name]
+                else:
+                    known[full] = shape
 
     @cached_property
     def initial(self) -> Mapping[str, Sequence[tuple[str, AnyInit]]]:
@@ -141,37 +134,66 @@ def network_of(layers: tuple[AnyLayer, ...], given: TensorSpec) -> Network:
     return Network(layers, given)
 
 
-def _own(node: Node) -> list[OwnParameter]:
-    return [] if isinstance(node.layer, BlockSpec) else node.layer.parameters(node.given)
+def _not_shareable(
+    name: str,
+    source: str,
+    own: Mapping[str, Shape],
+    known: Mapping[str, Shape],
+    shared: Mapping[str, str],
+) -> str | None:
+    """
+    Return why a layer cannot have the parameter *source* as its parameter *name*; None if it can.
+
+    Args:
+        name: name of the parameter in the layer.
+        source: the full name of the other parameter.
+        own: the parameters of the layer.
+        known: the parameters of the layers before it, by full name.
+        shared: for each parameter that such a layer shares: the parameter in its place.
+    """
+    if name not in own:
+        names = ", ".join(own) or "it has none"
+        return f"share must name parameters of the layer ({names}), got {name!r}"
+    rule = f"{name} must be a parameter of an earlier layer"
+    if source in shared:
+        return f"{rule}, got {source!r}, which is shared itself; use {shared[source]!r}"
+    if source not in known:
+        first = re.sub(r"\.\d+\.", ".0.", source)
+        if first in known:
+            rule += ", and of a repeat one of its first copy"
+        near = f"; did you mean {first!r}?" if first in known else did_you_mean(source, known)
+        return f"{rule}, got {short_repr(source)}{near}"
+    if known[source] != own[name]:
+        return f"{name} must have the shape of {source}, {known[source]}, got {own[name]}"
+    return None
 
 
 def _summary(node: Node) -> LayerSummary:
     layer = node.layer
-    size = sum(p.size for p in layer.parameters(node.given) if p.name not in layer.share)
+    size = sum(p.size for p in node.parameters if p.name not in layer.share)
     flops = layer.flops(node.given)
     return LayerSummary(node.path, layer.kind, node.output.shape, size, flops, node.copies)
 
 
 def _parameters(
-    layers: Sequence[AnyLayer], prefix: str, given: dict[str, TensorSpec]
+    layers: Sequence[AnyLayer], prefix: str, own: Mapping[str, tuple[OwnParameter, ...]]
 ) -> Iterator[Parameter]:
     """Yield the parameters of *layers*, whose paths begin with *prefix*; all copies of a repeat."""
     for name, layer in named(layers):
         path = f"{prefix}{name}"
         if not isinstance(layer, BlockSpec):
-            for own in layer.parameters(given[path]):
-                if own.name not in layer.share:
+            for each in own[path]:
+                if each.name not in layer.share:
                     # The names that torch's nn.Sequential gives: groups, slots and checkpoints
                     # use them.
-                    yield Parameter(f"{path}.{own.name}", own.shape, layer.kind)
+                    yield Parameter(f"{path}.{each.name}", each.shape, layer.kind)
             continue
-        copied = layer.copies > 1
-        first = f"{path}.0." if copied else f"{path}."
+        first = f"{path}.0." if layer.NUMBERED else f"{path}."
         inside = [
             parameter
             for part in layer.parts
             for parameter in _parameters(
-                part.layers, f"{first}{part.name and f'{part.name}.'}", given
+                part.layers, f"{first}{part.name and f'{part.name}.'}", own
             )
         ]
         yield from inside

@@ -10,7 +10,6 @@ from optcore.spec.layers.convolution import Conv2d
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.normalization import BatchNorm
 from optcore.spec.layers.pooling import MaxPool2d
-from optcore.spec.networks.tree import Node
 
 # Not Flatten and Dropout, which may return their input itself, and so the dataset's memory; nor
 # Relu and LogSoftmax, whose backward passes read their output.
@@ -29,20 +28,3 @@ def pooled_first(layers: Sequence[tuple[str, AnyLayer]]) -> list[tuple[str, AnyL
         if isinstance(ordered[i][1], MaxPool2d) and isinstance(ordered[i - 1][1], Relu):
             ordered[i - 1], ordered[i] = ordered[i], ordered[i - 1]
     return ordered
-
-
-def computed(leaves: Sequence[Node]) -> list[Node]:
-    """Return the nodes of layers that are no blocks in the order in which they are computed."""
-    ordered = list(leaves)
-    for i in range(1, len(ordered)):
-        relu, pool = ordered[i - 1], ordered[i]
-        pooled = isinstance(pool.layer, MaxPool2d) and isinstance(relu.layer, Relu)
-        if pooled and parent(relu.path) == parent(pool.path):
-            after = relu._replace(given=pool.output, output=pool.output)
-            ordered[i - 1], ordered[i] = pool, after
-    return ordered
-
-
-def parent(path: str) -> str:
-    """Return the path of the block that holds the layer at *path*; empty if there is none."""
-    return path.rpartition(".")[0]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from optcore.spec.layers.base import LayerSpec, ShapeError, TensorSpec
-from optcore.spec.layers.blocks import BlockSpec
+from optcore.spec.layers.base import LayerSpec, Parameter, ShapeError, TensorSpec
+from optcore.spec.layers.blocks import MAX_LAYERS, BlockSpec, named
 from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.limits import are_lifted
 
 MAX_NODES = 20_000
 """Largest number of layers in a network, repetitions and blocks included."""
+MAX_DEPTH = 16
+"""Largest number of lists of layers that hold one another."""
+MAX_VALUES = 100_000_000
+"""Largest number of values that a layer returns for one example."""
 
 
 class Node(NamedTuple):
@@ -24,7 +29,7 @@ class Node(NamedTuple):
         given: what it takes.
         output: what it returns.
         copies: how many times the network has it, with parameters of their own.
-        repeats: for each repeat that holds it: the path of the repeat, and the number of times.
+        parameters: its trainable tensors; none of a block, whose layers have their own.
     """
 
     path: str
@@ -32,22 +37,40 @@ class Node(NamedTuple):
     given: TensorSpec
     output: TensorSpec
     copies: int
-    repeats: tuple[tuple[str, int], ...]
+    parameters: tuple[Parameter, ...]
 
 
-def named(layers: Sequence[AnyLayer]) -> list[tuple[str, AnyLayer]]:
-    """Return a (name, layer) pair for each layer; the number (from 0) replaces a missing name."""
-    return [(layer.name or str(i), layer) for i, layer in enumerate(layers)]
+def too_large(layers: object) -> str | None:
+    """
+    Return why a network is too large for its layers to be validated; None if it is not.
 
-
-def count(layers: Sequence[LayerSpec]) -> int:
-    """Return the number of layers, repetitions and blocks included, without building anything."""
-    total = 0
-    for layer in layers:
-        total += 1
-        if isinstance(layer, BlockSpec):
-            total += layer.copies * sum(count(part.layers) for part in layer.parts)
-    return total
+    Args:
+        layers: the layers as a client wrote them; what is no JSON of layers counts nothing.
+    """
+    written = total = 0
+    left: list[tuple[object, int, int]] = [(layers, 1, 1)]
+    while left:
+        here, depth, copies = left.pop()
+        for layer in here if isinstance(here, list) else ():
+            written, total = written + 1, total + copies
+            if written > MAX_LAYERS:
+                return f"layers must be at most {MAX_LAYERS} together, repetitions not counted"
+            if not isinstance(layer, Mapping):
+                continue
+            times = layer.get("times")
+            times = min(times, MAX_NODES) if type(times) is int and times > 0 else 1
+            branches = layer.get("branches")
+            for inside in (
+                layer.get("layers"),
+                layer.get("shortcut"),
+                *(branches if isinstance(branches, list) else ()),
+            ):
+                if inside and depth == MAX_DEPTH:
+                    return f"layers must be in at most {MAX_DEPTH - 1} blocks, one in another"
+                left.append((inside, depth + 1, copies * times))
+    if total > MAX_NODES:
+        return f"layers must be at most {MAX_NODES}, repetitions and blocks included, got {total}"
+    return None
 
 
 def walk(layers: Sequence[AnyLayer], given: TensorSpec) -> Iterator[Node]:
@@ -59,35 +82,37 @@ def walk(layers: Sequence[AnyLayer], given: TensorSpec) -> Iterator[Node]:
     Raises:
         ShapeError: a layer does not accept its input. The message begins with its path.
     """
-    yield from _walk(layers, given, "", 1, ())
+    yield from _walk(layers, given, "", 1)
 
 
 def _walk(
-    layers: Sequence[AnyLayer],
-    given: TensorSpec,
-    prefix: str,
-    copies: int,
-    repeats: tuple[tuple[str, int], ...],
+    layers: Sequence[AnyLayer], given: TensorSpec, prefix: str, copies: int
 ) -> Iterator[Node]:
     for name, layer in named(layers):
         path = f"{prefix}{name}"
-        output: TensorSpec
+        parameters: tuple[Parameter, ...] = ()
         try:
             if isinstance(layer, BlockSpec):
-                outputs, times = [], layer.copies
-                first = "0." if times > 1 else ""
-                inside = (*repeats, (path, times)) if times > 1 else repeats
+                outputs, begin = [], f"{path}.0." if layer.NUMBERED else f"{path}."
                 for part in layer.parts:
-                    last = given
-                    begin = f"{path}.{first}{part.name and f'{part.name}.'}"
-                    for node in _walk(part.layers, given, begin, copies * times, inside):
+                    last, inside = given, f"{begin}{part.name}." if part.name else begin
+                    for node in _walk(part.layers, given, inside, copies * layer.copies):
                         yield node
                         last = node.output
                     outputs.append(last)
                 output = layer.joined(given, outputs)
             else:
                 output = layer.output(given)
+                parameters = tuple(layer.parameters(given))
+            _check_size(layer, output)
         except ShapeError as error:
             raise error if error.path else ShapeError(str(error), path) from None
-        yield Node(path, layer, given, output, copies, repeats)
+        yield Node(path, layer, given, output, copies, parameters)
         given = output
+
+
+def _check_size(layer: LayerSpec, output: TensorSpec) -> None:
+    if output.size > MAX_VALUES and not are_lifted():
+        raise ShapeError(
+            f"{layer.kind} must return at most {MAX_VALUES} values per example, got {output}"
+        )

@@ -1,4 +1,4 @@
-"""The catalogue: the optimizers, schedules, models and datasets that a job's spec can name."""
+"""The catalogue: the optimizers, schedules, models, layers and datasets that a job can name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CatalogueField(WireModel):
 
 
 class CatalogueEntry(WireModel):
-    """An optimizer, schedule, model or dataset that a job's spec can name."""
+    """An optimizer, schedule, model, layer or dataset that a job's spec can name."""
 
     object: str
     name: str

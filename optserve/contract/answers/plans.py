@@ -14,12 +14,16 @@ class LayerSummary(WireModel):
     """One layer of a network."""
 
     name: str
+    """Path of the layer: the names, or numbers, of the blocks that hold it, and its own. Of layers
+    that are repeated, that of the first."""
     kind: str
     output_shape: list[int]
     """Shape of the output for one example."""
     num_parameters: int
     flops: int
     """Floating-point operations of the forward pass for one example."""
+    copies: int = 1
+    """How many times the network has the layer, each with parameters of its own."""
 
 
 class GroupSummary(WireModel):

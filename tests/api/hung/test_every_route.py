@@ -64,6 +64,7 @@ NEED_NO_FILE: dict[str, list[Request]] = {
             ("optimizers", "/adam"),
             ("schedules", "/cosine"),
             ("models", "/mlp"),
+            ("layers", "/conv2d"),
             ("datasets", "/digits"),
             ("evaluation-metrics", "/accuracy"),
         )

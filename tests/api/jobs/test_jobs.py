@@ -122,6 +122,7 @@ async def test_validate_returns_the_plan_and_creates_no_job(http: httpx.AsyncCli
         "output_shape": [10],
         "num_parameters": 9810,
         "flops": 19_600,
+        "copies": 1,
     }
     assert plan["lr"] == {
         "first": 0.0,

@@ -36,6 +36,55 @@ SCHEDULE_KINDS = {
     "LinearWarmup": "schedule.warmup",
     "cosin": "'cosine'",
 }
+LAYER_KINDS = {
+    "Conv2d": "'conv2d'",
+    "nn.Conv2d": "'conv2d'",
+    "torch.nn.ConvTranspose2d": "'conv_transpose2d'",
+    "Conv2DTranspose": "'conv_transpose2d'",
+    "BatchNorm2d": "'batch_norm'",
+    "BatchNormalization": "'batch_norm'",
+    "ReLU": "'relu'",
+    "LeakyReLU": "'leaky_relu'",
+    "GELU": "'gelu'",
+    "SiLU": "'silu'",
+    "Swish": "'silu'",
+    "MaxPool2d": "'max_pool2d'",
+    "MaxPooling2D": "'max_pool2d'",
+    "AdaptiveAvgPool2d": "'adaptive_avg_pool2d'",
+    "GlobalMaxPooling2D": "'global_pool' with mode max",
+    "LayerNorm": "'layer_norm'",
+    "RMSNorm": "'rms_norm'",
+    "GroupNorm": "'group_norm'",
+    "InstanceNorm2d": "'instance_norm'",
+    "Dense": "'linear'",
+    "Linear": "'linear'",
+    "LogSoftmax": "'log_softmax'",
+    "UpsamplingBilinear2d": "'upsample' with mode bilinear",
+    "SqueezeExcitation": "'squeeze_excite'",
+    "BasicBlock": "'residual'",
+    "ModuleList": "'sequential'",
+    "conv2": "'conv2d'",
+}
+LAYER_FIELDS: list[tuple[dict[str, Any], str, str]] = [
+    ({"kind": "conv2d", "filters": 3}, "filters", "'out_channels'"),
+    ({"kind": "conv2d", "strides": 3}, "strides", "'stride'"),
+    ({"kind": "conv2d", "dilation_rate": 3}, "dilation_rate", "'dilation'"),
+    ({"kind": "conv2d", "use_bias": False}, "use_bias", "'bias'"),
+    ({"kind": "conv2d", "out_features": 3}, "out_features", "'out_channels'"),
+    ({"kind": "linear", "units": 3}, "units", "'out_features'"),
+    ({"kind": "linear", "out_channels": 3}, "out_channels", "'out_features'"),
+    ({"kind": "max_pool2d", "pool_size": 3}, "pool_size", "'kernel_size'"),
+    ({"kind": "dropout", "rate": 0.5}, "rate", "'p'"),
+    ({"kind": "dropout", "drop_prob": 0.5}, "drop_prob", "'p'"),
+    ({"kind": "batch_norm", "epsilon": 0.5}, "epsilon", "'eps'"),
+    ({"kind": "batch_norm", "gamma": 0.5}, "gamma", "'affine'"),
+    ({"kind": "group_norm", "groups": 2}, "groups", "'num_groups'"),
+    ({"kind": "leaky_relu", "alpha": 2}, "alpha", "'negative_slope'"),
+    ({"kind": "repeat", "num_layers": 2}, "num_layers", "'times'"),
+    ({"kind": "residual", "downsample": []}, "downsample", "'shortcut'"),
+    ({"kind": "parallel", "paths": []}, "paths", "'branches'"),
+    ({"kind": "linear", "tie_weights": "a"}, "tie_weights", "'share'"),
+]
 FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"schedule": {"kind": "cosine", "T_max": 9}}, "schedule.T_max", "'length'"),
     ({"schedule": {"kind": "cosine", "eta_min": 0.1}}, "schedule.eta_min", "'end'"),
@@ -164,3 +213,55 @@ def test_a_name_that_is_valid_elsewhere_is_not_suggested_where_it_is_unknown() -
     assert did_you_mean("T_max", ["kind", "factor"]) == ""
     with pytest.raises(SpecError):
         RunSpec.parse(run(schedule={"kind": "constant", "T_max": 3}))
+
+
+def test_a_parameter_is_suggested_by_its_whole_name() -> None:
+    """Not by its last part, which the parameters of most layers have."""
+    known = ["conv1.weight", "conv1.bias", "conv2.weight"]
+
+    assert did_you_mean("cnv2.weight", known) == "; did you mean 'conv2.weight'?"
+
+
+def layer_message(layer: dict[str, Any], name: str) -> str:
+    model = {"kind": "sequential", "layers": [layer]}
+    found = {each.param: each.message for each in refused(run(model=model)).problems}
+    return found[f"model.layers[0].{name}"]
+
+
+@pytest.mark.parametrize(("name", "answer"), LAYER_KINDS.items())
+def test_the_error_about_a_layer_names_our_kind(name: str, answer: str) -> None:
+    text = layer_message({"kind": name}, "kind")
+
+    assert text.endswith(f"got '{name}'; did you mean {answer}?")
+
+
+@pytest.mark.parametrize(("layer", "name", "answer"), LAYER_FIELDS, ids=lambda part: str(part)[:40])
+def test_the_error_about_an_argument_of_a_layer_names_our_field(
+    layer: dict[str, Any], name: str, answer: str
+) -> None:
+    assert f"unknown field '{name}'; did you mean {answer}? (known: " in layer_message(layer, name)
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "message"),
+    [
+        (
+            {"kind": "conv2d", "in_channels": 3},
+            "in_channels",
+            "in_channels must be left out, since it follows from the layer before, got 3",
+        ),
+        (
+            {"kind": "layer_norm", "normalized_shape": [8]},
+            "normalized_shape",
+            "normalized_shape must be left out, since it follows from the layer before, got [8]",
+        ),
+        (
+            {"kind": "relu", "inplace": True},
+            "inplace",
+            "inplace must be left out: outputs are overwritten wherever nothing else needs them",
+        ),
+    ],
+    ids=lambda part: str(part)[:30],
+)
+def test_what_a_layer_takes_is_not_written(layer: dict[str, Any], name: str, message: str) -> None:
+    assert layer_message(layer, name) == message

@@ -15,10 +15,11 @@ from optcore.schedules.catalogue import SCHEDULES
 from optcore.schedules.warmup import Warmup
 from optcore.spec.base import Spec
 from optcore.spec.datasets.catalogue import AnyDataset
-from optcore.spec.elsewhere import fields, lookup, optimizers, schedules, words
+from optcore.spec.elsewhere import fields, layers, lookup, optimizers, schedules, words
 from optcore.spec.elsewhere.table import Answer, Answers, simplified
 from optcore.spec.evaluation import EarlyStopping
 from optcore.spec.groups.groups import Group
+from optcore.spec.layers.catalogue import LAYERS
 from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale
 from optcore.spec.models.catalogue import AnyModel
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
@@ -45,6 +46,7 @@ OTHERS: list[type[Spec]] = [
     *(KerasEma, DynamicLossScale, FixedLossScale, ClipGlobalNorm, ClipNorm, ClipValue),
     *get_args(get_args(AnyDataset)[0]),
     *get_args(get_args(AnyModel)[0]),
+    *LAYERS.values(),
 ]
 CLASSES: list[type[Spec]] = [*SCHEDULES.values(), *OPTIMIZERS.values(), *OTHERS]
 FIELDS = {name for cls in CLASSES for name in cls.model_fields}
@@ -75,8 +77,12 @@ def literals() -> set[object]:
 
 @pytest.mark.parametrize(
     ("table", "kinds"),
-    [(schedules.SCHEDULES, SCHEDULES), (optimizers.OPTIMIZERS, OPTIMIZERS)],
-    ids=["schedules", "optimizers"],
+    [
+        (schedules.SCHEDULES, SCHEDULES),
+        (optimizers.OPTIMIZERS, OPTIMIZERS),
+        (layers.LAYERS, LAYERS),
+    ],
+    ids=["schedules", "optimizers", "layers"],
 )
 def test_a_class_elsewhere_leads_to_a_kind_or_to_a_field(
     table: Mapping[str, Answers], kinds: Mapping[str, Any]
@@ -89,7 +95,8 @@ def test_a_class_elsewhere_leads_to_a_kind_or_to_a_field(
 
 
 def test_an_argument_elsewhere_leads_to_a_field() -> None:
-    words = {answer.word for answers in fields.FIELDS.values() for answer in answers}
+    tables = (fields.FIELDS, layers.LAYER_FIELDS)
+    words = {a.word for table in tables for answers in table.values() for a in answers}
     words |= {word for special in fields.BY_KIND.values() for word in special.values()}
 
     assert {word for word in words if "." not in word} - FIELDS == set()
@@ -122,7 +129,7 @@ def test_every_path_in_the_table_is_a_path_of_a_run() -> None:
 def test_every_argument_in_the_table_is_answered_somewhere() -> None:
     """No line of the table is hidden by those before it wherever its field exists."""
     unanswered = []
-    for name, answers in fields.FIELDS.items():
+    for name, answers in [*fields.FIELDS.items(), *layers.LAYER_FIELDS.items()]:
         known = [
             [*cls.model_fields] for cls in CLASSES if name not in map(simplified, cls.model_fields)
         ]

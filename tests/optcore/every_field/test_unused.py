@@ -14,6 +14,7 @@ from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from tests.support.optcore.moving import updates
 from tests.support.optcore.moving.values import others
+from tests.support.optcore.runs.run_specs import run
 
 
 def warnings(optimizer: dict[str, Any], *, schedule: str = "linear", **training: Any) -> list[str]:
@@ -160,3 +161,24 @@ def test_an_interval_of_evaluations_needs_validation_examples() -> None:
         "part of the training examples with dataset.validation, such as 0.1"
     ]
     assert warnings(sgd) == warnings(sgd, evaluate_every=None) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        ({"kind": "conv2d", "out_channels": 2, "kernel_size": 3}, {"padding_mode": "reflect"}),
+        ({"kind": "avg_pool2d", "kernel_size": 2}, {"count_include_pad": False}),
+    ],
+    ids=lambda part: str(part)[:30],
+)
+@pytest.mark.parametrize("padding", [0, 1, [0, 0], [0, 1]], ids=str)
+def test_a_field_about_padding_needs_padding(
+    layer: dict[str, Any], name: dict[str, Any], padding: Any
+) -> None:
+    end = [{"kind": "flatten"}, {"kind": "linear", "out_features": 10}]
+    layers = [{**layer, **name, "padding": padding}, *end]
+    spec = RunSpec.parse(run(model={"kind": "sequential", "layers": layers}))
+
+    (field,) = name
+    text = f"layer 0: {field} is not used, since padding is 0"
+    assert (text in unused_fields(spec)) is (padding in (0, [0, 0]))

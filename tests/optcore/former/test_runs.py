@@ -246,3 +246,55 @@ def test_what_0_2_0_computes_otherwise_in_16_bits_is_found(kind: str, precision:
     later = precision == "bf16_true" and kind != "adam"
 
     assert former({"precision": precision}, optimizer={"kind": kind, "lr": 0.01}) is not later
+
+
+FLAT: dict[str, Any] = {"kind": "flatten"}
+FC: dict[str, Any] = {"kind": "linear", "out_features": 10}
+CONV: dict[str, Any] = {"kind": "conv2d", "out_channels": 4, "kernel_size": 3}
+OLD = [
+    [CONV, {"kind": "batch_norm"}, {"kind": "relu"}, {"kind": "max_pool2d", "kernel_size": 2}],
+    [FLAT, {"kind": "linear", "out_features": 65_536}],
+    [FLAT, *[{"kind": "relu"}] * 197],
+    [FLAT, FC, {"kind": "log_softmax"}],
+]
+NEW = [
+    [FLAT, {"kind": "linear", "out_features": 65_537}],
+    [FLAT, *[{"kind": "relu"}] * 198],
+    [{"kind": "log_softmax"}],
+    [{**CONV, "groups": 1, "dilation": 2}],
+    [{**CONV, "kernel_size": [3, 3]}],
+    [{"kind": "max_pool2d", "kernel_size": 2, "stride": 2}],
+    [{"kind": "batch_norm", "affine": False}],
+    [{"kind": "batch_norm", "dialect": "paddle"}],
+    [{"kind": "tanh"}],
+    [{"kind": "sequential", "layers": [FLAT]}],
+    [{"kind": "residual", "layers": [{"kind": "relu"}]}],
+    [
+        FLAT,
+        {**FC, "name": "a", "out_features": 64},
+        {**FC, "out_features": 64, "share": {"weight": "a.weight"}},
+    ],
+    [{"kind": "reshape", "shape": [8, 8]}, FC],
+]
+
+
+@pytest.mark.parametrize("layers", [*OLD, *NEW], ids=lambda layers: str(layers)[:60])
+def test_a_layer_that_0_2_0_does_not_have_is_found(layers: list[dict[str, Any]]) -> None:
+    end = [{"kind": "flatten"}, FC]
+
+    model = {"kind": "sequential", "layers": [*layers, *end]}
+    if layers[-1] == {"kind": "log_softmax"} and layers in OLD:
+        model["layers"] = layers
+
+    assert former(model=model) is (layers in OLD)
+
+
+def test_a_field_that_has_its_default_is_left_out_of_the_json() -> None:
+    """So that a network that 0.2.0 accepted keeps its digest."""
+    layers = [{**CONV, "dilation": 1, "groups": 1, "share": {}, "padding_mode": "zeros"}, FLAT, FC]
+
+    (conv, *_) = RunSpec.parse(run(model={"kind": "sequential", "layers": layers})).model_dump()[
+        "model"
+    ]["layers"]
+
+    assert conv == {**CONV, "stride": 1, "padding": 0, "bias": True, "name": None}

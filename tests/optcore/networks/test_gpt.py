@@ -162,8 +162,8 @@ def run_of(**parts: Any) -> RunSpec:
 
 def test_a_dataset_without_tokens_is_refused() -> None:
     message = (
-        r"model must accept examples of mnist, \(channels 1, height 28, width 28\): layer tokens: "
-        r"embedding needs tokens \(length\), got"
+        r"model must accept examples of mnist, which are \(channels 1, height 28, width 28\): "
+        r"layer tokens: embedding needs tokens \(length\), got"
     )
 
     with pytest.raises(SpecError, match=message):

@@ -43,7 +43,39 @@ def of_tokens(*layers: dict[str, Any]) -> dict[str, Any]:
     return text({"kind": "sequential", "layers": [embedding, *layers, last]})
 
 
+NORM: dict[str, Any] = {"kind": "batch_norm"}
+RELU: dict[str, Any] = {"kind": "relu"}
+END: list[dict[str, Any]] = [{"kind": "global_pool"}, {"kind": "linear", "out_features": 10}]
+
+
+def conv(channels: int, side: int = 3, stride: int = 1) -> dict[str, Any]:
+    sizes = {"kernel_size": side, "padding": side // 2, "stride": stride}
+    return {"kind": "conv2d", "out_channels": channels, "bias": False, **sizes}
+
+
+def basic(channels: int, stride: int = 1) -> dict[str, Any]:
+    """Return a block of a ResNet."""
+    layers = [conv(channels, 3, stride), NORM, RELU, conv(channels), NORM]
+    shortcut = [conv(channels, 1, stride), NORM] if stride > 1 else []
+    return {"kind": "residual", "layers": layers, "shortcut": shortcut}
+
+
+DEEP = {"kind": "repeat", "times": 2, "layers": [basic(32), RELU]}
+RESIDUAL = [conv(16), NORM, RELU, basic(16), RELU, basic(32, 2), RELU, DEEP, *END]
+BRANCHES = [
+    [conv(8), RELU],
+    [{"kind": "max_pool2d", "kernel_size": 3, "stride": 1, "padding": 1}],
+    [],
+]
+JOINED = [conv(8), RELU, {"kind": "parallel", "join": "concat", "branches": BRANCHES}, *END]
+
+
+def network(layers: list[dict[str, Any]], batch_size: int) -> dict[str, Any]:
+    return mnist({"kind": "sequential", "layers": layers}, batch_size=batch_size)
+
+
 FEW = {
+    "a residual network": network(RESIDUAL, 20),
     "mnist_cnn": mnist({"kind": "mnist_cnn"}),
     "12,730 parameters": mlp(16),
     "1,088,310 parameters": mlp(1000, 300),
@@ -54,6 +86,11 @@ ALL = {
     "gru": of_tokens({"kind": "gru", "hidden_size": 64, "num_layers": 2, "bidirectional": True}),
     "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
     "encoder, gelu": of_tokens({**ENCODER, "dim_feedforward": 256, "activation": "gelu"}),
+    **{
+        f"{name}, batch {size}": network(layers, size)
+        for name, layers in (("residual", RESIDUAL), ("branches", JOINED))
+        for size in (20, 200)
+    },
     **{f"mnist_cnn, batch {b}": mnist({"kind": "mnist_cnn"}, batch_size=b) for b in (20, 500)},
     **{
         f"mlp {hidden}, batch {b}, {kind}": mlp(*hidden, batch_size=b, kind=kind)

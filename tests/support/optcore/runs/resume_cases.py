@@ -35,6 +35,38 @@ NETWORK: dict[str, Any] = {
         {"kind": "linear", "out_features": 10},
     ],
 }
+BLOCKS: dict[str, Any] = {
+    "kind": "sequential",
+    "layers": [
+        {
+            "kind": "residual",
+            "layers": [
+                {"kind": "relu"},
+                {"kind": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+                {"kind": "batch_norm"},
+            ],
+            "shortcut": [{"kind": "conv2d", "out_channels": 4, "kernel_size": 1}],
+        },
+        {"kind": "flatten"},
+        {"kind": "linear", "out_features": 16},
+        {
+            "kind": "repeat",
+            "name": "deep",
+            "times": 2,
+            "layers": [
+                {"kind": "linear", "name": "a", "out_features": 16},
+                {"kind": "dropout", "p": 0.2},
+                {"kind": "linear", "out_features": 16, "share": {"weight": "deep.0.a.weight"}},
+            ],
+        },
+        {
+            "kind": "parallel",
+            "branches": [[{"kind": "relu"}], [{"kind": "tanh"}], []],
+            "join": "concat",
+        },
+        {"kind": "linear", "out_features": 10},
+    ],
+}
 COSINE = {"kind": "cosine"}
 SHORT: list[dict[str, Any]] = [
     {"kind": "constant", "factor": 0.5, "length": 9},
@@ -141,6 +173,7 @@ OTHERS = {
     "the mean of weights": spec_of(
         "adam", ema={"kind": "swa", "begin": 3, "every": 2, "statistics": "recompute"}
     ),
+    "blocks, and a weight that two layers share": {**spec_of("adam"), "model": BLOCKS},
     "lbfgs with one iteration a step": {
         **spec_of("lbfgs"),
         "optimizer": {"kind": "lbfgs", "lr": 0.1, "max_iter": 1},

@@ -1,0 +1,97 @@
+"""Check that the network of a run fits its other parts."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from optcore.spec.base import value_of
+from optcore.spec.errors import reject
+from optcore.spec.layers.activations import LogSoftmax
+from optcore.spec.layers.base import ShapeError
+from optcore.spec.layers.normalization import BatchNorm
+from optcore.spec.limits import MAX_COMPARISONS, are_lifted
+
+if TYPE_CHECKING:
+    from optcore.spec.run import RunSpec
+
+MAX_PARAMETERS = 500_000_000
+"""Largest number of trainable parameters in a model."""
+
+
+def layers_fit(run: RunSpec) -> None:
+    """Refuse a network that does not fit the examples, the targets or the loss, or is too large."""
+    network = run.network
+    try:
+        output = network.output
+        network.check_shared()
+        _ = network.initial
+    except ShapeError as error:
+        reject(
+            ["model"],
+            f"model must accept examples of {run.dataset.kind}, which are {run.dataset.input}: "
+            f"{error}",
+            run.model.kind,
+        )
+    loss, target, shape = run.training.loss, run.dataset.target, output.shape
+    last = network.leaves[-1].layer
+    if not loss.takes(shape, target):
+        reject(
+            ["model"],
+            f"model must fit loss {loss.kind}, which needs {loss.TAKES}, got an output of shape "
+            f"{shape}; {run.dataset.kind} has {target.words}",
+            run.model.kind,
+        )
+    if loss.TAKES_LOGARITHMS and not isinstance(last, LogSoftmax):
+        reject(
+            ["training", "loss", "kind"],
+            f"loss {loss.kind} needs a model whose last layer is log_softmax, got "
+            f"{last.kind}; for a model without log_softmax, use cross_entropy",
+            loss.kind,
+        )
+    size = network.num_parameters
+    if not 0 < size <= MAX_PARAMETERS:
+        reject(
+            ["model"],
+            f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
+            run.model.kind,
+        )
+
+
+def comparisons_are_bounded(run: RunSpec) -> None:
+    """Refuse groups that would take long to compare with the parameters of a large network."""
+    if are_lifted():
+        return
+    groups, nodes = run.optimizer.groups, run.network.leaves
+    tensors = sum(node.copies * len(node.parameters) for node in nodes)
+    compared = len(value_of(run.optimizer, "exclude", []))
+    compared += len(str(value_of(run.optimizer, "no_weight_decay_name", "")).split())
+    for group in groups:
+        compared += max(1, group.num_names)
+        if group.preset == "layer_decay":  # a group for each layer
+            compared += sum(node.copies for node in nodes if node.parameters)
+            break  # it leaves no parameter for later ones
+    if tensors * compared > MAX_COMPARISONS:
+        reject(
+            ["optimizer", "groups"],
+            f"groups must compare at most {MAX_COMPARISONS} pairs of a name and a parameter, got "
+            f"{compared} names (with layer_decay, one for each layer) for {tensors} parameters",
+            compared,
+        )
+
+
+def no_batch_of_one_is_normalised(run: RunSpec) -> None:
+    """Refuse a last batch of one example that a batch_norm cannot normalise."""
+    # torch raises an error only when it reaches that batch, at the end of the first pass.
+    last = run.dataset.train_examples % run.dataset.batch_size or run.dataset.batch_size
+    for node in run.network.leaves:
+        name, layer, shape = node.path, node.layer, node.given.shape
+        # A channel of an image has a value per pixel, so a batch of one image can be normalised.
+        if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
+            reject(
+                ["dataset", "batch_size"],
+                f"batch_size must not leave a last batch of 1 example, which layer {name} "
+                f"(batch_norm) cannot normalise, got {run.dataset.batch_size} for "
+                f"{run.dataset.train_examples} examples",
+                run.dataset.batch_size,
+            )

@@ -1,0 +1,175 @@
+"""Networks that would cost too much are refused before anything is built, and without torch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from optcore.spec.errors import SpecError
+from optcore.spec.networks.tree import MAX_DEPTH, MAX_NODES
+from optcore.spec.run import RunSpec
+from tests.support.optcore.runs.run_specs import run
+
+Json = dict[str, Any]
+AT_MOST_S = 2.0
+"""Where a check would hang; it takes some milliseconds."""
+FLAT: Json = {"kind": "flatten"}
+FC: Json = {"kind": "linear", "out_features": 10}
+TOGETHER = "layers must be at most 2000 together, repetitions not counted"
+
+
+def nested(depth: int) -> list[Json]:
+    layers = [FLAT, FC]
+    for _ in range(depth):
+        layers = [{"kind": "sequential", "layers": layers}]
+    return layers
+
+
+def repeated(times: int, layers: list[Json]) -> list[Json]:
+    return [{"kind": "repeat", "times": times, "layers": layers}]
+
+
+def tied(name: str, to: str) -> Json:
+    return {**FC, "name": name, "share": {"weight": to}}
+
+
+HOSTILE: dict[str, tuple[list[Json], str, str]] = {
+    "10,000 layers": ([FLAT, *[FC] * 10_000], "model.layers", TOGETHER),
+    "10,000 layers in lists": (
+        [FLAT, *[{"kind": "sequential", "layers": [FC] * 1999}] * 5],
+        "model.layers",
+        TOGETHER,
+    ),
+    "2,001 wrong layers": (
+        [{"kind": "linear", "out_features": 0}] * 2001,
+        "model.layers",
+        TOGETHER,
+    ),
+    "a depth of 2,000": (
+        nested(2000),
+        "model.layers",
+        "layers must be in at most 15 blocks, one in another",
+    ),
+    "10**12 repetitions": (
+        [FLAT, *repeated(10_000, repeated(10_000, repeated(10_000, [FC])))],
+        "model.layers",
+        "layers must be at most 20000, repetitions and blocks included, got 1000100010002",
+    ),
+    "10**300 repetitions": (
+        repeated(10**300, repeated(10**300, [FLAT])),
+        "model.layers",
+        "layers must be at most 20000, repetitions and blocks included, got 400020001",
+    ),
+    "10**9 parameters": (
+        [FLAT, *[{"kind": "linear", "out_features": 262_144}] * 2, FC],
+        "model",
+        "model must have from 1 to 500000000 parameters, got 68739399690",
+    ),
+    "a share of itself": (
+        [FLAT, FC, tied("a", "a.weight")],
+        "model",
+        "model must accept examples of digits, which are (channels 1, height 8, width 8): layer a: "
+        "weight must be a parameter of an earlier layer, got 'a.weight'; did you mean '1.weight'?",
+    ),
+    "shares of each other": (
+        [FLAT, FC, tied("a", "b.weight"), tied("b", "a.weight")],
+        "model",
+        "model must accept examples of digits, which are (channels 1, height 8, width 8): layer a: "
+        "weight must be a parameter of an earlier layer, got 'b.weight'; did you mean '1.weight'?",
+    ),
+    "64**12 pixels": (
+        [*[{"kind": "upsample", "scale_factor": 64}] * 12, {"kind": "global_pool"}, FC],
+        "model",
+        "model must accept examples of digits, which are (channels 1, height 8, width 8): layer 1: "
+        "upsample must return at most 100000000 values per example, got "
+        "(channels 1, height 32768, width 32768)",
+    ),
+    "10,000 times a wrong shape": (
+        [FLAT, *repeated(10_000, [{"kind": "linear", "out_features": 9}])],
+        "model",
+        "model must accept examples of digits, which are (channels 1, height 8, width 8): layer 1: "
+        "repeat needs layers that return what they take, (features 64), got (features 9)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("layers", "param", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_network_that_costs_too_much_is_refused_at_once(
+    layers: list[Json], param: str, message: str
+) -> None:
+    model = {"kind": "sequential", "layers": layers}
+    began = time.process_time()
+
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse(run(model=model))
+
+    assert time.process_time() - began < AT_MOST_S
+    assert [(each.param, each.message) for each in caught.value.problems] == [(param, message)]
+
+
+def test_the_limits_themselves_are_accepted() -> None:
+    deep = nested(MAX_DEPTH - 1)
+    wide = [FLAT, FC, *[{"kind": "relu"}] * 1998]
+    long = [FLAT, FC, *repeated(MAX_NODES // 2 - 2, [{"kind": "relu"}])]
+    for layers in (deep, wide, long):
+        RunSpec.parse(run(model={"kind": "sequential", "layers": layers}))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        None,
+        3,
+        "layers",
+        [3],
+        [None],
+        [[FC]],
+        {"a": 1},
+        [{"kind": "repeat", "times": "x", "layers": 3}],
+    ],
+    ids=str,
+)
+def test_what_is_no_list_of_layers_is_an_error_of_its_own(layers: object) -> None:
+    with pytest.raises(SpecError):
+        RunSpec.parse(run(model={"kind": "sequential", "layers": layers}))
+
+
+DEEP = [FLAT, FC, *repeated(9000, [FC])]
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"groups": [{"match": f"*a*b*c*d*e{i}*"} for i in range(200)]},
+        {"groups": [{"preset": "layer_decay", "factor": 0.9}]},
+        {"dialect": "paddleocr", "no_weight_decay_name": " ".join(map(str, range(200)))},
+    ],
+    ids=["globs", "layer_decay", "names"],
+)
+def test_groups_of_a_large_network_are_bounded(optimizer: Json) -> None:
+    model = {"kind": "sequential", "layers": DEEP}
+    began = time.process_time()
+
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse(run(model=model, optimizer={"kind": "adamw", **optimizer}))
+
+    (problem,) = caught.value.problems
+    assert time.process_time() - began < AT_MOST_S
+    assert problem.param == "optimizer.groups"
+    assert problem.message.startswith(
+        "groups must compare at most 1000000 pairs of a name and a parameter, got "
+    )
+    assert problem.message.endswith("for 18002 parameters")
+
+
+def test_a_large_network_may_have_some_groups() -> None:
+    groups = [{"match": "*.bias", "weight_decay": 0.0}]
+
+    RunSpec.parse(
+        run(
+            model={"kind": "sequential", "layers": DEEP},
+            optimizer={"kind": "adamw", "groups": groups},
+        )
+    )
