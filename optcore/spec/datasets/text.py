@@ -112,8 +112,8 @@ class Text(DatasetSpec):
 
     @property
     def content(self) -> str:
-        """The SHA-256 of the file; its name if the SHA-256 is not given."""
-        return self.sha256 or f"{self.file}, {self.validation_share}, {self.test_share}"
+        """The SHA-256 of the file, or its name if that is not given, and how it is divided."""
+        return f"{self.sha256 or self.file}, {self.validation_share}, {self.test_share}"
 
     @property
     def value_bytes(self) -> int:

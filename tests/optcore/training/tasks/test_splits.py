@@ -120,7 +120,8 @@ def splitmix64(position: int) -> int:
     return z ^ z >> 31
 
 
-@pytest.mark.parametrize("kind", [kind for kind in DATASETS if kind != "mnist"])
+# mnist is tested below; text refuses the field.
+@pytest.mark.parametrize("kind", [kind for kind in DATASETS if kind not in ("mnist", "text")])
 @pytest.mark.parametrize("validation", [0.25, 40])
 def test_what_is_held_out_is_not_trained_on(kind: str, validation: float) -> None:
     spec = DATASETS[kind].parse({"kind": kind, "batch_size": 10, "validation": validation})

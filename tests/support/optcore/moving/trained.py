@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from api.jobs.plan import plan_of
-from optcore.data.examples import Dataset, Examples
+from optcore.data.examples import Dataset, DatasetMissing, Examples
+from optcore.data.load import load
 from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.datasets.text import Text
 from optcore.spec.models.catalogue import MODELS
 from optcore.spec.run import RunSpec
 from optcore.spec.tasks.losses import LOSSES
@@ -20,7 +24,13 @@ from optcore.training.reports import Diverged, Evaluation, StepReport
 from optcore.training.run import Run
 from optserve.contract.requests.job import JobSpec
 from store.jobs.new_record import new_fields
+from tests.support.optcore.texts import write_text
 
+GPT: dict[str, Any] = {"width": 8, "depth": 1, "heads": 2}
+TEXT: dict[str, Any] = {
+    **{"kind": "text", "file": "a.txt", "length": 8},
+    **{"train_windows": 60, "validation_windows": 9, "test_windows": 9},
+}
 LAYERS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 3, "kernel_size": 3},
     {"kind": "batch_norm"},
@@ -121,6 +131,7 @@ def models(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
             ({"backbone": {"kind": "mobilenet_v3", **THIN}, "hidden": 4}, small | ctc),
             ({"backbone": {"kind": "resnet_vd", "depth": 18}, "hidden": 4}, digits | ctc),
         ],
+        "gpt": [(GPT, {"dataset": TEXT})],
         "vit": [({"patch_size": 4, "layers": 1, "heads": 2, "hidden": 8}, small)],
     }
     return [
@@ -139,10 +150,12 @@ def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
             "loss": {"kind": "ctc"},
             "model": {"kind": "sequential", "layers": COLUMNS},
         },
+        "language_model": {"model": {"kind": "gpt", **GPT}},
     }
     jobs = []
     for kind, each in DATASETS.items():
-        dataset = each.parse({"kind": kind, "batch_size": 50})
+        required = TEXT if kind == "text" else {"kind": kind}
+        dataset = each.parse({**required, "batch_size": 50})
         more = tasks.get(dataset.target.task, {})
         jobs.append(job(optimizer, dataset=dataset.model_dump(), **more))
     return jobs
@@ -158,8 +171,11 @@ def effect(spec: JobSpec) -> str:
 
 
 def _trained(spec: RunSpec) -> tuple[list[Any], str]:
-    run = Run.of(spec, _examples(spec))
     seen: list[Any] = []
+    try:
+        run = Run.of(spec, _examples(spec))
+    except DatasetMissing as error:
+        return [type(error)], ""
     try:
         for report in train(run):
             if isinstance(report, StepReport):
@@ -179,6 +195,10 @@ def _trained(spec: RunSpec) -> tuple[list[Any], str]:
 
 def _examples(spec: RunSpec) -> Dataset:
     """Return a few examples of the shape of those of the dataset, which may not be here."""
+    if isinstance(spec.dataset, Text):
+        with TemporaryDirectory() as folder:
+            write_text(Path(folder), "a.txt")
+            return load(spec.dataset, Path(folder))
     generator = torch.Generator().manual_seed(5)
 
     def some(number: int) -> Examples:
