@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from optcore.networks.build import build
 from optcore.networks.draws import Draws, number
-from optcore.spec.layers.base import SEQUENCE, TOKENS, ShapeError, TensorSpec
+from optcore.spec.layers.base import SEQUENCE, TOKENS, TensorSpec
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.networks.network import Network
 
@@ -302,53 +302,3 @@ def test_dropout_is_that_of_the_weights_of_attention() -> None:
     found = ((scores.softmax(-1) * mask) @ v).transpose(1, 2).flatten(2)
 
     torch.testing.assert_close(module(inputs), linear(found, own, "out_proj"))
-
-
-ERRORS = [
-    (
-        {"kind": "embedding", "num_embeddings": 3, "embedding_dim": 2},
-        sequence(4, 6),
-        r"layer own: embedding needs tokens \(length\), got \(length 4, features 6\); datasets of "
-        "the task language_model have tokens, and a linear layer takes real numbers",
-    ),
-    (
-        {"kind": "position_embedding"},
-        tokens(4),
-        r"layer own: position_embedding needs real numbers, got tokens \(length 4\); begin with "
-        "an embedding",
-    ),
-    (
-        {"kind": "relu"},
-        tokens(4),
-        r"relu needs real numbers, got tokens \(length 4\); begin with an embedding",
-    ),
-    (
-        {"kind": "gru", "hidden_size": 3},
-        TensorSpec.of((3,)),
-        r"gru needs \(length, features\), got \(features 3\); permute makes a sequence of a signal",
-    ),
-    (
-        {"kind": "self_attention", "num_heads": 4},
-        sequence(4, 6),
-        "num_heads must divide the 6 features, such as 3, got 4",
-    ),
-    (
-        {"kind": "transformer_encoder_layer", "nhead": 5},
-        sequence(4, 6),
-        "nhead must divide the 6 features, such as 3, got 5",
-    ),
-    (
-        {"kind": "self_attention", "num_heads": 2, "rotary": True},
-        sequence(4, 6),
-        r"rotary needs heads with an even number of features, got 3 \(the 6 features divided by "
-        r"num_heads 2\)",
-    ),
-]
-
-
-@pytest.mark.parametrize(("spec", "given", "message"), ERRORS, ids=lambda value: str(value)[:40])
-def test_what_does_not_fit_is_refused(
-    spec: dict[str, Any], given: TensorSpec, message: str
-) -> None:
-    with pytest.raises(ShapeError, match=message):
-        _ = network(spec, given).nodes
