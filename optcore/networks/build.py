@@ -14,7 +14,7 @@ from optcore.networks.init import initialise
 from optcore.networks.layers.blocks import ParallelModule, ResidualModule
 from optcore.networks.layers.catalogue import Block, module
 from optcore.networks.layout import memory_format
-from optcore.spec.layers.blocks import BlockSpec, Group, Parallel, Repeat, Residual, named
+from optcore.spec.layers.blocks import BlockSpec, Parallel, Repeat, Residual, SequentialBlock, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.init import AnyInit
 from optcore.spec.networks.network import Network
@@ -154,7 +154,7 @@ class _Builder:
             return self.sequence(layers, f"{path}.{name}", f"{known}.{name}")
 
         match layer:
-            case Group():
+            case SequentialBlock():
                 return part(layer.layers, "")
             case Repeat():
                 return nn.Sequential(

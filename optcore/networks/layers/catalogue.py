@@ -28,7 +28,7 @@ from optcore.networks.layers.transformer import transformer_encoder_layer
 from optcore.spec.layers import activations
 from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
 from optcore.spec.layers.base import TensorSpec
-from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
+from optcore.spec.layers.blocks import Parallel, Repeat, Residual, SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from optcore.spec.layers.dense import Linear
@@ -59,7 +59,7 @@ from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
 from optcore.spec.layers.transformer import TransformerEncoderLayer
 
-Block = Group | Repeat | Residual | Parallel
+Block = SequentialBlock | Repeat | Residual | Parallel
 
 
 def module(  # noqa: PLR0912  a case per kind of layer
@@ -133,7 +133,7 @@ def module(  # noqa: PLR0912  a case per kind of layer
             return self_attention(layer, given, draws=draws, path=path)
         case TransformerEncoderLayer():
             return transformer_encoder_layer(layer, given, draws=draws, path=path)
-        case Group() | Repeat() | Residual() | Parallel():
+        case SequentialBlock() | Repeat() | Residual() | Parallel():
             raise TypeError(f"{layer.kind} is a block")
         case _:
             return activation(layer, given, inplace=inplace)

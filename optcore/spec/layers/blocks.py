@@ -72,7 +72,7 @@ class BlockSpec(LayerSpec):
         raise NotImplementedError
 
 
-class Group(BlockSpec):
+class SequentialBlock(BlockSpec):
     """Layers one after another, under one name."""
 
     kind: Literal["sequential"]

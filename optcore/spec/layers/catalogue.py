@@ -22,7 +22,7 @@ from optcore.spec.layers.activations import (
 )
 from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
 from optcore.spec.layers.base import LayerSpec
-from optcore.spec.layers.blocks import Group, Parallel, Repeat, Residual
+from optcore.spec.layers.blocks import Parallel, Repeat, Residual, SequentialBlock
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
@@ -99,7 +99,7 @@ AnyLayer = Annotated[
     | Gru
     | SelfAttention
     | TransformerEncoderLayer
-    | Group
+    | SequentialBlock
     | Repeat
     | Residual
     | Parallel,
@@ -107,7 +107,7 @@ AnyLayer = Annotated[
 ]
 """Any layer, selected by `kind`."""
 
-for block in (Group, Repeat, Residual, Parallel):
+for block in (SequentialBlock, Repeat, Residual, Parallel):
     block.model_rebuild(_types_namespace={"AnyLayer": AnyLayer})
 
 LAYERS = by_kind(AnyLayer, LayerSpec)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from optcore.spec.base import Spec
 from optcore.spec.layers.base import MAX_UNITS
-from optcore.spec.layers.blocks import Group
+from optcore.spec.layers.blocks import SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.recurrent import Lstm
@@ -83,7 +83,9 @@ class Crnn(ModelSpec):
     def network(self, target: Target) -> list[AnyLayer]:
         """Return the layers backbone, im2seq, lstm, fc."""
         return [
-            Group(kind="sequential", name="backbone", layers=list(self.backbone.layers())),
+            SequentialBlock(
+                kind="sequential", name="backbone", layers=list(self.backbone.layers())
+            ),
             Permute(kind="permute", name="im2seq", axes="sequence"),
             Lstm(
                 kind="lstm",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.errors import reject
-from optcore.spec.layers.blocks import Group, Residual
+from optcore.spec.layers.blocks import Residual, SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
@@ -205,7 +205,7 @@ def mobilenet_backbone(
         ends.append(MaxPool2d(kind="max_pool2d", name="pool", kernel_size=2))
     return (
         normalised("conv1", convolution("conv", first, 3, 2), _norm(dialect), "hardswish"),
-        Group(kind="sequential", name="blocks", layers=blocks),
+        SequentialBlock(kind="sequential", name="blocks", layers=blocks),
         *ends,
     )
 
@@ -244,7 +244,9 @@ def _block(
     # As in PaddleOCR, where a stride of (1, 1) is not equal to 1: such a block has no shortcut.
     if stride == 1 and channels == given:
         return Residual(kind="residual", layers=layers)
-    return Group(kind="sequential", layers=[Group(kind="sequential", name="layers", layers=layers)])
+    return SequentialBlock(
+        kind="sequential", layers=[SequentialBlock(kind="sequential", name="layers", layers=layers)]
+    )
 
 
 def _squeeze(channels: int, dialect: NetworkDialect) -> SqueezeExcite:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from optcore.spec.layers.activations import Hardswish, Relu
-from optcore.spec.layers.blocks import Group
+from optcore.spec.layers.blocks import SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d
 from optcore.spec.layers.normalization import BatchNorm
@@ -45,9 +45,9 @@ def activation(kind: Activation, name: str) -> AnyLayer:
 
 def normalised(
     name: str, conv: Conv2d, norm: BatchNorm, activation_kind: Activation | None = None
-) -> Group:
+) -> SequentialBlock:
     """Return the layers conv, bn and, if there is an activation, act under one name."""
     layers: list[AnyLayer] = [conv, norm]
     if activation_kind is not None:
         layers.append(activation(activation_kind, "act"))
-    return Group(kind="sequential", name=name, layers=layers)
+    return SequentialBlock(kind="sequential", name=name, layers=layers)

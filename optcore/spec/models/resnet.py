@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Literal
 
 from optcore.spec.layers.activations import Relu
-from optcore.spec.layers.blocks import Group, Residual
+from optcore.spec.layers.blocks import Residual, SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.normalization import BatchNorm
@@ -101,7 +101,7 @@ def resnet_stages(depth: Depth, dialect: NetworkDialect) -> tuple[AnyLayer, ...]
         blocks: list[AnyLayer] = [
             _block(depth, dialect, stage=i, first=k == 0) for k in range(number)
         ]
-        stages.append(Group(kind="sequential", name=f"layer{i + 1}", layers=blocks))
+        stages.append(SequentialBlock(kind="sequential", name=f"layer{i + 1}", layers=blocks))
     if is_vd:
         stages.append(MaxPool2d(kind="max_pool2d", name="pool", kernel_size=2))
     return (*_stem(dialect), *stages)
@@ -120,7 +120,7 @@ def _stem(dialect: NetworkDialect) -> Iterator[AnyLayer]:
     yield MaxPool2d(kind="max_pool2d", name="maxpool", kernel_size=3, stride=2, padding=1)
 
 
-def _block(depth: Depth, dialect: NetworkDialect, *, stage: int, first: bool) -> Group:
+def _block(depth: Depth, dialect: NetworkDialect, *, stage: int, first: bool) -> SequentialBlock:
     """Return a block: a residual and the relu after it."""
     width, is_bottleneck = WIDTH * 2**stage, depth >= BOTTLENECKS_FROM
     convolutions = [(width, 3), (width, 3)]
@@ -138,7 +138,7 @@ def _block(depth: Depth, dialect: NetworkDialect, *, stage: int, first: bool) ->
     widens = stage > 0 or is_bottleneck or dialect == "paddleocr"
     shortcut = list(_shortcut(convolutions[-1][0], strides, dialect)) if first and widens else []
     residual = Residual(kind="residual", name="residual", layers=layers, shortcut=shortcut)
-    return Group(kind="sequential", layers=[residual, Relu(kind="relu", name="relu")])
+    return SequentialBlock(kind="sequential", layers=[residual, Relu(kind="relu", name="relu")])
 
 
 def _shortcut(
