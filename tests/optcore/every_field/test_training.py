@@ -57,7 +57,7 @@ SMALL = {
 
 
 def reachable(kind: object) -> Iterator[type[BaseModel]]:
-    """Yield the specs that a field of type *kind* may hold, and those inside of them, but layers."""
+    """Yield the specs that a field of type *kind* may hold, and those in them, except for layers."""
     # tests/optcore/networks/test_every_layer.py moves the fields of layers, which hold layers.
     if isinstance(kind, type) and issubclass(kind, LayerSpec):
         return
