@@ -22,7 +22,8 @@ The errors that the API reports to clients, each with its HTTP status and code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import redis
@@ -210,3 +211,15 @@ class StorageUnavailable(JobError):
 
 class StoreUnsafe(Exception):
     """Redis is configured so that it could lose accepted jobs."""
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Raise `RecordUnreadable` in place of the errors that damage to a record raises."""
+    try:
+        yield
+    # ValueError includes errors from pydantic and JSON, and unknown states; a pointer with unknown
+    # fields raises TypeError.
+    except (LookupError, TypeError, ValueError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n", 1)[0]
+        raise RecordUnreadable(what) from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from optcore.spec.stored import read_stored
 from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
-from store.errors import RecordUnreadable
+from store.errors import damage_told
 from store.jobs.pointers import BestPointer, Pointer, StartingState, stored_files
 from store.jobs.series import PLAIN, Series
 
@@ -242,7 +242,7 @@ class Record:
         Raises:
             RecordUnreadable: the record is damaged.
         """
-        with _damage_told():
+        with damage_told():
             return self._job(offer_after_s)
 
     def _job(self, offer_after_s: float) -> Job:
@@ -265,7 +265,7 @@ class Record:
         Raises:
             RecordUnreadable: the record is damaged.
         """
-        with _damage_told():
+        with damage_told():
             return self._listed(spec, with_spec, offer_after_s)
 
     def _listed(self, spec: str | None, with_spec: bool, offer_after_s: float) -> ListedJob:
@@ -282,9 +282,8 @@ class Record:
         result = json.loads(self.fields.get("result", "null"))
         if result is None:
             return None
-        best = result.get("best")
-        found = {**result, "matrices": {}, "confusion": None}
-        return found if best is None else {**found, "best": {**best, "matrices": {}}}
+        best = {"best": {**result["best"], "matrices": {}}} if result.get("best") else {}
+        return {**result, "matrices": {}, "confusion": None, **best}
 
     @property
     def is_called(self) -> bool:
@@ -303,9 +302,8 @@ class Record:
 
     def _parent(self) -> dict[str, Any] | None:
         start = self.starting_state
-        if start is None:
-            return None
-        return {**vars(start), "warnings": json.loads(self.fields.get("parent_warnings", "[]"))}
+        warnings = json.loads(self.fields.get("parent_warnings", "[]"))
+        return None if start is None else {**vars(start), "warnings": warnings}
 
     def _progress(self, offer_after_s: float) -> dict[str, Any]:
         """Return the job's fields as clients see them, without the spec and those in `CALLED`."""
@@ -345,17 +343,6 @@ class Record:
             "started_at": moment(fields.get("started")),
             "ended_at": moment(fields.get("ended")),
         }
-
-
-@contextmanager
-def _damage_told() -> Iterator[None]:
-    try:
-        yield
-    # ValueError includes errors from pydantic and JSON, and unknown states; a pointer with unknown
-    # fields raises TypeError.
-    except (LookupError, TypeError, ValueError) as error:
-        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n", 1)[0]
-        raise RecordUnreadable(what) from None
 
 
 def moment(ms: str | None) -> datetime | None:

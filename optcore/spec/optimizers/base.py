@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from optcore.schedules.catalogue import AnySchedule
-from optcore.spec.base import Dialect, Spec, dialects_of, fields_of, per_dialect, value_of
+from optcore.spec.base import Dialect, Spec, fields_of, per_dialect, value_of
 from optcore.spec.errors import reject, short_repr
 from optcore.spec.former.places import (
     FormerPlace,
@@ -34,6 +34,7 @@ from optcore.spec.limits import (
 from optcore.spec.networks.base import Shape
 from optcore.spec.optimizers.checked import check_dialect
 from optcore.spec.optimizers.clip import AnyClip, UpdateClip
+from optcore.spec.optimizers.dialect_fields import has_field, names_in
 from optcore.spec.optimizers.scheduled import take_schedules
 
 Engine = Literal["auto", "eager", "fused"]
@@ -255,7 +256,7 @@ class OptimizerSpec(Spec):
 
     def has_field(self, name: str) -> bool:
         """Return whether the dialect of this optimizer has the field *name*."""
-        return _has_field(type(self), name, self.dialect)
+        return has_field(type(self), name, self.dialect)
 
     @model_validator(mode="before")
     @classmethod
@@ -340,25 +341,6 @@ class OptimizerSpec(Spec):
         fields = handler(self)
         return {
             name: fields[name]
-            for name in _names_in(type(self), self.dialect)
+            for name in names_in(type(self), self.dialect, common=OptimizerSpec)
             if name in fields and not (name in NEWER and fields[name] in (False, None))
         }
-
-
-@cache
-def _names_in(cls: type[OptimizerSpec], dialect: str) -> tuple[str, ...]:
-    """
-    Return the names of the fields of *cls* that *dialect* has.
-
-    They are ordered for readers: kind, dialect and engine, then the optimizer's own fields, then
-    the fields that all optimizers have.
-    """
-    names = fields_of(cls)
-    own = [name for name in names if name not in fields_of(OptimizerSpec)]
-    ordered = dict.fromkeys(["kind", "dialect", "engine", *own, *names])
-    return tuple(name for name in ordered if _has_field(cls, name, dialect))
-
-
-def _has_field(cls: type[OptimizerSpec], name: str, dialect: str) -> bool:
-    defaults = dialects_of(cls, name)
-    return defaults is None or dialect in defaults
