@@ -216,12 +216,16 @@ class Files:
 
     def measure(self, folder: str) -> int:
         """
-        Return the total size in bytes of all files below *folder*.
+        Return the total size in bytes of all files below *folder*; 0 if it is missing.
+
+        What is deleted meanwhile does not count.
 
         Raises:
-            OSError: the size of a file cannot be read, which does not mean that the file is empty.
+            OSError: the size of a file, or a folder, cannot be read, which does not mean that it
+                is empty.
         """
-        return sum(_size(path) for path in self._path(folder).rglob("*"))
+        walk = os.walk(self._path(folder), onerror=_refuse_unless_gone)
+        return sum(_size(Path(inner, name)) for inner, _, names in walk for name in names)
 
     def idle_s(self, name: str) -> float:
         """
@@ -332,6 +336,11 @@ def _size(path: Path) -> int:
 
 def _refuse(error: OSError) -> None:
     raise error
+
+
+def _refuse_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _unless_gone(function: object, path: str, error: tuple[Any, BaseException, Any]) -> None:

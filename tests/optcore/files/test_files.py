@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -217,6 +217,29 @@ def test_a_file_that_cannot_be_measured_does_not_count_as_empty(
         return stat(path, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(Path, "stat", failing)
+
+    if measured is None:
+        with pytest.raises(OSError, match=os.strerror(error)):
+            files.measure("a")
+    else:
+        assert files.measure("a") == measured
+
+
+@pytest.mark.parametrize(("error", "measured"), [(errno.ENOENT, len(CONTENT)), (errno.EIO, None)])
+def test_a_folder_that_cannot_be_read_does_not_count_as_empty(
+    files: Files, monkeypatch: pytest.MonkeyPatch, error: int, measured: int | None
+) -> None:
+    """One that was deleted meanwhile does."""
+    for name in ("a/b", "a/odd/c"):
+        files.put(name, CONTENT)
+    scandir = os.scandir
+
+    def failing(path: str | Path) -> Iterator[os.DirEntry[str]]:
+        if Path(path).name == "odd":
+            raise OSError(error, os.strerror(error), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
 
     if measured is None:
         with pytest.raises(OSError, match=os.strerror(error)):

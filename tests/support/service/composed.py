@@ -112,10 +112,11 @@ class Composed:
         return json.loads(self.exec("api", "python", "-c", code, *command).splitlines()[-1])
 
     def files(self, folder: str) -> list[str]:
-        """Return the paths of all files below *folder* of the storage."""
+        """Return the paths of all files below *folder* of the storage, which may be deleted now."""
         code = (
-            "import pathlib, sys; root = pathlib.Path('/storage'); "
-            "[print(p.relative_to(root)) for p in (root / sys.argv[1]).rglob('*') if p.is_file()]"
+            "import os, sys; "
+            "[print(os.path.relpath(os.path.join(folder, name), '/storage')) "
+            "for folder, _, names in os.walk('/storage/' + sys.argv[1]) for name in names]"
         )
         return sorted(self.exec("api", "python", "-c", code, folder).split())
 
