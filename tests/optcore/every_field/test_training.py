@@ -57,7 +57,7 @@ SMALL = {
 
 
 def reachable(kind: object) -> Iterator[type[BaseModel]]:
-    """Yield the specs that a field of type *kind* may hold, and those in them, except for layers."""
+    """Yield the specs that a field of type *kind* may hold, and those in them, but no layers."""
     # tests/optcore/networks/test_every_layer.py moves the fields of layers, which hold layers.
     if isinstance(kind, type) and issubclass(kind, LayerSpec):
         return
@@ -69,6 +69,12 @@ def reachable(kind: object) -> Iterator[type[BaseModel]]:
                 yield from reachable(field.annotation)
     for part in get_args(kind):
         yield from reachable(part)
+
+
+def test_every_job_whose_fields_are_moved_is_accepted() -> None:
+    """Nothing is moved in one that is refused."""
+    for base in (base for bases in PARTS.values() for base in bases):
+        JobSpec.parse(base)
 
 
 def test_every_part_of_a_run_is_moved() -> None:

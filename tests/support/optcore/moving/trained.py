@@ -131,7 +131,7 @@ def models(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
             ({"backbone": {"kind": "mobilenet_v3", **THIN}, "hidden": 4}, small | ctc),
             ({"backbone": {"kind": "resnet_vd", "depth": 18}, "hidden": 4}, digits | ctc),
         ],
-        "gpt": [(GPT, {"dataset": TEXT})],
+        "gpt": [(GPT, {"dataset": {**TEXT, "batch_size": 10}})],
         "vit": [({"patch_size": 4, "layers": 1, "heads": 2, "hidden": 8}, small)],
     }
     return [
