@@ -286,7 +286,10 @@ def orthogonal(
             product_of = ((c * gram) @ gram).add_(gram.mul_(b)) @ x
             x = x.mul_(a).add_(product_of)
         else:
-            x = product(x, product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+            # A square of the shorter side is as large as the matrix itself where that is square,
+            # so the first is freed before the next copy of the matrix is made.
+            gram = product(gram, gram, gram, beta=b, alpha=c)
+            x = product(x, gram, x, beta=a)
     return x if rows <= columns else x.mT
 
 
