@@ -31,9 +31,10 @@ class PaddleBatchNorm(nn.BatchNorm2d):
 
     ::
 
-        running = decay * running + (1 - decay) * batch       decay = float32(1 - momentum)
+        running = decay * running + (1 - decay) * batch       decay = float32(momentum)
 
     The batch's variance is the biased one (torch takes the unbiased one), and eps is a float32.
+    Paddle's momentum is 1 minus that of torch's module.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -62,10 +63,12 @@ class PaddleBatchNorm(nn.BatchNorm2d):
 
 def batch_norm(layer: BatchNorm, given: TensorSpec) -> nn.Module:
     """Return the module for *layer*."""
-    options: dict[str, Any] = {"momentum": layer.momentum, "affine": layer.affine}
+    options: dict[str, Any] = {"affine": layer.affine}
     if layer.dialect == "paddle":
-        return PaddleBatchNorm(given.shape[0], eps=float(np.float32(layer.eps)), **options)
-    return BATCH[len(given.shape) - 1](given.shape[0], eps=layer.eps, **options)
+        options |= {"momentum": 1 - layer.momentum, "eps": float(np.float32(layer.eps))}
+        return PaddleBatchNorm(given.shape[0], **options)
+    options |= {"momentum": layer.momentum, "eps": layer.eps}
+    return BATCH[len(given.shape) - 1](given.shape[0], **options)
 
 
 def layer_norm(layer: LayerNorm, given: TensorSpec) -> nn.Module:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from optcore.spec.base import per_dialect
 from optcore.spec.layers.base import (
     IMAGE,
     SEQUENCE,
@@ -85,12 +86,12 @@ class Hardsigmoid(LayerSpec):
     """
 
     kind: Literal["hardsigmoid"]
-    slope: float = Field(1 / 6, gt=0)
+    dialect: LayerDialect = "torch"
+    """Whether slope and offset are rounded to float32 (paddle)."""
+    slope: float = per_dialect({"torch": 1 / 6, "paddle": 0.1666667}, gt=0)
     """Factor of x."""
     offset: float = 0.5
     """Value at 0."""
-    dialect: LayerDialect = "torch"
-    """Whether slope and offset are rounded to float32 (paddle)."""
 
 
 class OverFeatures(LayerSpec):

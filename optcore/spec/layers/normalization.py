@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from optcore.spec.base import per_dialect
 from optcore.spec.layers.base import (
     IMAGE,
     MAX_UNITS,
@@ -28,23 +29,24 @@ class BatchNorm(LayerSpec):
 
     In training with the mean and variance of the batch, in evaluation with running statistics::
 
-        running = (1 - momentum) * running + momentum * batch
+        running = (1 - momentum) * running + momentum * batch        dialect torch
+        running = momentum * running + (1 - momentum) * batch        dialect paddle
 
     In dialect torch, the running variance takes the unbiased variance of the batch. In dialect
-    paddle it takes the biased one, and eps and 1 - momentum are float32 numbers.
+    paddle it takes the biased one, and eps and momentum are float32 numbers.
     """
 
     LATER: ClassVar[frozenset[str]] = LayerSpec.LATER | {"affine", "dialect"}
 
     kind: Literal["batch_norm"]
-    momentum: float = Field(0.1, gt=0, le=1)
-    """Weight of a new batch in the running statistics (torch's convention)."""
+    dialect: LayerDialect = "torch"
+    """The framework whose conventions the running statistics follow."""
+    momentum: float = per_dialect({"torch": 0.1, "paddle": 0.9}, gt=0, le=1)
+    """Weight of a new batch in the running statistics; in dialect paddle, of those before."""
     eps: float = Field(1e-5, gt=0)
     """Added to the variance."""
     affine: bool = True
     """Whether there are weight and bias."""
-    dialect: LayerDialect = "torch"
-    """The framework whose conventions the running statistics follow."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return *given*, a vector, signal or image."""

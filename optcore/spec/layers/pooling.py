@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from optcore.spec.base import per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.layers.base import (
     IMAGE,
@@ -125,11 +126,11 @@ class AvgPool1d(Pool):
     DIMS: ClassVar[int] = 1
 
     kind: Literal["avg_pool1d"]
-    count_include_pad: bool = True
-    """Whether the mean counts the pixels that padding has added."""
     dialect: LayerDialect = "torch"
     """In dialect paddle, the gradient is multiplied by 1 / n as a float32 number, where n is the
     number of pixels in the window."""
+    count_include_pad: bool = per_dialect({"torch": True, "paddle": False})
+    """Whether the mean counts the pixels that padding has added; Paddle's `exclusive` negated."""
 
 
 class AvgPool2d(Pool):
@@ -138,11 +139,11 @@ class AvgPool2d(Pool):
     DIMS: ClassVar[int] = 2
 
     kind: Literal["avg_pool2d"]
-    count_include_pad: bool = True
-    """Whether the mean counts the pixels that padding has added."""
     dialect: LayerDialect = "torch"
     """In dialect paddle, the gradient is multiplied by 1 / n as a float32 number, where n is the
     number of pixels in the window."""
+    count_include_pad: bool = per_dialect({"torch": True, "paddle": False})
+    """Whether the mean counts the pixels that padding has added; Paddle's `exclusive` negated."""
 
 
 class AdaptivePool(LayerSpec):

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from optcore.spec.base import per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.layers.base import (
     IMAGE,
@@ -36,10 +37,10 @@ class SqueezeExcite(LayerSpec):
     """Number of values in z'."""
     gate: Literal["sigmoid", "hardsigmoid"] = "sigmoid"
     """Function that makes the factor of each channel."""
-    slope: float = Field(1 / 6, gt=0)
-    """Slope of the hardsigmoid: torch's is 1/6, PaddleOCR's squeeze-excite has 0.2."""
     dialect: LayerDialect = "torch"
     """Whether the slope and the mean's gradient are rounded to float32 (paddle)."""
+    slope: float = per_dialect({"torch": 1 / 6, "paddle": 0.2}, gt=0)
+    """Slope of the hardsigmoid: torch's, or that of squeeze-excite in PaddleOCR and PaddleClas."""
 
     @model_validator(mode="after")
     def _slope_is_of_the_gate(self) -> Self:

@@ -39,7 +39,7 @@ def _field(layer: type[LayerSpec], name: str) -> str:
     info = layer.model_fields[name]
     if info.is_required():
         return f"**`{name}`**"
-    default = info.get_default(call_default_factory=True, validated_data={})
+    default = info.get_default(call_default_factory=True, validated_data={"dialect": "torch"})
     if isinstance(default, float):
         default = float(f"{default:.7g}")
     return f"`{name}` {json.dumps(default)}"

@@ -35,7 +35,7 @@ def test_an_example_is_trained(model: dict[str, Any]) -> None:
 
 
 def test_the_paths_on_the_page_are_those_of_the_examples() -> None:
-    first, blocks, _ = (start(model=model).spec.network for model in EXAMPLES)
+    first, blocks, *_ = (start(model=model).spec.network for model in EXAMPLES)
 
     for name in (each.name for each in first.parameters):
         assert f"`{name}`" in PAGE

@@ -37,7 +37,7 @@ class SqueezeAndExcite(nn.Module):
             return given / (1 + torch.exp(-found))
         if "slope" not in self.spec and not paddle:
             return given * F.hardsigmoid(found)
-        slope = self.spec.get("slope", 1 / 6)
+        slope = self.spec.get("slope", 0.2 if paddle else 1 / 6)
         slope = float32(slope) if paddle else slope
         return given * torch.clamp(slope * found + 0.5, min=0, max=1)
 

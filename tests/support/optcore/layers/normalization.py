@@ -32,7 +32,7 @@ class PaddleBatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
-        self.kept, self.eps = float32(1 - momentum), float32(eps)
+        self.kept, self.eps = float32(momentum), float32(eps)
 
     def forward(self, given: Tensor) -> Tensor:
         mean, var = self.get_buffer("running_mean"), self.get_buffer("running_var")
