@@ -289,6 +289,9 @@ def _sentence(error: ErrorDetails, name: str) -> str:
     if kind == "greater_than" and ctx["gt"] == 0:
         template = "{name} must be positive, got {value}"
     numbers = {key: _plain(number) for key, number in ctx.items()}
+    # pydantic stops counting the entries of an object where there are too many.
+    if kind == "too_long" and isinstance(value, Mapping):
+        numbers["actual_length"] = len(value)
     return template.format(**{"name": name, "value": short_repr(value), **numbers})
 
 

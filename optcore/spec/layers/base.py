@@ -26,6 +26,8 @@ Axis = Literal["channels", "height", "width", "length", "features"]
 
 MAX_UNITS = 65_536
 """Largest width of a layer, in channels or features."""
+MAX_SHARED = 64
+"""Largest number of parameters of a layer that are shared with earlier layers."""
 IMAGE: tuple[Axis, ...] = ("channels", "height", "width")
 SIGNAL: tuple[Axis, ...] = ("channels", "length")
 SEQUENCE: tuple[Axis, ...] = ("length", "features")
@@ -159,16 +161,18 @@ class LayerSpec(LaterSpec):
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
     """Name of the layer, which begins the names of its parameters; null to use its number."""
 
-    share: dict[str, str] = Field(default_factory=dict, max_length=8)
+    share: dict[str, str] = Field(default_factory=dict, max_length=MAX_SHARED)
     """Maps a parameter of this layer to that of an earlier layer which is used in its place, by its
     full name: ``{"weight": "tokens.weight"}`` ties an output layer to an embedding."""
 
     init: Inits = Field(default_factory=dict)
     """Initial values of parameters in place of torch's, by globs of their names in this layer:
     ``{"weight": {"kind": "normal", "std": 0.02}, "bias": "zeros"}``. Of several globs that match,
-    the longest counts. One initialisation alone is that of all weights (``*weight*``). The globs of
-    a block are matched with the names in it (of repeated layers without the number of the
-    repetition) and hold for parameters that no layer inside initialises."""
+    the longest counts. The key ``weights`` stands for all parameters of at least two dimensions
+    that no glob matches (in a layer that has none, for its weight); one initialisation alone is
+    that of ``weights``. The globs of a block are matched with the names in it (of repeated layers
+    without the number of the repetition) and hold for parameters that no layer inside
+    initialises."""
 
     # Layers are keys of caches, and lists of sizes have no hash.
     def __hash__(self) -> int:

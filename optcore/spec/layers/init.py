@@ -243,12 +243,18 @@ def _has_few_wildcards(glob: str) -> str:
     return glob
 
 
-WEIGHTS = "*weight*"
-"""The pattern of an initialisation that is given without one."""
+WEIGHTS = "weights"
+"""
+The key of an initialisation that is given without one. It stands for the parameters of at least two
+dimensions: matrices, kernels and embeddings, whatever their names. Scales of norms and biases
+have fewer. In a layer that has none of these, such as a norm, it stands for its ``weight``.
+"""
 Inits = Annotated[
     dict[Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_has_few_wildcards)], AnyInit],
     Field(max_length=MAX_PATTERNS),
     BeforeValidator(_by_pattern),
 ]
-"""Initialisations by patterns of names, such as ``{"weight": "xavier_uniform", "*bias": "zeros"}``;
-one alone is that of all weights."""
+"""
+Initialisations by patterns of names, such as ``{"weights": "xavier_uniform", "*bias": "zeros"}``;
+one alone is that of the key ``weights``.
+"""

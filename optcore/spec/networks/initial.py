@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from optcore.spec.errors import did_you_mean
 from optcore.spec.groups.matching import Globs
 from optcore.spec.layers.base import Parameter, ShapeError
 from optcore.spec.layers.blocks import BlockSpec
-from optcore.spec.layers.init import AnyInit
+from optcore.spec.layers.init import WEIGHTS, AnyInit
 from optcore.spec.networks.tree import Node
 
 MOST_NAMED = 8
 """Largest number of parameters that an error names."""
 
 
+MATRIX_DIMS = 2
+"""Smallest number of dimensions of the parameters that `WEIGHTS` stands for."""
 MAX_COMPARED = 100_000
 """Largest number of comparisons of a parameter with a glob; each takes up to a microsecond."""
 
@@ -25,31 +27,47 @@ class _Source:
 
     Args:
         node: the layer, in its place in the network.
+        numbered: the paths of the blocks in which a number follows, that of a repetition.
 
     Attributes:
         path: the path of the layer.
         layer: the layer.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, numbered: Set[str]) -> None:
         self.path, self.layer = node.path, node.layer
+        globs = node.layer.init.keys() - {WEIGHTS}
         # Not in the order of the JSON object, in which its keys have none.
-        ordered = sorted(node.layer.init, key=lambda glob: (-len(glob), glob))
+        ordered = sorted(globs, key=lambda glob: (-len(glob), glob))
         self._globs = [(glob, Globs([glob]), node.layer.init[glob]) for glob in ordered]
         self._used: set[str] = set()
         self._known: list[str] = []
-        numbered = isinstance(node.layer, BlockSpec) and node.layer.NUMBERED
-        self._prefix = f"{node.path}.0." if numbered else f"{node.path}."
+        self._numbered = numbered
+        self._has_matrices = isinstance(node.layer, BlockSpec) or any(
+            len(each.shape) >= MATRIX_DIMS for each in node.parameters
+        )
 
-    def find(self, name: str) -> AnyInit | None:
+    def find(self, name: str, dims: int) -> AnyInit | None:
         """Return the initialisation of the parameter with the full name *name*."""
-        own = name.removeprefix(self._prefix)
+        own = self._name_inside(name)
         self._known.append(own)
         for glob, compiled, init in self._globs:
             if own in compiled:
                 self._used.add(glob)
                 return init
+        if dims >= MATRIX_DIMS or (not self._has_matrices and own == "weight"):
+            self._used.add(WEIGHTS)
+            return self.layer.init.get(WEIGHTS)
         return None
+
+    def _name_inside(self, name: str) -> str:
+        """Return *name* as it is called in this layer, without the numbers of repetitions."""
+        parts, here = [], self.path
+        for part in name.removeprefix(f"{self.path}.").split("."):
+            if here not in self._numbered:
+                parts.append(part)
+            here = f"{here}.{part}"
+        return ".".join(parts)
 
     def check(self) -> None:
         """Raise `ShapeError` if a glob was not used."""
@@ -78,7 +96,8 @@ def initial(nodes: Sequence[Node]) -> Mapping[str, Sequence[tuple[str, AnyInit]]
     Raises:
         ShapeError: a glob matches no parameter, or an initialisation does not fit a parameter.
     """
-    sources = {node.path: _Source(node) for node in nodes if node.layer.init}
+    numbered = {n.path for n in nodes if isinstance(n.layer, BlockSpec) and n.layer.NUMBERED}
+    sources = {node.path: _Source(node, numbered) for node in nodes if node.layer.init}
     if not sources:
         return {}
     found: dict[str, list[tuple[str, AnyInit]]] = {}
@@ -93,7 +112,8 @@ def initial(nodes: Sequence[Node]) -> Mapping[str, Sequence[tuple[str, AnyInit]]
                 text = f"init must compare at most {MAX_COMPARED} pairs of a glob and a parameter"
                 raise ShapeError(text, over[-1].path)
             name = f"{node.path}.{own.name}"
-            init = next((each for s in over if (each := s.find(name)) is not None), None)
+            dims = len(own.shape)
+            init = next((each for s in over if (each := s.find(name, dims)) is not None), None)
             if init is not None:
                 _check_dims(init, own, node.path)
                 found.setdefault(node.path, []).append((own.name, init))

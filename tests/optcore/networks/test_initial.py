@@ -103,6 +103,61 @@ def test_the_innermost_layer_with_a_glob_that_matches_counts() -> None:
     assert values == copies | {"all.c.weight": [0], "all.c.bias": [0]}
 
 
+def test_one_initialisation_of_a_block_is_that_of_matrices_whatever_their_names() -> None:
+    """Norms and biases keep theirs."""
+    constant = {"kind": "constant", "value": 2}
+    encoder = {"kind": "transformer_encoder_layer", "nhead": 1, "dim_feedforward": 4}
+
+    found = weights(
+        {
+            "kind": "sequential",
+            "name": "all",
+            "init": constant,
+            "layers": [
+                {"kind": "reshape", "shape": [1, 4], "axes": "sequence"},
+                {**encoder, "name": "encoder"},
+                {"kind": "gru", "name": "gru", "hidden_size": 4},
+            ],
+        }
+    )
+
+    changed = {name.removeprefix("all.") for name, each in found.items() if each.eq(2).all()}
+    assert changed == {
+        *("encoder.self_attn.in_proj_weight", "encoder.self_attn.out_proj.weight"),
+        *("encoder.linear1.weight", "encoder.linear2.weight"),
+        *("gru.weight_ih_l0", "gru.weight_hh_l0"),
+    }
+    assert found["all.encoder.norm1.weight"].eq(1).all()
+
+
+def test_one_initialisation_of_a_norm_is_that_of_its_weight() -> None:
+    found = weights({"kind": "batch_norm", "name": "norm", "init": "zeros"})
+
+    assert found["norm.weight"].eq(0).all()
+
+
+def test_a_glob_counts_before_the_key_for_all_weights() -> None:
+    layers = [linear("a"), linear("b")]
+    init = {"a.*": "ones", "weights": "zeros"}
+    found = weights({"kind": "sequential", "name": "all", "layers": layers, "init": init})
+
+    assert found["all.a.weight"].eq(1).all()
+    assert found["all.b.weight"].eq(0).all()
+
+
+def test_globs_of_a_block_have_no_number_of_a_repetition_at_any_depth() -> None:
+    repeat = {"kind": "repeat", "name": "stage", "times": 2, "layers": [linear("a")]}
+    outer = {"kind": "repeat", "name": "outer", "times": 2, "layers": [repeat]}
+    body = {"kind": "sequential", "name": "body", "layers": [outer]}
+
+    found = weights({**body, "init": {"outer.stage.a.weight": "zeros"}})
+
+    names = [f"body.outer.{i}.stage.{j}.a.weight" for i in (0, 1) for j in (0, 1)]
+    assert all(found[name].eq(0).all() for name in names)
+    with pytest.raises(ShapeError, match=re.escape("got 'outer.0.stage.0.a.weight'; did you mean")):
+        _ = network({**body, "init": {"outer.0.stage.0.a.weight": "zeros"}}).initial
+
+
 def test_a_shared_parameter_has_the_initialisation_of_its_first_layer() -> None:
     found = weights(
         linear("a", init={"weight": "ones"}),
@@ -126,7 +181,7 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     (
         {"kind": "relu", "name": "act", "init": "zeros"},
         "layer act: init must match parameters of the layer that nothing else initialises (none), "
-        "got '*weight*'",
+        "got 'weights'",
     ),
     (
         linear("fc", init={"bias": "xavier_uniform"}),

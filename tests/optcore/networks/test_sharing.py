@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from optcore.networks.build import build, network
 from optcore.networks.draws import Draws
-from optcore.spec.layers.base import ShapeError
+from optcore.spec.errors import SpecError
+from optcore.spec.layers.base import SEQUENCE, ShapeError, TensorSpec
+from optcore.spec.layers.dense import Linear
 from optcore.spec.networks.network import Network
 from tests.support.optcore.layers.networks import network_of
 from tests.support.optcore.runs.small import start, steps
@@ -160,3 +162,25 @@ def test_training_updates_it_once(optimizer: str) -> None:
     assert not [
         name for slot in run.optimizer.named_slots().values() for name in slot if "b.w" in name
     ]
+
+
+def test_all_parameters_of_a_transformer_layer_can_be_shared() -> None:
+    """The layers of ALBERT are one layer, repeated."""
+    layer = {"kind": "transformer_encoder_layer", "nhead": 1, "dim_feedforward": 4}
+    spec = network_of([{**layer, "name": "a"}], TensorSpec((3, 4), SEQUENCE))
+    share = {name: f"a.{name}" for name in (each.name[2:] for each in spec.parameters)}
+
+    both = network_of(
+        [{**layer, "name": "a"}, {**layer, "name": "b", "share": share}],
+        TensorSpec((3, 4), SEQUENCE),
+    )
+
+    assert len(share) == 12
+    assert both.num_parameters == spec.num_parameters
+
+
+def test_a_layer_shares_a_limited_number_of_parameters() -> None:
+    share = {f"p{i}": "a.weight" for i in range(65)}
+
+    with pytest.raises(SpecError, match="share must have at most 64 entries, got 65"):
+        Linear.parse({**linear("b"), "share": share})
