@@ -105,8 +105,9 @@ class Group(Spec):
     match: AnyMatch | None = None
     """Parameters in the group: a glob for their names, or an object with name, ndim and module."""
     preset: Preset | None = None
-    """Named rule to use instead of match: no_decay_norm_bias (biases and one-dimensional parameters
-    get no weight decay) or layer_decay (lr falls from the last layer to the first)."""
+    """Named rule to use instead of match: no_decay_norm_bias (biases, norms and one-dimensional
+    parameters get no weight decay) or layer_decay (lr falls from the last layer to the first; a
+    residual or parallel block, or a copy of a repeat, is one layer)."""
     factor: float = Field(0.75, gt=0, le=1)
     """For layer_decay: the lr of a layer divided by the lr of the next layer."""
     lr_scale: float = Field(1.0, ge=0)

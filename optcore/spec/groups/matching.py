@@ -24,14 +24,19 @@ class Parameter:
         shape: shape of the parameter.
         module: type of the module that contains the parameter, if known.
         trainable: whether the parameter gets a gradient; if not, it is in no group.
+        layer: name of what the preset layer_decay counts as the parameter's layer; None for the
+            part of the parameter's name before the last dot.
     """
 
     name: str
     shape: tuple[int, ...]
     module: str | None = None
     trainable: bool = True
+    layer: str | None = None
 
 
+NORMS = ["layer_norm", "rms_norm"]
+"""Layers whose weights, over images, have several dimensions."""
 Fits = Callable[[Parameter], bool]
 
 
@@ -147,7 +152,7 @@ def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Grou
         return
     rules = [group]
     if group.preset == "no_decay_norm_bias":
-        undecayed = (Match(name="*bias"), Match(ndim=1), Match(ndim=0))
+        undecayed = (Match(name="*bias"), Match(ndim=1), Match(ndim=0), Match(module=NORMS))
         rules = [_without_decay(group, match) for match in undecayed]
     for rule in rules:
         yield rule, what_fits(rule)
@@ -162,11 +167,12 @@ def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Gro
     """
     Yield (group, fits) for each layer, the last layer first.
 
-    The part of a parameter's name before the last dot is the name of its layer.
+    A residual or parallel block, or a copy of a repeat, is one layer (`Parameter.layer`).
     """
     layers: dict[str, list[str]] = {}
     for parameter in parameters:
-        layers.setdefault(parameter.name.rpartition(".")[0], []).append(parameter.name)
+        layer = parameter.layer or parameter.name.rpartition(".")[0]
+        layers.setdefault(layer, []).append(parameter.name)
     for depth, names in enumerate(reversed(layers.values())):
         rule = Group(
             # Not validated: the names are the model's own, to which the limits of a client's globs

@@ -11,7 +11,7 @@ from optcore.spec.errors import did_you_mean, short_repr
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.layers.base import Parameter as OwnParameter
 from optcore.spec.layers.base import Shape, ShapeError, TensorSpec
-from optcore.spec.layers.blocks import BlockSpec, named
+from optcore.spec.layers.blocks import BlockSpec, SequentialBlock, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.init import AnyInit
 from optcore.spec.networks.initial import initial
@@ -86,7 +86,7 @@ class Network:
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, in torch's order, without those that are shared with an earlier layer."""
         own = {node.path: node.parameters for node in self.leaves}
-        return tuple(_parameters(self.layers, "", own))
+        return tuple(_parameters(self.layers, "", own, None))
 
     def check_shared(self) -> None:
         """
@@ -176,9 +176,20 @@ def _summary(node: Node) -> LayerSummary:
 
 
 def _parameters(
-    layers: Sequence[AnyLayer], prefix: str, own: Mapping[str, tuple[OwnParameter, ...]]
+    layers: Sequence[AnyLayer],
+    prefix: str,
+    own: Mapping[str, tuple[OwnParameter, ...]],
+    within: str | None,
 ) -> Iterator[Parameter]:
-    """Yield the parameters of *layers*, whose paths begin with *prefix*; all copies of a repeat."""
+    """
+    Yield the parameters of *layers*; all copies of a repeat.
+
+    Args:
+        layers: the layers of a list.
+        prefix: beginning of their paths.
+        own: the parameters of each layer by its path, that of the first copy.
+        within: path of the outermost block around them that counts as one layer; None without.
+    """
     for name, layer in named(layers):
         path = f"{prefix}{name}"
         if not isinstance(layer, BlockSpec):
@@ -186,18 +197,25 @@ def _parameters(
                 if each.name not in layer.share:
                     # The names that torch's nn.Sequential gives: groups, slots and checkpoints
                     # use them.
-                    yield Parameter(f"{path}.{each.name}", each.shape, layer.kind)
+                    full = f"{path}.{each.name}"
+                    yield Parameter(full, each.shape, layer.kind, layer=within)
             continue
         first = f"{path}.0." if layer.NUMBERED else f"{path}."
+        around = within
+        if within is None and not isinstance(layer, SequentialBlock):
+            around = first.removesuffix(".")
         inside = [
             parameter
             for part in layer.parts
             for parameter in _parameters(
-                part.layers, f"{first}{part.name and f'{part.name}.'}", own
+                part.layers, f"{first}{part.name and f'{part.name}.'}", own, around
             )
         ]
         yield from inside
         for i in range(1, layer.copies):
             for parameter in inside:
                 rest = parameter.name.removeprefix(first)
-                yield Parameter(f"{path}.{i}.{rest}", parameter.shape, parameter.module)
+                layer_of = within or f"{path}.{i}"
+                yield Parameter(
+                    f"{path}.{i}.{rest}", parameter.shape, parameter.module, layer=layer_of
+                )
