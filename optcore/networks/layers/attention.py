@@ -61,8 +61,10 @@ class Attention(nn.Module):
         """Return the result for *q*, *k* and *v*, each (batch, heads, length, features)."""
         if not (self.training and self.dropout.p):
             return F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        # torch's function would draw its masks from the global generators.
-        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        # torch's function would draw its masks from the global generators. Like it, this divides
+        # before it multiplies: scores of float16 numbers overflow sooner.
+        root = q.shape[-1] ** 0.25
+        scores = (q / root) @ (k / root).transpose(-2, -1)
         if self.causal:
             length = q.shape[-2]
             later = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
