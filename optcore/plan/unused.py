@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
+from optcore.spec.datasets.objectives import ObjectiveSpec
 from optcore.spec.duration import counted
 from optcore.spec.layers.convolution import Convolution
 from optcore.spec.layers.normalization import BatchNorm
@@ -69,6 +70,8 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
             "training.evaluate_every: is not used, since there are no validation examples; hold "
             "out a part of the training examples with dataset.validation, such as 0.1"
         )
+    if isinstance(run.dataset, ObjectiveSpec) and not (run.dataset.shuffle or run.dataset.noise):
+        yield "dataset.shuffle: is not used, since noise is 0"
     yield from _unused_in_evaluation(run)
     if training.shadow_ema is not None:
         for text in _unused_in_average(training.shadow_ema, run):

@@ -19,6 +19,7 @@ from optcore.networks.layers.normalization import (
     rms_norm,
 )
 from optcore.networks.layers.patches import class_token, patch_embedding, select
+from optcore.networks.layers.point import point
 from optcore.networks.layers.pooling import adaptive_pool, global_pool, pool
 from optcore.networks.layers.positions import position_embedding
 from optcore.networks.layers.recurrent import gru, lstm
@@ -42,6 +43,7 @@ from optcore.spec.layers.normalization import (
     RmsNorm,
 )
 from optcore.spec.layers.patches import ClassToken, PatchEmbedding, Select
+from optcore.spec.layers.point import Point
 from optcore.spec.layers.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -133,6 +135,8 @@ def module(  # noqa: PLR0912  a case per kind of layer
             return self_attention(layer, given, draws=draws, path=path)
         case TransformerEncoderLayer():
             return transformer_encoder_layer(layer, given, draws=draws, path=path)
+        case Point():
+            return point(layer, given)
         case SequentialBlock() | Repeat() | Residual() | Parallel():
             raise TypeError(f"{layer.kind} is a block")
         case _:
