@@ -15,6 +15,7 @@ from optcore.spec.duration import counted
 from optcore.spec.layers.convolution import Convolution
 from optcore.spec.layers.normalization import BatchNorm
 from optcore.spec.layers.pooling import AvgPool1d, AvgPool2d
+from optcore.spec.layers.recurrent import Gru, Lstm
 from optcore.spec.layers.sizes import each
 from optcore.spec.optimizers.adabelief import AdaBelief
 from optcore.spec.optimizers.adafactor import Adafactor
@@ -253,6 +254,11 @@ def _has_statistics(run: RunSpec) -> bool:
 def _unused_in_layers(run: RunSpec) -> Iterator[str]:
     for node in run.network.leaves:
         layer = node.layer
+        if isinstance(layer, (Lstm, Gru)) and layer.dropout and not layer.draws:
+            yield (
+                f"layer {node.path}: dropout is not used, since it is between layers, and "
+                "num_layers is 1"
+            )
         if isinstance(layer, Convolution):
             name = "padding_mode"
         elif isinstance(layer, (AvgPool1d, AvgPool2d)):

@@ -116,7 +116,7 @@ def module(  # noqa: PLR0912  a case per kind of layer
         case SqueezeExcite():
             return squeeze_excite(layer, given)
         case Lstm():
-            return lstm(layer, given)
+            return lstm(layer, given, draws=draws, path=path)
         case MultiheadAttention():
             return multihead_attention(layer, given)
         case PatchEmbedding():
@@ -130,7 +130,7 @@ def module(  # noqa: PLR0912  a case per kind of layer
         case Embedding():
             return nn.Embedding(layer.num_embeddings, layer.embedding_dim, sparse=layer.sparse)
         case Gru():
-            return gru(layer, given)
+            return gru(layer, given, draws=draws, path=path)
         case SelfAttention():
             return self_attention(layer, given, draws=draws, path=path)
         case TransformerEncoderLayer():
