@@ -44,8 +44,8 @@ PARAMETER_BYTES: dict[Precision, int] = {"fp64": 8, "bf16_true": HALF, "fp16_tru
 HALF_ACTIVATIONS: frozenset[Precision] = frozenset({"bf16", "fp16", "mindspore_o2", "mindspore_o3"})
 """Precisions with parameters in float32 and activations in 16 bits."""
 
-KEPT: dict[Function, int] = {"quadratic": 2, "rosenbrock": 4, "valley": 1}
-"""How many values per coordinate of a point the loss and its gradient keep at a time."""
+LOSS_VALUES: dict[Function, int] = {"quadratic": 2, "rosenbrock": 4, "valley": 1}
+"""How many values per coordinate of a point the loss and its gradient hold at a time."""
 
 
 @dataclass(frozen=True)
@@ -286,8 +286,9 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
     served = _batch(run, batch, number)
     outputs = batch * number * layers[-1].outputs
     objective = run.dataset.target.objective
-    # The loss keeps the log-probabilities of the outputs, and makes a gradient of them.
-    alive = served + sum(saved) + outputs * (2 if objective is None else KEPT[objective.function])
+    # Other losses keep the log-probabilities of the outputs, and make a gradient of them.
+    values = 2 if objective is None else LOSS_VALUES[objective.function]
+    alive = served + sum(saved) + values * outputs
     gradients, most, flowing = 0, alive, outputs
     # The gradient of the examples themselves is not computed.
     first = next((i for i, layer in enumerate(layers) if layer.parameters), len(layers))
