@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optcore.data.examples import Examples, served
-from optcore.data.windows import Windows
+from optcore.data.examples import Drawn, Examples, served
 
 
 class Batches:
@@ -17,14 +16,14 @@ class Batches:
     Attributes:
         epoch: number of the current epoch, 0 for the first.
         position: number of examples served in the current epoch.
-        order: positions of the examples in the order of the current epoch, or the starts of its
-            windows; None for the order of the files.
+        order: positions of the examples in the order of the current epoch, or the numbers from
+            which its examples are made (`Drawn.order`); None for the order of the files.
         served: number of examples served since a caller last set this attribute to 0.
     """
 
     def __init__(
         self,
-        examples: Examples | Windows,
+        examples: Examples | Drawn,
         *,
         batch_size: int,
         shuffle: bool,
@@ -57,7 +56,7 @@ class Batches:
 
     def _between(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         examples, order = self._examples, self.order
-        if isinstance(examples, Windows):
+        if not isinstance(examples, Examples):
             assert order is not None
             found = examples.at(order[start:stop])
             return found.inputs, found.targets
@@ -68,11 +67,10 @@ class Batches:
         return examples.inputs.index_select(0, chosen), examples.targets.index_select(0, chosen)
 
     def _begin_epoch(self) -> None:
-        if isinstance(self._examples, Windows):
-            if self._shuffle:
-                self.order = self._examples.random_starts(seed=self._seed, epoch=self.epoch)
-            else:
-                self.order = self._examples.even_starts()
+        if not isinstance(self._examples, Examples):
+            self.order = self._examples.order(
+                seed=self._seed, epoch=self.epoch, shuffle=self._shuffle
+            )
         elif self._shuffle:
             order = permutation(len(self._examples), seed=self._seed, epoch=self.epoch)
             self.order = torch.from_numpy(order).to(self._examples.targets.device)

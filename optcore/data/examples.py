@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from optcore.data.windows import Windows
 
 
 class DatasetMissing(Exception):
@@ -47,6 +44,37 @@ class Examples:
         return Examples(self.inputs.to(device), self.targets.to(device))
 
 
+class Drawn(Protocol):
+    """Training examples that each epoch draws anew, and that are made when they are served."""
+
+    @property
+    def inputs(self) -> Tensor:
+        """Inputs of as many examples as an epoch has, the same in every epoch."""
+
+    @property
+    def targets(self) -> Tensor:
+        """Targets of the same examples."""
+
+    def __len__(self) -> int:
+        """Return the number of examples in an epoch."""
+
+    def order(self, *, seed: int, epoch: int, shuffle: bool) -> Tensor:
+        """
+        Return a number for each example of an epoch, from which `at` makes it: int64 (examples,).
+
+        Args:
+            seed: the seed of the run.
+            epoch: the number of the epoch, 0 for the first.
+            shuffle: whether epochs differ.
+        """
+
+    def at(self, order: Tensor) -> Examples:
+        """Return the examples with the numbers in *order*."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same examples on *device*."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """
@@ -61,7 +89,7 @@ class Dataset:
             a run is continued only with the same one.
     """
 
-    train: Examples | Windows
+    train: Examples | Drawn
     test: Examples
     validation: Examples | None = None
     digest: str = ""

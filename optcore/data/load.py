@@ -12,7 +12,10 @@ from optcore.spec.datasets.catalogue import DATASETS, AnyDataset
 from optcore.spec.datasets.validation_split import Validation, validation_positions
 
 # All are imported here, not when a run needs one: trainers are forked after all imports.
-SOURCES = {kind: import_module(f"optcore.data.sources.{kind}") for kind in DATASETS}
+SOURCES = {
+    kind: import_module(f"optcore.data.sources.{each.SOURCE or kind}")
+    for kind, each in DATASETS.items()
+}
 """Name of a dataset -> the module that reads it. Unlike `DATASETS`, these modules import torch."""
 
 
@@ -57,7 +60,7 @@ def check_continued(spec: AnyDataset, dataset: Dataset, began: str) -> None:
 
 def _split(dataset: Dataset, validation: Validation) -> Dataset:
     """Return *dataset* with a part of its training examples held out as validation examples."""
-    assert isinstance(dataset.train, Examples)  # text has no such split
+    assert isinstance(dataset.train, Examples)  # what is drawn anew has no such split
     chosen = torch.from_numpy(validation_positions(len(dataset.train), validation).copy())
     rest = torch.ones(len(dataset.train), dtype=torch.bool)
     rest[chosen] = False

@@ -30,14 +30,18 @@ class Windows:
         return self.count
 
     @property
-    def targets(self) -> Tensor:
-        """The tokens, whose device is that of the examples."""
-        return self.tokens
-
-    @property
     def inputs(self) -> Tensor:
         """The inputs of evenly spaced windows, as many as there are in an epoch."""
         return self.at(self.even_starts()).inputs
+
+    @property
+    def targets(self) -> Tensor:
+        """The next token of each position of the same windows."""
+        return self.at(self.even_starts()).targets
+
+    def order(self, *, seed: int, epoch: int, shuffle: bool) -> Tensor:
+        """Return where the windows of an epoch begin; without *shuffle*, at equal distances."""
+        return self.random_starts(seed=seed, epoch=epoch) if shuffle else self.even_starts()
 
     def random_starts(self, *, seed: int, epoch: int) -> Tensor:
         """

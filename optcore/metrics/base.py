@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from optcore.spec.tasks.tasks import Task
+from optcore.spec.tasks.tasks import Objective, Task
 
 if TYPE_CHECKING:  # the catalogue is read where torch is not installed
     from torch import Tensor
@@ -45,15 +45,17 @@ class Subject:
     Attributes:
         task: the task of the run.
         size: the number of different classes, labels or tokens; for a regression, the number of
-            numbers in a target.
+            numbers in a target; for a minimization, the number of dimensions.
         top_k: the k of the metric top_k; None if the run does not have this metric.
         bytes_per_token: the mean number of bytes of text in a token.
+        objective: the function that a minimization minimizes; None for all other tasks.
     """
 
     task: Task
     size: int
     top_k: int | None = None
     bytes_per_token: float = 1.0
+    objective: Objective | None = None
 
 
 class Metric(ABC):

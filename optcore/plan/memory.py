@@ -23,7 +23,7 @@ from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.tree import Node
 from optcore.spec.run import RunSpec
-from optcore.spec.tasks.tasks import Target
+from optcore.spec.tasks.tasks import Function, Target
 from optcore.spec.training import Precision
 
 EVALUATED_TOGETHER = 1000
@@ -43,6 +43,9 @@ PARAMETER_BYTES: dict[Precision, int] = {"fp64": 8, "bf16_true": HALF, "fp16_tru
 """Bytes of a parameter; 4 in all other precisions."""
 HALF_ACTIVATIONS: frozenset[Precision] = frozenset({"bf16", "fp16", "mindspore_o2", "mindspore_o3"})
 """Precisions with parameters in float32 and activations in 16 bits."""
+
+LOSS_VALUES: dict[Function, int] = {"quadratic": 2, "rosenbrock": 4, "valley": 1}
+"""How many values per coordinate of a point the loss and its gradient hold at a time."""
 
 
 @dataclass(frozen=True)
@@ -281,9 +284,11 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
         for layer in layers
     ]
     served = _batch(run, batch, number)
-    # The loss keeps the log-probabilities of the outputs, and makes a gradient of them.
     outputs = batch * number * layers[-1].outputs
-    alive = served + sum(saved) + 2 * outputs
+    objective = run.dataset.target.objective
+    # Other losses keep the log-probabilities of the outputs, and make a gradient of them.
+    values = 2 if objective is None else LOSS_VALUES[objective.function]
+    alive = served + sum(saved) + values * outputs
     gradients, most, flowing = 0, alive, outputs
     # The gradient of the examples themselves is not computed.
     first = next((i for i, layer in enumerate(layers) if layer.parameters), len(layers))

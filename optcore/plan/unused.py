@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optcore.schedules.families.piecewise import Constant
+from optcore.spec.datasets.objectives import ObjectiveSpec
 from optcore.spec.duration import counted
 from optcore.spec.layers.convolution import Convolution
 from optcore.spec.layers.normalization import BatchNorm
 from optcore.spec.layers.pooling import AvgPool1d, AvgPool2d
+from optcore.spec.layers.recurrent import Gru, Lstm
 from optcore.spec.layers.sizes import each
 from optcore.spec.optimizers.adabelief import AdaBelief
 from optcore.spec.optimizers.adafactor import Adafactor
@@ -69,6 +71,8 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
             "training.evaluate_every: is not used, since there are no validation examples; hold "
             "out a part of the training examples with dataset.validation, such as 0.1"
         )
+    if isinstance(run.dataset, ObjectiveSpec) and not (run.dataset.shuffle or run.dataset.noise):
+        yield "dataset.shuffle: is not used, since noise is 0"
     yield from _unused_in_evaluation(run)
     if training.shadow_ema is not None:
         for text in _unused_in_average(training.shadow_ema, run):
@@ -250,6 +254,11 @@ def _has_statistics(run: RunSpec) -> bool:
 def _unused_in_layers(run: RunSpec) -> Iterator[str]:
     for node in run.network.leaves:
         layer = node.layer
+        if isinstance(layer, (Lstm, Gru)) and layer.dropout and not layer.draws:
+            yield (
+                f"layer {node.path}: dropout is not used, since it is between layers, and "
+                "num_layers is 1"
+            )
         if isinstance(layer, Convolution):
             name = "padding_mode"
         elif isinstance(layer, (AvgPool1d, AvgPool2d)):

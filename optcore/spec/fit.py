@@ -31,6 +31,11 @@ from optcore.spec.tasks.fit import (
     weights_fit_the_classes,
     what_chooses_is_measured,
 )
+from optcore.spec.tasks.minimization import (
+    functions_have_points,
+    points_come_first,
+    points_have_the_columns,
+)
 from optcore.spec.tasks.tokens import sparse_gradients_are_taken, tokens_fit
 
 if TYPE_CHECKING:
@@ -53,8 +58,11 @@ def check_parts(run: RunSpec) -> None:
     for check in (
         _steps_are_bounded,
         _work_is_bounded,
+        functions_have_points,
         loss_fits_the_task,
         layers_fit,
+        points_come_first,
+        points_have_the_columns,
         tokens_fit,
         comparisons_are_bounded,
         _lbfgs_is_by_itself,

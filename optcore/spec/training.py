@@ -34,10 +34,12 @@ Precision = Literal[
     "mindspore_o3",
 ]
 Device = Literal["auto", "cpu", "cuda"]
-Computed = Literal["grad_norm", "update_ratio", "loss_scale"]
+Computed = Literal["grad_norm", "update_ratio", "loss_scale", "x0", "x1"]
 Observed = Literal["examples_per_s", "memory_mb"]
 COMPUTED: tuple[Computed, ...] = get_args(Computed)
 """Columns whose values a resumed run reproduces bit for bit."""
+POINT: tuple[Computed, ...] = ("x0", "x1")
+"""Columns with coordinates of a point; they are the first ones of the layer point."""
 OBSERVED: tuple[Observed, ...] = get_args(Observed)
 """Columns that describe the machine; if a step is repeated, the last value counts."""
 
@@ -114,8 +116,9 @@ class Training(Spec):
     columns: list[Computed | Observed] = Field(default_factory=list, max_length=16)
     """Columns recorded at every step in addition to lr and loss. Computed from the training:
     grad_norm (norm of all gradients together, before clipping), update_ratio (norm of the update
-    divided by the norm of the weights), loss_scale. Observed on the machine: examples_per_s,
-    memory_mb."""
+    divided by the norm of the weights), loss_scale; for the task minimization also x0 and x1 (the
+    first two coordinates of the point at which the loss is computed). Observed on the machine:
+    examples_per_s, memory_mb."""
 
     @property
     def chooses_by_test(self) -> bool:

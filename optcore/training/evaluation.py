@@ -121,7 +121,9 @@ def _evaluate(
 def requested(run: Run) -> list[Metric]:
     """Return the metrics of an evaluation of *run*, to which no batch has been added yet."""
     training, target = run.spec.training, run.spec.dataset.target
-    subject = Subject(run.spec.task, target.size, training.top_k, target.bytes_per_token)
+    subject = Subject(
+        *(run.spec.task, target.size, training.top_k, target.bytes_per_token, target.objective)
+    )
     return [metrics_of(run.spec.task)[name](subject) for name in run.spec.metric_names]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from optcore.data.objectives import function_of
 from optcore.metrics.sequences import BLANK, by_step
 from optcore.spec.tasks.losses import (
     AnyLoss,
@@ -21,6 +22,7 @@ from optcore.spec.tasks.losses import (
     MeanAbsoluteError,
     MeanSquaredError,
     NegativeLogLikelihood,
+    ObjectiveValue,
 )
 from optcore.spec.tasks.tasks import Target
 
@@ -123,6 +125,8 @@ def _function(spec: AnyLoss, target: Target, weights: Weights) -> Function:
             return lambda x, y: functional.binary_cross_entropy_with_logits(x, numbers(y, x))
         case Ctc():
             return _ctc
+        case ObjectiveValue():
+            return _objective(target)
         case _:
             assert_never(spec)
 
@@ -150,6 +154,19 @@ def _weights(given: Sequence[float] | None) -> Weights:
         return made[dtype, device]
 
     return weights
+
+
+def _objective(target: Target) -> Function:
+    assert target.objective is not None  # the spec refuses the loss for all other targets
+    value, minimum = function_of(target.objective), target.objective.minimum
+
+    def objective(outputs: Tensor, noise: Tensor) -> Tensor:
+        # Not noise . x: at the minimum noise should add nothing to the loss.
+        values = value(outputs) + (noise.to(outputs.dtype) * (outputs - minimum)).sum(1)
+        # In float64: the mean of equal float32 values is that value, however many there are.
+        return values.double().mean().to(values.dtype)
+
+    return objective
 
 
 def _ctc(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from optcore.networks.layers.normalization import (
     rms_norm,
 )
 from optcore.networks.layers.patches import class_token, patch_embedding, select
+from optcore.networks.layers.point import point
 from optcore.networks.layers.pooling import adaptive_pool, global_pool, pool
 from optcore.networks.layers.positions import position_embedding
 from optcore.networks.layers.recurrent import gru, lstm
@@ -42,6 +43,7 @@ from optcore.spec.layers.normalization import (
     RmsNorm,
 )
 from optcore.spec.layers.patches import ClassToken, PatchEmbedding, Select
+from optcore.spec.layers.point import Point
 from optcore.spec.layers.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -114,7 +116,7 @@ def module(  # noqa: PLR0912  a case per kind of layer
         case SqueezeExcite():
             return squeeze_excite(layer, given)
         case Lstm():
-            return lstm(layer, given)
+            return lstm(layer, given, draws=draws, path=path)
         case MultiheadAttention():
             return multihead_attention(layer, given)
         case PatchEmbedding():
@@ -128,11 +130,13 @@ def module(  # noqa: PLR0912  a case per kind of layer
         case Embedding():
             return nn.Embedding(layer.num_embeddings, layer.embedding_dim, sparse=layer.sparse)
         case Gru():
-            return gru(layer, given)
+            return gru(layer, given, draws=draws, path=path)
         case SelfAttention():
             return self_attention(layer, given, draws=draws, path=path)
         case TransformerEncoderLayer():
             return transformer_encoder_layer(layer, given, draws=draws, path=path)
+        case Point():
+            return point(layer, given)
         case SequentialBlock() | Repeat() | Residual() | Parallel():
             raise TypeError(f"{layer.kind} is a block")
         case _:

@@ -38,7 +38,23 @@ def normal(seed: int, t: Array) -> NDArray[np.float64]:
         bits += np.uint64(1)
         bits *= GOLDEN
         bits += start
-    _mixed(bits)
+    return _normal_of(_mixed(bits))
+
+
+def normals(keys: NDArray[np.uint64], count: int) -> NDArray[np.float64]:
+    """
+    Return *count* standard normal random numbers for each of the *keys*: (keys, count).
+
+    They are the outputs of splitmix64 with the key as its seed, made normal as in `normal`.
+    """
+    with np.errstate(over="ignore"):
+        steps = np.arange(1, count + 1, dtype=np.uint64) * GOLDEN
+        bits = keys[:, np.newaxis] + steps
+    return _normal_of(_mixed(bits))
+
+
+def _normal_of(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return a standard normal number for each of the random *bits*, which are overwritten."""
     # In (0, 1]: 0 has no logarithm.
     radius = (bits >> HALF).astype(np.float64)
     radius += 1

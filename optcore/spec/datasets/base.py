@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
@@ -29,6 +29,9 @@ def _split(given: object, info: ValidationInfo) -> object:
 
 class DatasetSpec(Spec):
     """The base of all datasets, with the fields for batches, order and validation."""
+
+    SOURCE: ClassVar[str] = ""
+    """Name of the module in `optcore.data.sources` that reads the dataset; by default its kind."""
 
     kind: str
     """Name of the dataset."""

@@ -35,6 +35,7 @@ from optcore.spec.layers.normalization import (
     RmsNorm,
 )
 from optcore.spec.layers.patches import ClassToken, PatchEmbedding, Select
+from optcore.spec.layers.point import Point
 from optcore.spec.layers.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -99,6 +100,7 @@ AnyLayer = Annotated[
     | Gru
     | SelfAttention
     | TransformerEncoderLayer
+    | Point
     | SequentialBlock
     | Repeat
     | Residual

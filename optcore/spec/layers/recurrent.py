@@ -30,7 +30,7 @@ class Lstm(LayerSpec):
 
     The output at t is h. If the layer is bidirectional, a second one reads the sequence from its
     end, and the output has the h of both, one after another. Of several layers, each reads the
-    output of the one before it; there is no dropout between them.
+    output of the one before it, after dropout.
 
     References:
         Hochreiter and Schmidhuber, Long Short-Term Memory, 1997. torch.nn.LSTM.
@@ -45,6 +45,14 @@ class Lstm(LayerSpec):
     """Whether each layer also reads the sequence from its end."""
     bias: bool = True
     """Whether there are b and d."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which, in training, a value of the output of each layer but the last is set
+    to 0; all others are multiplied by 1 / (1 - dropout). The last layer's output has none."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether the layer draws random numbers in training: with dropout between two layers."""
+        return _draws(self)
 
     @property
     def directions(self) -> int:
@@ -71,7 +79,8 @@ class Lstm(LayerSpec):
 
         As oneDNN keeps them for float32 on a CPU; torch's own code keeps 9 in place of 24.
         """
-        return 24 * given.shape[0] * self.num_layers * self.directions * self.hidden_size
+        cells = given.shape[0] * self.num_layers * self.directions
+        return 24 * cells * self.hidden_size + _dropped(self, given)
 
     def _parameters(self, features: int) -> Iterator[Parameter]:
         gates = 4 * self.hidden_size
@@ -103,7 +112,8 @@ class Gru(LayerSpec):
         n  = tanh(W_in x + b_in + r * (W_hn h + b_hn))
         h' = (1 - z) * n + z * h
 
-    h begins with zeros. weight_ih holds W_ir, W_iz and W_in, weight_hh the other three.
+    h begins with zeros. weight_ih holds W_ir, W_iz and W_in, weight_hh the other three. Of several
+    layers, each reads the output of the one before it, after dropout.
 
     References:
         Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, 2014.
@@ -119,6 +129,14 @@ class Gru(LayerSpec):
     """Whether each layer also runs from the last position to the first; outputs are h of both."""
     bias: bool = True
     """Whether there are biases."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which, in training, a value of the output of each layer but the last is set
+    to 0; all others are multiplied by 1 / (1 - dropout). The last layer's output has none."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether the layer draws random numbers in training: with dropout between two layers."""
+        return _draws(self)
 
     def output(self, given: TensorSpec) -> TensorSpec:
         """Return (length, hidden_size), or twice as many features if bidirectional."""
@@ -152,9 +170,19 @@ class Gru(LayerSpec):
     def saved(self, given: TensorSpec) -> int:
         """Return the values that torch keeps of each cell: gates, products and states."""
         cells = given.shape[0] * self.num_layers * (1 + self.bidirectional)
-        return cells * SAVED_PER_UNIT * self.hidden_size
+        return cells * SAVED_PER_UNIT * self.hidden_size + _dropped(self, given)
 
     def _inputs(self, given: TensorSpec) -> list[int]:
         """Return the number of features that each layer takes."""
         between = self.hidden_size * (1 + self.bidirectional)
         return [given.shape[1], *[between] * (self.num_layers - 1)]
+
+
+def _draws(layer: Lstm | Gru) -> bool:
+    return layer.dropout > 0 and layer.num_layers > 1
+
+
+def _dropped(layer: Lstm | Gru, given: TensorSpec) -> int:
+    """Return the values that the dropouts between layers keep: each its input and its mask."""
+    between = (layer.num_layers - 1) * _draws(layer)
+    return 2 * between * given.shape[0] * (1 + layer.bidirectional) * layer.hidden_size

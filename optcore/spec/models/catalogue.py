@@ -13,12 +13,21 @@ from optcore.spec.models.gpt import Gpt
 from optcore.spec.models.mlp import Mlp
 from optcore.spec.models.mnist_cnn import MnistCnn
 from optcore.spec.models.mobilenet_v3 import MobileNetV3
+from optcore.spec.models.point import SinglePoint
 from optcore.spec.models.resnet import ResNet
 from optcore.spec.models.sequential import Sequential
 from optcore.spec.models.vit import VisionTransformer
 
 AnyModel = Annotated[
-    MnistCnn | Mlp | ResNet | MobileNetV3 | Crnn | VisionTransformer | Gpt | Sequential,
+    MnistCnn
+    | Mlp
+    | ResNet
+    | MobileNetV3
+    | Crnn
+    | VisionTransformer
+    | Gpt
+    | SinglePoint
+    | Sequential,
     Field(discriminator="kind"),
 ]
 """Any model, selected by `kind`."""

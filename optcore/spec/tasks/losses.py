@@ -229,6 +229,24 @@ class Ctc(LossSpec):
         return enough and rest in ([target.size + 1], [target.size + 1, 1])
 
 
+class ObjectiveValue(LossSpec):
+    """
+    The value of the function f that the dataset describes, at the point x, with its noise.
+
+    ::
+
+        loss = f(x) + noise . (x - minimum)
+
+    The gradient is that of f plus the noise of the example. The mean over a batch of n examples has
+    noise with 1/sqrt(n) of the standard deviation. Evaluations have no noise: their loss is f(x).
+    """
+
+    TASKS: ClassVar[frozenset[Task]] = frozenset({"minimization"})
+    TAKES: ClassVar[str] = "one feature per dimension of the function"
+
+    kind: Literal["objective"]
+
+
 AnyLoss = Annotated[
     CrossEntropy
     | MeanSquaredError
@@ -236,7 +254,8 @@ AnyLoss = Annotated[
     | Huber
     | BinaryCrossEntropy
     | NegativeLogLikelihood
-    | Ctc,
+    | Ctc
+    | ObjectiveValue,
     Field(discriminator="kind"),
 ]
 """Any loss, selected by `kind`."""

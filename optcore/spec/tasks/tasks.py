@@ -5,16 +5,65 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Task = Literal["classification", "multi_label", "regression", "sequence", "language_model"]
+Task = Literal[
+    "classification", "multi_label", "regression", "sequence", "language_model", "minimization"
+]
 """
 What a run learns to predict for an example.
 
 classification: one class. multi_label: any number of labels. regression: numbers. sequence: a
 sequence of classes, shorter than the sequence of outputs (CTC). language_model: the next token at
-every position.
+every position. minimization: nothing; the point at which a function is smallest is sought.
 """
 
 TASKS: tuple[Task, ...] = get_args(Task)
+
+MAX_DIMENSIONS = 10_000
+"""Largest number of dimensions of a function."""
+MAX_START = 1e6
+"""Largest size of a coordinate from which a point starts."""
+
+Function = Literal["quadratic", "rosenbrock", "valley"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """
+    A function of a point x. Its formula is in the docstring of the dataset of its name.
+
+    Attributes:
+        function: which function.
+        size: the number of coordinates of x.
+        condition: the largest curvature; 1 for rosenbrock, which has no such field.
+    """
+
+    function: Function
+    size: int
+    condition: float = 1.0
+
+    @property
+    def minimum(self) -> float:
+        """Each coordinate of the minimum, at which the function is 0."""
+        return 1.0 if self.function == "rosenbrock" else 0.0
+
+    @property
+    def start(self) -> list[float]:
+        """The point from which a run starts, unless the job says another."""
+        match self.function:
+            case "quadratic":
+                return [1.0] * self.size
+            case "rosenbrock":
+                # Moré, Garbow and Hillstrom, Testing Unconstrained Optimization Software, 1981.
+                return [1.0 if i % 2 else -1.2 for i in range(self.size)]
+            case "valley":
+                return [10.0, *[1.0] * (self.size - 1)]
+
+    @property
+    def curvatures(self) -> list[float]:
+        """The second derivative of quadratic along each coordinate."""
+        if self.size == 1:
+            return [self.condition]
+        return [float(self.condition ** (i / (self.size - 1))) for i in range(self.size)]
 
 
 @dataclass(frozen=True)
@@ -29,19 +78,22 @@ class Target:
         regression       float32 (n, size)
         sequence         int64 (n, longest): the classes, from 0, followed by -1
         language_model   int64 (n, longest): the next token of each position, from 0
+        minimization     float32 (n, size): what the example adds to the gradient of the function
 
     Attributes:
         task: the task for which these targets are meant.
-        size: the number of classes, labels, numbers or tokens.
+        size: the number of classes, labels, numbers, tokens or dimensions.
         longest: the largest number of classes (sequence) or tokens (language_model) in one example;
             1 for the other tasks.
         bytes_per_token: the mean number of bytes of text in a token.
+        objective: the function to minimize; None for all tasks but minimization.
     """
 
     task: Task
     size: int
     longest: int = 1
     bytes_per_token: float = 1.0
+    objective: Objective | None = None
 
     @property
     def words(self) -> str:
@@ -52,5 +104,6 @@ class Target:
             "regression": "numbers",
             "sequence": "classes",
             "language_model": "tokens",
+            "minimization": "dimensions",
         }[self.task]
         return f"{self.size} {noun[:-1] if self.size == 1 and noun != 'classes' else noun}"

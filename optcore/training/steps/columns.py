@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.engine.transforms.clipping import global_norm, norms_of
+from optcore.spec.training import POINT
 from optcore.training.run import Run
 
 MEBIBYTE = 2**20
@@ -33,14 +34,19 @@ class Columns:
         self.any = bool(self._names)
         self._since = time.perf_counter()
         self._grad_norm, self._before = math.nan, list[Tensor]()
+        self._point: dict[str, float] = {}
 
     def restart(self) -> None:
         """Exclude the time since the last step from the speed (``examples_per_s``)."""
         self._since = time.perf_counter()
 
     def begin(self) -> None:
-        """Prepare for a step: store the weights before it, if a column needs them."""
+        """Prepare for a step: store what a column needs of the weights before it."""
         self._grad_norm = math.nan
+        if "x0" in self._names or "x1" in self._names:
+            # Before the update: the loss of the row is that at this point.
+            x = next(self._run.model.parameters()).detach()
+            self._point = dict(zip(POINT, x[: len(POINT)].tolist(), strict=False))
         if "update_ratio" in self._names:
             self._before = [param.detach().clone() for param in self._run.model.parameters()]
 
@@ -64,7 +70,7 @@ class Columns:
         if not self._names:
             return ()
         # The count before the update, at which the schedule gave this row's lr.
-        found = {"t": float(self._run.t - updated), "loss_scale": scale}
+        found = {"t": float(self._run.t - updated), "loss_scale": scale, **self._point}
         found["grad_norm"] = self._grad_norm
         if "update_ratio" in self._names:
             found["update_ratio"] = self._update_ratio()

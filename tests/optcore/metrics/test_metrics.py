@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import rosen
 from sklearn import metrics as reference
 from torch import Tensor, nn
 
 from optcore.metrics.base import Measured, Metric, Subject
 from optcore.metrics.catalogue import metrics, metrics_of
 from optcore.metrics.sequences import best_paths, edit_distance
-from optcore.spec.tasks.losses import AnyLoss, CrossEntropy, Ctc
-from optcore.spec.tasks.tasks import TASKS, Target, Task
+from optcore.spec.tasks.losses import AnyLoss, CrossEntropy, Ctc, ObjectiveValue
+from optcore.spec.tasks.tasks import TASKS, Objective, Target, Task
 from optcore.training.evaluation import measured_by
 from optcore.training.losses import Loss, loss_of
 
@@ -47,6 +48,8 @@ TOKENS, WORDS = classes(EXAMPLES, STEPS), drawn(EXAMPLES, STEPS, CLASSES)
 LENGTHS = torch.randint(1, 4, (EXAMPLES,), generator=GENERATOR)
 TEXT = classes(EXAMPLES, 3).masked_fill(torch.arange(3) >= LENGTHS.unsqueeze(1), -1)
 MAPS = drawn(EXAMPLES, CLASSES + 1, 1, STEPS)
+OBJECTIVE = Objective("rosenbrock", CLASSES)
+POINTS, NOISE = drawn(EXAMPLES, CLASSES), drawn(EXAMPLES, CLASSES)
 
 REFERENCE: dict[tuple[Task, str], Callable[[], Any]] = {
     ("classification", "loss"): lambda: nn.functional.cross_entropy(SCORES, LABELS),
@@ -95,6 +98,10 @@ REFERENCE: dict[tuple[Task, str], Callable[[], Any]] = {
         sum(edit_distance(*pair) for pair in zip(best_paths(MAPS), texts(), strict=True))
         / int(LENGTHS.sum())
     ),
+    ("minimization", "loss"): lambda: (
+        rosen(POINTS.numpy().T).mean() + (NOISE * (POINTS - 1)).sum(1).mean()
+    ),
+    ("minimization", "distance"): lambda: np.linalg.norm(POINTS.numpy() - 1, axis=1).mean(),
 }
 """Task and name of a metric -> the value of all examples at once."""
 
@@ -104,6 +111,7 @@ MEASURED: dict[Task, tuple[Tensor, Tensor, AnyLoss | None]] = {
     "regression": (GUESSES, NUMBERS, None),
     "sequence": (MAPS, TEXT, Ctc(kind="ctc")),
     "language_model": (WORDS, TOKENS, CrossEntropy(kind="cross_entropy")),
+    "minimization": (POINTS, NOISE, ObjectiveValue(kind="objective")),
 }
 
 
@@ -112,10 +120,10 @@ def texts() -> list[list[int]]:
 
 
 def measured(name: str, task: Task, batches: tuple[int, ...], loss: Loss | None = None) -> Any:
-    metric = metrics()[name](Subject(task, CLASSES, top_k=2, bytes_per_token=4.5))
+    metric = metrics()[name](Subject(task, CLASSES, 2, bytes_per_token=4.5, objective=OBJECTIVE))
     outputs, targets, spec = MEASURED[task]
     if loss is None and spec is not None:
-        loss = loss_of(spec, Target(task, CLASSES))
+        loss = loss_of(spec, Target(task, CLASSES, objective=OBJECTIVE))
     for x, y in zip(outputs.split(list(batches)), targets.split(list(batches)), strict=True):
         if loss is not None:
             metric.add(measured_by(loss, x, y))

@@ -63,7 +63,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], TensorSpec]:
             return {"kind": kind}, sequence(length, draw(SIZES))
         case "gru":
             own = {"hidden_size": draw(SIZES), "num_layers": draw(st.integers(1, 3))}
-            options = {"bidirectional": draw(flag), "bias": draw(flag)}
+            options = {"bidirectional": draw(flag), "bias": draw(flag), "dropout": dropout}
             return {"kind": kind, **own, **options}, sequence(length, draw(SIZES))
         case "self_attention":
             options = {name: draw(flag) for name in ("causal", "rotary", "bias")}

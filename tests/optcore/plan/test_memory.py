@@ -43,6 +43,12 @@ def of_tokens(*layers: dict[str, Any]) -> dict[str, Any]:
     return text({"kind": "sequential", "layers": [embedding, *layers, last]})
 
 
+def function(kind: str) -> dict[str, Any]:
+    dataset = {"kind": kind, "dimensions": 5000, "batch_size": 100, "noise": 1.0}
+    loss = {"kind": "objective"}
+    return run(model={"kind": "point"}, dataset=dataset, training={"steps": 4, "loss": loss})
+
+
 NORM: dict[str, Any] = {"kind": "batch_norm"}
 RELU: dict[str, Any] = {"kind": "relu"}
 END: list[dict[str, Any]] = [{"kind": "global_pool"}, {"kind": "linear", "out_features": 10}]
@@ -86,6 +92,7 @@ ALL = {
     "gru": of_tokens({"kind": "gru", "hidden_size": 64, "num_layers": 2, "bidirectional": True}),
     "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
     "encoder, gelu": of_tokens({**ENCODER, "dim_feedforward": 256, "activation": "gelu"}),
+    **{kind: function(kind) for kind in ("quadratic", "rosenbrock", "valley")},
     **{
         f"{name}, batch {size}": network(layers, size)
         for name, layers in (("residual", RESIDUAL), ("branches", JOINED))

@@ -15,6 +15,7 @@ from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from optcore.training.run import Run
+from tests.support.optcore.runs import functions
 from tests.support.optcore.runs.small import column, start, steps
 
 
@@ -67,7 +68,8 @@ def test_columns_come_computed_first_in_one_order() -> None:
 
 
 def test_every_column_that_may_be_asked_for_is_recorded() -> None:
-    run = start(columns=[*OBSERVED, *COMPUTED])
+    """On a function, whose point has coordinates."""
+    run = functions.start("rosenbrock", columns=[*OBSERVED, *COMPUTED])
 
     reports = steps(run)
 

@@ -7,6 +7,7 @@ import pytest
 
 from optcore.spec.datasets.digits import Digits
 from optcore.spec.datasets.mnist import Mnist
+from optcore.spec.datasets.objectives import Quadratic
 from optcore.spec.datasets.trained_on import TrainedOn, joined, warnings
 from optcore.spec.datasets.validation_split import Validation, validation_positions
 
@@ -69,6 +70,13 @@ def test_one_entry_is_kept_for_a_dataset(validations: Any) -> None:
 
 def test_without_validation_examples_nothing_is_said() -> None:
     assert told(None, None) == ""
+
+
+def test_nothing_is_said_of_a_function_whose_evaluations_have_no_noise() -> None:
+    first, other = (Quadratic(kind="quadratic", noise=noise) for noise in (0.5, 2.0))
+
+    assert warnings(first, [TrainedOn.of("a", first)]) == []
+    assert warnings(first, [TrainedOn.of("a", other)]) == []
 
 
 def mnist(**fields: Any) -> Mnist:

@@ -1,4 +1,4 @@
-"""Cases of linear layers and squeeze-and-excite."""
+"""Cases of linear layers, points and squeeze-and-excite."""
 
 from __future__ import annotations
 
@@ -18,6 +18,24 @@ def linear(draw: Draw, kind: str) -> Case:
     out, bias = draw(st.integers(1, 9)), draw(st.booleans())
     spec = {"kind": kind, "out_features": out, "bias": bias}
     return Case(spec, given, lambda: nn.Linear(given.shape[-1], out, bias=bias))
+
+
+class Point(nn.Module):
+    def __init__(self, start: list[float]) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.tensor(start))
+
+    def forward(self, given: Tensor) -> Tensor:
+        return torch.stack([self.x for _ in given])
+
+
+@case("point")
+def point(draw: Draw, kind: str) -> Case:
+    given = shaped(draw, VECTOR)
+    number = st.floats(-1e6, 1e6, width=32)
+    start = draw(number | st.lists(number, min_size=given.size, max_size=given.size))
+    whole = start if isinstance(start, list) else [start] * given.size
+    return Case({"kind": kind, "start": start}, given, lambda: Point(whole))
 
 
 class SqueezeAndExcite(nn.Module):

@@ -13,6 +13,7 @@ from api.jobs.plan import plan_of
 from optcore.data.examples import Dataset, DatasetMissing, Examples
 from optcore.data.load import load
 from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.datasets.objectives import ObjectiveSpec
 from optcore.spec.datasets.text import Text
 from optcore.spec.models.catalogue import MODELS
 from optcore.spec.run import RunSpec
@@ -31,6 +32,9 @@ TEXT: dict[str, Any] = {
     **{"kind": "text", "file": "a.txt", "length": 8},
     **{"train_windows": 60, "validation_windows": 9, "test_windows": 9},
 }
+POINT: dict[str, Any] = {"model": {"kind": "point"}, "loss": {"kind": "objective"}}
+NOISY: dict[str, Any] = {"noise": 0.5, "examples": 50}
+"""Fields of a function whose epochs differ; here each step is an epoch."""
 LAYERS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 3, "kernel_size": 3},
     {"kind": "batch_norm"},
@@ -114,8 +118,9 @@ def losses(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a job for every loss."""
     logarithms = {"kind": "sequential", "layers": LAYERS}
     columns = {"kind": "sequential", "layers": COLUMNS}
-    models = {"nll": {"model": logarithms}, "ctc": {"model": columns}}
-    return [job(optimizer, loss={"kind": kind}, **models.get(kind, {})) for kind in LOSSES]
+    function = {**POINT, "dataset": {"kind": "quadratic", **NOISY, "batch_size": 50}}
+    models = {"nll": {"model": logarithms}, "ctc": {"model": columns}, "objective": function}
+    return [job(optimizer, **{"loss": {"kind": kind}, **models.get(kind, {})}) for kind in LOSSES]
 
 
 def models(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -132,6 +137,7 @@ def models(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
             ({"backbone": {"kind": "resnet_vd", "depth": 18}, "hidden": 4}, digits | ctc),
         ],
         "gpt": [(GPT, {"dataset": {**TEXT, "batch_size": 10}})],
+        "point": [({}, {"dataset": {"kind": "quadratic"}, "loss": {"kind": "objective"}})],
         "vit": [({"patch_size": 4, "layers": 1, "heads": 2, "hidden": 8}, small)],
     }
     return [
@@ -151,10 +157,12 @@ def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
             "model": {"kind": "sequential", "layers": COLUMNS},
         },
         "language_model": {"model": {"kind": "gpt", **GPT}},
+        "minimization": POINT,
     }
     jobs = []
     for kind, each in DATASETS.items():
         required = TEXT if kind == "text" else {"kind": kind}
+        required |= NOISY if issubclass(each, ObjectiveSpec) else {}
         dataset = each.parse({**required, "batch_size": 50})
         more = tasks.get(dataset.target.task, {})
         jobs.append(job(optimizer, dataset=dataset.model_dump(), **more))
@@ -199,6 +207,8 @@ def _examples(spec: RunSpec) -> Dataset:
         with TemporaryDirectory() as folder:
             write_text(Path(folder), "a.txt")
             return load(spec.dataset, Path(folder))
+    if isinstance(spec.dataset, ObjectiveSpec):
+        return load(spec.dataset, Path())
     generator = torch.Generator().manual_seed(5)
 
     def some(number: int) -> Examples:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import sys
 from itertools import islice
+from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from optcore.data.examples import Dataset, Examples
+from optcore.data.load import load
+from optcore.spec.datasets.objectives import ObjectiveSpec
 from optcore.spec.run import RunSpec
 from optcore.training.loop import train
 from optcore.training.run import Run
@@ -50,9 +53,14 @@ def peak(spec: RunSpec, dataset: Dataset, steps: int | None) -> int:
 
 def main() -> None:
     spec, draw = RunSpec.parse(json.loads(sys.argv[1])), torch.Generator().manual_seed(1)
-    dataset = Dataset(
-        examples(spec, spec.dataset.train_examples, draw),
-        examples(spec, spec.dataset.test_examples, draw),
+    known = isinstance(spec.dataset, ObjectiveSpec)  # made, and of no size
+    dataset = (
+        load(spec.dataset, Path())
+        if known
+        else Dataset(
+            examples(spec, spec.dataset.train_examples, draw),
+            examples(spec, spec.dataset.test_examples, draw),
+        )
     )
     sys.stdout.write(f"{peak(spec, dataset, STEPS if sys.argv[2] == 'step' else None)}\n")
 

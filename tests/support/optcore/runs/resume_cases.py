@@ -174,6 +174,11 @@ OTHERS = {
         "adam", ema={"kind": "swa", "begin": 3, "every": 2, "statistics": "recompute"}
     ),
     "blocks, and a weight that two layers share": {**spec_of("adam"), "model": BLOCKS},
+    "a function with noise": {
+        **spec_of("adam", loss={"kind": "objective"}, columns=["x0", "x1"]),
+        "model": {"kind": "point"},
+        "dataset": {"kind": "rosenbrock", "noise": 0.5, "examples": 48, "batch_size": 3},
+    },
     "lbfgs with one iteration a step": {
         **spec_of("lbfgs"),
         "optimizer": {"kind": "lbfgs", "lr": 0.1, "max_iter": 1},

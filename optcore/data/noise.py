@@ -1,0 +1,72 @@
+"""Examples of noise, for functions whose gradient has noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optcore.data.examples import Examples
+from optcore.schedules.numerics.random import normals
+
+
+@dataclass(frozen=True)
+class Noise:
+    """
+    Training examples that are vectors of normal numbers; input and target are the same.
+
+    Attributes:
+        size: number of numbers in a vector.
+        deviation: standard deviation of each number.
+        count: number of examples in an epoch.
+        device: where the examples are served.
+    """
+
+    size: int
+    deviation: float
+    count: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def inputs(self) -> Tensor:
+        """Zeros, of the shape of the examples of an epoch."""
+        return torch.zeros(1, self.size, device=self.device).expand(self.count, -1)
+
+    @property
+    def targets(self) -> Tensor:
+        """The same zeros."""
+        return self.inputs
+
+    def order(self, *, seed: int, epoch: int, shuffle: bool) -> Tensor:
+        """
+        Return the keys of the examples of an epoch; without *shuffle*, those of the first epoch.
+
+        The key of an example depends on *seed*, *epoch* and its number in the epoch alone.
+        """
+        # Raw words, not `integers`: numpy promises only the words to be the same in every release.
+        philox = np.random.Philox(key=[seed, epoch if shuffle else 0])
+        return torch.from_numpy(philox.random_raw(self.count).view(np.int64))
+
+    def at(self, order: Tensor) -> Examples:
+        """Return the examples with the keys *order*."""
+        if not self.deviation:
+            return noiseless(len(order), self.size).to(self.device)
+        drawn = normals(order.cpu().numpy().view(np.uint64), self.size)
+        drawn *= self.deviation
+        numbers = torch.from_numpy(drawn.astype(np.float32)).to(self.device)
+        return Examples(numbers, numbers)
+
+    def to(self, device: torch.device) -> Noise:
+        """Return the same examples on *device*."""
+        return replace(self, device=device)
+
+
+def noiseless(count: int, size: int) -> Examples:
+    """Return *count* examples without noise."""
+    zeros = torch.zeros(count, size)
+    return Examples(zeros, zeros)

@@ -1,0 +1,76 @@
+"""Check that functions to minimize have a point, and that a point has a function to minimize."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.datasets.objectives import ObjectiveSpec
+from optcore.spec.errors import reject
+from optcore.spec.layers.point import Point
+from optcore.spec.training import POINT
+
+if TYPE_CHECKING:
+    from optcore.spec.run import RunSpec
+
+FUNCTIONS = ", ".join(kind for kind, each in DATASETS.items() if issubclass(each, ObjectiveSpec))
+"""The datasets whose task is minimization."""
+
+
+def functions_have_points(run: RunSpec) -> None:
+    """Refuse another network than a point for a function, and a point for examples."""
+    minimizes = run.dataset.target.task == "minimization"
+    # By the layers alone: what they return is checked later, with messages about shapes.
+    begins = isinstance(run.network.layers[0], Point)
+    if minimizes and not begins:
+        reject(
+            ["model"],
+            "model must be point, or begin with a layer point, for "
+            f"{run.dataset.kind}, whose task is minimization, got {run.model.kind}",
+            run.model.kind,
+        )
+    if begins and not minimizes:
+        reject(
+            ["model"],
+            f"model must not begin with a layer point for {run.dataset.kind}, whose task is "
+            f"{run.dataset.target.task}; point is for {FUNCTIONS}, got {run.model.kind}",
+            run.model.kind,
+        )
+
+
+def points_come_first(run: RunSpec) -> None:
+    """Refuse a point where it would hide what is before it, and a start that has no effect."""
+    network = run.network
+    for i, node in enumerate(network.leaves):
+        if not isinstance(node.layer, Point):
+            continue
+        if i > 0 or network.layers[0] is not node.layer:
+            reject(
+                ["model"],
+                f"layer {node.path}: point must be the first layer of the network, outside of "
+                "blocks, since it ignores its input",
+                node.path,
+            )
+        if node.path in network.initial and node.layer.start != 0:
+            reject(
+                ["model"],
+                f"layer {node.path}: start must be 0 with init, which sets the coordinates",
+                node.path,
+            )
+
+
+def points_have_the_columns(run: RunSpec) -> None:
+    """Refuse columns of coordinates that the point does not have, or without a point."""
+    target = run.dataset.target
+    size = target.size if target.task == "minimization" else 0
+    for i, name in enumerate(run.training.columns):
+        if name not in POINT or POINT.index(name) < size:
+            continue
+        has = f"which has {target.words}"
+        if not size:
+            has = f"whose task is {target.task}; it is for the task minimization ({FUNCTIONS})"
+        reject(
+            ["training", "columns", i],
+            f"columns must not contain {name} for {run.dataset.kind}, {has}",
+            name,
+        )
