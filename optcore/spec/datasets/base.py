@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
@@ -29,6 +29,12 @@ def _split(given: object, info: ValidationInfo) -> object:
 
 class DatasetSpec(Spec):
     """The base of all datasets, with the fields for batches, order and validation."""
+
+    FOLDER: ClassVar[str | None] = None
+    """Name of the folder with the dataset's files, if it is not the dataset's name."""
+    VALIDATION_IS_APART: ClassVar[bool] = False
+    """Whether no job trains on examples of the dataset's own validation split, whatever its
+    fields."""
 
     kind: str
     """Name of the dataset."""
@@ -70,6 +76,11 @@ class DatasetSpec(Spec):
         If the files of the dataset are checked when they are read, the version is their digest.
         """
         return "1"
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder in the data directory with the dataset's files."""
+        return self.FOLDER or self.kind
 
     @property
     def value_bytes(self) -> int:

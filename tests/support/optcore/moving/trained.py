@@ -31,6 +31,12 @@ TEXT: dict[str, Any] = {
     **{"kind": "text", "file": "a.txt", "length": 8},
     **{"train_windows": 60, "validation_windows": 9, "test_windows": 9},
 }
+LINES: dict[str, Any] = {"digit_size": 10, "height": 16, "width": 110, "train_lines": 150}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "text": TEXT,
+    **{kind: {"kind": kind, **LINES} for kind in ("mnist_lines", "mnist_lines_rotated")},
+}
+"""Fields of a dataset that are required, or make it small."""
 LAYERS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 3, "kernel_size": 3},
     {"kind": "batch_norm"},
@@ -154,7 +160,7 @@ def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
     }
     jobs = []
     for kind, each in DATASETS.items():
-        required = TEXT if kind == "text" else {"kind": kind}
+        required = REQUIRED.get(kind, {"kind": kind})
         dataset = each.parse({**required, "batch_size": 50})
         more = tasks.get(dataset.target.task, {})
         jobs.append(job(optimizer, dataset=dataset.model_dump(), **more))
