@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ from optcore.spec.datasets.mnist_lines import MnistLinesSpec
 
 TRAIN_KEY, TEST_KEY, VALIDATION_KEY = 1, 2, 3
 """Keys of the random numbers of the splits."""
-VALIDATED = 50_000
-"""Position of the first training digit of MNIST of which only validation lines are made."""
+VALIDATED = Fraction(1, 6)
+"""Share of the training digits, the last ones, of which only validation lines are made."""
 OF_A_LINE, OF_A_DIGIT = 2, 3
 """Random numbers that each line takes (how many digits, where they begin), and each digit in it
 (which, its row, the gap before it)."""
@@ -53,14 +54,19 @@ def read(spec: MnistLinesSpec, folder: Path) -> Dataset:
     Raises:
         DatasetMissing: a file is missing, or its SHA-256 is wrong.
     """
-    mnist = read_idx_files(folder)
+    return lines_of(spec, read_idx_files(folder))
+
+
+def lines_of(spec: MnistLinesSpec, mnist: Dataset) -> Dataset:
+    """Return lines of the digits in *mnist*, whose targets are their digits."""
     assert isinstance(mnist.train, Examples)
+    first_validated = int(len(mnist.train) * (1 - VALIDATED))
     validation = None
     if spec.validation_lines:
-        digits = _part(mnist.train, slice(VALIDATED, None))
+        digits = _part(mnist.train, slice(first_validated, None))
         validation = _lines(spec, digits, spec.validation_lines, VALIDATION_KEY)
     return Dataset(
-        _lines(spec, _part(mnist.train, slice(VALIDATED)), spec.train_lines, TRAIN_KEY),
+        _lines(spec, _part(mnist.train, slice(first_validated)), spec.train_lines, TRAIN_KEY),
         _lines(spec, _part(mnist.test, slice(None)), spec.test_lines, TEST_KEY),
         validation,
     )

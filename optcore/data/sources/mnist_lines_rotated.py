@@ -25,18 +25,21 @@ def read(spec: MnistLinesRotated, folder: Path) -> Dataset:
     Raises:
         DatasetMissing: a file is missing, or its SHA-256 is wrong.
     """
-    lines = mnist_lines.read(spec, folder)
+    return turned(mnist_lines.read(spec, folder), spec.seed)
+
+
+def turned(lines: Dataset, seed: int) -> Dataset:
+    """Turn one of every two *lines*, in place, and return them with their classes."""
     assert isinstance(lines.train, Examples)
     validation = lines.validation
     return Dataset(
-        _turned(lines.train, spec.seed, TRAIN_KEY + TURNS),
-        _turned(lines.test, spec.seed, TEST_KEY + TURNS),
-        None if validation is None else _turned(validation, spec.seed, VALIDATION_KEY + TURNS),
+        _turned(lines.train, seed, TRAIN_KEY + TURNS),
+        _turned(lines.test, seed, TEST_KEY + TURNS),
+        None if validation is None else _turned(validation, seed, VALIDATION_KEY + TURNS),
     )
 
 
 def _turned(lines: Examples, seed: int, key: int) -> Examples:
-    """Turn one of every two lines, in place; the classes say which."""
     first = random_words(seed, key, (len(lines) + 1) // 2, 1)[:, 0] % np.uint64(2)
     classes = np.stack([first, 1 - first], axis=1).flatten()[: len(lines)].astype(np.int64)
     pixels = lines.inputs.numpy()

@@ -12,7 +12,10 @@ from torch import Tensor
 from api.jobs.plan import plan_of
 from optcore.data.examples import Dataset, DatasetMissing, Examples
 from optcore.data.load import load
+from optcore.data.sources.mnist_lines import lines_of
+from optcore.data.sources.mnist_lines_rotated import turned
 from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.datasets.mnist_lines import MnistLinesRotated, MnistLinesSpec
 from optcore.spec.datasets.text import Text
 from optcore.spec.models.catalogue import MODELS
 from optcore.spec.run import RunSpec
@@ -24,6 +27,7 @@ from optcore.training.reports import Diverged, Evaluation, StepReport
 from optcore.training.run import Run
 from optserve.contract.requests.job import JobSpec
 from store.jobs.new_record import new_fields
+from tests.support.optcore.digits import some_digits
 from tests.support.optcore.texts import write_text
 
 GPT: dict[str, Any] = {"width": 8, "depth": 1, "heads": 2}
@@ -31,7 +35,10 @@ TEXT: dict[str, Any] = {
     **{"kind": "text", "file": "a.txt", "length": 8},
     **{"train_windows": 60, "validation_windows": 9, "test_windows": 9},
 }
-LINES: dict[str, Any] = {"digit_size": 10, "height": 16, "width": 110, "train_lines": 150}
+LINES: dict[str, Any] = {
+    **{"digit_size": 10, "height": 16, "width": 60, "min_digits": 2, "max_digits": 4},
+    **{"train_lines": 100, "test_lines": 40},
+}
 REQUIRED: dict[str, dict[str, Any]] = {
     "text": TEXT,
     **{kind: {"kind": kind, **LINES} for kind in ("mnist_lines", "mnist_lines_rotated")},
@@ -61,6 +68,10 @@ COLUMNS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 11, "kernel_size": 8},
 ]
 """A network whose outputs are sequences."""
+LINE_COLUMNS: list[dict[str, Any]] = [
+    {"kind": "conv2d", "out_channels": 11, "kernel_size": [16, 8]},
+]
+"""The same for lines of digits."""
 THIN: dict[str, Any] = {"scale": 0.1, "strides": [1, 1, 1, 2]}
 """Fields of a mobilenet_v3 for images of 8 x 8 in dialect paddleocr."""
 TRAINING = {"steps": 6, "seed": 3, "evaluate_every": 2, "checkpoint_every": 3}
@@ -163,6 +174,8 @@ def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
         required = REQUIRED.get(kind, {"kind": kind})
         dataset = each.parse({**required, "batch_size": 50})
         more = tasks.get(dataset.target.task, {})
+        if kind == "mnist_lines":
+            more = more | {"model": {"kind": "sequential", "layers": LINE_COLUMNS}}
         jobs.append(job(optimizer, dataset=dataset.model_dump(), **more))
     return jobs
 
@@ -205,6 +218,10 @@ def _examples(spec: RunSpec) -> Dataset:
         with TemporaryDirectory() as folder:
             write_text(Path(folder), "a.txt")
             return load(spec.dataset, Path(folder))
+    if isinstance(spec.dataset, MnistLinesSpec):
+        lines = lines_of(spec.dataset, some_digits())
+        turns = isinstance(spec.dataset, MnistLinesRotated)
+        return turned(lines, spec.dataset.seed) if turns else lines
     generator = torch.Generator().manual_seed(5)
 
     def some(number: int) -> Examples:
