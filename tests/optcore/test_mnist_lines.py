@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from optcore.data.examples import Dataset, DatasetMissing, Examples
 from optcore.data.load import load
 from optcore.data.sources.mnist import read_idx_files
-from optcore.data.sources.mnist_lines import Digits
+from optcore.data.sources.mnist_lines import Digits, lines_of
+from optcore.data.sources.mnist_lines_rotated import turned
 from optcore.plan.facts import DatasetFacts
 from optcore.spec.datasets.mnist import Mnist
 from optcore.spec.datasets.mnist_lines import MnistLines, MnistLinesRotated, MnistLinesSpec
@@ -45,14 +46,15 @@ def rotated(**options: Any) -> MnistLinesRotated:
 
 
 @cache
-def loaded(spec: MnistLinesSpec, data_dir: Path) -> Dataset:
-    """Return the dataset: to read and check MNIST's files takes half a second."""
-    return load(spec, data_dir)  # type: ignore[arg-type]
+def whole(data_dir: Path) -> Dataset:
+    return read_idx_files(data_dir / "mnist")
 
 
 @cache
-def whole(data_dir: Path) -> Dataset:
-    return read_idx_files(data_dir / "mnist")
+def loaded(spec: MnistLinesSpec, data_dir: Path) -> Dataset:
+    """Return the dataset; MNIST's files, which take half a second, are read once for all tests."""
+    found = lines_of(spec, whole(data_dir))
+    return turned(found, spec.seed) if isinstance(spec, MnistLinesRotated) else found
 
 
 def part_of(dataset: Dataset, split: str) -> Examples:
@@ -148,12 +150,24 @@ def test_the_lines_are_those_of_every_machine_and_release(mnist: Path) -> None:
     }
 
 
+def test_the_page_shows_such_a_line(mnist: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lines.md").read_text()
+    fields = {"digit_size": 10, "height": 14, "width": 96, "max_gap": 2, "seed": 0}
+
+    for spec, target in ((lines(**fields), [7, 9, 6] + [-1] * 5), (rotated(**fields), 1)):
+        found = part_of(loaded(spec, mnist), "train")
+
+        rows = ["".join(" .:-=+*#%@"[int(x) * 9 // 255] for x in row) for row in found.inputs[8, 0]]
+        assert "\n".join(row.rstrip() for row in rows) in page
+        assert found.targets[8].tolist() == target
+
+
 def test_the_first_lines_are_the_same_however_many_there_are(mnist: Path) -> None:
     few = loaded(lines(), mnist)
     more = loaded(lines(train_lines=90, test_lines=50, validation_lines=40), mnist)
-    turned, more_turned = loaded(rotated(), mnist), loaded(rotated(validation_lines=40), mnist)
+    other, more_of_it = loaded(rotated(), mnist), loaded(rotated(validation_lines=40), mnist)
 
-    for before, after in ((few, more), (turned, more_turned)):
+    for before, after in ((few, more), (other, more_of_it)):
         for split in SPLITS:
             some, all_ = part_of(before, split), part_of(after, split)
             assert torch.equal(some.inputs, all_.inputs[: len(some)]), split
@@ -175,10 +189,12 @@ def test_one_of_every_two_lines_is_turned(mnist: Path) -> None:
 
     for split in SPLITS:
         before, after = part_of(upright, split), part_of(found, split)
-        turned = after.targets.bool()
-        assert set((after.targets[::2][: len(turned) // 2] + after.targets[1::2]).tolist()) == {1}
-        assert torch.equal(after.inputs[~turned], before.inputs[~turned])
-        assert torch.equal(after.inputs[turned], before.inputs[turned].flip(2, 3))
+        is_turned = after.targets.bool()
+        assert set((after.targets[::2][: len(is_turned) // 2] + after.targets[1::2]).tolist()) == {
+            1
+        }
+        assert torch.equal(after.inputs[~is_turned], before.inputs[~is_turned])
+        assert torch.equal(after.inputs[is_turned], before.inputs[is_turned].flip(2, 3))
     # Which of the two is random.
     assert 30 < int(part_of(found, "train").targets[::2].sum()) < 70
 
@@ -191,9 +207,9 @@ def test_where_the_digits_stand_does_not_tell_which_lines_are_turned(mnist: Path
     for axis in (1, 2):
         along = inked.any(3 - axis).int()
         before, after = along.argmax(1), along.flip(1).argmax(1)
-        for turned in (0, 1):
+        for side in (0, 1):
             # Margins of one pixel more on one side, as whole images of MNIST have, would be found.
-            margins = (before - after)[found.targets == turned].double()
+            margins = (before - after)[found.targets == side].double()
             assert abs(margins.mean()) < 3 * margins.std() / 500**0.5
         assert axis == 2 or 3 * margins.std() / 500**0.5 < 0.5
 
@@ -234,7 +250,7 @@ def test_every_field_of_the_lines_changes_the_digest() -> None:
 
 @pytest.mark.parametrize("spec", [lines(), rotated(**SMALL)], ids=lambda spec: spec.kind)
 def test_the_memory_of_the_examples_is_planned(mnist: Path, spec: MnistLinesSpec) -> None:
-    found = loaded(spec, mnist)
+    found = load(spec, mnist)  # type: ignore[arg-type]
 
     tensors = [
         tensor
@@ -247,7 +263,7 @@ def test_the_memory_of_the_examples_is_planned(mnist: Path, spec: MnistLinesSpec
 def test_a_share_of_the_training_lines_is_held_out(mnist: Path) -> None:
     all_ = part_of(loaded(lines(validation_lines=0), mnist), "train")
 
-    found = loaded(lines(validation_lines=0, validation=0.25), mnist)
+    found = load(lines(validation_lines=0, validation=0.25), mnist)
 
     chosen = torch.from_numpy(validation_positions(60, 0.25).copy())
     assert torch.equal(part_of(found, "validation").inputs, all_.inputs[chosen])
@@ -319,8 +335,8 @@ def test_release_0_2_0_does_not_compute_such_a_run() -> None:
     assert not is_former(RunSpec.parse(read))
     layers = [{"kind": "flatten"}, {"kind": "linear", "out_features": 2}]
     network = {"kind": "sequential", "layers": layers}
-    turned = run(model=network, dataset=rotated(validation_lines=0).model_dump())
-    assert not is_former(RunSpec.parse(turned))
+    told = run(model=network, dataset=rotated(validation_lines=0).model_dump())
+    assert not is_former(RunSpec.parse(told))
 
 
 def test_no_job_trains_on_validation_lines() -> None:

@@ -92,7 +92,7 @@ def _boxes(images: NDArray[np.uint8]) -> Boxes:
         first = inked.argmax(1)
         return first, inked.shape[1] - inked[:, ::-1].argmax(1) - first
 
-    (top, height), (left, width) = (first_and_size((images > 0).any(axis)) for axis in (2, 1))
+    (top, height), (left, width) = (first_and_size(images.max(axis) > 0) for axis in (2, 1))
     return Boxes(top, left, height, width)
 
 
@@ -120,10 +120,11 @@ def _lines(spec: MnistLinesSpec, digits: Digits, count: int, key: int) -> Exampl
     words = random_words(spec.seed, key, count, OF_A_LINE + OF_A_DIGIT * most)
     numbers = spec.min_digits + _below(words[:, 0], most - spec.min_digits + 1)
     is_digit = np.arange(most) < numbers[:, None]
-    chosen, rows, gaps = np.moveaxis(words[:, OF_A_LINE:].reshape(count, most, OF_A_DIGIT), 2, 0)
-    chosen = _below(chosen, len(digits.images))
-    rows = _below(rows, factor * spec.height - boxes.height[chosen] + 1)
-    gaps = np.where(is_digit, factor + _below(gaps, factor * (spec.max_gap - 1) + 1), 0)
+    of_digits = words[:, OF_A_LINE:].reshape(count, most, OF_A_DIGIT)
+    chosen = _below(of_digits[..., 0], len(digits.images))
+    rows = _below(of_digits[..., 1], factor * spec.height - boxes.height[chosen] + 1)
+    gaps = factor + _below(of_digits[..., 2], factor * (spec.max_gap - 1) + 1)
+    gaps = np.where(is_digit, gaps, 0)
     gaps[:, 0] = 0
     widths = np.where(is_digit, boxes.width[chosen], 0)
     starts = _below(words[:, 1], factor * spec.width - (gaps + widths).sum(1) + 1)
@@ -145,8 +146,7 @@ def _halved(line: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the means of 2 x 2 pixels, rounded half up."""
     wide = line.astype(np.uint16)
     pairs = wide[::2] + wide[1::2]
-    means: NDArray[np.uint16] = (pairs[:, ::2] + pairs[:, 1::2] + 2) >> 2
-    return means.astype(np.uint8)
+    return ((pairs[:, ::2] + pairs[:, 1::2] + 2) >> 2).astype(np.uint8)
 
 
 def _below(words: NDArray[np.uint64], limit: int | NDArray[np.int64]) -> NDArray[np.int64]:
