@@ -47,7 +47,7 @@ class MnistLinesSpec(DatasetSpec):
     height: int = Field(32, ge=10, le=256, json_schema_extra={"unit": "pixels"})
     """Height of a line."""
     width: int = Field(192, ge=20, le=4096, json_schema_extra={"unit": "pixels"})
-    """Width of a line: room for max_digits digits and the largest gaps between them."""
+    """Width of a line: enough for max_digits digits and the largest gaps between them."""
     # Below 2**63: of a larger one, numpy would make the Philox key [seed, split] in float64.
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the lines: which digits they have, and where these stand. The seed of the run does
@@ -164,7 +164,7 @@ class MnistLinesRotated(MnistLinesSpec):
     A dataset for networks that tell which way up a text is, PaddleOCR's direction classifiers. The
     lines are those of the dataset mnist_lines with the same fields. Of every two lines in a row,
     one is turned by 180 degrees; which, is random. Class 0 is upright, class 1 is turned. Where the
-    digits stand does not tell the class, since their margins are cut off: with them, MNIST's digits
+    digits stand does not tell the class, since they have no margins: with them, MNIST's digits
     would stand a pixel higher when they are turned.
 
     A line that has only the digits 0, 1, 6, 8 and 9 is a line of digits when it is turned, too; of
