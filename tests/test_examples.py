@@ -6,21 +6,31 @@ from typing import Any
 
 import pytest
 
+from optcore.spec.datasets.catalogue import AnyDataset
+from optcore.spec.datasets.mnist_lines import MnistLinesSpec
 from optcore.spec.datasets.text import Text
 from optcore.training.loop import train
-from optcore.training.reports import StepReport
+from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
 from optserve.contract.requests.job import JobSpec
 from tests.support.optcore.texts import write_text
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
 STEPS = 5
-"""Number of steps of an example whose text is the operator's and whose run takes ten minutes."""
+"""Number of steps of an example whose run takes minutes."""
+
+
+def few_examples(dataset: AnyDataset) -> dict[str, Any]:
+    """Return the fields that make a large dataset small."""
+    if isinstance(dataset, Text):
+        return {"validation_windows": 4, "test_windows": 4}
+    # The same lines in every step, so that the loss falls within few.
+    return {"train_lines": dataset.batch_size, "validation_lines": 4, "test_lines": 4}
 
 
 def shortened(data: dict[str, Any]) -> JobSpec:
-    """Return a job on a text as one of a few steps, on a text of 100 KB."""
-    few = {"validation_windows": 4, "test_windows": 4}
+    """Return a job as one of a few steps, with few examples."""
+    few = few_examples(JobSpec.parse(data).dataset)
     steps = {"epochs": None, "steps": STEPS, "evaluate_every": None}
     schedule = {"kind": "constant"}
     training = {name: v for name, v in {**data["training"], **steps}.items() if v is not None}
@@ -29,18 +39,46 @@ def shortened(data: dict[str, Any]) -> JobSpec:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_a_job_that_learns(path: Path, tmp_path: Path) -> None:
+def test_an_example_is_a_job_that_learns(
+    path: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     spec = JobSpec.parse(json.loads(path.read_text()))
-    dataset = spec.dataset
+    data_dir, dataset = tmp_path, spec.dataset
     if isinstance(dataset, Text):
         write_text(tmp_path, dataset.file)
+    if isinstance(dataset, MnistLinesSpec):
+        data_dir = request.getfixturevalue("mnist")
+    if isinstance(dataset, Text | MnistLinesSpec):
         spec = shortened(json.loads(path.read_text()))
 
-    run = Run.start(spec.run_spec(), data_dir=tmp_path)
+    run = Run.start(spec.run_spec(), data_dir=data_dir)
     losses = [report.loss for report in train(run) if isinstance(report, StepReport)]
 
     assert len(losses) == spec.total_steps
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(
+    ("name", "metric", "least"),
+    [
+        ("direction_classifier", "test_accuracy", 0.97),
+        ("recognizer", "test_sequence_accuracy", 0.6),
+    ],
+)
+def test_a_network_of_paddleocr_learns_to_read_lines(
+    mnist: Path, name: str, metric: str, least: float
+) -> None:
+    (path,) = [path for path in EXAMPLES if path.stem == name]
+    spec = JobSpec.parse(json.loads(path.read_text()))
+
+    run = Run.start(spec.run_spec(), data_dir=mnist)
+    *_, last = (report for report in train(run) if isinstance(report, Evaluation))
+
+    reached = last.metrics[metric]
+    assert isinstance(reached, float)
+    assert reached >= least
 
 
 def test_mindsporess_groups_have_their_own_lr_decay_and_schedule() -> None:

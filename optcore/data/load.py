@@ -25,13 +25,13 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
 
     Args:
         spec: spec of the dataset.
-        data_dir: directory that contains a folder for each dataset, with the dataset's name.
+        data_dir: directory that contains the folders of the datasets; see `DatasetSpec.folder`.
 
     Raises:
         DatasetMissing: the files are missing, are damaged, or contain a different number of
             examples than the spec declares.
     """
-    dataset: Dataset = SOURCES[spec.kind].read(spec, data_dir / spec.kind)
+    dataset: Dataset = SOURCES[spec.kind].read(spec, data_dir / spec.folder)
     # The steps, schedules and plan were computed from the declared sizes, before any file was read.
     own = 0 if dataset.validation is None else len(dataset.validation)
     found = (len(dataset.train), own, len(dataset.test))

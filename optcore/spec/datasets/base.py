@@ -32,6 +32,11 @@ class DatasetSpec(Spec):
 
     SOURCE: ClassVar[str] = ""
     """Name of the module in `optcore.data.sources` that reads the dataset; by default its kind."""
+    FOLDER: ClassVar[str | None] = None
+    """Name of the folder with the dataset's files, if it is not the dataset's name."""
+    VALIDATION_IS_APART: ClassVar[bool] = False
+    """Whether no job trains on examples of the dataset's own validation split, whatever its
+    fields."""
 
     kind: str
     """Name of the dataset."""
@@ -73,6 +78,11 @@ class DatasetSpec(Spec):
         If the files of the dataset are checked when they are read, the version is their digest.
         """
         return "1"
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder in the data directory with the dataset's files."""
+        return self.FOLDER or self.kind
 
     @property
     def value_bytes(self) -> int:

@@ -13,11 +13,22 @@ from optcore.spec.datasets.digit_lines import DigitLines
 from optcore.spec.datasets.digit_segments import DigitSegments
 from optcore.spec.datasets.digits import Digits
 from optcore.spec.datasets.mnist import Mnist
+from optcore.spec.datasets.mnist_lines import MnistLines, MnistLinesRotated
 from optcore.spec.datasets.objectives import Quadratic, Rosenbrock, Valley
 from optcore.spec.datasets.text import Text
 
 AnyDataset = Annotated[
-    Mnist | Digits | DigitSegments | DigitLines | Diabetes | Text | Quadratic | Rosenbrock | Valley,
+    Mnist
+    | MnistLines
+    | MnistLinesRotated
+    | Digits
+    | DigitSegments
+    | DigitLines
+    | Diabetes
+    | Text
+    | Quadratic
+    | Rosenbrock
+    | Valley,
     Field(discriminator="kind"),
 ]
 """Any dataset, selected by `kind`."""

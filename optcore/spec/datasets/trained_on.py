@@ -60,6 +60,8 @@ def warnings(dataset: DatasetSpec, trained_on: Sequence[TrainedOn]) -> list[str]
     """Return a warning for each job in *trained_on* that knows validation examples of *dataset*."""
     if dataset.target.task == "minimization":
         return []  # its validation example has no noise: there is nothing to know of it
+    if dataset.VALIDATION_IS_APART and dataset.validation is None:
+        return []
     files = _files(dataset)
     found = []
     for each in trained_on if dataset.validation_examples else ():

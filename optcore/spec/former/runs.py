@@ -69,8 +69,8 @@ FORMER_LAYERS = frozenset(
 """Layers that 0.2.0 has; of the fields that are new in them, none may be set."""
 FORMER_DEPTH = 200
 """Largest number of layers that 0.2.0 accepts."""
-FORMER_TASKS = frozenset({"classification", "sequence"})
-"""Tasks of the datasets that 0.2.0 has."""
+FORMER_DATASETS = frozenset({"mnist", "digits"})
+"""Datasets that 0.2.0 has."""
 RUNNING_POWERS_OF = {
     **dict.fromkeys(("adam", "adamw", "lazy_adam", "lamb", "radam"), frozenset({"beta1", "beta2"})),
     **{"adamax": frozenset({"beta1"}), "nadam": frozenset({"beta2"})},
@@ -91,7 +91,7 @@ def is_former(run: RunSpec) -> bool:
         return False
     if not _is_former_network(run.network):
         return False
-    if run.evaluates or run.task not in FORMER_TASKS:
+    if run.evaluates or run.dataset.kind not in FORMER_DATASETS:
         return False
     if run.training.metrics or run.training.loss.weighted:
         return False

@@ -120,8 +120,16 @@ def splitmix64(position: int) -> int:
     return z ^ z >> 31
 
 
-# mnist is tested below; the others refuse the field.
-OTHERS = ("mnist", "text", "quadratic", "rosenbrock", "valley")
+# mnist is tested below, and its lines in test_mnist_lines; the others refuse the field.
+OTHERS = (
+    "mnist",
+    "mnist_lines",
+    "mnist_lines_rotated",
+    "text",
+    "quadratic",
+    "rosenbrock",
+    "valley",
+)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in DATASETS if kind not in OTHERS])

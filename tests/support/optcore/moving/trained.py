@@ -12,7 +12,10 @@ from torch import Tensor
 from api.jobs.plan import plan_of
 from optcore.data.examples import Dataset, DatasetMissing, Examples
 from optcore.data.load import load
+from optcore.data.sources.mnist_lines import lines_of
+from optcore.data.sources.mnist_lines_rotated import turned
 from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.datasets.mnist_lines import MnistLinesRotated, MnistLinesSpec
 from optcore.spec.datasets.objectives import ObjectiveSpec
 from optcore.spec.datasets.text import Text
 from optcore.spec.models.catalogue import MODELS
@@ -25,6 +28,7 @@ from optcore.training.reports import Diverged, Evaluation, StepReport
 from optcore.training.run import Run
 from optserve.contract.requests.job import JobSpec
 from store.jobs.new_record import new_fields
+from tests.support.optcore.digits import some_digits
 from tests.support.optcore.texts import write_text
 
 GPT: dict[str, Any] = {"width": 8, "depth": 1, "heads": 2}
@@ -35,6 +39,15 @@ TEXT: dict[str, Any] = {
 POINT: dict[str, Any] = {"model": {"kind": "point"}, "loss": {"kind": "objective"}}
 NOISY: dict[str, Any] = {"noise": 0.5, "examples": 50}
 """Fields of a function whose epochs differ; here each step is an epoch."""
+LINES: dict[str, Any] = {
+    **{"digit_size": 10, "height": 16, "width": 60, "min_digits": 2, "max_digits": 4},
+    **{"train_lines": 100, "test_lines": 40},
+}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "text": TEXT,
+    **{kind: {"kind": kind, **LINES} for kind in ("mnist_lines", "mnist_lines_rotated")},
+}
+"""Fields of a dataset that are required, or make it small."""
 LAYERS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 3, "kernel_size": 3},
     {"kind": "batch_norm"},
@@ -59,6 +72,10 @@ COLUMNS: list[dict[str, Any]] = [
     {"kind": "conv2d", "out_channels": 11, "kernel_size": 8},
 ]
 """A network whose outputs are sequences."""
+LINE_COLUMNS: list[dict[str, Any]] = [
+    {"kind": "conv2d", "out_channels": 11, "kernel_size": [16, 8]},
+]
+"""The same for lines of digits."""
 THIN: dict[str, Any] = {"scale": 0.1, "strides": [1, 1, 1, 2]}
 """Fields of a mobilenet_v3 for images of 8 x 8 in dialect paddleocr."""
 TRAINING = {"steps": 6, "seed": 3, "evaluate_every": 2, "checkpoint_every": 3}
@@ -161,10 +178,12 @@ def datasets(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
     }
     jobs = []
     for kind, each in DATASETS.items():
-        required = TEXT if kind == "text" else {"kind": kind}
-        required |= NOISY if issubclass(each, ObjectiveSpec) else {}
+        required = REQUIRED.get(kind, {"kind": kind})
+        required = required | (NOISY if issubclass(each, ObjectiveSpec) else {})
         dataset = each.parse({**required, "batch_size": 50})
         more = tasks.get(dataset.target.task, {})
+        if kind == "mnist_lines":
+            more = more | {"model": {"kind": "sequential", "layers": LINE_COLUMNS}}
         jobs.append(job(optimizer, dataset=dataset.model_dump(), **more))
     return jobs
 
@@ -209,6 +228,10 @@ def _examples(spec: RunSpec) -> Dataset:
             return load(spec.dataset, Path(folder))
     if isinstance(spec.dataset, ObjectiveSpec):
         return load(spec.dataset, Path())
+    if isinstance(spec.dataset, MnistLinesSpec):
+        lines = lines_of(spec.dataset, some_digits())
+        turns = isinstance(spec.dataset, MnistLinesRotated)
+        return turned(lines, spec.dataset.seed) if turns else lines
     generator = torch.Generator().manual_seed(5)
 
     def some(number: int) -> Examples:
