@@ -1,4 +1,4 @@
-"""The order in which the numbers of images are stored in memory."""
+"""How images are stored in memory, and which of two ways computes convolutions."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def memory_format(device: torch.device, dtype: torch.dtype) -> torch.memory_form
     if device.type == "cpu" and dtype == torch.float32 and onednn:
         return torch.channels_last
     return torch.contiguous_format
+
+
+def takes_taps(device: torch.device, dtype: torch.dtype) -> bool:
+    """
+    Return whether convolutions of many channels over few pixels are sums of matrix products.
+
+    So they are (`optcore.networks.taps`) in place of oneDNN's convolutions with channels last.
+    """
+    return memory_format(device, dtype) == torch.channels_last

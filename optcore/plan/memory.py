@@ -14,11 +14,14 @@ from math import prod
 from typing import NamedTuple
 
 from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.blocks import BlockSpec, Parallel, named
 from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.layers.convolution import Conv2d
 from optcore.spec.layers.dropout import Dropout
 from optcore.spec.layers.pooling import MaxPool2d
 from optcore.spec.layers.shaping import Flatten
+from optcore.spec.layers.sizes import each
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.tree import Node
@@ -35,6 +38,9 @@ INDEX_BYTES = 8
 """Bytes of the position that a max-pool keeps for each of its outputs."""
 GATHERED = 65_536
 """Number of elements below which the gradient of a parameter is copied into a buffer."""
+BLOCK, DEPTHWISE = 16, 9
+"""Number of channels that oneDNN computes at a time, and most elements of a depthwise kernel for
+which it has code of its own."""
 DOUBLE = 8
 """Bytes of a float64."""
 HALF = 2
@@ -126,6 +132,7 @@ class _Layer:
         inner: number of values that are kept besides, for an example.
         index: further bytes that are kept for the backward pass, per element of the output.
         taken: number of elements in the input that nothing else counts, for an example.
+        reordered: number of elements in the gradient of a weight before it is brought into order.
         beside: numbers of elements that live beside the layer, for an example.
     """
 
@@ -139,6 +146,7 @@ class _Layer:
     index: int
     taken: int
     beside: _Beside
+    reordered: int = 0
 
 
 # Networks are shared (`network_of`), and most jobs have one of a few.
@@ -167,15 +175,20 @@ class _Beside(NamedTuple):
 
 
 def _in_order(
-    layers: Sequence[AnyLayer], prefix: str, nodes: Mapping[str, Node], beside: _Beside
+    layers: Sequence[AnyLayer],
+    prefix: str,
+    nodes: Mapping[str, Node],
+    beside: _Beside,
+    *,
+    counted: bool = False,
 ) -> list[_Layer]:
-    """Return the layers whose paths begin with *prefix* in the order in which they are computed."""
+    """Return the layers in the order of computing; *counted*: whether *beside* has their input."""
     found: list[_Layer] = []
     before: AnyLayer | None = None
     for name, layer in pooled_first(named(layers)):
         node = nodes[f"{prefix}{name}"]
         if isinstance(layer, BlockSpec):
-            found += _in_block(node, layer, nodes, beside)
+            found += _in_block(node, layer, nodes, beside, counted=counted and not found)
         else:
             inplace = isinstance(layer, Relu) and isinstance(before, OWN_OUTPUT)
             # A relu may come after the pool that follows it in the spec.
@@ -189,7 +202,7 @@ def _in_order(
 
 def _measured_layer(node: Node, inputs: int, beside: _Beside, *, inplace: bool) -> _Layer:
     layer = node.layer
-    is_flatten = isinstance(layer, Flatten)
+    is_flatten = isinstance(layer, Flatten) or _is_nothing(layer)
     is_view = inplace or is_flatten
     own = (each.size for each in node.parameters if each.name not in layer.share)
     return _Layer(
@@ -204,17 +217,39 @@ def _measured_layer(node: Node, inputs: int, beside: _Beside, *, inplace: bool) 
         index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
         taken=inputs,
         beside=beside,
+        reordered=_reordered(layer, node.given) if isinstance(layer, Conv2d) else 0,
     )
 
 
+def _is_nothing(layer: AnyLayer) -> bool:
+    """Return whether *layer* returns its input itself."""
+    return isinstance(layer, Dropout) and layer.p == 0
+
+
+def _reordered(layer: Conv2d, given: TensorSpec) -> int:
+    """Return the number of elements in the gradient of the weight of *layer* as oneDNN has it."""
+    into, out = given.shape[0] // layer.groups, layer.out_channels // layer.groups
+    kernel = prod(each(layer.kernel_size, layer.DIMS))
+    if into == out == 1 and kernel <= DEPTHWISE and min(given.shape[1:]) >= kernel**0.5:
+        return 0
+    # In blocks of channels, of which the last may be filled up.
+    return layer.groups * prod(-(-number // BLOCK) * BLOCK for number in (into, out)) * kernel
+
+
 def _in_block(
-    node: Node, block: BlockSpec, nodes: Mapping[str, Node], beside: _Beside
+    node: Node, block: BlockSpec, nodes: Mapping[str, Node], beside: _Beside, *, counted: bool
 ) -> list[_Layer]:
     """Return the layers in a block, once for each copy, and the join of its parts if it has any."""
     first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
     parts = block.parts
     if len(parts) == 1:
-        return _in_order(parts[0].layers, first, nodes, beside) * block.copies
+        # A call holds its input until it returns; copies are calls in the call of them all.
+        more = node.given.size * ((not counted) + (block.copies > 1))
+        around = beside._replace(forward=beside.forward + more)
+        inside = _in_order(parts[0].layers, first, nodes, around, counted=True)
+        if inside:
+            inside[0] = replace(inside[0], taken=0)
+        return inside * block.copies
     found: list[_Layer] = []
     given, computed = node.given.size, 0
     adds = not isinstance(block, Parallel) or block.join == "add"
@@ -227,11 +262,12 @@ def _in_block(
             # still need that of the output.
             beside.backward + (given if i + 1 < len(parts) else node.output.size),
         )
-        inside = _in_order(part.layers, f"{first}{part.name}.", nodes, around)
+        inside = _in_order(part.layers, f"{first}{part.name}.", nodes, around, counted=lives)
         if inside:
             inside[0] = replace(inside[0], taken=0 if lives else given)
-            if adds and inside[-1].index == 0 and isinstance(part.layers[-1], OWN_OUTPUT):
-                inside[-1] = replace(inside[-1], saved=0)  # a sum needs no input backwards
+            n = next((n for n, it in enumerate(reversed(part.layers)) if not _is_nothing(it)), 0)
+            if adds and inside[-1 - n].index == 0 and isinstance(part.layers[-1 - n], OWN_OUTPUT):
+                inside[-1 - n] = replace(inside[-1 - n], saved=0)  # a sum needs no input backwards
             computed += inside[-1].outputs
         found += inside
     outputs = node.output.size
@@ -265,11 +301,7 @@ def _state(run: RunSpec) -> int:
 
 
 def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int:
-    """
-    Return the bytes of the inputs and targets of a batch.
-
-    With *stored*, the inputs as the dataset stores them are counted too, if their dtype differs.
-    """
+    """Return the bytes of a batch; if *stored*, with its inputs in the dtype of the dataset."""
     original = run.dataset.value_bytes
     # A batch that needs no conversion is not copied.
     each = prod(run.dataset.shape) * (number + (original if stored and original != number else 0))
@@ -297,13 +329,14 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
         backward = 0 if i <= first or layer.is_flatten else batch * number * layer.inputs
         gradients += layer.parameters * wide
         others = batch * number * layer.beside.backward
-        most = max(most, alive + gradients + flowing + backward + others)
+        reordered = layer.reordered * number
+        most = max(most, alive + gradients + flowing + backward + others + reordered)
         alive -= saved[i]
         flowing = backward or flowing
-    update = served + gradients + _gathered(run.network) * wide
+    update = served + gradients
     # The gradients of the step before are there until the batch is ready.
     serving = _batch(run, batch, number, stored=True) + gradients
-    return max(most, update, serving)
+    return max(most, update, serving) + _gathered(run.network) * wide
 
 
 def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide: int) -> int:
@@ -317,4 +350,5 @@ def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int,
         # Metrics take the outputs, and the logarithms of their probabilities, as float64.
         outputs = layers[-1].outputs
         most = max(most, (number + 2 * DOUBLE) * outputs)
-    return _batch(run, batch, number) + batch * most + run.num_parameters * wide
+    gradients = run.num_parameters + _gathered(run.network)
+    return _batch(run, batch, number) + batch * most + gradients * wide

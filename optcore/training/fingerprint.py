@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from optcore.networks.taps import TAPS
+
 LAYOUT = 2
 """
 A number that is incremented whenever a change to this library changes the last bits of results
@@ -20,10 +22,11 @@ Since number 2, images are stored channels last where oneDNN computes convolutio
 torch's Adam kernel.
 
 A change to some runs only, after which a run that has begun can still be computed as before, is a
-fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.networks.draws`, and
-``spans`` since engines update ranges of memory that end on 128 bytes.
+fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.networks.draws`,
+``spans`` since engines update ranges of memory that end on 128 bytes, and ``convolutions`` since
+some convolutions are sums of matrix products (`optcore.networks.taps`).
 """
-CHOSEN = ("engine", "memory_format", "threads", "draws", "spans", "data")
+CHOSEN = ("engine", "memory_format", "threads", "draws", "spans", "convolutions", "data")
 """
 Names of facts chosen when a run starts. Any machine can adopt these to resume the run.
 
@@ -78,6 +81,7 @@ def run_facts(
     memory_format: torch.memory_format,
     keyed: bool = False,
     aligned: bool = False,
+    taps: bool = False,
     data: str = "",
 ) -> dict[str, str]:
     """
@@ -92,6 +96,7 @@ def run_facts(
         keyed: whether the network has layers that draw random numbers, and these draw them from
             `optcore.networks.draws`.
         aligned: whether updates run over ranges of memory that end at a multiple of 128 bytes.
+        taps: whether the network may compute convolutions as sums of matrix products.
         data: SHA-256 of the dataset's file; empty if the spec determines the examples.
     """
     chosen = {
@@ -100,6 +105,7 @@ def run_facts(
         "threads": str(torch.get_num_threads()),  # each computes a part of a sum
         **({"draws": KEYED} if keyed else {}),
         **({"spans": ALIGNED} if aligned else {}),
+        **({"convolutions": TAPS} if taps else {}),
         **({"data": data} if data else {}),
     }
     return {**machine_facts(device), **chosen}

@@ -18,7 +18,8 @@ from optcore.data.examples import Dataset, DatasetMissing
 from optcore.data.load import check_continued, load
 from optcore.networks.build import check_fit, network, set_tensors, tensors_of
 from optcore.networks.draws import Draws
-from optcore.networks.layout import memory_format
+from optcore.networks.layout import memory_format, takes_taps
+from optcore.networks.taps import TAPS, use_taps, uses_taps
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import optimizer_of
 from optcore.plan.facts import DatasetFacts
@@ -156,6 +157,7 @@ class Run:
         draws = Draws(training.seed)
         draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
         model = network(spec.network, draws, device=place, dtype=dtype).train()
+        use_taps(model, not may_be_former(spec) and takes_taps(place, dtype))
         if weights is not None:  # before anything copies them
             check_fit(weights, tensors_of(model))
             set_tensors(model, weights)
@@ -267,12 +269,13 @@ class Run:
             memory_format=memory_format(self.device, self.dtype),
             keyed=self.spec.draws and self.draws.keyed,
             aligned=self.optimizer.aligned,
+            taps=uses_taps(self.model),
             data=self.dataset.digest,
         )
 
     def adopt(self, facts: Mapping[str, str]) -> None:
         """
-        Draw random numbers and compute updates as the continued run did, by its *facts*.
+        Draw random numbers and compute steps as the continued run did, by its *facts*.
 
         Raises:
             DatasetMissing: the run began with another file.
@@ -280,6 +283,7 @@ class Run:
         check_continued(self.spec.dataset, self.dataset, facts.get("data", ""))
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
         self.optimizer.align(facts.get("spans") == ALIGNED)
+        use_taps(self.model, facts.get("convolutions") == TAPS)
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers, as contiguous tensors by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from optcore.networks import taps
 from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.convolution import (
     Conv1d,
@@ -17,14 +18,14 @@ from optcore.spec.layers.sizes import each
 
 MODULES: dict[type[Convolution], type[nn.Module]] = {
     Conv1d: nn.Conv1d,
-    Conv2d: nn.Conv2d,
+    Conv2d: taps.Conv2d,
     ConvTranspose1d: nn.ConvTranspose1d,
     ConvTranspose2d: nn.ConvTranspose2d,
 }
 
 
 def convolution(layer: Convolution, given: TensorSpec) -> nn.Module:
-    """Return torch's module for *layer*."""
+    """Return torch's module for *layer*; `taps.Conv2d` is one too."""
     sizes = {
         name: each(getattr(layer, name), layer.DIMS)
         for name in ("kernel_size", "stride", "padding", "dilation")

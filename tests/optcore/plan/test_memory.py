@@ -86,6 +86,8 @@ FEW = {
     "12,730 parameters": mlp(16),
     "1,088,310 parameters": mlp(1000, 300),
     "gpt": text({"kind": "gpt", "width": 64}),
+    "mobilenet_v3": mnist({"kind": "mobilenet_v3"}, batch_size=32),
+    "vit": mnist({"kind": "vit", "patch_size": 7, "layers": 4, "heads": 4, "hidden": 128}),
 }
 ENCODER = {"kind": "transformer_encoder_layer", "nhead": 4, "dropout": 0.0}
 ALL = {
