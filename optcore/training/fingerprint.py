@@ -23,12 +23,14 @@ A change to some runs only, after which a run that has begun can still be comput
 fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.networks.draws`, and
 ``spans`` since engines update ranges of memory that end on 128 bytes.
 """
-CHOSEN = ("engine", "memory_format", "threads", "draws", "spans", "data")
+CHOSEN = ("engine", "memory_format", "threads", "draws", "spans", "data", "packages")
 """
 Names of facts chosen when a run starts. Any machine can adopt these to resume the run.
 
 The fact ``data`` is the SHA-256 of a file that the spec does not determine (the dataset text); a
-worker with another file of the same name does not resume the run.
+worker with another file of the same name does not resume the run. The fact ``packages`` lists the
+installed packages whose layers, losses, ... the run has, with their versions; a worker with others
+gives the job back.
 """
 KEYED = "keyed"
 """
@@ -79,6 +81,7 @@ def run_facts(
     keyed: bool = False,
     aligned: bool = False,
     data: str = "",
+    packages: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """
     Return the facts on which the last bits of a run's results depend, besides its spec.
@@ -93,6 +96,7 @@ def run_facts(
             `optcore.networks.draws`.
         aligned: whether updates run over ranges of memory that end at a multiple of 128 bytes.
         data: SHA-256 of the dataset's file; empty if the spec determines the examples.
+        packages: name -> version of the installed packages that the spec needs.
     """
     chosen = {
         "engine": engine,
@@ -101,6 +105,7 @@ def run_facts(
         **({"draws": KEYED} if keyed else {}),
         **({"spans": ALIGNED} if aligned else {}),
         **({"data": data} if data else {}),
+        **({"packages": ", ".join(f"{n} {v}" for n, v in packages.items())} if packages else {}),
     }
     return {**machine_facts(device), **chosen}
 

@@ -268,6 +268,7 @@ class Run:
             keyed=self.spec.draws and self.draws.keyed,
             aligned=self.optimizer.aligned,
             data=self.dataset.digest,
+            packages=self.spec.packages,
         )
 
     def adopt(self, facts: Mapping[str, str]) -> None:

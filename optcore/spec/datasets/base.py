@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
@@ -134,3 +134,25 @@ class DatasetSpec(Spec):
                 self.batch_size,
             )
         return self
+
+
+class InstalledDataset(DatasetSpec):
+    """
+    The base of datasets from installed packages (entry points of the group ``optserve.datasets``).
+
+    `docs/extending.md` has a whole package.
+    """
+
+    CODE: ClassVar[str]
+    """
+    The function that reads the examples, as ``module:function``.
+
+    ``function(spec, folder)`` gets the spec, and the path of the folder with the name of the
+    dataset in the data directory, which need not exist. It returns an
+    `optcore.data.examples.Dataset` with as many examples as the spec declares.
+    """
+
+    # Facts about datasets are kept by spec, and lists have no hash.
+    def __hash__(self) -> int:
+        """Return a hash of the fields."""
+        return hash(self.model_dump_json())
