@@ -43,6 +43,7 @@ from api.monitoring.request_counts import CountedRequests
 from api.monitoring.store_latency import time_calls
 from control.rounds import LEAVE_S, rounds_of, run_forever
 from store.jobs.views import Store
+from store.packages import require_packages
 from store.redis.connect import connect, connect_async
 from store.redis.functions import UNAVAILABLE
 from store.redis.server import prepare
@@ -173,6 +174,7 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", force=True
     )
     settings = require_settings()
+    require_packages()
     preflight.require(preflight.of_api(settings))
     require_store(settings)
     # Before the application starts: `Limits.of` derives the number of connections from this limit.

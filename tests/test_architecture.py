@@ -15,7 +15,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("optcore", "store", "control", "api", "worker", "optserve")
 
 TORCH_FREE_OPTCORE = (
-    *("optcore.files", "optcore.metrics", "optcore.spec", "optcore.schedules", "optcore.plan"),
+    *(
+        "optcore.files",
+        "optcore.metrics",
+        "optcore.packages",
+        "optcore.spec",
+        "optcore.schedules",
+        "optcore.plan",
+    ),
     "optcore.recipes",
 )
 SPEC_BASICS = [
@@ -25,12 +32,15 @@ SPEC_BASICS = [
 """What every spec is written with; below the schedules, whose specs a run's are made of."""
 ALLOWED = {
     "optcore": ["optcore"],
-    "optcore.spec": ["optcore.spec", "optcore.schedules", "optcore.metrics"],
+    "optcore.spec": ["optcore.spec", "optcore.schedules", "optcore.metrics", "optcore.packages"],
     **dict.fromkeys(SPEC_BASICS, SPEC_BASICS),
     "optcore.spec.evaluation": [*SPEC_BASICS, "optcore.metrics"],
-    "optcore.metrics": ["optcore.metrics", "optcore.spec.tasks.tasks"],
+    "optcore.metrics": ["optcore.metrics", "optcore.spec.tasks.tasks", "optcore.packages"],
+    "optcore.packages": ["optcore.packages"],
+    "optcore.packages.kinds": ["optcore.packages", "optcore.spec.base"],
+    "optcore.packages.check": ["optcore.packages", "optcore.spec", "optcore.metrics"],
     "optcore.spec.tasks.tasks": [],
-    "optcore.spec.errors": ["optcore.spec.elsewhere"],
+    "optcore.spec.errors": ["optcore.spec.elsewhere", "optcore.packages.entry_points"],
     "optcore.spec.elsewhere": ["optcore.spec.elsewhere"],
     "optcore.schedules": [*SPEC_BASICS, "optcore.schedules"],
     "optcore.plan": ["optcore.spec", "optcore.schedules", "optcore.plan"],
@@ -38,6 +48,7 @@ ALLOWED = {
     "optcore.files": ["optcore.files"],
     "optcore.data.sources.mnist_fetch": ["optcore.files", "optcore.spec", "optcore.data.errors"],
     "store": ["store", "optserve.contract", "optcore.spec", "optcore.plan", "optcore.files"],
+    "store.packages": ["optcore.packages"],
     "control": ["control", "store", "optserve.contract"],
     "api": ["api", "control", "store", "optserve.contract", *TORCH_FREE_OPTCORE],
     "worker": ["worker", "store", "optserve.contract", "optcore"],

@@ -18,6 +18,7 @@ import redis
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
+from store.packages import require_packages
 from store.redis.connect import connect
 from store.redis.functions import UNAVAILABLE
 from store.redis.keys import queue_name
@@ -51,6 +52,7 @@ def main(*, trainer_module: str = MODULE) -> None:
         level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", force=True
     )
     settings = require_settings()
+    require_packages(code=True)
     preflight.require(preflight.of_worker(settings))
     require_store(settings)
     # The client reconnects by itself; if the server stays down, `_open` and `_listen` wait.

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from api.http.problems import documented
 from optcore.metrics.catalogue import metrics
+from optcore.packages.entry_points import package_of
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.base import Spec, dialects_of, field_docs
 from optcore.spec.datasets.catalogue import DATASETS
@@ -128,6 +129,7 @@ def _metric(name: str) -> EvaluationMetric:
         name=name,
         summary=_summary(description),
         description=description,
+        package=_package(metric),
         tasks=[task for task in TASKS if task in metric.TASKS],
         higher_is_better=metric.HIGHER_IS_BETTER,
         on_request=metric.ON_REQUEST,
@@ -157,9 +159,15 @@ def _described(noun: str, name: str) -> CatalogueEntry:
         name=name,
         summary=_summary(description),
         description=description,
+        package=_package(spec),
         fields=[_field(spec, field, schema) for field in spec.model_fields],
         json_schema=schema,
     )
+
+
+def _package(each: type) -> str | None:
+    package = package_of(each)
+    return None if package is None else str(package)
 
 
 def _summary(description: str) -> str:

@@ -8,13 +8,16 @@ from pathlib import Path
 import torch
 
 from optcore.data.examples import Dataset, DatasetMissing, Examples
+from optcore.data.installed import read_installed
+from optcore.spec.datasets.base import InstalledDataset
 from optcore.spec.datasets.catalogue import DATASETS, AnyDataset
 from optcore.spec.datasets.validation_split import Validation, validation_positions
 
 # All are imported here, not when a run needs one: trainers are forked after all imports.
 SOURCES = {
-    kind: import_module(f"optcore.data.sources.{each.SOURCE or kind}")
-    for kind, each in DATASETS.items()
+    kind: import_module(f"optcore.data.sources.{spec.SOURCE or kind}")
+    for kind, spec in DATASETS.items()
+    if not issubclass(spec, InstalledDataset)
 }
 """Name of a dataset -> the module that reads it. Unlike `DATASETS`, these modules import torch."""
 
@@ -30,8 +33,14 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     Raises:
         DatasetMissing: the files are missing, are damaged, or contain a different number of
             examples than the spec declares.
+        PackageError: an installed package has read other examples than its spec declares.
     """
-    dataset: Dataset = SOURCES[spec.kind].read(spec, data_dir / spec.folder)
+    folder = data_dir / spec.folder
+    dataset: Dataset
+    if isinstance(spec, InstalledDataset):
+        dataset = read_installed(spec, folder)
+    else:
+        dataset = SOURCES[spec.kind].read(spec, folder)
     # The steps, schedules and plan were computed from the declared sizes, before any file was read.
     own = 0 if dataset.validation is None else len(dataset.validation)
     found = (len(dataset.train), own, len(dataset.test))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pkgutil import iter_modules
 
 import optcore.metrics
 from optcore.metrics.base import Metric
+from optcore.packages.entry_points import NAMES, installed
 from optcore.spec.tasks.tasks import Task
 
-NAMES = re.compile(r"[a-z][a-z0-9_]{0,63}")
 GROUP = "optserve.metrics"
 """Group of the entry points by which other installed packages add metrics, each a `Metric`."""
 
@@ -22,22 +20,25 @@ def metrics() -> dict[str, type[Metric]]:
     """
     Return name -> metric: the loss first, the others in the order of their names.
 
-    Raises:
-        TypeError: an entry point is not a metric. Or the name of a metric is not allowed, or is the
-            name of another metric.
+    Metrics of installed packages that cannot be used are left out
+    (`optcore.packages.entry_points.problems`).
     """
-    found: dict[str, type[Metric]] = {}
-    for each in (*_own(), *(entry.load() for entry in entry_points(group=GROUP))):
+    found = {each.NAME: each for each in _own()}
+
+    def check(each: object) -> None:
         if not (isinstance(each, type) and issubclass(each, Metric)):
-            raise TypeError(f"an entry point of {GROUP} must be a Metric, got {each!r}")
-        name, where = getattr(each, "NAME", None), f"{each.__module__}.{each.__qualname__}"
-        if not isinstance(name, str) or not NAMES.fullmatch(name):
-            raise TypeError(f"NAME of {where} must match {NAMES.pattern}, got {name!r}")
-        if found.setdefault(name, each) is not each:
-            other = f"{found[name].__module__}.{found[name].__qualname__}"
             raise TypeError(
-                f"metrics must have different names, got {name!r} in {other} and {where}"
+                f"must be a class derived from {Metric.__module__}.Metric, got {each!r}"
             )
+        name = getattr(each, "NAME", None)
+        if not isinstance(name, str) or not NAMES.fullmatch(name):
+            raise TypeError(f"NAME of {each.__name__} must match {NAMES.pattern}, got {name!r}")
+        if name in found:
+            other = f"{found[name].__module__}.{found[name].__name__}"
+            raise TypeError(f"NAME must not be that of {other}, got {name!r}")
+        found[name] = each
+
+    installed(GROUP, check)
     return dict(sorted(found.items(), key=lambda item: (item[0] != "loss", item[0])))
 
 

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from optcore.packages.entry_points import broken
 from optcore.spec.elsewhere.lookup import our_word
 
 # With MAX_VALUE_LENGTH it keeps each error response below 256 KB, as docs/limits.md promises.
@@ -299,15 +300,15 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
     if kind == "union_tag_invalid":
         # pydantic has the choices only as text: 'a', 'b' or 'c'.
         names = [part.strip(" '").removeprefix(TAG) for part in ctx["expected_tags"].split(",")]
-        given = ctx["tag"].removeprefix(TAG)
+        given, end = ctx["tag"].removeprefix(TAG), broken()
     else:
         names = [part.strip("'") for part in ctx["expected"].replace(" or ", ", ").split(", ")]
         names = [{"True": "true", "False": "false"}.get(name, name) for name in names]
-        given = value
+        given, end = value, ""
     # An unknown kind may be the name of a field elsewhere, such as ema; an unknown value may not.
     near = did_you_mean(given, names, paths=kind == "union_tag_invalid")
     rule = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
-    return f"{name} must be {rule}, got {short_repr(given)}{near}"
+    return f"{name} must be {rule}, got {short_repr(given)}{near}{end}"
 
 
 def _plain(number: object) -> object:

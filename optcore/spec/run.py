@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from math import ceil
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from optcore.metrics.catalogue import metrics_of
+from optcore.metrics.catalogue import metrics, metrics_of
+from optcore.packages.entry_points import packages_of
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.catalogue import AnySchedule
 from optcore.schedules.families.piecewise import Constant
@@ -92,6 +94,14 @@ class RunSpec(Spec):
     def draws(self) -> bool:
         """Whether a layer of the network draws random numbers in training."""
         return self.network.draws
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Name -> version of the installed packages whose kinds or metrics the run names."""
+        requested = [metrics()[name] for name in self.training.metrics]
+        parts = (self.model, self.dataset, self.training.loss)
+        layers = (node.layer for node in self.network.nodes)
+        return packages_of(chain(requested, map(type, chain(parts, layers))))
 
     @property
     def metric_names(self) -> tuple[str, ...]:

@@ -26,12 +26,17 @@ fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.n
 ``spans`` since engines update ranges of memory that end on 128 bytes, and ``convolutions`` since
 some convolutions are sums of matrix products (`optcore.networks.taps`).
 """
-CHOSEN = ("engine", "memory_format", "threads", "draws", "spans", "convolutions", "data")
+CHOSEN = (
+    *("engine", "memory_format", "threads", "draws", "spans", "convolutions"),
+    *("data", "packages"),
+)
 """
 Names of facts chosen when a run starts. Any machine can adopt these to resume the run.
 
 The fact ``data`` is the SHA-256 of a file that the spec does not determine (the dataset text); a
-worker with another file of the same name does not resume the run.
+worker with another file of the same name does not resume the run. The fact ``packages`` lists the
+installed packages whose layers, losses, ... the run has, with their versions; a worker with others
+gives the job back.
 """
 KEYED = "keyed"
 """
@@ -83,6 +88,7 @@ def run_facts(
     aligned: bool = False,
     taps: bool = False,
     data: str = "",
+    packages: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """
     Return the facts on which the last bits of a run's results depend, besides its spec.
@@ -98,6 +104,7 @@ def run_facts(
         aligned: whether updates run over ranges of memory that end at a multiple of 128 bytes.
         taps: whether the network may compute convolutions as sums of matrix products.
         data: SHA-256 of the dataset's file; empty if the spec determines the examples.
+        packages: name -> version of the installed packages that the spec needs.
     """
     chosen = {
         "engine": engine,
@@ -107,6 +114,7 @@ def run_facts(
         **({"spans": ALIGNED} if aligned else {}),
         **({"convolutions": TAPS} if taps else {}),
         **({"data": data} if data else {}),
+        **({"packages": ", ".join(f"{n} {v}" for n, v in packages.items())} if packages else {}),
     }
     return {**machine_facts(device), **chosen}
 

@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from optcore.data.objectives import function_of
 from optcore.metrics.sequences import BLANK, by_step
+from optcore.packages.code import code_of
+from optcore.packages.entry_points import PackageError, package_of
+from optcore.spec.tasks.base import InstalledLoss
 from optcore.spec.tasks.losses import (
     AnyLoss,
     BinaryCrossEntropy,
@@ -127,8 +130,24 @@ def _function(spec: AnyLoss, target: Target, weights: Weights) -> Function:
             return _ctc
         case ObjectiveValue():
             return _objective(target)
+        case InstalledLoss():
+            return _installed(spec, target)
         case _:
             assert_never(spec)
+
+
+def _installed(spec: InstalledLoss, target: Target) -> Function:
+    function = code_of(type(spec))(spec, target)
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        found = function(outputs, targets)
+        if not isinstance(found, Tensor) or found.dim():
+            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            subject = f"{package_of(type(spec))}: loss {spec.kind}"
+            raise PackageError(f"{subject}: must return a scalar, got {got}")
+        return found
+
+    return loss
 
 
 def _positions(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -271,6 +271,7 @@ class Run:
             aligned=self.optimizer.aligned,
             taps=uses_taps(self.model),
             data=self.dataset.digest,
+            packages=self.spec.packages,
         )
 
     def adopt(self, facts: Mapping[str, str]) -> None:

@@ -54,6 +54,7 @@ def new_fields(
         # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
         **({"format": FORMER} if is_former(spec) else {}),
         "plan": StoredPlan.of(spec).text(),
+        **({"packages": json.dumps(spec.packages)} if spec.packages else {}),
         # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
         # parses the spec.
         "device": spec.training.device,

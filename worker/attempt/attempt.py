@@ -23,6 +23,7 @@ from worker.attempt.disk import Disk
 from worker.attempt.failures import Fault, fault_of, reason_of
 from worker.attempt.lease import Lease
 from worker.attempt.memory import PeakMemory
+from worker.attempt.packages import require_packages
 from worker.attempt.restore import OtherBits, Restorer
 from worker.attempt.session import Session, Stop, Tools
 from worker.attempt.steps import StepLoop
@@ -81,6 +82,7 @@ class Attempt:
                 return self._failed(error)
 
     def _train(self, lease: Lease) -> Outcome:
+        require_packages(self._record)
         try:
             with self._session(lease) as session:
                 return self._see_through(session)

@@ -33,6 +33,7 @@ from worker.processes.tether import die_with_parent
 MESSAGE_BYTES = 4096
 """Maximum size of a message in bytes."""
 TRAINER = "worker.processes.trainer"
+PACKAGES = "optcore.packages.check"
 
 
 def main() -> None:
@@ -45,6 +46,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     for name in (TRAINER, module):
         importlib.import_module(name)
+    # `worker.main` has checked that this works.
+    importlib.import_module(PACKAGES).load_all()
     gc.collect()
     gc.freeze()  # a collection writes to every object, so each fork would copy the shared pages
     # A fork leaves this block too and closes its copy of the socket: otherwise the worker would not

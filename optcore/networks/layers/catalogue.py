@@ -11,6 +11,7 @@ from optcore.networks.layers.activations import hardsigmoid
 from optcore.networks.layers.attention import multihead_attention, self_attention
 from optcore.networks.layers.convolution import convolution
 from optcore.networks.layers.dropout import Dropout as DropoutModule
+from optcore.networks.layers.installed import installed
 from optcore.networks.layers.normalization import (
     batch_norm,
     group_norm,
@@ -28,7 +29,7 @@ from optcore.networks.layers.squeeze_excite import squeeze_excite
 from optcore.networks.layers.transformer import transformer_encoder_layer
 from optcore.spec.layers import activations
 from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
-from optcore.spec.layers.base import TensorSpec
+from optcore.spec.layers.base import InstalledLayer, TensorSpec
 from optcore.spec.layers.blocks import Parallel, Repeat, Residual, SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
@@ -137,6 +138,8 @@ def module(  # noqa: PLR0912  a case per kind of layer
             return transformer_encoder_layer(layer, given, draws=draws, path=path)
         case Point():
             return point(layer, given)
+        case InstalledLayer():
+            return installed(layer, given, draws, path)
         case SequentialBlock() | Repeat() | Residual() | Parallel():
             raise TypeError(f"{layer.kind} is a block")
         case _:

@@ -147,3 +147,25 @@ class DatasetSpec(Spec):
                 self.batch_size,
             )
         return self
+
+
+class InstalledDataset(DatasetSpec):
+    """
+    The base of datasets from installed packages (entry points of the group ``optserve.datasets``).
+
+    `docs/extending.md` has a whole package.
+    """
+
+    CODE: ClassVar[str]
+    """
+    The function that reads the examples, as ``module:function``.
+
+    ``function(spec, folder)`` gets the spec, and the path of the folder with the name of the
+    dataset in the data directory, which need not exist. It returns an
+    `optcore.data.examples.Dataset` with as many examples as the spec declares.
+    """
+
+    # Facts about datasets are kept by spec, and lists have no hash.
+    def __hash__(self) -> int:
+        """Return a hash of the fields."""
+        return hash(self.model_dump_json())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from optcore.packages.kinds import with_installed
 from optcore.spec.base import by_kind
-from optcore.spec.datasets.base import DatasetSpec
+from optcore.spec.datasets.base import DatasetSpec, InstalledDataset
 from optcore.spec.datasets.diabetes import Diabetes
 from optcore.spec.datasets.digit_lines import DigitLines
 from optcore.spec.datasets.digit_segments import DigitSegments
@@ -28,10 +29,18 @@ AnyDataset = Annotated[
     | Text
     | Quadratic
     | Rosenbrock
-    | Valley,
+    | Valley
+    | InstalledDataset,
     Field(discriminator="kind"),
 ]
-"""Any dataset, selected by `kind`."""
+"""Any dataset, selected by `kind`; installed packages may add some."""
+if not TYPE_CHECKING:
+    AnyDataset = with_installed(
+        AnyDataset,
+        "optserve.datasets",
+        InstalledDataset,
+        ["CODE", "all_train_examples", "test_examples", "shape", "target"],
+    )
 
 DATASETS = by_kind(AnyDataset, DatasetSpec)
 """Maps the name of each dataset to its class."""

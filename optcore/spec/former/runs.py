@@ -87,7 +87,7 @@ def is_former(run: RunSpec) -> bool:
     The result is false if one of the two is not certain. Workers of 0.2.0 leave a job with the
     result false to workers of this release.
     """
-    if run.draws:  # dropout had other masks
+    if run.draws or run.packages:  # dropout had other masks
         return False
     if not _is_former_network(run.network):
         return False

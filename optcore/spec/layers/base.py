@@ -223,6 +223,25 @@ class LayerSpec(LaterSpec):
         return 0
 
 
+class InstalledLayer(LayerSpec):
+    """
+    The base of layers from installed packages (entry points of the group ``optserve.layers``).
+
+    `docs/extending.md` has a whole package. What changes while the module trains must be in its
+    parameters and persistent buffers, which checkpoints hold. Random numbers must be those of
+    *draws* (`optcore.networks.draws`), and the property `draws` of the spec must then be true.
+    """
+
+    CODE: ClassVar[str]
+    """
+    The function that builds the torch module, as ``module:function``.
+
+    ``function(layer, given, draws, path)`` gets the spec, the `TensorSpec` of the input, the random
+    numbers of the run (None outside a run), and the path of the layer in its network. The module
+    has the parameters that `parameters` declares, in that order, in float32 and on the CPU.
+    """
+
+
 def refuse_tokens(layer: LayerSpec, given: TensorSpec) -> NoReturn:
     """Raise `ShapeError`, since *layer* needs real numbers."""
     raise ShapeError(f"{layer.kind} needs real numbers, got {given}; begin with an embedding")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from optcore.packages.kinds import with_installed
 from optcore.spec.base import by_kind
 from optcore.spec.layers.activations import (
     Elu,
@@ -21,7 +22,7 @@ from optcore.spec.layers.activations import (
     Tanh,
 )
 from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
-from optcore.spec.layers.base import LayerSpec
+from optcore.spec.layers.base import InstalledLayer, LayerSpec
 from optcore.spec.layers.blocks import Parallel, Repeat, Residual, SequentialBlock
 from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from optcore.spec.layers.dense import Linear
@@ -104,10 +105,13 @@ AnyLayer = Annotated[
     | SequentialBlock
     | Repeat
     | Residual
-    | Parallel,
+    | Parallel
+    | InstalledLayer,
     Field(discriminator="kind"),
 ]
-"""Any layer, selected by `kind`."""
+"""Any layer, selected by `kind`; installed packages may add some."""
+if not TYPE_CHECKING:
+    AnyLayer = with_installed(AnyLayer, "optserve.layers", InstalledLayer, ["CODE"])
 
 for block in (SequentialBlock, Repeat, Residual, Parallel):
     block.model_rebuild(_types_namespace={"AnyLayer": AnyLayer})

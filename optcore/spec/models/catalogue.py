@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from optcore.packages.kinds import with_installed
 from optcore.spec.base import by_kind
 from optcore.spec.models.base import ModelSpec
 from optcore.spec.models.crnn import Crnn
@@ -30,7 +31,9 @@ AnyModel = Annotated[
     | Sequential,
     Field(discriminator="kind"),
 ]
-"""Any model, selected by `kind`."""
+"""Any model, selected by `kind`; installed packages may add some."""
+if not TYPE_CHECKING:
+    AnyModel = with_installed(AnyModel, "optserve.models", ModelSpec, ["network"])
 
 MODELS = by_kind(AnyModel, ModelSpec)
 """Maps the name of each model to its class."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optcore.metrics.catalogue import metrics_of
+from optcore.packages.entry_points import broken
 from optcore.spec.base import value_of
 from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.evaluation import FIELDS, TRAIN_LOSS, MetricName
@@ -53,7 +54,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
             rule = f"must be metrics of the task {task} ({allowed})"
             if name in FIELDS:
                 rule = f"must not contain {name}, which has the field training.{name}"
-            hint = "" if name in FIELDS else did_you_mean(name, known)
+            hint = "" if name in FIELDS else did_you_mean(name, known) + broken()
             reject(["training", "metrics", i], f"metrics {rule}, got {name!r}{hint}", name)
 
 

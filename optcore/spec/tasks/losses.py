@@ -10,45 +10,20 @@ Each loss is a mean over examples, so that a batch twice as large does not requi
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from optcore.spec.base import Spec, by_kind
+from optcore.packages.kinds import with_installed
+from optcore.spec.base import by_kind
 from optcore.spec.layers.base import Shape
+from optcore.spec.tasks.base import InstalledLoss, LossSpec
 from optcore.spec.tasks.tasks import Target, Task
 
 MAX_CLASSES = 100_000
 """Largest number of class weights."""
 SEQUENCE_DIMS = 2
 """Number of dimensions of a sequence of vectors: its positions, and the features of each."""
-
-
-class LossSpec(Spec):
-    """The base of all losses, which declares the tasks and outputs that a loss is for."""
-
-    TASKS: ClassVar[frozenset[Task]]
-    """Tasks of the datasets that the loss is for."""
-    TAKES: ClassVar[str] = "one feature per class, label or number of the target"
-    """Description of the outputs that the loss accepts, for error messages."""
-    TAKES_LOGARITHMS: ClassVar[bool] = False
-    """Whether the outputs must be logarithms of probabilities."""
-    OF_SEQUENCES: ClassVar[bool] = False
-    """Whether an output is a sequence of classes, not one class."""
-
-    kind: str
-    """Name of the loss."""
-
-    def takes(self, shape: Shape, target: Target) -> bool:
-        """Return whether the loss accepts outputs of *shape* (for one example) for *target*."""
-        if target.task == "language_model":
-            return shape == (target.longest, target.size)
-        return shape == (target.size,)
-
-    @property
-    def weighted(self) -> bool:
-        """Whether examples may have different weights in the mean."""
-        return False
 
 
 class ClassLoss(LossSpec):
@@ -255,10 +230,13 @@ AnyLoss = Annotated[
     | BinaryCrossEntropy
     | NegativeLogLikelihood
     | Ctc
-    | ObjectiveValue,
+    | ObjectiveValue
+    | InstalledLoss,
     Field(discriminator="kind"),
 ]
-"""Any loss, selected by `kind`."""
+"""Any loss, selected by `kind`; installed packages may add some."""
+if not TYPE_CHECKING:
+    AnyLoss = with_installed(AnyLoss, "optserve.losses", InstalledLoss, ["CODE", "TASKS"])
 
 LOSSES = by_kind(AnyLoss, LossSpec)
 """Maps the name of each loss to its class."""

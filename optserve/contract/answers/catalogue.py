@@ -30,5 +30,7 @@ class CatalogueEntry(WireModel):
     summary: str
     description: str
     """The full description, with formulas and references."""
+    package: str | None
+    """Name and version of the installed package that adds it; null if it comes with optserve."""
     fields: list[CatalogueField]
     json_schema: dict[str, Any]

@@ -39,6 +39,8 @@ class EvaluationMetric(WireModel):
     summary: str
     description: str
     """The full description, with formula and references."""
+    package: str | None
+    """Name and version of the installed package that adds it; null if it comes with optserve."""
     tasks: list[str]
     """Tasks for which the metric is defined."""
     higher_is_better: bool

@@ -15,7 +15,7 @@ import redis
 
 from optserve.client.addresses import redact
 from optserve.local import homes
-from optserve.local.doctor import aof, folders, jobs, store
+from optserve.local.doctor import aof, folders, jobs, packages, store
 from optserve.local.doctor.findings import Finding, Home
 from optserve.local.embedded import EmbeddedServer, url_of
 from optserve.local.errors import StackError
@@ -35,6 +35,7 @@ FILES: Sequence[FileCheck] = (
     folders.check_space,
     folders.check_private,
     folders.check_url,
+    packages.check_packages,
     aof.check_files,
 )
 STORE: Sequence[StoreCheck] = (

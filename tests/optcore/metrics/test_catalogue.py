@@ -7,29 +7,33 @@ import pytest
 
 from optcore.metrics.base import Metric
 from optcore.metrics.catalogue import metrics, metrics_of
+from optcore.packages import entry_points
+from optcore.packages.check import missing
+from optcore.packages.entry_points import package_of, problems
 from optcore.spec.tasks.tasks import TASKS
+from tests.support.optcore.packages import install
 
 BASE = "from optcore.metrics.base import Mean\n"
 METRIC = "class Own(Mean):\n    NAME = {name!r}\n    TASKS = frozenset({{'classification'}})\n"
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The list is read once in a process."""
+    monkeypatch.setattr(entry_points, "_packages", {})
+    monkeypatch.setattr(entry_points, "_problems", {})
     metrics.cache_clear()
     yield
     metrics.cache_clear()
 
 
-def install(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install a distribution with the metric ``Own`` in a module of its own."""
+def installed(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Install a distribution with the metric ``Own``; return the name of its module."""
     module = f"operators_{abs(hash(code))}"
-    (folder / f"{module}.py").write_text(BASE + code)
-    info = folder / "operators-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: operators\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[optserve.metrics]\nown = {module}:Own\n")
+    points = {"optserve.metrics": {"own": f"{module}:Own"}}
+    install(folder, {f"{module}.py": BASE + code}, entry_points=points)
     monkeypatch.syspath_prepend(str(folder))
+    return module
 
 
 def test_the_loss_comes_first_and_every_task_has_it() -> None:
@@ -42,11 +46,21 @@ def test_a_metric_of_a_package_is_measured_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise it would join runs that have begun without it."""
-    install(tmp_path, METRIC.format(name="own"), monkeypatch)
+    installed(tmp_path, METRIC.format(name="own"), monkeypatch)
 
     assert metrics()["own"].ON_REQUEST
+    assert str(package_of(metrics()["own"])) == "operators 1.0"
     assert "own" in metrics_of("classification")
     assert "own" not in metrics_of("regression")
+
+
+def test_a_package_of_metrics_alone_is_found_before_any_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trainer asks for the packages of a job before it reads the job."""
+    installed(tmp_path, METRIC.format(name="own"), monkeypatch)
+
+    assert missing({"operators": "1.0"}) == []
 
 
 @pytest.mark.parametrize(
@@ -57,19 +71,20 @@ def test_a_metric_of_a_package_is_measured_on_request(
             "class Own(Mean):\n    TASKS = frozenset()\n",
             "must match [a-z][a-z0-9_]{0,63}, got None",
         ),
-        (METRIC.format(name="loss"), "got 'loss' in optcore.metrics.loss.MeanLoss and operators_"),
-        ("Own = 3\n", "an entry point of optserve.metrics must be a Metric, got 3"),
+        (METRIC.format(name="loss"), "NAME must not be that of optcore.metrics.loss.MeanLoss, got"),
+        ("Own = 3\n", "must be a class derived from optcore.metrics.base.Metric, got 3"),
+        ("import nowhere\n", "No module named 'nowhere'"),
     ],
 )
-def test_what_is_no_metric_is_named(
+def test_what_is_no_metric_is_left_out_and_named(
     code: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, code, monkeypatch)
+    own = f"{installed(tmp_path, code, monkeypatch)}:Own"
 
-    with pytest.raises(TypeError) as caught:
-        metrics()
-
-    assert text in str(caught.value)
+    assert "own" not in metrics()
+    (problem,) = problems()
+    assert problem.startswith(f"operators 1.0: entry point own = {own} of optserve.metrics: ")
+    assert text in problem
 
 
 @pytest.mark.parametrize("name", list(metrics()))

@@ -13,7 +13,7 @@ from optcore.spec.errors import SpecError
 from optcore.spec.evaluation import FORMER_METRICS, EarlyStopping
 from optcore.spec.run import RunSpec
 from optcore.spec.training import Training
-from tests.optcore.metrics.test_catalogue import METRIC, install
+from tests.optcore.metrics.test_catalogue import METRIC, installed
 
 Parse = Callable[[str], object]
 FIELDS: dict[str, tuple[Any, str, Parse]] = {
@@ -92,7 +92,7 @@ def test_the_schema_lists_exactly_what_is_accepted(field: str) -> None:
 def test_metrics_of_installed_packages_are_listed(
     field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, METRIC.format(name="own"), monkeypatch)
+    installed(tmp_path, METRIC.format(name="own"), monkeypatch)
 
     spec, name, _ = FIELDS[field]
 

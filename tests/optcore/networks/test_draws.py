@@ -131,3 +131,20 @@ def test_torchs_generator_is_not_used() -> None:
     mask()
 
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_normal_numbers_belong_to_the_key_too() -> None:
+    def numbers(step: int, layer: str, dtype: torch.dtype = torch.float64) -> Tensor:
+        draws = Draws(3)
+        draws.begin(step, 0)
+        draws.normal(number("other"), 5, like=torch.ones(1))
+        return draws.normal(number(layer), 20_000, like=torch.ones(1, dtype=dtype))
+
+    first = numbers(5, "noise")
+
+    assert torch.equal(first, numbers(5, "noise"))
+    assert torch.equal(first.float(), numbers(5, "noise", torch.float32))
+    assert abs(first.mean()) < 5 / 20_000**0.5
+    assert abs(first.std() - 1) < 5 / 40_000**0.5
+    for other in (numbers(6, "noise"), numbers(5, "noise2")):
+        assert abs((first * other).mean()) < 5 / 20_000**0.5

@@ -1,0 +1,46 @@
+"""Layers from installed packages."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from optcore.networks.draws import Draws
+from optcore.packages.code import code_of
+from optcore.packages.entry_points import PackageError, package_of
+from optcore.spec.layers.base import InstalledLayer, TensorSpec
+
+
+def installed(
+    layer: InstalledLayer, given: TensorSpec, draws: Draws | None, path: str
+) -> nn.Module:
+    """
+    Return the module that the package of *layer* builds.
+
+    Its parameters must be those that the spec declares. Its first output is compared with the
+    declared one: a loss might broadcast another shape, and the run would be silently wrong.
+
+    Raises:
+        PackageError: the package builds something else.
+    """
+    subject = f"{package_of(type(layer))}: {layer.kind} at layer {path}"
+    module = code_of(type(layer))(layer, given, draws, path)
+    if not isinstance(module, nn.Module):
+        raise PackageError(f"{subject}: {layer.CODE} must return a torch module, got {module!r}")
+    declared = [(each.name, each.shape) for each in layer.parameters(given)]
+    built = [(name, tuple(each.shape)) for name, each in module.named_parameters()]
+    if built != declared:
+        raise PackageError(
+            f"{subject}: the module must have the parameters of the spec, {declared}, got {built}"
+        )
+    shape = layer.output(given).shape
+
+    def compare(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+        del module
+        wanted = (len(inputs[0]), *shape)
+        if not isinstance(output, Tensor) or tuple(output.shape) != wanted:
+            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise PackageError(f"{subject}: the output must have shape {wanted}, got {got}")
+        handle.remove()
+
+    handle = module.register_forward_hook(compare)
+    return module

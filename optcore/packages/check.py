@@ -1,0 +1,58 @@
+"""
+Checks what installed packages add: ``python -m optcore.packages.check``.
+
+It prints a line for each problem, and exits with EX_CONFIG (78) if there are any. Code that needs
+torch is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from optcore.metrics.catalogue import metrics
+from optcore.packages.code import import_all
+from optcore.packages.entry_points import added, package_of, problems
+from optcore.spec.run import RunSpec
+
+
+def all_problems() -> list[str]:
+    """Return a text for each entry point of an installed package that cannot be used."""
+    assert RunSpec.model_fields  # its import has loaded all groups but that of metrics
+    metrics()
+    return problems()
+
+
+def load_all() -> list[str]:
+    """Load all that packages add, with code that needs torch; return a text for each problem."""
+    return [*all_problems(), *import_all()]
+
+
+def missing(needed: Mapping[str, str]) -> list[str]:
+    """
+    Return a text for each package that this process does not have in the version that is needed.
+
+    Args:
+        needed: name -> version, as `RunSpec.packages` has them.
+    """
+    all_problems()  # loads all groups
+    packages = [package for package in map(package_of, added()) if package is not None]
+    here = {package.name: package.version for package in packages}
+    return [
+        f"{name} {version} must be installed, got "
+        + (f"version {here[name]}" if name in here else "no such package")
+        for name, version in needed.items()
+        if here.get(name) != version
+    ]
+
+
+def main() -> None:
+    """Print all problems."""
+    found = load_all()
+    sys.stdout.write("".join(f"{each}\n" for each in found))
+    sys.exit(os.EX_CONFIG if found else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Adds the specs of installed packages to the unions of which `kind` selects one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from optcore.packages.code import CODE
+from optcore.packages.entry_points import NAMES, installed
+from optcore.spec.base import Spec, kind_of
+
+
+def with_installed(union: Any, group: str, base: type[Spec], required: Sequence[str]) -> Any:  # noqa: ANN401
+    """
+    Return *union* with the classes that the entry points of *group* name.
+
+    Args:
+        union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``; *base* may be
+            one of its classes, for type checkers, and is left out.
+        group: the group of entry points.
+        base: the base of the classes of the group.
+        required: attributes that such a class must define.
+    """
+    members, *notes = get_args(union)
+    known = {kind_of(each): each for each in get_args(members) if each is not base}
+
+    def check(found: object) -> None:
+        if not (isinstance(found, type) and issubclass(found, base)) or found is base:
+            text = f"must be a class derived from {base.__module__}.{base.__name__}"
+            raise TypeError(f"{text}, got {found!r}")
+        for name in required:
+            if getattr(found, name, None) is getattr(base, name, None):
+                raise TypeError(f"{found.__name__} must define {name}")
+        if CODE in required and not _names_code(getattr(found, CODE)):
+            got = f"got {getattr(found, CODE)!r}"
+            raise TypeError(f"{CODE} of {found.__name__} must be a text 'module:function', {got}")
+        kind = _kind(found)
+        if kind in known:
+            text = f"kind must not be that of {known[kind].__module__}.{known[kind].__name__}"
+            raise TypeError(f"{text}, got {kind!r}")
+        # A field whose type is not known raises an error only here.
+        found.model_rebuild()
+        known[kind] = found
+
+    installed(group, check)
+    return Annotated[Union[tuple(known.values())], *notes]  # noqa: UP007  of classes known only now
+
+
+def _names_code(text: object) -> bool:
+    if not isinstance(text, str):
+        return False
+    names = text.replace(":", ".").split(".")
+    return text.count(":") == 1 and all(name.isidentifier() for name in names)
+
+
+def _kind(found: type[Spec]) -> str:
+    annotation = found.model_fields["kind"].annotation
+    names = get_args(annotation) if get_origin(annotation) is Literal else ()
+    if len(names) != 1 or not isinstance(names[0], str) or not NAMES.fullmatch(names[0]):
+        raise TypeError(
+            f"kind of {found.__name__} must be a Literal of one name that matches {NAMES.pattern}, "
+            f"got {annotation}"
+        )
+    return names[0]
