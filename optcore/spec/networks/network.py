@@ -86,7 +86,21 @@ class Network:
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, in torch's order, without those that are shared with an earlier layer."""
         own = {node.path: node.parameters for node in self.leaves}
-        return tuple(_parameters(self.layers, "", own))
+        return tuple(each for each, source in _named(self.layers, "", own) if not source)
+
+    @cached_property
+    def tensors(self) -> tuple[Parameter, ...]:
+        """The parameters and the buffers: what a file with the network holds."""
+        own = {
+            node.path: (*node.parameters, *node.layer.buffers(node.given)) for node in self.leaves
+        }
+        return tuple(each for each, source in _named(self.layers, "", own) if not source)
+
+    @cached_property
+    def shared(self) -> Mapping[str, str]:
+        """Full name of each parameter that a layer shares -> name of the parameter in its place."""
+        own = {node.path: node.parameters for node in self.leaves}
+        return {each.name: source for each, source in _named(self.layers, "", own) if source}
 
     def check_shared(self) -> None:
         """
@@ -175,29 +189,34 @@ def _summary(node: Node) -> LayerSummary:
     return LayerSummary(node.path, layer.kind, node.output.shape, size, flops, node.copies)
 
 
-def _parameters(
+def _named(
     layers: Sequence[AnyLayer], prefix: str, own: Mapping[str, tuple[OwnParameter, ...]]
-) -> Iterator[Parameter]:
-    """Yield the parameters of *layers*, whose paths begin with *prefix*; all copies of a repeat."""
+) -> Iterator[tuple[Parameter, str]]:
+    """
+    Yield the tensors of *layers*, whose paths begin with *prefix*; all copies of a repeat.
+
+    Each comes with the full name of the parameter that is used in its place, or an empty text.
+    """
     for name, layer in named(layers):
         path = f"{prefix}{name}"
         if not isinstance(layer, BlockSpec):
             for each in own[path]:
-                if each.name not in layer.share:
-                    # The names that torch's nn.Sequential gives: groups, slots and checkpoints
-                    # use them.
-                    yield Parameter(f"{path}.{each.name}", each.shape, layer.kind)
+                # The names that torch's nn.Sequential gives: groups, slots and checkpoints use
+                # them.
+                found = Parameter(f"{path}.{each.name}", each.shape, layer.kind)
+                yield found, layer.share.get(each.name, "")
             continue
         first = f"{path}.0." if layer.NUMBERED else f"{path}."
         inside = [
             parameter
             for part in layer.parts
-            for parameter in _parameters(
-                part.layers, f"{first}{part.name and f'{part.name}.'}", own
-            )
+            for parameter in _named(part.layers, f"{first}{part.name and f'{part.name}.'}", own)
         ]
         yield from inside
         for i in range(1, layer.copies):
-            for parameter in inside:
+            for parameter, source in inside:
                 rest = parameter.name.removeprefix(first)
-                yield Parameter(f"{path}.{i}.{rest}", parameter.shape, parameter.module)
+                yield (
+                    Parameter(f"{path}.{i}.{rest}", parameter.shape, parameter.module),
+                    source,
+                )
