@@ -71,15 +71,16 @@ class Memory:
         precision, training = run.training.precision, run.training
         wide = PARAMETER_BYTES.get(precision, 4)
         number = HALF if precision in HALF_ACTIVATIONS else wide
-        weights = run.num_parameters * wide
+        weights, num_trained = run.num_parameters * wide, run.num_parameters - run.num_frozen
         copies = sum((training.ema is not None, training.lookahead is not None))
-        multi = 4 * run.num_parameters if run.optimizer.multi_precision and wide == HALF else 0
+        multi = 4 * num_trained if run.optimizer.multi_precision and wide == HALF else 0
         data = run.dataset
-        layers = _measured(run.network)
-        cast = weights // 2 if number != wide else 0  # autocast keeps a copy in 16 bits
+        layers = _measured(run.network, run.frozen)
+        # Autocast keeps a copy of the trained weights in 16 bits.
+        cast = num_trained * wide // 2 if number != wide else 0
         return cls(
             dataset=data.memory_bytes,
-            parameters=weights * (1 + copies) + multi,
+            parameters=weights + num_trained * wide * copies + multi,
             state=_state(run) * (4 if run.optimizer.in_float32 else wide) // 4,
             step=cast + _step(run, layers, data.batch_size, number, wide),
             evaluation=cast
@@ -115,7 +116,7 @@ class _Layer:
     Attributes:
         inputs: number of elements in the input for an example.
         outputs: number of elements in the output for an example.
-        parameters: number of elements in the parameters.
+        trained: number of elements in the parameters that are trained.
         is_view: whether the output shares the memory of the input.
         is_flatten: whether the gradient of the input also shares the memory of the gradient of the
             output.
@@ -128,7 +129,7 @@ class _Layer:
 
     inputs: int
     outputs: int
-    parameters: int
+    trained: int
     is_view: bool
     is_flatten: bool
     saved: int
@@ -140,14 +141,21 @@ class _Layer:
 
 # Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
-def _measured(network: Network) -> tuple[_Layer, ...]:
-    nodes = {node.path: node for node in network.nodes}
-    found = _in_order(network.layers, "", nodes, _Beside())
+def _measured(network: Network, frozen: frozenset[str]) -> tuple[_Layer, ...]:
+    known = _Known({node.path: node for node in network.nodes}, frozen)
+    found = _in_order(network.layers, "", "", known, _Beside())
     for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
         found[i] = replace(layer, taken=0)
         if not layer.is_view:
             break
     return tuple(found)
+
+
+class _Known(NamedTuple):
+    """The nodes of a network by their paths, and the names of its frozen parameters."""
+
+    nodes: Mapping[str, Node]
+    frozen: frozenset[str]
 
 
 class _Beside(NamedTuple):
@@ -164,35 +172,46 @@ class _Beside(NamedTuple):
 
 
 def _in_order(
-    layers: Sequence[AnyLayer], prefix: str, nodes: Mapping[str, Node], beside: _Beside
+    layers: Sequence[AnyLayer], prefix: str, path: str, known: _Known, beside: _Beside
 ) -> list[_Layer]:
-    """Return the layers whose paths begin with *prefix* in the order in which they are computed."""
+    """
+    Return *layers* in the order in which they are computed.
+
+    The paths of their nodes begin with *prefix*, and their own, in copies of repeated layers, with
+    *path*.
+    """
     found: list[_Layer] = []
     before: AnyLayer | None = None
     for name, layer in pooled_first(named(layers)):
-        node = nodes[f"{prefix}{name}"]
+        node = known.nodes[f"{prefix}{name}"]
         if isinstance(layer, BlockSpec):
-            found += _in_block(node, layer, nodes, beside)
+            found += _in_block(node, layer, f"{path}{name}", known, beside)
         else:
             inplace = isinstance(layer, Relu) and isinstance(before, OWN_OUTPUT)
             # A relu may come after the pool that follows it in the spec.
             inputs = found[-1].outputs if found and isinstance(layer, Relu) else node.given.size
             if isinstance(layer, Relu) and isinstance(before, BlockSpec):
                 found[-1] = replace(found[-1], saved=0)  # its backward pass reads its own output
-            found.append(_measured_layer(node, inputs, beside, inplace=inplace))
+            trained = sum(
+                each.size
+                for each in node.parameters
+                if each.name not in layer.share and f"{path}{name}.{each.name}" not in known.frozen
+            )
+            found.append(_measured_layer(node, inputs, beside, trained, inplace=inplace))
         before = layer
     return found
 
 
-def _measured_layer(node: Node, inputs: int, beside: _Beside, *, inplace: bool) -> _Layer:
+def _measured_layer(
+    node: Node, inputs: int, beside: _Beside, trained: int, *, inplace: bool
+) -> _Layer:
     layer = node.layer
     is_flatten = isinstance(layer, Flatten)
     is_view = inplace or is_flatten
-    own = (each.size for each in node.parameters if each.name not in layer.share)
     return _Layer(
         inputs=inputs,
         outputs=inputs if isinstance(layer, Relu) else node.output.size,
-        parameters=sum(own),
+        trained=trained,
         is_view=is_view,
         is_flatten=is_flatten,
         # A dropout keeps the mask that it multiplied by.
@@ -205,13 +224,17 @@ def _measured_layer(node: Node, inputs: int, beside: _Beside, *, inplace: bool) 
 
 
 def _in_block(
-    node: Node, block: BlockSpec, nodes: Mapping[str, Node], beside: _Beside
+    node: Node, block: BlockSpec, path: str, known: _Known, beside: _Beside
 ) -> list[_Layer]:
     """Return the layers in a block, once for each copy, and the join of its parts if it has any."""
     first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
     parts = block.parts
     if len(parts) == 1:
-        return _in_order(parts[0].layers, first, nodes, beside) * block.copies
+        # Copies are equal unless some of them are frozen.
+        each, times = (block.copies, 1) if known.frozen else (1, block.copies)
+        own = [f"{path}.{i}." if block.NUMBERED else f"{path}." for i in range(each)]
+        layers = parts[0].layers
+        return times * [x for p in own for x in _in_order(layers, first, p, known, beside)]
     found: list[_Layer] = []
     given, computed = node.given.size, 0
     adds = not isinstance(block, Parallel) or block.join == "add"
@@ -224,7 +247,9 @@ def _in_block(
             # still need that of the output.
             beside.backward + (given if i + 1 < len(parts) else node.output.size),
         )
-        inside = _in_order(part.layers, f"{first}{part.name}.", nodes, around)
+        inside = _in_order(
+            part.layers, f"{first}{part.name}.", f"{path}.{part.name}.", known, around
+        )
         if inside:
             inside[0] = replace(inside[0], taken=0 if lives else given)
             if adds and inside[-1].index == 0 and isinstance(part.layers[-1], OWN_OUTPUT):
@@ -235,7 +260,7 @@ def _in_block(
     joined = _Layer(
         inputs=outputs,
         outputs=outputs,
-        parameters=0,
+        trained=0,
         is_view=False,
         is_flatten=adds,
         saved=1,
@@ -248,9 +273,9 @@ def _in_block(
 
 
 @lru_cache(maxsize=64)
-def _gathered(network: Network) -> int:
+def _gathered(network: Network, frozen: frozenset[str]) -> int:
     """Return the number of elements in the parameters whose gradients are copied."""
-    sizes = (prod(parameter.shape) for parameter in network.parameters)
+    sizes = (prod(each.shape) for each in network.parameters if each.name not in frozen)
     return sum(size for size in sizes if size < GATHERED)
 
 
@@ -281,21 +306,28 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
         for layer in layers
     ]
     served = _batch(run, batch, number)
+    # The gradient of the examples themselves is not computed, and nothing before the first trained
+    # layer is kept but what this layer takes.
+    first = next((i for i, layer in enumerate(layers) if layer.trained), len(layers))
+    before = 0
+    for i, layer in enumerate(layers[:first]):
+        if not layer.is_view:
+            before = max(before, batch * number * (layer.taken + layer.outputs))
+            is_taken = all(each.is_view for each in layers[i + 1 : first])
+            saved[i] = batch * number * layer.outputs * is_taken
     # The loss keeps the log-probabilities of the outputs, and makes a gradient of them.
     outputs = batch * number * layers[-1].outputs
     alive = served + sum(saved) + 2 * outputs
-    gradients, most, flowing = 0, alive, outputs
-    # The gradient of the examples themselves is not computed.
-    first = next((i for i, layer in enumerate(layers) if layer.parameters), len(layers))
+    gradients, most, flowing = 0, max(alive, served + before), outputs
     for i in reversed(range(len(layers))):
         layer = layers[i]
         backward = 0 if i <= first or layer.is_flatten else batch * number * layer.inputs
-        gradients += layer.parameters * wide
+        gradients += layer.trained * wide
         others = batch * number * layer.beside.backward
         most = max(most, alive + gradients + flowing + backward + others)
         alive -= saved[i]
         flowing = backward or flowing
-    update = served + gradients + _gathered(run.network) * wide
+    update = served + gradients + _gathered(run.network, run.frozen) * wide
     # The gradients of the step before are there until the batch is ready.
     serving = _batch(run, batch, number, stored=True) + gradients
     return max(most, update, serving)
@@ -312,4 +344,5 @@ def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int,
         # Metrics take the outputs, and the logarithms of their probabilities, as float64.
         outputs = layers[-1].outputs
         most = max(most, (number + 2 * DOUBLE) * outputs)
-    return _batch(run, batch, number) + batch * most + run.num_parameters * wide
+    trained = run.num_parameters - run.num_frozen
+    return _batch(run, batch, number) + batch * most + trained * wide

@@ -18,6 +18,7 @@ from optcore.data.examples import Dataset, DatasetMissing
 from optcore.data.load import check_continued, load
 from optcore.networks.build import check_fit, network, set_tensors, tensors_of
 from optcore.networks.draws import Draws
+from optcore.networks.frozen import freeze
 from optcore.networks.layout import memory_format
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import optimizer_of
@@ -155,7 +156,8 @@ class Run:
         seed_everything(training.seed)
         draws = Draws(training.seed)
         draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
-        model = network(spec.network, draws, device=place, dtype=dtype).train()
+        model = network(spec.network, draws, device=place, dtype=dtype)
+        model = freeze(model, spec.frozen, spec.fixed_norms).train()
         if weights is not None:  # before anything copies them
             check_fit(weights, tensors_of(model))
             set_tensors(model, weights)
