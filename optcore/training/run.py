@@ -113,7 +113,7 @@ class Run:
         *,
         data_dir: Path,
         device: str = "cpu",
-        weights: Mapping[str, Tensor] | None = None,
+        weights: Mapping[str, Tensor | None] | None = None,
         plan: StoredPlan | None = None,
     ) -> Self:
         """
@@ -145,7 +145,7 @@ class Run:
         dataset: Dataset,
         *,
         device: str = "cpu",
-        weights: Mapping[str, Tensor] | None = None,
+        weights: Mapping[str, Tensor | None] | None = None,
         checked: bool = False,
     ) -> Self:
         """Return a run on *dataset* at its first step, after seeding every random generator."""
