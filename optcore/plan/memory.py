@@ -309,12 +309,12 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
     # The gradient of the examples themselves is not computed, and nothing before the first trained
     # layer is kept but what this layer takes.
     first = next((i for i, layer in enumerate(layers) if layer.trained), len(layers))
-    before = 0
-    for i, layer in enumerate(layers[:first]):
-        if not layer.is_view:
-            before = max(before, batch * number * (layer.taken + layer.outputs))
-            is_taken = all(each.is_view for each in layers[i + 1 : first])
-            saved[i] = batch * number * layer.outputs * is_taken
+    before, is_taken = 0, True
+    for i in reversed(range(first)):
+        if not layers[i].is_view:
+            before = max(before, batch * number * (layers[i].taken + layers[i].outputs))
+            saved[i] = batch * number * layers[i].outputs * is_taken
+            is_taken = False
     # The loss keeps the log-probabilities of the outputs, and makes a gradient of them.
     outputs = batch * number * layers[-1].outputs
     alive = served + sum(saved) + 2 * outputs
