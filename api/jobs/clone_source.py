@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from optcore.plan.values import check_values
 from optcore.spec.datasets.trained_on import TrainedOn, joined
 from optcore.spec.errors import Problem, SpecError
-from optcore.spec.groups.matching import Parameter
+from optcore.spec.groups.globs import listed
+from optcore.spec.networks.weight_map import check_map
 from optserve.contract import canonical
-from optserve.contract.requests.clone import CloneSpec, Keep, merge_patch
+from optserve.contract.requests.clone import CloneSpec, merge_patch
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from store.errors import NothingToClone
@@ -83,24 +84,34 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
     )
 
 
-def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
+def check_fits(parent: Record, spec: JobSpec, clone: CloneSpec) -> None:
     """Raise `SpecError` if a clone with *spec* cannot load the state taken from *parent*."""
     before = parent.spec
-    theirs = {parameter.name: parameter for parameter in before.parameters()}
-    for parameter in spec.parameters():
-        known = theirs.pop(parameter.name, None)
-        if known != parameter:
-            raise _mismatch(parent, parameter.name, _text(known), _text(parameter))
-    for parameter in theirs.values():
-        raise _mismatch(parent, parameter.name, _text(parameter), _text(None))
+    check_map(clone.weights, spec.network.tensors, before.network.tensors, job=parent.id)
+    if clone.keep == "optimizer":
+        _check_state_fits(before, spec)
+
+
+def _check_state_fits(before: JobSpec, spec: JobSpec) -> None:
     kinds = before.optimizer.kind, spec.optimizer.kind
-    if keep == "optimizer" and kinds[0] != kinds[1]:
+    if kinds[0] != kinds[1]:
         raise SpecError(
             [
                 Problem(
                     "keep",
                     f"keep must be weights if optimizer.kind changes from {kinds[0]} to "
                     f"{kinds[1]}, got optimizer",
+                )
+            ]
+        )
+    if before.frozen != spec.frozen:
+        names = listed(sorted(before.frozen ^ spec.frozen))
+        raise SpecError(
+            [
+                Problem(
+                    "keep",
+                    "keep must be weights if training.frozen changes which parameters have a state "
+                    f"of the optimizer, got optimizer, and a change of {names}",
                 )
             ]
         )
@@ -142,21 +153,3 @@ def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> P
 
 def _listed(pointers: Iterable[Pointer]) -> str:
     return ", ".join(str(pointer.step) for pointer in pointers)
-
-
-def _text(parameter: Parameter | None) -> str:
-    if parameter is None:
-        return "none"
-    return f"{parameter.module} of shape {list(parameter.shape)}"
-
-
-def _mismatch(parent: Record, name: str, wanted: str, got: str) -> SpecError:
-    return SpecError(
-        [
-            Problem(
-                "changes.model",
-                f"model must have the same parameters as job {parent.id}, whose weights it loads: "
-                f"{name} must be {wanted}, got {got}",
-            )
-        ]
-    )

@@ -90,7 +90,7 @@ class Cloner:
         for _ in range(TRIES):
             parent = await self._parent()
             source = source_of(parent, clone)
-            await self._threads.run(self._size(parent), check_fits, parent, spec, clone.keep)
+            await self._threads.run(self._size(parent), check_fits, parent, spec, clone)
             try:
                 copy = await self._copy(source, new, clone.keep)
             except Gone:
@@ -99,7 +99,9 @@ class Cloner:
                 raise NothingToClone(
                     f"the checkpoint of job {parent.id} at step {source.step} is damaged: {error}"
                 ) from None
-            return StartingState(parent.id, copy.step, copy.path, copy.sha256, clone.keep)
+            return StartingState(
+                parent.id, copy.step, copy.path, copy.sha256, clone.keep, clone.weights
+            )
         raise NothingToClone(
             f"the checkpoint of job {parent.id} at step {source.step} is not in this service's "
             "storage"
@@ -172,7 +174,9 @@ async def clone_job(
 
     `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
     that are neither in `changes` nor in that spec get their defaults. The clone's network must have
-    parameters with the same names and shapes as this job's network.
+    weights with the same names and shapes as this job's network, running statistics included; what
+    has another name goes into `prefixes`, what is initialised into `fresh`, and what is left out
+    into `omit`. All differences are an error before anything is queued.
 
     The clone has its own copy of the weights. So it does not depend on this job any more, even if
     this job is removed.

@@ -40,6 +40,8 @@ def plan_of(spec: JobSpec, times: list[ExpectedTime] | None = None) -> Plan:
         flops=plan.flops,
         layers=[LayerSummary.model_validate(layer, from_attributes=True) for layer in plan.layers],
         groups=list(_groups(spec, plan)),
+        frozen=[each.name for each in spec.parameters() if not each.trainable],
+        num_frozen=spec.num_frozen,
         memory=MemoryEstimate.model_validate(plan.memory, from_attributes=True),
         expected_time=times,
         lr=lr_brief(known),

@@ -41,9 +41,9 @@ def network(
     return model
 
 
-def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+def check_fit(weights: Mapping[str, Tensor | None], own: Mapping[str, Tensor]) -> None:
     """
-    Check that *weights* fit a network whose weights are *own*.
+    Check that *weights* fit a network whose weights are *own*; None fits every weight.
 
     Raises:
         ValueError: the names or the shapes of *weights* differ from those of *own*.
@@ -53,8 +53,8 @@ def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
             raise ValueError(f"weights must be those of the network, which has no {name}")
         if name not in weights:
             raise ValueError(f"weights must be those of the network, got none for {name}")
-        wanted, given = tuple(own[name].shape), tuple(weights[name].shape)
-        if given != wanted:
+        weight, wanted = weights[name], tuple(own[name].shape)
+        if weight is not None and (given := tuple(weight.shape)) != wanted:
             raise ValueError(f"{name} must have shape {wanted}, got {given}")
 
 
@@ -64,10 +64,16 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: each for name, each in model.state_dict().items() if name not in shared}
 
 
-def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Set the parameters and buffers of *model* to *tensors*, named as in `tensors_of`."""
-    others = {name: tensors[first] for name, first in _shared_in(model).items()}
-    model.load_state_dict({**tensors, **others})
+def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
+    """
+    Set the parameters and buffers of *model* to *tensors*, named as in `tensors_of`.
+
+    Those for which *tensors* have None stay as they are.
+    """
+    own = tensors_of(model)
+    found = {name: own[name] if each is None else each for name, each in tensors.items()}
+    others = {name: found[first] for name, first in _shared_in(model).items()}
+    model.load_state_dict({**found, **others})
 
 
 def _shared_in(model: nn.Module) -> dict[str, str]:

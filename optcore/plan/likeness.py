@@ -17,9 +17,9 @@ def likeness(run: RunSpec) -> str:
     Return a digest of the fields that determine how long a step of *run* takes.
 
     The fields are the network, the dataset and its batches, the kind and engine of the optimizer,
-    the number of parameters in each group, the fields of training in `OF_THE_LOOP`, and the
-    intervals between evaluations and between checkpoints. The values of hyperparameters, the
-    schedules and the seed are not among them.
+    the number of parameters in each group, the frozen parameters, the fields of training in
+    `OF_THE_LOOP`, and the intervals between evaluations and between checkpoints. The values of
+    hyperparameters, the schedules and the seed are not among them.
     """
     training = run.training.model_dump(mode="json", include=set(OF_THE_LOOP))
     intervals = {
@@ -37,6 +37,8 @@ def likeness(run: RunSpec) -> str:
                 [group.spec.kind, group.spec.dialect, group.spec.engine, len(group.names)]
                 for group in run.groups()
             ],
+            # Not where there are none: digests of earlier jobs stay as they are.
+            **({"frozen": sorted(run.frozen)} if run.frozen else {}),
             "training": {name: training.get(name) for name in OF_THE_LOOP},
             **intervals,
         }

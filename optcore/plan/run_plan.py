@@ -13,7 +13,7 @@ from typing import Any
 
 from optcore.plan.facts import DatasetFacts
 from optcore.plan.likeness import likeness
-from optcore.plan.memory import Memory
+from optcore.plan.memory.memory import Memory
 from optcore.plan.stored_groups import read_groups, stored_groups
 from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.networks.network import LayerSummary

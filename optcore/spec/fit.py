@@ -23,6 +23,7 @@ from optcore.spec.networks.fit import (
     layers_fit,
     no_batch_of_one_is_normalised,
 )
+from optcore.spec.networks.frozen import frozen_parameters_exist
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.rounded import float32
 from optcore.spec.tasks.fit import (
@@ -65,6 +66,7 @@ def check_parts(run: RunSpec) -> None:
         points_have_the_columns,
         tokens_fit,
         comparisons_are_bounded,
+        frozen_parameters_exist,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
         sparse_gradients_are_taken,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from math import ceil
+from math import ceil, prod
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -24,6 +24,7 @@ from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
 from optcore.spec.models.catalogue import AnyModel
+from optcore.spec.networks.frozen import fixed_norms, frozen_names
 from optcore.spec.networks.network import LayerSummary, Network, network_of
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
@@ -187,12 +188,34 @@ class RunSpec(Spec):
 
     @property
     def num_parameters(self) -> int:
-        """Number of trainable numbers in the network."""
+        """Number of numbers in the parameters of the network, frozen ones included."""
         return self.network.num_parameters
+
+    @cached_property
+    def frozen(self) -> frozenset[str]:
+        """Names of the parameters that are not trained."""
+        return frozen_names(self.network, self.training.frozen)
+
+    @cached_property
+    def num_frozen(self) -> int:
+        """Number of numbers in the parameters that are not trained."""
+        return sum(prod(each.shape) for each in self.parameters() if not each.trainable)
+
+    @property
+    def fixed_norms(self) -> frozenset[str]:
+        """Paths of the batch norms whose running statistics do not move."""
+        return fixed_norms(self.parameters()) if self.training.frozen_statistics else frozenset()
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters of the network, in the order of its layers."""
-        return list(self.network.parameters)
+        return list(self._parameters)
+
+    @cached_property
+    def _parameters(self) -> Sequence[Parameter]:
+        known, frozen = self.network.parameters, self.frozen
+        if not frozen:
+            return known
+        return [replace(each, trainable=False) if each.name in frozen else each for each in known]
 
     def scheduled(self) -> Iterator[Scheduled]:
         """Yield lr, then each other number with a schedule, also those of groups and the ema."""

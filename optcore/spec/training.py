@@ -18,6 +18,8 @@ from optcore.spec.evaluation import (
     chooses_by_test,
 )
 from optcore.spec.former.places import FormerPlace, clip_is_of_the_optimizer
+from optcore.spec.groups.globs import Glob
+from optcore.spec.limits import MAX_NAMES
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.tasks.losses import AnyLoss, CrossEntropy
 from optcore.spec.weights import AnyEma, KerasEma, Lookahead, ShadowEma, Swa
@@ -75,6 +77,16 @@ class Training(Spec):
     """Number of batches whose gradients make one update, as if they were one batch."""
     loss: AnyLoss = CrossEntropy(kind="cross_entropy")
     """The loss to minimize."""
+    frozen: list[Glob] = Field(
+        default_factory=list, max_length=MAX_NAMES, exclude_if=lambda globs: not globs
+    )
+    """Globs for the names of parameters that are not trained, such as ``"backbone.*"``. They have
+    no gradients, no state of the optimizer, no weight decay and no share in the norms that clip
+    gradients. A parameter that several layers share is frozen by its own name."""
+    frozen_statistics: bool = Field(default=False, exclude_if=lambda fixed: not fixed)
+    """Whether each batch_norm all of whose parameters are frozen normalizes with its running
+    statistics in training too, and leaves them as they are (torch's ``module.eval()``). If false,
+    it normalizes with the mean and variance of the batch, and its running statistics move."""
     ema: AnyEma | None = None
     """Average of the weights. shadow: an exponential moving average. swa: the mean of the weights
     at several points of the run. Both are evaluated and saved in addition to the weights. keras: a
@@ -116,8 +128,8 @@ class Training(Spec):
     columns: list[Computed | Observed] = Field(default_factory=list, max_length=16)
     """Columns recorded at every step in addition to lr and loss. Computed from the training:
     grad_norm (norm of all gradients together, before clipping), update_ratio (norm of the update
-    divided by the norm of the weights), loss_scale; for the task minimization also x0 and x1 (the
-    first two coordinates of the point at which the loss is computed). Observed on the machine:
+    divided by the norm of the trained weights), loss_scale; for the task minimization also x0 and x1
+    (the first two coordinates of the point at which the loss is computed). Observed on the machine:
     examples_per_s, memory_mb."""
 
     @property

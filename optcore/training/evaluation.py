@@ -12,7 +12,7 @@ from torch import Tensor
 from optcore.data.examples import Examples, served
 from optcore.metrics.base import Measured, Metric, Subject, Value
 from optcore.metrics.catalogue import metrics_of
-from optcore.plan.memory import evaluated
+from optcore.plan.memory.memory import evaluated
 from optcore.spec.evaluation import MetricName
 from optcore.training.losses import Loss
 from optcore.training.reports import Evaluation, Progress

@@ -18,6 +18,7 @@ from optcore.data.examples import Dataset, DatasetMissing
 from optcore.data.load import check_continued, load
 from optcore.networks.build import check_fit, network, set_tensors, tensors_of
 from optcore.networks.draws import Draws
+from optcore.networks.frozen import freeze
 from optcore.networks.layout import memory_format, takes_taps
 from optcore.networks.taps import TAPS, use_taps, uses_taps
 from optcore.optimizers.engine.optimizer import FlatOptimizer
@@ -113,7 +114,7 @@ class Run:
         *,
         data_dir: Path,
         device: str = "cpu",
-        weights: Mapping[str, Tensor] | None = None,
+        weights: Mapping[str, Tensor | None] | None = None,
         plan: StoredPlan | None = None,
     ) -> Self:
         """
@@ -145,7 +146,7 @@ class Run:
         dataset: Dataset,
         *,
         device: str = "cpu",
-        weights: Mapping[str, Tensor] | None = None,
+        weights: Mapping[str, Tensor | None] | None = None,
         checked: bool = False,
     ) -> Self:
         """Return a run on *dataset* at its first step, after seeding every random generator."""
@@ -156,7 +157,8 @@ class Run:
         seed_everything(training.seed)
         draws = Draws(training.seed)
         draws.keyed = not training.chooses_by_test  # a job of 0.2.0 keeps its masks
-        model = network(spec.network, draws, device=place, dtype=dtype).train()
+        model = network(spec.network, draws, device=place, dtype=dtype)
+        model = freeze(model, spec.frozen, spec.fixed_norms).train()
         use_taps(model, not may_be_former(spec) and takes_taps(place, dtype))
         if weights is not None:  # before anything copies them
             check_fit(weights, tensors_of(model))

@@ -46,9 +46,10 @@ def _of_the_batch(model: nn.Module) -> Iterator[None]:
     """
     Let each forward pass inside a ``with`` block set the running statistics to those of its batch.
 
-    Layers without running statistics, such as dropout, are in evaluation mode there.
+    Layers without running statistics, such as dropout, are in evaluation mode there, and so are
+    norms whose statistics do not move in training.
     """
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.training]
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     model.eval()
     for norm in norms:

@@ -17,7 +17,9 @@ from optcore.spec.duration import RunLength
 
 class Ema:
     """
-    The moving average of a network's parameters and running statistics.
+    The moving average of a network's trained parameters and running statistics.
+
+    Frozen parameters are not among its tensors: they are equal to their average.
 
     `optcore.spec.weights.ShadowEma` and `optcore.spec.weights.Swa` have the formulas. The formulas
     use the number of updates of the average so far, which is computed from t and not stored.
@@ -32,7 +34,7 @@ class Ema:
         self._begun = ema.begun(run)
         self._updates_before = ema.updates_in(self._begun, run)
         self._schedule = _schedule(ema, run)
-        params = dict(model.named_parameters())
+        params = _trained(model)
         named = {**params, **dict(model.named_buffers())}
         self._tracked = {name: t for name, t in named.items() if t.is_floating_point()}
         self.tensors = {
@@ -120,7 +122,7 @@ class Slow:
 
     def __init__(self, model: nn.Module, lookahead: spec.Lookahead) -> None:
         self._spec = lookahead
-        self._params: dict[str, Tensor] = dict(model.named_parameters())
+        self._params = _trained(model)
         self.tensors = {name: param.detach().clone() for name, param in self._params.items()}
 
     def update(self, t: int) -> None:
@@ -137,6 +139,11 @@ class Slow:
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the slow weights from *tensors*."""
         _load(self.tensors, tensors)
+
+
+def _trained(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters of *model* that are trained, by name."""
+    return {name: param for name, param in model.named_parameters() if param.requires_grad}
 
 
 def _load(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:

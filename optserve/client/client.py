@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -95,6 +95,9 @@ class Client(MetricCalls):
         source: Literal["last", "best"] | int = "last",
         keep: Keep = "weights",
         changes: Mapping[str, Any] | None = None,
+        prefixes: Sequence[Mapping[str, str]] = (),
+        fresh: Sequence[str] = (),
+        omit: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> Job:
         """
@@ -107,13 +110,20 @@ class Client(MetricCalls):
             source: the state to start from: ``"last"``, ``"best"``, or the step of a checkpoint.
             keep: ``"weights"``, or ``"optimizer"`` for the weights and the optimizer's state.
             changes: a JSON merge patch (RFC 7396) for the spec of the other job as it was posted.
+            prefixes: where weights go in the new network, by first parts of their names:
+                ``[{"from": "", "to": "backbone"}]``.
+            fresh: globs for the names of weights of the new network that are initialised.
+            omit: globs for the names of weights of the other network that are not taken.
             idempotency_key: requests with equal keys and otherwise equal arguments create one job;
                 default: a new key.
 
         Raises:
             Unanswered: the service became unavailable; the job may have been accepted.
         """
-        body = {"from": source, "keep": keep, "changes": dict(changes or {})}
+        body: dict[str, Any] = {"from": source, "keep": keep, "changes": dict(changes or {})}
+        taken = {"prefixes": list(prefixes), "fresh": list(fresh), "omit": list(omit)}
+        # Only what is given: earlier releases refuse fields that they do not know.
+        body |= {name: listed for name, listed in taken.items() if listed}
         return self._post(job_path(job_id, "clone"), body, idempotency_key)
 
     def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:

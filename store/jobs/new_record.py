@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from optcore.plan.run_plan import StoredPlan
 from optcore.spec.datasets.trained_on import TrainedOn, warnings
@@ -29,7 +28,9 @@ def new_fields(
         starting_state: the state that the job starts from, if it is a clone.
         trained_on: what the weights in that state were trained on.
     """
-    parent = {"parent": json.dumps(asdict(starting_state))} if starting_state else {}
+    parent = {"parent": json.dumps(starting_state.stored())} if starting_state else {}
+    # 0.2.0 takes all weights by their names.
+    former = is_former(spec) and not (starting_state and starting_state.weights)
     if trained_on:
         parent["trained_on"] = json.dumps([each.stored() for each in trained_on])
     found = warnings(spec.dataset, trained_on)
@@ -52,7 +53,7 @@ def new_fields(
         "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
         # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
-        **({"format": FORMER} if is_former(spec) else {}),
+        **({"format": FORMER} if former else {}),
         "plan": StoredPlan.of(spec).text(),
         **({"packages": json.dumps(spec.packages)} if spec.packages else {}),
         # From here on fields of the spec are repeated, for the Lua functions and for lists: neither

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from optcore.files.files import StoredFile
+from optcore.spec.networks.weight_map import WeightMap
 from optserve.contract.requests.clone import Keep
 
 
@@ -80,6 +81,7 @@ class StartingState:
         path: the path of the copy, below the storage root: a checkpoint, or a file with a network.
         sha256: the SHA-256 of the checkpoint's ``state.json``, or of the file with the network.
         keep: what the clone uses: ``weights``, or ``optimizer`` (weights and optimizer's state).
+        weights: which weights the clone takes, under which names.
     """
 
     job: str
@@ -87,6 +89,21 @@ class StartingState:
     path: str
     sha256: str
     keep: Keep
+    weights: WeightMap = field(default_factory=WeightMap)
+
+    @classmethod
+    def read(cls, text: str) -> StartingState:
+        """Return the starting state that `stored` has made *text* of."""
+        data = json.loads(text)
+        own = {each.name: data[each.name] for each in fields(cls) if each.name != "weights"}
+        return cls(**own, weights=WeightMap.read(data))
+
+    def stored(self) -> dict[str, Any]:
+        """Return this as JSON types; a map of weights only if there is one."""
+        # Release 0.2.0 reads no other fields than its own.
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        del own["weights"]
+        return {**own, **self.weights.stored()}
 
 
 def stored_files(text: str | bytes) -> dict[str, StoredFile]:

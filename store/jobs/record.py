@@ -177,9 +177,7 @@ class Record:
     @property
     def starting_state(self) -> StartingState | None:
         """The state that the job starts from if it is a clone, else None."""
-        return (
-            StartingState(**json.loads(self.fields["parent"])) if "parent" in self.fields else None
-        )
+        return StartingState.read(self.fields["parent"]) if "parent" in self.fields else None
 
     @property
     def trained_on(self) -> list[TrainedOn]:
@@ -303,7 +301,7 @@ class Record:
     def _parent(self) -> dict[str, Any] | None:
         start = self.starting_state
         warnings = json.loads(self.fields.get("parent_warnings", "[]"))
-        return None if start is None else {**vars(start), "warnings": warnings}
+        return None if start is None else {**start.stored(), "warnings": warnings}
 
     def _progress(self, offer_after_s: float) -> dict[str, Any]:
         """Return the job's fields as clients see them, without the spec and those in `CALLED`."""

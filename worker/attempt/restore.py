@@ -155,6 +155,7 @@ class Restorer:
                     self.tools.storage,
                     start.path,
                     keep=start.keep,
+                    taken=start.weights,
                     data_dir=self.tools.settings.data_dir,
                     device=self.tools.device,
                     sha256=start.sha256,

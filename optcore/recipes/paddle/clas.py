@@ -15,7 +15,7 @@ from optcore.recipes.paddle.clas_lr import convert_lr
 from optcore.recipes.paddle.rest import name_rest, refuse_name, tell_architecture
 from optcore.recipes.source import Source
 from optcore.recipes.table import ClassTable, Read, flag, ignored, number, text
-from optcore.spec.groups.groups import WILDCARDS
+from optcore.spec.groups.globs import WILDCARDS
 
 DENSE = "it affects only row-sparse gradients, which a job does not have"
 NOT_USED = "PaddleClas stores it and does not use it"

@@ -100,6 +100,8 @@ def _architecture(block: Block) -> None:
         elif key == "lr_mult_list" and value and set(value) != {1.0}:
             block.other(key, "factors of lr by stage: write groups for them", tell=True)
         elif key == "freeze_params" and value:
-            block.other(key, "these parameters are not trained", tell=True)
+            block.other(
+                key, "these parameters are not trained: name them in training.frozen", tell=True
+            )
         else:
             block.other(key, OUTSIDE)

@@ -170,6 +170,9 @@ FIELDS: Mapping[str, Answers] = table(
     lr_scale: lr_mult learning_rate_multiplier lr_multiplier learning_rate
     match: params param_names parameters
     hidden: hidden_sizes hidden_layer_sizes
+    frozen: freeze freeze_params freeze_layers trainable requires_grad
+    frozen_statistics: freeze_bn freeze_norm norm_eval
+    training.frozen: freeze freeze_params freeze_layers trainable requires_grad
     training.ema: use_ema ema_momentum ema_overwrite_frequency model_ema
     training.loss_scale: loss_scale grad_scaler loss_scale_factor
     optimizer.lr: learning_rate base_lr lr max_lr peak_lr initial_learning_rate init_lr

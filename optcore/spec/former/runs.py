@@ -93,7 +93,7 @@ def is_former(run: RunSpec) -> bool:
         return False
     if run.evaluates or run.dataset.kind not in FORMER_DATASETS:
         return False
-    if run.training.metrics or run.training.loss.weighted:
+    if run.training.metrics or run.training.loss.weighted or run.training.frozen:
         return False
     # The first step size of rprop is the lr of the first update; in 0.2.0 it is that of the spec.
     if run.optimizer.kind == "rprop" and run.schedule != CONSTANT:

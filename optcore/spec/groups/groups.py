@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Spec
-from optcore.spec.errors import RULE, TAG, SpecError, did_you_mean, reject, short_repr
+from optcore.spec.errors import TAG, SpecError, did_you_mean, reject, short_repr
 from optcore.spec.former.places import reject_schedule_of_lr
-from optcore.spec.limits import MAX_NAME, MAX_NAMES, MAX_WILDCARDS, are_lifted
+from optcore.spec.groups.globs import Glob
+from optcore.spec.limits import MAX_NAMES
 
 if TYPE_CHECKING:
     from optcore.spec.optimizers.base import OptimizerSpec
@@ -33,8 +33,6 @@ NOT_PER_GROUP = frozenset(
 )
 """Fields of an optimizer that are the same for all parameters: a group cannot set them."""
 
-WILDCARDS = "*?["
-"""Characters that make a name a glob."""
 MAX_LISTED = 4
 """Largest number of names that `match_text` lists."""
 
@@ -50,21 +48,6 @@ def _names_form(value: Any) -> str:  # noqa: ANN401  likewise
     return f"{TAG}several" if isinstance(value, list) else f"{TAG}one"
 
 
-def _has_few_wildcards(glob: str) -> str:
-    few = sum(glob.count(wildcard) for wildcard in WILDCARDS) <= MAX_WILDCARDS
-    if not few and not are_lifted():
-        text = (
-            f"a glob must have at most {MAX_WILDCARDS} wildcards ({' '.join(WILDCARDS)}), "
-            f"got {short_repr(glob)}"
-        )
-        raise PydanticCustomError(RULE, text)
-    return glob
-
-
-Name = Annotated[str, Field(max_length=MAX_NAME)]
-"""The name of a parameter."""
-Glob = Annotated[Name, AfterValidator(_has_few_wildcards)]
-"""The name of a parameter, or a pattern that matches names: ``"*.bias"``."""
 Names = Annotated[
     Annotated[Glob, Tag(f"{TAG}one")]
     | Annotated[list[Glob], Field(max_length=MAX_NAMES), Tag(f"{TAG}several")],

@@ -7,11 +7,11 @@ A group is compared only with parameters that no earlier group matched. Globs ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import translate
 
-from optcore.spec.groups.groups import WILDCARDS, Group, Match, as_match
+from optcore.spec.groups.globs import Globs
+from optcore.spec.groups.groups import Group, Match, as_match
 
 
 @dataclass(frozen=True)
@@ -71,25 +71,6 @@ class Matched:
     taken: list[Taken]
     unused: list[tuple[int, Group]] = field(default_factory=list)
     rest: list[Parameter] = field(default_factory=list)
-
-
-class Globs:
-    """
-    Several compiled globs; ``name in globs`` is true if one of them matches.
-
-    `fnmatch.fnmatch` is not used, since it would keep the last 32,768 globs of all clients in
-    memory.
-    """
-
-    def __init__(self, globs: Iterable[str]) -> None:
-        several = list(dict.fromkeys(globs))
-        # Names without wildcards are looked up, so that a thousand of them need no regular
-        # expression.
-        self._names = {glob for glob in several if not any(mark in glob for mark in WILDCARDS)}
-        self._fit = [re.compile(translate(g)).match for g in several if g not in self._names]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names or any(fits(name) for fits in self._fit)
 
 
 def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:

@@ -8,8 +8,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from optcore.spec.errors import Problem, SpecError
-from optcore.spec.groups.matching import Globs, Parameter
-from optcore.spec.groups.unmatched import listed
+from optcore.spec.groups.globs import Globs, listed
+from optcore.spec.groups.matching import Parameter
 from optcore.spec.optimizers.adam import AdamW
 from optcore.spec.optimizers.mars import Mars
 from optcore.spec.optimizers.muon import Muon

@@ -74,7 +74,7 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     # of the client's groups: a bias in a slow backbone would learn at full speed.
     split = [part for group in resolved for part in _by_decay(group, undecayed)]
     split = [part for group in split for part in _by_state_bits(group, parameters)]
-    return list(by_shape(split, parameters))
+    return list(by_shape(split, trainable))
 
 
 def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:

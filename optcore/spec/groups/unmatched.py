@@ -7,12 +7,10 @@ from functools import partial
 
 from optcore.spec.base import value_of
 from optcore.spec.errors import Mistakes, did_you_mean, short_repr
+from optcore.spec.groups.globs import Globs, listed
 from optcore.spec.groups.groups import Group, as_match, match_text
-from optcore.spec.groups.matching import Globs, Parameter, what_fits
+from optcore.spec.groups.matching import Parameter, what_fits
 from optcore.spec.optimizers.base import OptimizerSpec
-
-MOST_LISTED = 12
-"""Largest number of names that a message lists."""
 
 
 def check_used(unused: Sequence[tuple[int, Group]], parameters: Sequence[Parameter]) -> None:
@@ -62,12 +60,6 @@ def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
             lambda: f"order_params must name every parameter, got a list without {listed(missing)}",
         )
     mistakes.tell()
-
-
-def listed(names: Sequence[str], most: int = MOST_LISTED) -> str:
-    """Return *names* as text: the first *most* names, then the number of all if there are more."""
-    text = ", ".join(names[:most])
-    return text if len(names) <= most else f"{text}, ... {len(names)} in all"
 
 
 def _why_unused(group: Group, parameters: Sequence[Parameter]) -> str:

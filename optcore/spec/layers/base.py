@@ -126,7 +126,7 @@ def _follows(name: str, value: object) -> str:
 @dataclass(frozen=True)
 class Parameter:
     """
-    One trainable tensor of a layer.
+    One trainable tensor of a layer, or one of its buffers.
 
     Attributes:
         name: name within the layer, such as ``weight``.
@@ -203,6 +203,10 @@ class LayerSpec(LaterSpec):
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return the trainable tensors of the layer for inputs like *given*, in torch's order."""
+        return []
+
+    def buffers(self, given: TensorSpec) -> list[Parameter]:
+        """Return the tensors that are saved with the parameters and not trained."""
         return []
 
     def flops(self, given: TensorSpec) -> int:

@@ -58,6 +58,12 @@ class BatchNorm(LayerSpec):
         shape = given.shape[:1]
         return [Parameter("weight", shape), Parameter("bias", shape)] if self.affine else []
 
+    def buffers(self, given: TensorSpec) -> list[Parameter]:
+        """Return the running statistics, and the number of batches that they have seen."""
+        shape = given.shape[:1]
+        statistics = [Parameter("running_mean", shape), Parameter("running_var", shape)]
+        return [*statistics, Parameter("num_batches_tracked", ())]
+
 
 class LayerNorm(LayerSpec):
     """

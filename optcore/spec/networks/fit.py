@@ -71,11 +71,14 @@ def comparisons_are_bounded(run: RunSpec) -> None:
         if group.preset == "layer_decay":  # a group for each layer
             compared += sum(node.copies for node in nodes if node.parameters)
             break  # it leaves no parameter for later ones
+    compared += len(run.training.frozen)
     if tensors * compared > MAX_COMPARISONS:
+        others = " and training.frozen" if run.training.frozen else ""
         reject(
             ["optimizer", "groups"],
-            f"groups must compare at most {MAX_COMPARISONS} pairs of a name and a parameter, got "
-            f"{compared} names (with layer_decay, one for each layer) for {tensors} parameters",
+            f"groups{others} must compare at most {MAX_COMPARISONS} pairs of a name and a "
+            f"parameter, got {compared} names (with layer_decay, one for each layer) for "
+            f"{tensors} parameters",
             compared,
         )
 

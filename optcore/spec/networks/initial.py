@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from optcore.spec.errors import did_you_mean
-from optcore.spec.groups.matching import Globs
+from optcore.spec.groups.globs import Globs
 from optcore.spec.layers.base import Parameter, ShapeError
 from optcore.spec.layers.blocks import BlockSpec
 from optcore.spec.layers.init import WEIGHTS, AnyInit

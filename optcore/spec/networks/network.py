@@ -86,7 +86,21 @@ class Network:
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, in torch's order, without those that are shared with an earlier layer."""
         own = {node.path: node.parameters for node in self.leaves}
-        return tuple(_parameters(self.layers, "", own, None))
+        return tuple(each for each, source in _named(self.layers, "", own, None) if not source)
+
+    @cached_property
+    def tensors(self) -> tuple[Parameter, ...]:
+        """The parameters and the buffers: what a file with the network holds."""
+        own = {
+            node.path: (*node.parameters, *node.layer.buffers(node.given)) for node in self.leaves
+        }
+        return tuple(each for each, source in _named(self.layers, "", own, None) if not source)
+
+    @cached_property
+    def shared(self) -> Mapping[str, str]:
+        """Full name of each parameter that a layer shares -> name of the parameter in its place."""
+        own = {node.path: node.parameters for node in self.leaves}
+        return {each.name: source for each, source in _named(self.layers, "", own, None) if source}
 
     def check_shared(self) -> None:
         """
@@ -175,30 +189,32 @@ def _summary(node: Node) -> LayerSummary:
     return LayerSummary(node.path, layer.kind, node.output.shape, size, flops, node.copies)
 
 
-def _parameters(
+def _named(
     layers: Sequence[AnyLayer],
     prefix: str,
     own: Mapping[str, tuple[OwnParameter, ...]],
     within: str | None,
-) -> Iterator[Parameter]:
+) -> Iterator[tuple[Parameter, str]]:
     """
-    Yield the parameters of *layers*; all copies of a repeat.
+    Yield the tensors of *layers*; all copies of a repeat.
+
+    Each comes with the full name of the parameter that is used in its place, or an empty text.
 
     Args:
         layers: the layers of a list.
         prefix: beginning of their paths.
-        own: the parameters of each layer by its path, that of the first copy.
+        own: the tensors of each layer by its path, that of the first copy.
         within: path of the outermost block around them that counts as one layer; None without.
     """
     for name, layer in named(layers):
         path = f"{prefix}{name}"
         if not isinstance(layer, BlockSpec):
             for each in own[path]:
-                if each.name not in layer.share:
-                    # The names that torch's nn.Sequential gives: groups, slots and checkpoints
-                    # use them.
-                    full = f"{path}.{each.name}"
-                    yield Parameter(full, each.shape, layer.kind, layer=within)
+                # The names that torch's nn.Sequential gives: groups, slots and checkpoints use
+                # them.
+                full = f"{path}.{each.name}"
+                found = Parameter(full, each.shape, layer.kind, layer=within)
+                yield found, layer.share.get(each.name, "")
             continue
         first = f"{path}.0." if layer.NUMBERED else f"{path}."
         around = within
@@ -207,15 +223,17 @@ def _parameters(
         inside = [
             parameter
             for part in layer.parts
-            for parameter in _parameters(
+            for parameter in _named(
                 part.layers, f"{first}{part.name and f'{part.name}.'}", own, around
             )
         ]
         yield from inside
         for i in range(1, layer.copies):
-            for parameter in inside:
+            for parameter, source in inside:
                 rest = parameter.name.removeprefix(first)
                 layer_of = within or f"{path}.{i}"
-                yield Parameter(
-                    f"{path}.{i}.{rest}", parameter.shape, parameter.module, layer=layer_of
+                name = f"{path}.{i}.{rest}"
+                yield (
+                    Parameter(name, parameter.shape, parameter.module, layer=layer_of),
+                    source,
                 )

@@ -24,7 +24,8 @@ from optcore.spec.former.places import (
     loss_scale_is_of_the_training,
     reject_schedule_of_lr,
 )
-from optcore.spec.groups.groups import Group, Name
+from optcore.spec.groups.globs import Name
+from optcore.spec.groups.groups import Group
 from optcore.spec.layers.base import Shape
 from optcore.spec.limits import (
     MAX_GROUPS,

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
-from optcore.spec.groups.groups import Glob
+from optcore.spec.groups.globs import Glob
 from optcore.spec.layers.base import Shape
 from optcore.spec.limits import MAX_NAMES, are_lifted
 from optcore.spec.optimizers.base import OptimizerSpec

@@ -37,7 +37,9 @@ def sparse_gradients_are_taken(run: RunSpec) -> None:
     sparse = {
         f"{node.path}.weight": node.path
         for node in run.network.leaves
-        if isinstance(node.layer, Embedding) and node.layer.sparse
+        if isinstance(node.layer, Embedding)
+        and node.layer.sparse
+        and f"{node.path}.weight" not in run.frozen
     }
     if not sparse:
         return

@@ -16,6 +16,7 @@ from optcore.optimizers.make import make_optimizer
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.plan.run_plan import StoredPlan
 from optcore.spec.limits import lifted
+from optcore.spec.networks.weight_map import WeightMap
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints.checkpoint import slots_of
 from optcore.training.checkpoints.former import in_present_words
@@ -32,6 +33,7 @@ def begin_from(
     path: str,
     *,
     keep: Literal["weights", "optimizer"],
+    taken: WeightMap | None = None,
     data_dir: Path,
     device: str = "cpu",
     sha256: str | None = None,
@@ -48,12 +50,13 @@ def begin_from(
     even if it has other hyperparameters.
 
     Args:
-        spec: the description of the new run. Its network must have the same parameters as the
-            network in the checkpoint; all else may differ.
+        spec: the description of the new run. Its network must have the same weights as the
+            network in the checkpoint, unless *taken* says otherwise; all else may differ.
         files: the storage that holds the checkpoint.
         path: the path of a checkpoint, of any run, as `save` returned it. With ``weights`` it may
             also be the path of a file that holds a network.
         keep: what the new run takes from the checkpoint: ``weights`` or ``optimizer``.
+        taken: which weights the new run takes, under which names; None for all, by their names.
         data_dir: the folder that holds the datasets.
         device: ``cpu`` or ``cuda``.
         sha256: the SHA-256 that `save` returned, or the SHA-256 of the file; None if unknown.
@@ -72,8 +75,11 @@ def begin_from(
         slots, counts = slots_of(state), facts["counts"]
     else:
         model = network(files, path, sha256)
+    weights: Mapping[str, Tensor | None] = model
     try:
-        run = Run.start(spec, data_dir=data_dir, device=device, weights=model, plan=plan)
+        if taken:
+            weights = _renamed(model, spec, taken)
+        run = Run.start(spec, data_dir=data_dir, device=device, weights=weights, plan=plan)
         if keep == "optimizer":
             run.optimizer.load_named(slots, counts, updates=0)
             continued = _with_numbers_left(in_present_words(facts), slots, run)
@@ -82,6 +88,20 @@ def begin_from(
     except ValueError as error:
         raise CheckpointUnusable(f"{path} does not fit the run: {error}") from None
     return run
+
+
+def _renamed(
+    model: Mapping[str, Tensor], spec: RunSpec, taken: WeightMap
+) -> dict[str, Tensor | None]:
+    """Return the weights for the network of *spec*, by its names; None where they are drawn."""
+    found: dict[str, Tensor | None] = {}
+    for own in spec.network.tensors:
+        source = taken.source_of(own.name)
+        if taken.is_fresh(own.name):
+            found[own.name] = None
+        elif source is not None and source in model:
+            found[own.name] = model[source]
+    return found
 
 
 def _with_numbers_left(facts: Mapping[str, Any], slots: Slots, run: Run) -> Slots:

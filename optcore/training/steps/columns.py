@@ -48,7 +48,7 @@ class Columns:
             x = next(self._run.model.parameters()).detach()
             self._point = dict(zip(POINT, x[: len(POINT)].tolist(), strict=False))
         if "update_ratio" in self._names:
-            self._before = [param.detach().clone() for param in self._run.model.parameters()]
+            self._before = [param.clone() for param in self._trained()]
 
     def measure_gradient(self, scale: float) -> None:
         """Measure the norm of the gradient before clipping, divided by the loss scale *scale*."""
@@ -82,10 +82,13 @@ class Columns:
         return tuple([found[name] for name in self._names])
 
     def _update_ratio(self) -> float:
-        """Return the norm of the update, divided by the norm of the weights before the update."""
-        now = [param.detach() for param in self._run.model.parameters()]
+        """Return the norm of the update, divided by that of the trained weights before it."""
+        now = self._trained()
         moved = _norm(list(torch._foreach_sub(now, self._before)))
         return moved / max(_norm(self._before), torch.finfo(self._run.dtype).tiny)
+
+    def _trained(self) -> list[Tensor]:
+        return [param.detach() for param in self._run.model.parameters() if param.requires_grad]
 
 
 def memory_bytes(device: torch.device) -> int:

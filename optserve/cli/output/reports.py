@@ -10,7 +10,7 @@ from optserve.cli.output.tables import print_table
 from optserve.cli.output.terminal import Terminal, visible
 from optserve.client import Client
 from optserve.contract.answers.history import Event
-from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.jobs import Job, Parent
 from optserve.contract.states import State
 
 
@@ -76,6 +76,7 @@ def _facts(job: Job) -> dict[str, str]:
     if job.parent:
         found["starts with"] = (
             f"{job.parent.keep} of {job.parent.job} after {job.parent.step} steps"
+            f"{_mapped(job.parent)}"
         )
         found["warning"] = "; ".join(job.parent.warnings)
     if job.best:
@@ -85,6 +86,14 @@ def _facts(job: Job) -> dict[str, str]:
         found["test of best"] = _listed(job.result.best.test) if job.result.best else ""
     found["digest"] = job.digest or ""
     return {name: value for name, value in found.items() if value}
+
+
+def _mapped(parent: Parent) -> str:
+    """Return which weights of the parent a job has taken, under which names; empty for all."""
+    prefixes = [f"{each.source or 'all'} as {each.to or 'all'}" for each in parent.prefixes]
+    parts = {"": prefixes, "fresh ": parent.fresh, "without ": parent.omit}
+    told = [f"{word}{', '.join(part)}" for word, part in parts.items() if part]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _listed(metrics: Mapping[str, float]) -> str:

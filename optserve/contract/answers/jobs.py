@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from optcore.spec.networks.weight_map import Prefix
 from optserve.contract.answers.base import Page, WireModel, renamed
 from optserve.contract.requests.clone import Keep
 from optserve.contract.states import Outcome, Reason, State
@@ -111,6 +112,13 @@ class Parent(WireModel):
     warnings: list[str] = Field(default_factory=list)
     """Why metrics of the clone look too good: validation examples that its weights were trained on,
     by the parent or by jobs that the parent was cloned from. Each warning begins with a field."""
+    prefixes: list[Prefix] = Field(default_factory=list, exclude_if=lambda each: not each)
+    """First parts of names in the parent's network, and the parts in their place; left out if
+    weights kept their names."""
+    fresh: list[str] = Field(default_factory=list, exclude_if=lambda each: not each)
+    """Globs for weights that the clone did not take from the parent; left out if there are none."""
+    omit: list[str] = Field(default_factory=list, exclude_if=lambda each: not each)
+    """Globs for weights of the parent that the clone did not take; left out if there are none."""
 
 
 class JobSummary(WireModel):

@@ -114,7 +114,11 @@ class Plan(WireModel):
     """Floating-point operations of the forward pass for one example."""
     layers: list[LayerSummary]
     groups: list[GroupSummary]
-    """Every parameter is in exactly one group."""
+    """Every parameter that is trained is in exactly one group."""
+    frozen: list[str] = Field(default_factory=list)
+    """Names of the parameters that are not trained (`training.frozen`)."""
+    num_frozen: int = 0
+    """Number of numbers in them, which `num_parameters` includes."""
     memory: MemoryEstimate | None = None
     expected_time: list[ExpectedTime] | None = None
     """Time of training on each kind of live worker that may take the job; null if the store does

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS
-from optcore.spec.errors import RULE, short_repr
+from optcore.spec.errors import RULE, reject, short_repr
+from optcore.spec.groups.globs import Glob
+from optcore.spec.networks.weight_map import MAX_MAPPED, Prefix, WeightMap, duplicate
 from optserve.contract import canonical
 
 Keep = Literal["weights", "optimizer"]
@@ -31,6 +33,42 @@ class CloneSpec(Spec):
     """A JSON merge patch (RFC 7396) for the spec of the cloned job as it was posted, including
     name, labels and priority. A field in the patch replaces the field of the job; null removes the
     field, so that it gets its default."""
+    # Fields that were added after release 0.2.0 are left out of JSON, and so of `sha256`, while
+    # they have their default.
+    prefixes: list[Prefix] = Field(
+        default_factory=list, max_length=MAX_MAPPED, exclude_if=lambda prefixes: not prefixes
+    )
+    """Where weights of the job go in the clone's network, by first parts of their names:
+    ``[{"from": "", "to": "backbone"}]`` for a network that has the job's as its block backbone. Of
+    several that fit, the longest counts. Weights that no prefix names keep their names."""
+    fresh: list[Glob] = Field(
+        default_factory=list, max_length=MAX_MAPPED, exclude_if=lambda globs: not globs
+    )
+    """Globs for names in the clone's network whose weights are initialised, not taken from the job:
+    ``["head.*"]``. Without one, weights that the job lacks or has in another shape are refused."""
+    omit: list[Glob] = Field(
+        default_factory=list, max_length=MAX_MAPPED, exclude_if=lambda globs: not globs
+    )
+    """Globs for names in the job's network whose weights the clone does not take. Without one,
+    weights that the clone's network has no place for are refused, except where *fresh* weights
+    replace them."""
+
+    @property
+    def weights(self) -> WeightMap:
+        """Which weights of the job the clone takes, under which names."""
+        return WeightMap(self.prefixes, self.fresh, self.omit)
+
+    @model_validator(mode="after")
+    def _map_is_of_weights(self) -> Self:
+        i = duplicate(self.prefixes)
+        if i is not None:
+            to = self.prefixes[i].to
+            text = f"to must differ from that of the other prefixes, got {short_repr(to)} twice"
+            reject(["prefixes", i, "to"], text, to)
+        if self.weights and self.keep == "optimizer":
+            text = "keep must be weights with prefixes, fresh or omit, got optimizer"
+            reject(["keep"], text, self.keep)
+        return self
 
     @field_validator("source", mode="before")
     @classmethod

@@ -190,36 +190,6 @@ async def test_a_clone_that_submit_would_refuse_is_refused(
     assert problem["errors"][0]["message"].startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (
-            {"hidden": [64]},
-            "fc1.weight must be linear of shape [128, 64], got linear of shape [64, 64]",
-        ),
-        ({"hidden": []}, "fc1.weight must be linear of shape [128, 64], got linear"),
-        (
-            {"hidden": [128, 128]},
-            "fc2.weight must be linear of shape [10, 128], got linear of shape [128, 128]",
-        ),
-    ],
-)
-async def test_a_network_of_other_parameters_is_refused_with_the_first_one_named(
-    http: httpx.AsyncClient, parent: Parent, model: Any, message: str
-) -> None:
-    problem = await refused(http, parent, changes={"model": model})
-
-    assert problem["status"] == 422
-    (mistake,) = problem["errors"]
-    assert mistake["param"] == "changes.model"
-    assert mistake["message"].startswith(
-        f"model must have the same parameters as job {parent.id}, whose weights it loads: {message}"
-    )
-
-
-# ------------------------------------------------------------------ what its weights know
-
-
 # ------------------------------------------------------------------ what is not there
 
 

@@ -71,6 +71,11 @@ def test_a_schedule_is_found_wherever_it_is(schedule: dict[str, Any]) -> None:
         assert former(optimizer={**ADAM, "groups": groups}) is same, where
 
 
+def test_0_2_0_trains_all_parameters() -> None:
+    assert former()
+    assert not former({"frozen": ["fc1.*"]})
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -69,6 +69,8 @@ def test_shapes_parameters_and_operations_are_those_of_torch(
     planned = [(each.name, each.shape) for each in spec.parameters]
     assert planned == [(name, tuple(p.shape)) for name, p in theirs.named_parameters()]
     assert planned == [(name, tuple(p.shape)) for name, p in ours.named_parameters()]
+    saved = {name: tuple(tensor.shape) for name, tensor in ours.state_dict().items()}
+    assert saved == {each.name: each.shape for each in spec.tensors}
     assert spec.num_parameters == sum(p.numel() for p in theirs.parameters())
     operations = sum(row.copies * row.flops for row in spec.summary)
     assert BATCH * operations == counter.get_total_flops() == our_counter.get_total_flops()

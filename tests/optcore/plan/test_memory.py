@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from optcore.optimizers.make import parse
-from optcore.plan.memory import Memory
+from optcore.plan.memory.memory import Memory
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import resolve_groups
 from optcore.spec.run import RunSpec
@@ -80,7 +80,17 @@ def network(layers: list[dict[str, Any]], batch_size: int) -> dict[str, Any]:
     return mnist({"kind": "sequential", "layers": layers}, batch_size=batch_size)
 
 
+def partly_frozen(
+    spec: dict[str, Any], *globs: str, optimizer: str = "adam", **training: Any
+) -> dict[str, Any]:
+    """Return *spec* with the parameters that *globs* match frozen."""
+    fields = {**spec["training"], "frozen": list(globs), **training}
+    return {**spec, "optimizer": {"kind": optimizer}, "training": fields}
+
+
 FEW = {
+    "a frozen backbone": partly_frozen(network(RESIDUAL, 20), "[0-7].*"),
+    "frozen first layers": partly_frozen(mlp(2048, 2048), "fc1.*", "fc2.*", ema={"decay": 0.5}),
     "a residual network": network(RESIDUAL, 20),
     "mnist_cnn": mnist({"kind": "mnist_cnn"}),
     "12,730 parameters": mlp(16),
@@ -91,6 +101,9 @@ FEW = {
 }
 ENCODER = {"kind": "transformer_encoder_layer", "nhead": 4, "dropout": 0.0}
 ALL = {
+    "a frozen copy": partly_frozen(network(RESIDUAL, 200), "[0-6].*", "7.0.*"),
+    "a frozen end": partly_frozen(mnist({"kind": "mnist_cnn"}, batch_size=200), "fc*"),
+    "frozen tokens": partly_frozen(text({"kind": "gpt", "width": 64}), "tokens.*", "blocks.0.*"),
     "gru": of_tokens({"kind": "gru", "hidden_size": 64, "num_layers": 2, "bidirectional": True}),
     "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
     "encoder, gelu": of_tokens({**ENCODER, "dim_feedforward": 256, "activation": "gelu"}),

@@ -144,6 +144,34 @@ def test_a_clone_whose_validation_examples_are_known_is_a_warning() -> None:
     assert "\nwarning      dataset.validation: x\n" in shown.stdout
 
 
+def test_a_clone_sends_where_weights_go_and_show_says_it() -> None:
+    weights = {
+        "prefixes": [{"from": "", "to": "backbone"}, {"from": "fc", "to": "old"}],
+        "fresh": ["head.*", "*.bias"],
+        "omit": ["aux.*"],
+    }
+    clone = {**JOB, "parent": {"job": "job_0", "step": 3, "keep": "weights", **weights}}
+    options = "--prefix =backbone --prefix fc=old --fresh head.* --fresh *.bias --omit aux.*"
+
+    with Scripted(answers(201, clone), *shows(clone)) as server:
+        done = optserve("clone", "job_0", *options.split(), "--url", server.url)
+        shown = optserve("show", "job_1", "--url", server.url)
+        wrong = optserve("clone", "job_0", "--prefix", "backbone", "--url", server.url)
+
+    body = {"from": "last", "keep": "weights", "changes": {}}
+    assert json.loads(server.requests[0][3]) == {**body, **weights}, done.stderr
+    assert "weights of job_0 after 3 steps (all as backbone, fc as old; fresh " in shown.stdout
+    assert "fresh head.*, *.bias; without aux.*)" in shown.stdout
+    assert wrong.stderr == "--prefix must be FROM=TO, got 'backbone'\n"
+
+
+def test_a_clone_that_takes_all_weights_sends_no_field_that_0_2_0_refuses() -> None:
+    with Scripted(answers(201, JOB)) as server:
+        optserve("clone", "job_0", "--from", "7", "--url", server.url)
+
+    assert json.loads(server.requests[0][3]) == {"from": 7, "keep": "weights", "changes": {}}
+
+
 def test_show_says_which_weights_each_test_metric_belongs_to() -> None:
     best = {"step": 3, "metric": "val_loss", "value": 0.5}
     result = {

@@ -50,14 +50,35 @@ def test_neither_target_nor_patch_is_changed() -> None:
         ({"from": True}, "from must be last, best, or the step of a checkpoint, got true"),
         ({"from": -1}, "from must be last, best, or the step of a checkpoint, got -1"),
         ({"from": "{x}"}, r"got '\{x\}'"),
-        ({"source": 1}, r"unknown field 'source' \(known: from, keep, changes\)"),
+        ({"source": 1}, r"unknown field 'source' \(known: from, keep, changes, prefixes, "),
         ({"keep": "all"}, "keep must be one of weights, optimizer, got 'all'"),
         ({"changes": []}, r"changes must be an object, got \[\]"),
+        ({"fresh": "head.*"}, r"fresh must be a list, got 'head\.\*'"),
+        ({"omit": ["*"] * 101}, "omit must have at most 100 entries, got 101"),
+        ({"prefixes": {"": "a"}}, "prefixes must be a list, got {'': 'a'}"),
+        ({"prefixes": [{"from": "a"}]}, r"prefixes\[0\].to: to is required"),
+        (
+            {"prefixes": [{"from": "a", "to": "b"}, {"from": "c", "to": "b."}]},
+            r"prefixes\[1\].to: to must differ from that of the other prefixes, got 'b.' twice",
+        ),
+        (
+            {"keep": "optimizer", "fresh": ["head.*"]},
+            "keep: keep must be weights with prefixes, fresh or omit, got optimizer",
+        ),
     ],
 )
 def test_what_it_cannot_be_is_a_sentence(body: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         CloneSpec.parse(body)
+
+
+def test_a_clone_without_a_map_has_the_request_hash_that_it_had_before() -> None:
+    """So that an Idempotency-Key goes on over an upgrade."""
+    body = {"from": "best", "keep": "weights", "changes": {}}
+    mapped = {**body, "prefixes": [{"from": "", "to": "backbone"}]}
+
+    assert CloneSpec.parse(body).model_dump(mode="json", by_alias=True) == body
+    assert CloneSpec.parse(mapped).sha256("job_1") != CloneSpec.parse(body).sha256("job_1")
 
 
 def test_a_job_as_it_was_posted_is_the_same_job() -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import redis
 
-from optcore.plan.memory import Memory
+from optcore.plan.memory.memory import Memory
 from optcore.plan.run_plan import StoredPlan
 from optcore.spec.base import Spec
 from optcore.spec.fit import check_parts

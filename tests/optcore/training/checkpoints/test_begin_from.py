@@ -9,6 +9,7 @@ import torch
 
 from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
+from optcore.spec.networks.weight_map import WeightMap
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.begin import begin_from
 from optcore.training.checkpoints.checkpoint import Checkpoint
@@ -65,6 +66,79 @@ def test_it_begins_with_the_weights_and_its_own_schedule(
     fresh = [report.lr for report in steps(start(evaluate_every=None, optimizer=ADAM))]
     assert [report.lr for report in steps(run)] == fresh
     assert run.row == run.t == 12
+
+
+LAYERS: list[dict[str, Any]] = [
+    {"kind": "flatten"},
+    {"kind": "linear", "name": "a", "out_features": 8},
+    {"kind": "batch_norm", "name": "norm"},
+]
+HEAD: dict[str, Any] = {"kind": "linear", "name": "fc", "out_features": 10}
+INSIDE = {
+    "kind": "sequential",
+    "layers": [{"kind": "sequential", "name": "backbone", "layers": LAYERS}, HEAD],
+}
+
+
+def test_a_block_takes_the_weights_of_another_network_and_the_rest_is_drawn(tmp_path: Path) -> None:
+    """With the running statistics; the drawn ones are those of a run without starting weights."""
+    model = {"kind": "sequential", "layers": [*LAYERS, HEAD]}
+    parent, kept = saved(tmp_path, model=model)
+    data = {"prefixes": [{"from": "", "to": "backbone"}], "fresh": ["fc.*"], "omit": ["fc.*"]}
+    spec = spec_of(evaluate_every=None, model=INSIDE, frozen=["backbone.*"], ema={"decay": 0.9})
+
+    run = begin_from(
+        spec,
+        Files(kept.root),
+        kept.saved.path,
+        keep="weights",
+        taken=WeightMap.read(data),
+        data_dir=NOWHERE,
+    )
+
+    theirs, found = parent.model_tensors(), run.model_tensors()
+    drawn = start(evaluate_every=None, model=INSIDE).model_tensors()
+    assert found.keys() == {*(f"backbone.{n}" for n in theirs if n[:2] != "fc"), *fc_of(theirs)}
+    for name, tensor in found.items():
+        own = name.removeprefix("backbone.")
+        assert torch.equal(tensor, drawn[name] if own == name else theirs[own]), name
+    assert found["backbone.norm.running_mean"].any()
+    # What begins with the weights begins with these.
+    assert run.ema is not None
+    assert torch.equal(run.ema.tensors["fc.weight"], drawn["fc.weight"])
+    assert torch.equal(run.ema.tensors["backbone.norm.running_mean"], theirs["norm.running_mean"])
+    assert len(steps(run)) == 12
+    assert torch.equal(run.model_tensors()["backbone.a.weight"], theirs["a.weight"])
+
+
+def fc_of(tensors: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name in tensors if name.startswith("fc.")}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"fresh": ["fc.*"]}, "weights must be those of the network, got none for backbone.a.bias"),
+        (
+            {"prefixes": [{"from": "", "to": "backbone"}, {"from": "a", "to": "fc"}]},
+            r"fc.bias must have shape \(10,\), got \(8,\)",
+        ),
+    ],
+)
+def test_a_map_that_does_not_fit_the_file_is_refused(
+    tmp_path: Path, data: dict[str, Any], message: str
+) -> None:
+    _, kept = saved(tmp_path, model={"kind": "sequential", "layers": [*LAYERS, HEAD]})
+
+    with pytest.raises(CheckpointUnusable, match=f"does not fit the run: {message}"):
+        begin_from(
+            spec_of(model=INSIDE),
+            Files(kept.root),
+            kept.saved.path,
+            keep="weights",
+            taken=WeightMap.read(data),
+            data_dir=NOWHERE,
+        )
 
 
 def test_the_optimizers_slots_and_counts_are_kept_where_that_was_asked_for(tmp_path: Path) -> None:

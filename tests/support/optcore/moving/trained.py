@@ -119,6 +119,8 @@ def trainings(optimizer: dict[str, Any]) -> list[dict[str, Any]]:
         ),
         job(optimizer, ema={"kind": "keras", "decay": 0.5}),
         job(optimizer, lookahead={"every": 2}),
+        job(optimizer, model=NORMALISED, frozen=["1.*"]),
+        job(optimizer, model=NORMALISED, frozen=["1.*"], frozen_statistics=True),
         job(optimizer, keep_best="val_loss"),
         job(optimizer, evaluate_every=1, early_stopping={"patience": 1}),
         job(optimizer, evaluate_every=1, early_stopping={"patience": 1, "min_delta": 0.5}),

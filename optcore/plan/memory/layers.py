@@ -1,0 +1,232 @@
+"""What each layer of a network adds to the memory of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
+from typing import NamedTuple
+
+from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.base import TensorSpec
+from optcore.spec.layers.blocks import BlockSpec, Parallel, named
+from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.layers.convolution import Conv2d
+from optcore.spec.layers.dropout import Dropout
+from optcore.spec.layers.pooling import MaxPool2d
+from optcore.spec.layers.shaping import Flatten
+from optcore.spec.layers.sizes import each
+from optcore.spec.networks.network import Network
+from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
+from optcore.spec.networks.tree import Node
+
+INDEX_BYTES = 8
+"""Bytes of the position that a max-pool keeps for each of its outputs."""
+BLOCK, DEPTHWISE = 16, 9
+"""Number of channels that oneDNN computes at a time, and most elements of a depthwise kernel for
+which it has code of its own."""
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """
+    What determines the memory that a layer takes.
+
+    Attributes:
+        inputs: number of elements in the input for an example.
+        outputs: number of elements in the output for an example.
+        trained: number of elements in the parameters that are trained.
+        is_view: whether the output shares the memory of the input.
+        is_flatten: whether the gradient of the input also shares the memory of the gradient of the
+            output.
+        saved: number of values that are kept for the backward pass, per element of the output.
+        inner: number of values that are kept besides, for an example.
+        index: further bytes that are kept for the backward pass, per element of the output.
+        taken: number of elements in the input that nothing else counts, for an example.
+        reordered: number of elements in the gradient of a weight before it is brought into order.
+        beside: numbers of elements that live beside the layer, for an example.
+    """
+
+    inputs: int
+    outputs: int
+    trained: int
+    is_view: bool
+    is_flatten: bool
+    saved: int
+    inner: int
+    index: int
+    taken: int
+    beside: _Beside
+    reordered: int = 0
+
+
+# Networks are shared (`network_of`), and most jobs have one of a few.
+@lru_cache(maxsize=64)
+def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...]:
+    """Return the layers of *network* in the order of computing; *frozen*: untrained parameters."""
+    known = _Known({node.path: node for node in network.nodes}, frozen)
+    found = _in_order(network.layers, "", "", known, _Beside())
+    for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
+        found[i] = replace(layer, taken=0)
+        if not layer.is_view:
+            break
+    return tuple(found)
+
+
+class _Known(NamedTuple):
+    """The nodes of a network by their paths, and the names of its frozen parameters."""
+
+    nodes: Mapping[str, Node]
+    frozen: frozenset[str]
+
+
+class _Beside(NamedTuple):
+    """
+    Numbers of elements that live beside a layer for other parts of the blocks that hold it.
+
+    Attributes:
+        forward: inputs of blocks, and outputs of their parts that are computed, until they join.
+        backward: gradients of them.
+    """
+
+    forward: int = 0
+    backward: int = 0
+
+
+def _in_order(
+    layers: Sequence[AnyLayer],
+    prefix: str,
+    path: str,
+    known: _Known,
+    beside: _Beside,
+    *,
+    counted: bool = False,
+) -> list[LayerMemory]:
+    """
+    Return *layers* in the order in which they are computed.
+
+    The paths of their nodes begin with *prefix*, and their own, in copies of repeated layers, with
+    *path*. *counted*: whether *beside* has their input.
+    """
+    found: list[LayerMemory] = []
+    before: AnyLayer | None = None
+    for name, layer in pooled_first(named(layers)):
+        node = known.nodes[f"{prefix}{name}"]
+        if isinstance(layer, BlockSpec):
+            around = counted and not found
+            found += _in_block(node, layer, f"{path}{name}", known, beside, counted=around)
+        else:
+            inplace = isinstance(layer, Relu) and isinstance(before, OWN_OUTPUT)
+            # A relu may come after the pool that follows it in the spec.
+            inputs = found[-1].outputs if found and isinstance(layer, Relu) else node.given.size
+            if isinstance(layer, Relu) and isinstance(before, BlockSpec):
+                found[-1] = replace(found[-1], saved=0)  # its backward pass reads its own output
+            trained = sum(
+                each.size
+                for each in node.parameters
+                if each.name not in layer.share and f"{path}{name}.{each.name}" not in known.frozen
+            )
+            found.append(_measured_layer(node, inputs, beside, trained, inplace=inplace))
+        before = layer
+    return found
+
+
+def _measured_layer(
+    node: Node, inputs: int, beside: _Beside, trained: int, *, inplace: bool
+) -> LayerMemory:
+    layer = node.layer
+    is_flatten = isinstance(layer, Flatten) or _is_nothing(layer)
+    is_view = inplace or is_flatten
+    return LayerMemory(
+        inputs=inputs,
+        outputs=inputs if isinstance(layer, Relu) else node.output.size,
+        trained=trained,
+        is_view=is_view,
+        is_flatten=is_flatten,
+        # A dropout keeps the mask that it multiplied by.
+        saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
+        inner=layer.saved(node.given),
+        index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
+        taken=inputs,
+        beside=beside,
+        reordered=_reordered(layer, node.given) if trained and isinstance(layer, Conv2d) else 0,
+    )
+
+
+def _is_nothing(layer: AnyLayer) -> bool:
+    """Return whether *layer* returns its input itself."""
+    return isinstance(layer, Dropout) and layer.p == 0
+
+
+def _reordered(layer: Conv2d, given: TensorSpec) -> int:
+    """Return the number of elements in the gradient of the weight of *layer* as oneDNN has it."""
+    into, out = given.shape[0] // layer.groups, layer.out_channels // layer.groups
+    kernel = prod(each(layer.kernel_size, layer.DIMS))
+    if into == out == 1 and kernel <= DEPTHWISE and min(given.shape[1:]) >= kernel**0.5:
+        return 0
+    # In blocks of channels, of which the last may be filled up.
+    return layer.groups * prod(-(-number // BLOCK) * BLOCK for number in (into, out)) * kernel
+
+
+def _in_block(
+    node: Node, block: BlockSpec, path: str, known: _Known, beside: _Beside, *, counted: bool
+) -> list[LayerMemory]:
+    """Return the layers in a block, once for each copy, and the join of its parts if it has any."""
+    first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
+    parts = block.parts
+    if len(parts) == 1:
+        # A call holds its input until it returns; copies are calls in the call of them all.
+        more = node.given.size * ((not counted) + (block.copies > 1))
+        around = beside._replace(forward=beside.forward + more)
+        # Copies are equal unless some of them are frozen.
+        several, times = (block.copies, 1) if known.frozen else (1, block.copies)
+        copies: list[LayerMemory] = []
+        for i in range(several):
+            own = f"{path}.{i}." if block.NUMBERED else f"{path}."
+            inside = _in_order(parts[0].layers, first, own, known, around, counted=True)
+            if inside:
+                inside[0] = replace(inside[0], taken=0)
+            copies += inside
+        return copies * times
+    found: list[LayerMemory] = []
+    given, computed = node.given.size, 0
+    adds = not isinstance(block, Parallel) or block.join == "add"
+    for i, part in enumerate(parts):
+        # The input lives as long as later parts take it, or as it is itself what a part returns.
+        lives = i + 1 < len(parts) or not all(each.layers for each in parts)
+        around = _Beside(
+            beside.forward + computed + given * lives,
+            # Backwards, later parts come first, and leave a gradient of the input; earlier ones
+            # still need that of the output.
+            beside.backward + (given if i + 1 < len(parts) else node.output.size),
+        )
+        inside = _in_order(
+            part.layers,
+            f"{first}{part.name}.",
+            f"{path}.{part.name}.",
+            known,
+            around,
+            counted=lives,
+        )
+        if inside:
+            inside[0] = replace(inside[0], taken=0 if lives else given)
+            n = next((n for n, it in enumerate(reversed(part.layers)) if not _is_nothing(it)), 0)
+            if adds and inside[-1 - n].index == 0 and isinstance(part.layers[-1 - n], OWN_OUTPUT):
+                inside[-1 - n] = replace(inside[-1 - n], saved=0)  # a sum needs no input backwards
+            computed += inside[-1].outputs
+        found += inside
+    outputs = node.output.size
+    joined = LayerMemory(
+        inputs=outputs,
+        outputs=outputs,
+        trained=0,
+        is_view=False,
+        is_flatten=adds,
+        saved=1,
+        inner=0,
+        index=0,
+        taken=computed + given * (not all(each.layers for each in parts)),
+        beside=beside,
+    )
+    return [*found, joined]

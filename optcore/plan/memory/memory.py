@@ -1,0 +1,178 @@
+"""
+The memory that a run takes, estimated from its spec without torch.
+
+The estimate counts the tensors that torch has allocated at the same time on a CPU. It does not
+count the memory of the process itself, of its libraries and of the allocator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+from optcore.plan.memory.layers import LayerMemory, measured
+from optcore.spec.networks.network import Network
+from optcore.spec.run import RunSpec
+from optcore.spec.tasks.tasks import Function, Target
+from optcore.spec.training import Precision
+
+EVALUATED_TOGETHER = 1000
+"""Number of examples in a batch of an evaluation: large enough to be fast, small enough for any
+GPU."""
+EVALUATED_TOKENS = 16_384
+"""Largest number of tokens in such a batch of a language model."""
+GATHERED = 65_536
+"""Number of elements below which the gradient of a parameter is copied into a buffer."""
+DOUBLE = 8
+"""Bytes of a float64."""
+HALF = 2
+"""Bytes of a number in 16 bits."""
+PARAMETER_BYTES: dict[Precision, int] = {"fp64": 8, "bf16_true": HALF, "fp16_true": HALF}
+"""Bytes of a parameter; 4 in all other precisions."""
+HALF_ACTIVATIONS: frozenset[Precision] = frozenset({"bf16", "fp16", "mindspore_o2", "mindspore_o3"})
+"""Precisions with parameters in float32 and activations in 16 bits."""
+
+LOSS_VALUES: dict[Function, int] = {"quadratic": 2, "rosenbrock": 4, "valley": 1}
+"""How many values per coordinate of a point the loss and its gradient hold at a time."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """
+    Bytes that the tensors of a run take.
+
+    Attributes:
+        dataset: all examples.
+        parameters: the weights, and copies of them (moving averages, lookahead, float32 copies).
+        state: the state of the optimizer.
+        step: gradients, activations and the batch, at the moment of a step when they take most.
+        evaluation: activations, the batch and the gradients of the last step, at the moment of an
+            evaluation when they take most.
+    """
+
+    dataset: int
+    parameters: int
+    state: int
+    step: int
+    evaluation: int
+
+    @classmethod
+    def of(cls, run: RunSpec) -> Memory:
+        """Return the estimate for *run*."""
+        precision, training = run.training.precision, run.training
+        wide = PARAMETER_BYTES.get(precision, 4)
+        number = HALF if precision in HALF_ACTIVATIONS else wide
+        weights, num_trained = run.num_parameters * wide, run.num_parameters - run.num_frozen
+        copies = sum((training.ema is not None, training.lookahead is not None))
+        multi = 4 * num_trained if run.optimizer.multi_precision and wide == HALF else 0
+        data = run.dataset
+        layers = measured(run.network, run.frozen)
+        # Autocast keeps a copy of the trained weights in 16 bits.
+        cast = num_trained * wide // 2 if number != wide else 0
+        return cls(
+            dataset=data.memory_bytes,
+            parameters=weights + num_trained * wide * copies + multi,
+            state=_state(run) * (4 if run.optimizer.in_float32 else wide) // 4,
+            step=cast + _step(run, layers, data.batch_size, number, wide),
+            evaluation=cast
+            + _evaluation(
+                run, layers, min(evaluated(data.target), data.test_examples), number, wide
+            ),
+        )
+
+    @property
+    def total(self) -> int:
+        """The largest number of bytes that the run takes at a time, with the dataset."""
+        return self.dataset + self.peak
+
+    @property
+    def peak(self) -> int:
+        """The largest number of bytes that the run takes at a time, without the dataset."""
+        return self.parameters + self.state + max(self.step, self.evaluation)
+
+
+def evaluated(target: Target) -> int:
+    """Return the number of examples in a batch of an evaluation, for the targets of a dataset."""
+    if target.task != "language_model":
+        return EVALUATED_TOGETHER
+    # Metrics take the logits of all tokens as float64.
+    return max(1, min(EVALUATED_TOGETHER, EVALUATED_TOKENS // target.longest))
+
+
+@lru_cache(maxsize=64)
+def _gathered(network: Network, frozen: frozenset[str]) -> int:
+    """Return the number of elements in the parameters whose gradients are copied."""
+    sizes = (prod(each.shape) for each in network.parameters if each.name not in frozen)
+    return sum(size for size in sizes if size < GATHERED)
+
+
+def _state(run: RunSpec) -> int:
+    shapes = {parameter.name: parameter.shape for parameter in run.parameters()}
+    return sum(
+        group.spec.state_bytes(shapes[name]) for group in run.groups() for name in group.names
+    )
+
+
+def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int:
+    """Return the bytes of a batch; if *stored*, with its inputs in the dtype of the dataset."""
+    original = run.dataset.value_bytes
+    # A batch that needs no conversion is not copied.
+    each = prod(run.dataset.shape) * (number + (original if stored and original != number else 0))
+    return size * (each + 8 * run.dataset.target.longest)
+
+
+def _step(run: RunSpec, layers: Sequence[LayerMemory], batch: int, number: int, wide: int) -> int:
+    """Return the largest number of bytes that gradients, activations and batch take in a step."""
+    # What the forward pass of each layer adds to what lives until its backward pass.
+    saved = [
+        batch * (layer.outputs * (number * layer.saved + layer.index) + number * layer.inner)
+        for layer in layers
+    ]
+    served = _batch(run, batch, number)
+    outputs = batch * number * layers[-1].outputs
+    objective = run.dataset.target.objective
+    # Other losses keep the log-probabilities of the outputs, and make a gradient of them.
+    values = 2 if objective is None else LOSS_VALUES[objective.function]
+    # The gradient of the examples themselves is not computed, and nothing before the first trained
+    # layer is kept but what this layer takes.
+    first = next((i for i, layer in enumerate(layers) if layer.trained), len(layers))
+    before, is_taken = 0, True
+    for i in reversed(range(first)):
+        if not layers[i].is_view:
+            before = max(before, batch * number * (layers[i].taken + layers[i].outputs))
+            saved[i] = batch * number * layers[i].outputs * is_taken
+            is_taken = False
+    alive = served + sum(saved) + values * outputs
+    gradients, most, flowing = 0, max(alive, served + before), outputs
+    for i in reversed(range(len(layers))):
+        layer = layers[i]
+        backward = 0 if i <= first or layer.is_flatten else batch * number * layer.inputs
+        gradients += layer.trained * wide
+        others = batch * number * layer.beside.backward
+        reordered = layer.reordered * number
+        most = max(most, alive + gradients + flowing + backward + others + reordered)
+        alive -= saved[i]
+        flowing = backward or flowing
+    update = served + gradients
+    # The gradients of the step before are there until the batch is ready.
+    serving = _batch(run, batch, number, stored=True) + gradients
+    return max(most, update, serving) + _gathered(run.network, run.frozen) * wide
+
+
+def _evaluation(
+    run: RunSpec, layers: Sequence[LayerMemory], batch: int, number: int, wide: int
+) -> int:
+    """Return the largest number of bytes in an evaluation, with the gradients of the last step."""
+    most = 0
+    for layer in layers:
+        if not layer.is_view:
+            taken = number * (layer.taken + layer.beside.forward)
+            most = max(most, taken + (number + layer.index) * layer.outputs)
+    if run.dataset.target.task == "language_model":
+        # Metrics take the outputs, and the logarithms of their probabilities, as float64.
+        outputs = layers[-1].outputs
+        most = max(most, (number + 2 * DOUBLE) * outputs)
+    trained = run.num_parameters - run.num_frozen + _gathered(run.network, run.frozen)
+    return _batch(run, batch, number) + batch * most + trained * wide

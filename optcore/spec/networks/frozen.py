@@ -1,0 +1,81 @@
+"""Parameters that are not trained, and batch norms whose running statistics do not move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from optcore.spec.errors import did_you_mean, reject, short_repr
+from optcore.spec.groups.globs import Globs, listed
+from optcore.spec.groups.matching import Parameter
+from optcore.spec.networks.network import Network
+
+if TYPE_CHECKING:
+    from optcore.spec.run import RunSpec
+
+
+def frozen_names(network: Network, globs: Sequence[str]) -> frozenset[str]:
+    """Return the names of the parameters of *network* that one of *globs* matches."""
+    if not globs:
+        return frozenset()
+    found = Globs(globs)
+    return frozenset(each.name for each in network.parameters if each.name in found)
+
+
+def fixed_norms(parameters: Sequence[Parameter]) -> frozenset[str]:
+    """Return the paths of the batch norms in *parameters* all of whose parameters are frozen."""
+    of_norms = [
+        (each.name.rpartition(".")[0], each.trainable)
+        for each in parameters
+        if each.module == "batch_norm"
+    ]
+    trained = {path for path, trainable in of_norms if trainable}
+    return frozenset(path for path, _ in of_norms if path not in trained)
+
+
+def frozen_parameters_exist(run: RunSpec) -> None:
+    """Refuse globs in ``training.frozen`` that find no parameter, or that find all of them."""
+    network, globs = run.network, run.training.frozen
+    for i, glob in enumerate(globs):
+        _finds_a_parameter(run, i, Globs([glob]))
+    number = len(network.parameters)
+    if globs and len(run.frozen) == number:
+        text = f"frozen must leave a parameter to train, got globs that find all {number}"
+        reject(["training", "frozen"], text, globs)
+    if run.training.frozen_statistics and not fixed_norms(run.parameters()):
+        text = (
+            "frozen_statistics needs a batch_norm whose weight and bias are both in frozen, got "
+            f"{_norms(run)}"
+        )
+        reject(["training", "frozen_statistics"], text, True)
+
+
+def _finds_a_parameter(run: RunSpec, i: int, found: Globs) -> None:
+    glob, network = run.training.frozen[i], run.network
+    own = any(each.name in found for each in network.parameters)
+    for name, source in network.shared.items():
+        # In torch's named_parameters a shared parameter has its first name alone. With a glob for
+        # another name, a part of what the glob names would be trained all the same.
+        if name in found and source not in run.frozen:
+            text = (
+                f"frozen must find a shared parameter by its own name, got {short_repr(glob)}, "
+                f"which finds {name}, the same parameter as {source}"
+            )
+            reject(["training", "frozen", i], text, glob)
+        own = own or name in found
+    if not own:
+        names = [each.name for each in network.parameters]
+        near = did_you_mean(glob, [*_globs_of_paths(names), *names])
+        text = f"frozen must find a parameter, got {short_repr(glob)}{near} ({listed(names)})"
+        reject(["training", "frozen", i], text, glob)
+
+
+def _globs_of_paths(names: Sequence[str]) -> Iterator[str]:
+    """Yield a glob for each first part of *names*: ``conv1.*``."""
+    yield from dict.fromkeys(f"{name.partition('.')[0]}.*" for name in names if "." in name)
+
+
+def _norms(run: RunSpec) -> str:
+    """Return the names of the trained parameters of batch norms as text."""
+    found = [p.name for p in run.parameters() if p.module == "batch_norm" and p.trainable]
+    return f"{listed(found)} trained" if found else "none"

@@ -1,0 +1,209 @@
+"""Which weights of another network a network takes, and the texts about those that do not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optcore.spec.errors import Problem, SpecError
+from optcore.spec.groups.matching import Parameter
+from optcore.spec.networks.network import Network
+from optcore.spec.networks.weight_map import WeightMap, check_map
+from tests.support.optcore.layers.networks import network_of
+
+Json = dict[str, Any]
+
+
+def mapped(*prefixes: tuple[str, str], **parts: list[str]) -> WeightMap:
+    return WeightMap.read({"prefixes": [{"from": a, "to": b} for a, b in prefixes], **parts})
+
+
+def linear(name: str, out: int, **more: Any) -> Json:
+    return {"kind": "linear", "name": name, "out_features": out, **more}
+
+
+BODY = [linear("a", 5), {"kind": "batch_norm", "name": "norm"}, {"kind": "relu"}]
+OTHER = network_of([*BODY, linear("fc", 10)], (3,))
+INSIDE = network_of(
+    [{"kind": "sequential", "name": "backbone", "layers": BODY}, linear("head", 4)], (3,)
+)
+
+
+def problems(taken: WeightMap, own: Network, theirs: Network = OTHER) -> list[Problem]:
+    with pytest.raises(SpecError) as caught:
+        check_map(taken, own.tensors, theirs.tensors, job="job_1")
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "sources"),
+    [
+        ([], {"a.weight": "a.weight"}),
+        ([("", "backbone")], {"backbone.a.weight": "a.weight", "a.weight": None, "head.b": None}),
+        ([("body", "")], {"a.weight": "body.a.weight"}),
+        ([("a", "b.c")], {"b.c.weight": "a.weight", "b.cc.weight": "b.cc.weight", "d": "d"}),
+        ([("a.", "b.")], {"b.weight": "a.weight", "a.weight": None}),
+        ([("a", "b"), ("x", "b.c")], {"b.c.d.weight": "x.d.weight", "b.weight": "a.weight"}),
+        ([("a", "b"), ("a", "c")], {"b.weight": "a.weight", "c.weight": "a.weight"}),
+        ([("a", "b"), ("a", "a")], {"b.weight": "a.weight", "a.weight": "a.weight"}),
+        ([("tokens.weight", "head.weight")], {"head.weight": "tokens.weight", "head.bias": None}),
+        ([("a", "b"), ("b", "a")], {"a.weight": "b.weight", "b.weight": "a.weight"}),
+    ],
+    ids=str,
+)
+def test_the_longest_prefix_says_where_a_weight_comes_from(
+    prefixes: list[tuple[str, str]], sources: dict[str, str | None]
+) -> None:
+    taken = mapped(*prefixes)
+
+    if "head.bias" in sources:  # it is under no prefix, and has its own name
+        sources = {**sources, "head.bias": "head.bias"}
+    assert {name: taken.source_of(name) for name in sources} == sources
+
+
+def test_a_network_in_another_takes_parameters_and_running_statistics() -> None:
+    taken = mapped(("", "backbone"), fresh=["head.*"], omit=["fc.*"])
+
+    check_map(taken, INSIDE.tensors, OTHER.tensors, job="job_1")
+
+    needed = {each.name for each in INSIDE.tensors if not taken.is_fresh(each.name)}
+    names = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+    assert needed == {
+        *("backbone.a.weight", "backbone.a.bias"),
+        *(f"backbone.norm.{name}" for name in names),
+    }
+
+
+def test_what_a_fresh_weight_replaces_need_not_be_omitted() -> None:
+    own = network_of([*BODY, linear("fc", 4)], (3,))
+
+    check_map(mapped(fresh=["fc.*"]), own.tensors, OTHER.tensors, job="job_1")
+
+
+def test_an_omitted_weight_is_not_taken_and_must_be_fresh() -> None:
+    (problem,) = problems(mapped(omit=["norm.running_*"]), OTHER)
+
+    assert problem.message == (
+        "model must have no weights but those of job job_1, which it starts from, got "
+        "norm.running_mean, norm.running_var; name in fresh what is initialised, or map names with "
+        "prefixes"
+    )
+    taken = mapped(omit=["norm.running_*"], fresh=["norm.running_*"])
+    check_map(taken, OTHER.tensors, OTHER.tensors, job="job_1")
+
+
+def test_all_differences_are_listed() -> None:
+    wider = network_of([linear("a", 6), *BODY[1:], linear("head", 10)], (3,))
+
+    different, missing, left = problems(WeightMap(), wider)
+
+    assert {each.param for each in (different, missing, left)} == {"changes.model"}
+    assert different.message == (
+        "model must have the weights of job job_1, which it starts from: "
+        "a.weight must be linear of shape [5, 3], got linear of shape [6, 3]; "
+        "a.bias must be linear of shape [5], got linear of shape [6]; "
+        "norm.weight must be batch_norm of shape [5], got batch_norm of shape [6]; "
+        "norm.bias must be batch_norm of shape [5], got batch_norm of shape [6]; ... 6 in all"
+    )
+    assert missing.message == (
+        "model must have no weights but those of job job_1, which it starts from, got "
+        "head.weight, head.bias; name in fresh what is initialised, or map names with prefixes"
+    )
+    assert left.message == (
+        "model must have all weights of job job_1, which it starts from, got none for "
+        "fc.weight, fc.bias; name in omit what is left out, or map names with prefixes"
+    )
+
+
+def test_a_weight_of_another_kind_is_named_as_it_is_called_there() -> None:
+    """Both have a weight and a bias of five numbers."""
+    own = network_of([linear("a", 5), {"kind": "layer_norm", "name": "ln"}, linear("fc", 10)], (3,))
+
+    different, _ = problems(mapped(("norm", "ln")), own)
+
+    assert different.message == (
+        "model must have the weights of job job_1, which it starts from: "
+        "ln.weight must be batch_norm of shape [5], as norm.weight there, got layer_norm of shape "
+        "[5]; ln.bias must be batch_norm of shape [5], as norm.bias there, got layer_norm of shape "
+        "[5]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("taken", "param", "message"),
+    [
+        (
+            mapped(("", "bakbone")),
+            "prefixes[0].to",
+            "to must begin names of weights of the clone, got 'bakbone'; did you mean 'backbone'? ",
+        ),
+        (
+            mapped(("nom", "backbone.norm"), ("a", "backbone.a")),
+            "prefixes[0].from",
+            "from must begin names of weights of job job_1, got 'nom'; did you mean 'norm'? (a",
+        ),
+        (
+            mapped(("", "backbone"), fresh=["haed.*"]),
+            "fresh[0]",
+            "fresh must find weights of the clone, got 'haed.*'; did you mean 'head.*'? (",
+        ),
+        (
+            mapped(("", "backbone"), fresh=["head.*"], omit=["fc.*", "fd.bias"]),
+            "omit[1]",
+            "omit must find weights of job job_1, got 'fd.bias'; did you mean 'fc.bias'? (a",
+        ),
+        (
+            mapped(("", "backbone"), ("fc", "head"), fresh=["head.*"]),
+            "prefixes[1].to",
+            "to must begin names that are not in fresh and have no longer prefix, got 'head'",
+        ),
+        (
+            mapped(fresh=["*"]),
+            "changes.model",
+            "fresh must leave weights to take, got globs that find all",
+        ),
+    ],
+)
+def test_a_part_of_the_map_that_does_nothing_is_refused(
+    taken: WeightMap, param: str, message: str
+) -> None:
+    (problem,) = problems(taken, INSIDE)
+
+    assert problem.param == param
+    assert problem.message.startswith(message)
+
+
+def test_globs_for_a_large_network_are_counted_before_they_are_tried() -> None:
+    many = [Parameter(f"{i}.weight", (1,), "linear") for i in range(20_000)]
+    taken = WeightMap(fresh=[f"x{i}.*" for i in range(100)])
+
+    with pytest.raises(SpecError) as caught:
+        check_map(taken, many, many, job="job_1")
+
+    assert caught.value.problems == [
+        Problem(
+            "fresh",
+            "prefixes, fresh and omit must compare at most 1000000 pairs of a name and a weight, "
+            "got 100 names for 40000 weights",
+        )
+    ]
+
+
+def test_a_shared_weight_is_taken_by_its_own_name() -> None:
+    tied = network_of([linear("a", 3), linear("b", 3, share={"weight": "a.weight"})], (3,))
+    free = network_of([linear("a", 3), linear("b", 3)], (3,))
+
+    assert [each.name for each in tied.tensors] == ["a.weight", "a.bias", "b.bias"]
+    check_map(mapped(("a.weight", "b.weight"), ("a", "a")), free.tensors, tied.tensors, job="j")
+    check_map(mapped(omit=["b.weight"]), tied.tensors, free.tensors, job="j")
+
+
+def test_a_map_is_stored_without_empty_parts() -> None:
+    taken = mapped(("", "backbone."), omit=["fc.*"])
+
+    stored = {"prefixes": [{"from": "", "to": "backbone."}], "omit": ["fc.*"]}
+    assert taken.stored() == stored
+    assert WeightMap.read(stored) == taken
+    assert WeightMap().stored() == {}
+    assert not WeightMap.read({"job": "job_1"})
