@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from optcore.plan.values import check_values
 from optcore.spec.datasets.trained_on import TrainedOn, joined
 from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.matching import Parameter
+from optcore.spec.groups.states import ParameterState, states_of
 from optserve.contract import canonical
 from optserve.contract.requests.clone import CloneSpec, Keep, merge_patch
 from optserve.contract.requests.job import JobSpec
@@ -50,8 +51,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         SpecError: no checkpoint at the requested step is retained, or *clone* keeps the optimizer's
             state and the checkpoint has none.
     """
-    network = _network(parent)
-    retained = parent.retained()
+    network, retained = _network(parent), parent.retained()
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
@@ -61,17 +61,15 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
         raise NothingToClone(f"job {parent.id} has no checkpoint yet")
-    # When a job succeeds, its network is saved without the optimizer's state. The last checkpoint
-    # with that state is from before the end.
+    if network is not None and clone.source in ("last", network.step):
+        # Not that of the last checkpoint: the job may have been evaluated with averaged weights.
+        return network if clone.keep == "weights" else _final_state(parent, network.step, retained)
     if clone.source == "last":
-        last = network or parent.checkpoints[-1]
-        return _with_optimizer(parent, last, retained) if clone.keep == "optimizer" else last
+        return (parent.checkpoints or retained)[-1]
     for pointer in retained:
         if pointer.step == clone.source:
             return pointer
-    if network is not None and network.step == clone.source:
-        return _with_optimizer(parent, network, retained) if clone.keep == "optimizer" else network
-    steps = [*retained, *([network] if network is not None else [])]
+    steps = {pointer.step for pointer in (*retained, *([network] if network is not None else []))}
     raise SpecError(
         [
             Problem(
@@ -104,6 +102,23 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
                 )
             ]
         )
+    if keep == "optimizer":
+        _check_states(parent, states_of(before), states_of(spec))
+
+
+def _check_states(
+    parent: Record, theirs: Mapping[str, ParameterState], ours: Mapping[str, ParameterState]
+) -> None:
+    """Raise `SpecError` if the optimizer's state of a parameter differs in parent and clone."""
+    for name in [*ours, *theirs]:
+        before, now = theirs.get(name), ours.get(name)
+        if before is None or not before.fits(now):
+            text = (
+                f"keep must be weights if the optimizer keeps another state for {name}: that of "
+                f"job {parent.id} is {before or 'none'}, and that of the clone is {now or 'none'}; "
+                "got optimizer"
+            )
+            raise SpecError([Problem("keep", text)])
 
 
 def trained_on(parent: Record) -> list[TrainedOn]:
@@ -119,16 +134,19 @@ def _network(parent: Record) -> Pointer | None:
     return Pointer(parent.rows, file["path"], file["sha256"])
 
 
-def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> Pointer:
+def _final_state(parent: Record, step: int, retained: list[Pointer]) -> Pointer:
     """
-    Return *last*, the pointer to the last saved state, if the optimizer's state was saved too.
+    Return the pointer to the checkpoint of *parent* after its last step, number *step*.
 
     Raises:
-        SpecError: only the network was saved.
+        SpecError: there is none, since the job ended under a release up to 0.2.0, which kept only
+            the network.
     """
-    if last in retained:
-        return last
-    where = f" (the optimizer's state was saved at step {_listed(retained)})" if retained else ""
+    for pointer in retained:
+        if pointer.step == step:
+            return pointer
+    steps = [pointer.step for pointer in retained]
+    where = f" (the optimizer's state was saved at step {_listed(steps)})" if steps else ""
     raise SpecError(
         [
             Problem(
@@ -140,8 +158,8 @@ def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> P
     )
 
 
-def _listed(pointers: Iterable[Pointer]) -> str:
-    return ", ".join(str(pointer.step) for pointer in pointers)
+def _listed(steps: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(steps)))
 
 
 def _text(parameter: Parameter | None) -> str:

@@ -170,6 +170,10 @@ async def clone_job(
     """
     Submit a clone of the job: a new job that starts at step 0 with the weights of this job.
 
+    With `"keep": "optimizer"` the clone goes on with the training, also after the last step of a
+    job that has succeeded: with the optimizer's state, and where this job was in the order of the
+    examples. Its own schedule begins at step 0; `shift` moves a schedule.
+
     `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
     that are neither in `changes` nor in that spec get their defaults. The clone's network must have
     parameters with the same names and shapes as this job's network.

@@ -65,6 +65,7 @@ class Run:
         evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
         checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
         row: the number of steps made. Each step adds a row of metrics.
+        rows_before: the number of steps of the runs that this run continues.
         t: the number of updates made; it is less than *row* if steps skipped their updates.
         micro: the number of batches of the current step whose gradients have been accumulated.
         partial_loss: the part of the current step's loss that comes from these batches.
@@ -95,6 +96,7 @@ class Run:
     evaluate_interval: int
     checkpoint_interval: int
     row: int = 0
+    rows_before: int = 0
     t: int = 0
     micro: int = 0
     partial_loss: float = 0.0

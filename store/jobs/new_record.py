@@ -30,6 +30,9 @@ def new_fields(
         trained_on: what the weights in that state were trained on.
     """
     parent = {"parent": json.dumps(asdict(starting_state))} if starting_state else {}
+    continues = starting_state is not None and starting_state.keep == "optimizer"
+    if continues:
+        parent["continues"] = "1"
     if trained_on:
         parent["trained_on"] = json.dumps([each.stored() for each in trained_on])
     found = warnings(spec.dataset, trained_on)
@@ -51,8 +54,9 @@ def new_fields(
         # kind or dialect would be refused, or wrong, for the kind that a clone changes to.
         "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
-        # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
-        **({"format": FORMER} if is_former(spec) else {}),
+        # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job. They
+        # would take a clone that continues its parent through the examples from the first epoch on.
+        **({"format": FORMER} if is_former(spec) and not continues else {}),
         "plan": StoredPlan.of(spec).text(),
         # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
         # parses the spec.
