@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from api.jobs.changed_kinds import without_unknown
 from optcore.plan.values import check_values
 from optcore.spec.datasets.trained_on import TrainedOn, joined
 from optcore.spec.errors import Problem, SpecError
@@ -32,7 +33,7 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     """
     # Not merged into the full spec: {"optimizer": {"kind": "sgd"}} and all defaults of adam would
     # make an sgd with betas, which is refused.
-    data = merge_patch(parent.posted, clone.changes)
+    data = merge_patch(without_unknown(parent.posted, clone.changes), clone.changes)
     if sum(map(len, canonical.parts(data))) > MAX_POSTED:
         text = f"changes must result in a spec of at most {MAX_POSTED} bytes, got more"
         raise SpecError([Problem("changes", text)])

@@ -170,12 +170,13 @@ async def clone_job(
     """
     Submit a clone of the job: a new job that starts at step 0 with the weights of this job.
 
-    With `"keep": "optimizer"` the clone goes on with the training, also after the last step of a
-    job that has succeeded: with the optimizer's state, and where this job was in the order of the
+    With `"keep": "optimizer"` the clone continues the training, also after the last step of a job
+    that has succeeded: with the optimizer's state, and from the same place in the order of the
     examples. Its own schedule begins at step 0; `shift` moves a schedule.
 
     `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
-    that are neither in `changes` nor in that spec get their defaults. The clone's network must have
+    that are neither in `changes` nor in that spec get their defaults. Where `changes` has another
+    `kind`, fields that only the kind of that spec has are removed. The clone's network must have
     parameters with the same names and shapes as this job's network.
 
     The clone has its own copy of the weights. So it does not depend on this job any more, even if

@@ -105,7 +105,7 @@ class Client(MetricCalls):
         Args:
             job_id: id of the other job.
             source: the state to start from: ``"last"``, ``"best"``, or the step of a checkpoint.
-            keep: ``"weights"``, or ``"optimizer"`` to go on with the training: also with the
+            keep: ``"weights"``, or ``"optimizer"`` to continue the training: also with the
                 optimizer's state and the order of the examples.
             changes: a JSON merge patch (RFC 7396) for the spec of the other job as it was posted.
             idempotency_key: requests with equal keys and otherwise equal arguments create one job;

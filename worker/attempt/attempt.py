@@ -130,7 +130,7 @@ class Attempt:
         run, reporter = session.run, session.reporter
         reporter.flush()
         checkpointer.delete_unneeded()
-        # Kept with the job, so that a clone can go on from its end.
+        # Kept with the job, so that a clone can continue from its end.
         saved = checkpointer.save()
         with session.lease.phase("checkpoint"):
             artifacts = checkpointer.write_artifacts()

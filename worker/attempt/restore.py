@@ -160,7 +160,7 @@ class Restorer:
                     sha256=start.sha256,
                     plan=self.record.plan,
                     # Not there if an earlier release accepted the clone.
-                    goes_on="continues" in self.record.fields,
+                    continues="continues" in self.record.fields,
                 )
             )
         except CheckpointUnusable as error:

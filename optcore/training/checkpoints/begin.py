@@ -37,13 +37,13 @@ def begin_from(
     device: str = "cpu",
     sha256: str | None = None,
     plan: StoredPlan | None = None,
-    goes_on: bool = True,
+    continues: bool = True,
 ) -> Run:
     """
     Return a new run at its first step, with the network from a checkpoint of another run.
 
     With a *keep* of ``weights``, all else starts afresh. With ``optimizer``, the optimizer starts
-    with the slots and update counts from the checkpoint, and the run goes on in the order of the
+    with the slots and update counts from the checkpoint, and the run continues in the order of the
     examples, as `continue_from` says: if its schedules and its other fields allow, it is the second
     part of a longer run, bit for bit. Schedules start at step 0 in both cases.
 
@@ -62,8 +62,8 @@ def begin_from(
         device: ``cpu`` or ``cuda``.
         sha256: the SHA-256 that `save` returned, or the SHA-256 of the file; None if unknown.
         plan: as in `Run.start`.
-        goes_on: whether a run with ``optimizer`` goes on in the order of the examples. If false, it
-            takes over no more than the optimizer's state, as in releases up to 0.2.0.
+        continues: whether a run with ``optimizer`` takes over all that `continue_from` lists. If
+            false, it takes over no more than the optimizer's state, as in releases up to 0.2.0.
 
     Raises:
         CheckpointUnusable: a file is damaged, or the network or the optimizer state does not fit
@@ -86,7 +86,7 @@ def begin_from(
             continued = _with_numbers_left(facts, slots, run)
             if continued is not slots:
                 run.optimizer.load_named(continued, counts, updates=0)
-            if goes_on:
+            if continues:
                 continue_from(run, facts, state)
     except KeyError as error:
         raise CheckpointUnusable(f"{path} lacks an entry that the run needs: {error}") from None

@@ -1,4 +1,4 @@
-"""Let a new run go on where another run was, in all but its schedules and its number of steps."""
+"""Let a new run continue another run, in all but its schedules and its number of steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OF_A_STEP = ("accumulate", "loss", "loss_scale", "precision")
 
 def continue_from(run: Run, facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     """
-    Let *run* go on where the run of a checkpoint was, besides weights and optimizer.
+    Let *run* continue the run of a checkpoint, besides its weights and its optimizer.
 
     *run* takes over
 

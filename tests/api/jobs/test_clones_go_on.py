@@ -18,7 +18,7 @@ from store.jobs.calls import Claim
 from store.jobs.record import Record
 from store.redis import keys
 from store.settings import Settings
-from tests.support.store.protocol import claim, record_of, rows_of, storage_of
+from tests.support.store.protocol import claim, record_of, storage_of
 from worker.attempt.attempt import Attempt
 from worker.attempt.session import Tools, Train
 
@@ -54,6 +54,7 @@ class Service:
 
     def __init__(self, http: httpx.AsyncClient, client: redis.Redis, home: Path) -> None:
         self.http, self.client, self.home = http, client, home
+        (home / "storage").mkdir(exist_ok=True)  # the application makes it when it is first used
         self.storage = storage_of(client, home / "storage")
 
     async def submitted(self, path: str, body: dict[str, Any]) -> str:
@@ -74,6 +75,12 @@ class Service:
 
     async def trained(self, spec: dict[str, Any]) -> Record:
         return self.train(await self.submitted("/v1/jobs", spec))
+
+    async def rows(self, record: Record) -> list[tuple[float, float]]:
+        """Return lr and loss of each step, also of a job that was archived meanwhile."""
+        page = (await self.http.get(f"/v1/jobs/{record.id}/metrics?limit=1000")).json()
+        assert [row["step"] for row in page["data"]] == list(range(record.rows))
+        return [(row["lr"], row["loss"]) for row in page["data"]]
 
     async def gone_on(self, parent: Record, **body: Any) -> Record:
         """Return a clone of *parent* with the optimizer's state from its end, trained."""
@@ -101,7 +108,7 @@ async def test_a_clone_goes_on_after_the_end_as_the_trial_says(service: Service)
     clone = service.train(await service.submitted(path, TRIAL["tried"]["clone"]), train)
 
     expected = TRIAL["expected"]
-    lr = [row[0] for row in rows_of(service.client, clone.id)]
+    lr = [row[0] for row in await service.rows(clone)]
     assert len(began) == 1
     assert clone.rows == clone.total_steps == 60
     np.testing.assert_allclose(lr, expected["lr"], rtol=expected["rtol"], atol=expected["atol"])
@@ -116,9 +123,10 @@ async def test_two_jobs_are_one_longer_job_bit_for_bit(service: Service) -> None
 
     second = await service.gone_on(first)
 
-    wanted = rows_of(service.client, longer.id)
-    assert rows_of(service.client, first.id) == wanted[:60]
-    assert rows_of(service.client, second.id) == wanted[60:]
+    wanted = await service.rows(longer)
+    assert len(wanted) == 120
+    assert await service.rows(first) == wanted[:60]
+    assert await service.rows(second) == wanted[60:]
     assert second.fields["digest"] == longer.fields["digest"]
     assert second.fields["result"] is not None
     assert second.job().result is not None
@@ -157,10 +165,10 @@ async def test_the_state_of_a_job_that_stopped_early_goes_on(service: Service) -
             "training": {**CONSTANT["training"], "early_stopping": stopping},
         }
     )
-    assert (first.outcome, first.rows) == ("early_stopped", 24)
+    assert (first.outcome, first.rows) == ("early_stopped", 26)
 
     changes = {"training": {"early_stopping": None, "epochs": 1}}
     second = await service.gone_on(first, changes=changes)
 
     assert second.starting_state is not None
-    assert (second.starting_state.step, second.rows, second.outcome) == (24, 12, "completed")
+    assert (second.starting_state.step, second.rows, second.outcome) == (26, 13, "completed")

@@ -189,7 +189,7 @@ def test_a_run_may_take_over_the_optimizer_alone(tmp_path: Path) -> None:
     rows_of(first)
     saved = checkpoint.save(first, files)
 
-    run = going_on(files, saved, of_length(spec, 5), goes_on=False)
+    run = going_on(files, saved, of_length(spec, 5), continues=False)
 
     assert (run.batches.epoch, run.batches.position, run.rows_before) == (0, 0, 0)
     assert set(run.optimizer.named_counts().values()) == {11}
