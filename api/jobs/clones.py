@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Response
 from api.http.dependencies import (
     BlockingClient,
     Client,
+    JobStore,
     RenderJob,
     StoredFiles,
     TenantName,
@@ -20,13 +21,17 @@ from api.http.params import IdempotencyKey
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.jobs.clone_source import check_fits, merged, source_of, trained_on
+from api.jobs.expected import expected_times
+from api.jobs.plan import checking_cost, plan_text
 from api.jobs.responses import submitted_response
 from api.jobs.wakeups import wake_workers
 from optcore.files.integrity import Damaged
+from optcore.spec.datasets.trained_on import warnings
 from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.plans import Plan
 from optserve.contract.requests.clone import CloneSpec, Keep
 from optserve.contract.requests.job import JobSpec
-from store.errors import JobNotFound, NothingToClone, StorageUnavailable
+from store.errors import Busy, JobNotFound, NothingToClone, StorageUnavailable
 from store.jobs import calls
 from store.jobs.calls import Submitted
 from store.jobs.ids import new_id
@@ -84,6 +89,20 @@ class Cloner:
         if submitted.outcome != "created":  # two equal requests came at the same time
             await self._discard(new)
         return submitted
+
+    async def validated(self, clone: CloneSpec) -> tuple[JobSpec, list[str], int]:
+        """
+        Check the clone as `submit` does, but copy and store nothing.
+
+        Return its spec, warnings about its validation examples, and the size of the specs in bytes.
+        """
+        parent = await self._parent()
+        size = self._size(parent)
+        spec = await self._threads.run(size, merged, parent, clone)
+        source_of(parent, clone)
+        await self._threads.run(size, check_fits, parent, spec, clone.keep)
+        before = await self._threads.run(size, trained_on, parent)
+        return spec, warnings(spec.dataset, before), size
 
     async def _starting_state(self, clone: CloneSpec, spec: JobSpec, new: str) -> StartingState:
         """Copy the checkpoint that the clone starts from; return the clone's starting state."""
@@ -150,6 +169,30 @@ class Cloner:
     def _size(self, parent: Record) -> int:
         """Return the number of bytes of JSON to process for a clone of *parent*."""
         return self._threads.size + len(parent.fields["spec"])
+
+
+@router.post(
+    "/clone/validate",
+    response_model=Plan,
+    responses=documented(JobNotFound, NothingToClone, Busy),
+)
+async def validate_clone(
+    clone: SpecBody[CloneSpec],
+    cloner: Annotated[Cloner, Depends()],
+    threads: Threads,
+    store: JobStore,
+) -> Response:
+    """
+    Return the plan of a clone of the job without submitting the clone.
+
+    The body is that of `clone`, and so are the errors, except that the files of the state that the
+    clone would start from are not read. The warnings of the plan include those that the clone would
+    have in `parent.warnings`.
+    """
+    spec, known, size = await cloner.validated(clone)
+    times = await expected_times(store, spec)
+    text = await threads.run(size + checking_cost(spec), plan_text, spec, times, known)
+    return Response(text, media_type="application/json")
 
 
 @router.post(

@@ -117,6 +117,19 @@ class Client(MetricCalls):
         body = {"from": source, "keep": keep, "changes": dict(changes or {})}
         return self._post(job_path(job_id, "clone"), body, idempotency_key)
 
+    def validate_clone(
+        self,
+        job_id: str,
+        *,
+        source: Literal["last", "best"] | int = "last",
+        keep: Keep = "weights",
+        changes: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """Return the plan of a clone without submitting it; the arguments are those of `clone`."""
+        body = {"from": source, "keep": keep, "changes": dict(changes or {})}
+        path = job_path(job_id, "clone", "validate")
+        return self._connection.request(Plan, "POST", path, content=encode(body))
+
     def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
         """Return the plan of a job (its steps, layers, groups and lr) without running it."""
         return self._connection.request(Plan, "POST", "/v1/jobs/validate", content=encode(spec))
