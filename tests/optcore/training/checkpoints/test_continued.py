@@ -133,13 +133,14 @@ def test_other_examples_begin_with_their_first_epoch(tmp_path: Path) -> None:
     rows_of(first)
     saved = checkpoint.save(first, files)
 
-    found = {}
-    for name, change in {
+    changes: dict[str, dict[str, Any]] = {
         "same": {},
         "batch": {"batch_size": 50},
         "order": {"shuffle": False},
         "validation": {"validation": 100},
-    }.items():
+    }
+    found = {}
+    for name, change in changes.items():
         dataset = {**spec["dataset"], **change}
         run = going_on(files, saved, of_length({**spec, "dataset": dataset}, 5))
         found[name] = (run.batches.epoch, run.batches.position)
