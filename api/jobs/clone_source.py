@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from api.jobs.changed_kinds import without_unknown
 from optcore.plan.values import check_values
 from optcore.spec.datasets.trained_on import TrainedOn, joined
 from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.globs import listed
+from optcore.spec.groups.states import ParameterState, states_of
 from optcore.spec.networks.weight_map import check_map
 from optserve.contract import canonical
 from optserve.contract.requests.clone import CloneSpec, merge_patch
@@ -32,7 +34,7 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     """
     # Not merged into the full spec: {"optimizer": {"kind": "sgd"}} and all defaults of adam would
     # make an sgd with betas, which is refused.
-    data = merge_patch(parent.posted, clone.changes)
+    data = merge_patch(without_unknown(parent.posted, clone.changes), clone.changes)
     if sum(map(len, canonical.parts(data))) > MAX_POSTED:
         text = f"changes must result in a spec of at most {MAX_POSTED} bytes, got more"
         raise SpecError([Problem("changes", text)])
@@ -51,8 +53,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         SpecError: no checkpoint at the requested step is retained, or *clone* keeps the optimizer's
             state and the checkpoint has none.
     """
-    network = _network(parent)
-    retained = parent.retained()
+    network, retained = _network(parent), parent.retained()
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
@@ -62,17 +63,15 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
         raise NothingToClone(f"job {parent.id} has no checkpoint yet")
-    # When a job succeeds, its network is saved without the optimizer's state. The last checkpoint
-    # with that state is from before the end.
+    if network is not None and clone.source in ("last", network.step):
+        # Not that of the last checkpoint: the job may have been evaluated with averaged weights.
+        return network if clone.keep == "weights" else _final_state(parent, network.step, retained)
     if clone.source == "last":
-        last = network or parent.checkpoints[-1]
-        return _with_optimizer(parent, last, retained) if clone.keep == "optimizer" else last
+        return (parent.checkpoints or retained)[-1]
     for pointer in retained:
         if pointer.step == clone.source:
             return pointer
-    if network is not None and network.step == clone.source:
-        return _with_optimizer(parent, network, retained) if clone.keep == "optimizer" else network
-    steps = [*retained, *([network] if network is not None else [])]
+    steps = {pointer.step for pointer in (*retained, *([network] if network is not None else []))}
     raise SpecError(
         [
             Problem(
@@ -90,6 +89,7 @@ def check_fits(parent: Record, spec: JobSpec, clone: CloneSpec) -> None:
     check_map(clone.weights, spec.network.tensors, before.network.tensors, job=parent.id)
     if clone.keep == "optimizer":
         _check_state_fits(before, spec)
+        _check_states(parent, states_of(before), states_of(spec))
 
 
 def _check_state_fits(before: JobSpec, spec: JobSpec) -> None:
@@ -117,6 +117,21 @@ def _check_state_fits(before: JobSpec, spec: JobSpec) -> None:
         )
 
 
+def _check_states(
+    parent: Record, theirs: Mapping[str, ParameterState], ours: Mapping[str, ParameterState]
+) -> None:
+    """Raise `SpecError` if the optimizer's state of a parameter differs in parent and clone."""
+    for name in [*ours, *theirs]:
+        before, now = theirs.get(name), ours.get(name)
+        if before is None or not before.fits(now):
+            text = (
+                f"keep must be weights if the optimizer keeps another state for {name}: that of "
+                f"job {parent.id} is {before or 'none'}, and that of the clone is {now or 'none'}; "
+                "got optimizer"
+            )
+            raise SpecError([Problem("keep", text)])
+
+
 def trained_on(parent: Record) -> list[TrainedOn]:
     """Return which datasets *parent*, and the jobs that it goes back to, trained its weights on."""
     return joined(parent.trained_on, TrainedOn.of(parent.id, parent.spec.dataset))
@@ -130,16 +145,19 @@ def _network(parent: Record) -> Pointer | None:
     return Pointer(parent.rows, file["path"], file["sha256"])
 
 
-def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> Pointer:
+def _final_state(parent: Record, step: int, retained: list[Pointer]) -> Pointer:
     """
-    Return *last*, the pointer to the last saved state, if the optimizer's state was saved too.
+    Return the pointer to the checkpoint of *parent* after its last step, number *step*.
 
     Raises:
-        SpecError: only the network was saved.
+        SpecError: there is none, since the job ended under a release up to 0.2.0, which kept only
+            the network.
     """
-    if last in retained:
-        return last
-    where = f" (the optimizer's state was saved at step {_listed(retained)})" if retained else ""
+    for pointer in retained:
+        if pointer.step == step:
+            return pointer
+    steps = [pointer.step for pointer in retained]
+    where = f" (the optimizer's state was saved at step {_listed(steps)})" if steps else ""
     raise SpecError(
         [
             Problem(
@@ -151,5 +169,5 @@ def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> P
     )
 
 
-def _listed(pointers: Iterable[Pointer]) -> str:
-    return ", ".join(str(pointer.step) for pointer in pointers)
+def _listed(steps: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(steps)))

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Response
 from api.http.dependencies import (
     BlockingClient,
     Client,
+    JobStore,
     RenderJob,
     StoredFiles,
     TenantName,
@@ -20,13 +21,17 @@ from api.http.params import IdempotencyKey
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.jobs.clone_source import check_fits, merged, source_of, trained_on
+from api.jobs.expected import expected_times
+from api.jobs.plan import checking_cost, plan_text
 from api.jobs.responses import submitted_response
 from api.jobs.wakeups import wake_workers
 from optcore.files.integrity import Damaged
+from optcore.spec.datasets.trained_on import warnings
 from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.plans import Plan
 from optserve.contract.requests.clone import CloneSpec, Keep
 from optserve.contract.requests.job import JobSpec
-from store.errors import JobNotFound, NothingToClone, StorageUnavailable
+from store.errors import Busy, JobNotFound, NothingToClone, StorageUnavailable
 from store.jobs import calls
 from store.jobs.calls import Submitted
 from store.jobs.ids import new_id
@@ -84,6 +89,20 @@ class Cloner:
         if submitted.outcome != "created":  # two equal requests came at the same time
             await self._discard(new)
         return submitted
+
+    async def validated(self, clone: CloneSpec) -> tuple[JobSpec, list[str], int]:
+        """
+        Check the clone as `submit` does, but copy and store nothing.
+
+        Return its spec, warnings about its validation examples, and the size of the specs in bytes.
+        """
+        parent = await self._parent()
+        size = self._size(parent)
+        spec = await self._threads.run(size, merged, parent, clone)
+        source_of(parent, clone)
+        await self._threads.run(size, check_fits, parent, spec, clone)
+        before = await self._threads.run(size, trained_on, parent)
+        return spec, warnings(spec.dataset, before), size
 
     async def _starting_state(self, clone: CloneSpec, spec: JobSpec, new: str) -> StartingState:
         """Copy the checkpoint that the clone starts from; return the clone's starting state."""
@@ -155,6 +174,30 @@ class Cloner:
 
 
 @router.post(
+    "/clone/validate",
+    response_model=Plan,
+    responses=documented(JobNotFound, NothingToClone, Busy),
+)
+async def validate_clone(
+    clone: SpecBody[CloneSpec],
+    cloner: Annotated[Cloner, Depends()],
+    threads: Threads,
+    store: JobStore,
+) -> Response:
+    """
+    Return the plan of a clone of the job without submitting the clone.
+
+    The body is that of `clone`, and so are the errors, except that the files of the state that the
+    clone would start from are not read. The warnings of the plan include those that the clone would
+    have in `parent.warnings`.
+    """
+    spec, known, size = await cloner.validated(clone)
+    times = await expected_times(store, spec)
+    text = await threads.run(size + checking_cost(spec), plan_text, spec, times, known)
+    return Response(text, media_type="application/json")
+
+
+@router.post(
     "/clone",
     status_code=201,
     response_model=Job,
@@ -172,8 +215,13 @@ async def clone_job(
     """
     Submit a clone of the job: a new job that starts at step 0 with the weights of this job.
 
+    With `"keep": "optimizer"` the clone continues the training, also after the last step of a job
+    that has succeeded: with the optimizer's state, and from the same place in the order of the
+    examples. Its own schedule begins at step 0; `shift` moves a schedule.
+
     `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
-    that are neither in `changes` nor in that spec get their defaults. The clone's network must have
+    that are neither in `changes` nor in that spec get their defaults. Where `changes` has another
+    `kind`, fields that only the kind of that spec has are removed. The clone's network must have
     weights with the same names and shapes as this job's network, running statistics included; what
     has another name goes into `prefixes`, what is initialised into `fresh`, and what is left out
     into `omit`. All differences are an error before anything is queued.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 
+from api.http.thread_pool import VALUES_PER_BYTE
 from optcore.plan.rounding import rounded_durations
 from optcore.plan.run_plan import RunPlan
 from optcore.plan.schedule import SchedulePlan, plan_schedule
@@ -47,6 +48,21 @@ def plan_of(spec: JobSpec, times: list[ExpectedTime] | None = None) -> Plan:
         lr=lr_brief(known),
         warnings=list(_warnings(spec, known)),
     )
+
+
+def checking_cost(spec: JobSpec) -> int:
+    """
+    Return the cost of checking the schedules in *spec*.
+
+    The unit is the time that parsing one byte of JSON takes.
+    """
+    return sum(each.schedule.cost(spec.length) for each in spec.scheduled()) // VALUES_PER_BYTE
+
+
+def plan_text(spec: JobSpec, times: list[ExpectedTime] | None, known: Sequence[str] = ()) -> str:
+    """Return the plan of *spec* as JSON, with the warnings *known* after its own."""
+    plan = plan_of(spec, times)
+    return plan.model_copy(update={"warnings": [*plan.warnings, *known]}).model_dump_json()
 
 
 def _groups(spec: JobSpec, plan: RunPlan) -> Iterator[GroupSummary]:

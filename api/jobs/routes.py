@@ -19,10 +19,9 @@ from api.http.dependencies import (
 from api.http.params import IdempotencyKey, labels_of
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
-from api.http.thread_pool import VALUES_PER_BYTE
 from api.jobs.expected import expected_times
 from api.jobs.lists import page
-from api.jobs.plan import plan_of
+from api.jobs.plan import checking_cost, plan_text
 from api.jobs.responses import job_response, submitted_response
 from api.jobs.wakeups import wake_workers
 from optcore.plan.values import check_values
@@ -66,7 +65,7 @@ async def submit_job(
     the job that the first request submitted.
     """
     body_sha, fields = await threads.run(
-        threads.size + _cost(spec), _prepare, spec, hashed=idempotency_key is not None
+        threads.size + checking_cost(spec), _prepare, spec, hashed=idempotency_key is not None
     )
     # The id is made here and not in the store: redis-py sends the call again after a lost reply,
     # and the function then finds by this id the job that it made the first time.
@@ -77,15 +76,6 @@ async def submit_job(
     response = await submitted_response(submitted, render=render, threads=threads)
     await wake_workers(blocking_client, submitted.wakeups, submitted.record.id)
     return response
-
-
-def _cost(spec: JobSpec) -> int:
-    """
-    Return the cost of checking the schedules in *spec*.
-
-    The unit is the time that parsing one byte of JSON takes.
-    """
-    return sum(each.schedule.cost(spec.length) for each in spec.scheduled()) // VALUES_PER_BYTE
 
 
 def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
@@ -101,7 +91,7 @@ def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
 @router.post("/validate", response_model=Plan, responses=documented(Busy))
 async def validate_job(spec: SpecBody[JobSpec], threads: Threads, store: JobStore) -> Response:
     """Return a job's plan without submitting the job: its full spec, sizes, and warnings."""
-    cost = threads.size + _cost(spec)
+    cost = threads.size + checking_cost(spec)
     times = await expected_times(store, spec)
     text = await threads.run(cost, _plan, spec, times)
     return Response(text, media_type="application/json")
@@ -109,7 +99,7 @@ async def validate_job(spec: SpecBody[JobSpec], threads: Threads, store: JobStor
 
 def _plan(spec: JobSpec, times: list[ExpectedTime] | None) -> str:
     check_values(spec)
-    return plan_of(spec, times).model_dump_json()
+    return plan_text(spec, times)
 
 
 @router.get("", response_model=JobPage, responses=documented(StoreUnavailable))

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 STEPS, CHECKPOINT_EVERY = 60, 10
-LAST_CHECKPOINT = STEPS - CHECKPOINT_EVERY
-"""Step of the last checkpoint of a run, unless the store was unavailable at that step."""
 LABEL = "chaos"
 """Name of the label of all jobs in a soak test; its value identifies the test."""
 
@@ -68,11 +66,12 @@ class Clone:
 
 CLONES = {
     "clone of adam, with its optimizer": Clone(
-        "adam, cosine after a warmup, average of the weights", LAST_CHECKPOINT, "optimizer"
+        "adam, cosine after a warmup, average of the weights", "last", "optimizer"
     ),
     "clone of momentum": Clone("momentum, one cycle", "last", "weights"),
 }
-"""The API copies the state that a clone starts from: the last checkpoint, or the final network."""
+"""The API copies the state that a clone starts from: the checkpoint of the last step, or the final
+network."""
 
 
 def spec_of(kind: str, *, soak: str) -> dict[str, Any]:

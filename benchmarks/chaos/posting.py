@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from benchmarks.chaos.kinds import CLONES, LAST_CHECKPOINT, spec_of
+from benchmarks.chaos.kinds import CLONES, spec_of
 from optserve.client import Client
 from optserve.client.errors import ClientError
 from optserve.contract.answers.jobs import Job
@@ -67,8 +67,8 @@ class Posting:
         return {i: None if job.cancelled() else job.result() for i, job in posted}
 
     def ended(self, number: int, job: Job) -> None:
-        """Record that a job has ended; clones start from it if it has the state that they need."""
-        if job.state == "succeeded" and job.checkpoint_step == LAST_CHECKPOINT:
+        """Record that a job has ended; clones start from it if it has succeeded."""
+        if job.state == "succeeded":
             self._parents[self._kinds[number]] = job.id
 
     def close(self) -> None:

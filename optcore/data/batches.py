@@ -54,6 +54,11 @@ class Batches:
         self.position = stop
         return served(inputs, self._dtype), targets
 
+    def go_to(self, epoch: int, position: int) -> None:
+        """Go to where *position* examples of *epoch* have been served."""
+        self.epoch, self.position = epoch, position
+        self._begin_epoch()
+
     def _between(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         examples, order = self._examples, self.order
         if not isinstance(examples, Examples):

@@ -128,9 +128,9 @@ class Training(Spec):
     columns: list[Computed | Observed] = Field(default_factory=list, max_length=16)
     """Columns recorded at every step in addition to lr and loss. Computed from the training:
     grad_norm (norm of all gradients together, before clipping), update_ratio (norm of the update
-    divided by the norm of the trained weights), loss_scale; for the task minimization also x0 and x1
-    (the first two coordinates of the point at which the loss is computed). Observed on the machine:
-    examples_per_s, memory_mb."""
+    divided by the norm of the trained weights), loss_scale; for the task minimization also x0 and
+    x1 (the first two coordinates of the point at which the loss is computed). Observed on the
+    machine: examples_per_s, memory_mb."""
 
     @property
     def chooses_by_test(self) -> bool:

@@ -23,7 +23,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
     A `StepReport` is yielded for each step, in order, and an `Evaluation` for each evaluation.
     `Progress` is yielded during evaluations and between the batches of a step. To stop the
-    training, the caller stops iterating.
+    training, the caller stops iterating. Of a run that has ended, the last evaluation is made again
+    and yielded.
 
     *run* may be saved between two reports, whenever `run.settled` is true. A run restored from this
     state gives the same results bit for bit. `run.settled` is true before every evaluation and
@@ -45,6 +46,9 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     columns = Columns(run)
     most = ahead_of_reports(run, columns) if ahead is None else ahead
     made = []
+    if run.finished and not run.evaluation_is_due:
+        yield (yield from evaluate(run))  # not observed again: that would count it twice
+        return
     while True:
         if run.evaluation_is_due:
             yield from _evaluate(run)

@@ -67,6 +67,7 @@ class Run:
         evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
         checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
         row: the number of steps made. Each step adds a row of metrics.
+        rows_before: the number of steps of the runs that this run continues.
         t: the number of updates made; it is less than *row* if steps skipped their updates.
         micro: the number of batches of the current step whose gradients have been accumulated.
         partial_loss: the part of the current step's loss that comes from these batches.
@@ -97,6 +98,7 @@ class Run:
     evaluate_interval: int
     checkpoint_interval: int
     row: int = 0
+    rows_before: int = 0
     t: int = 0
     micro: int = 0
     partial_loss: float = 0.0
@@ -290,9 +292,7 @@ class Run:
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers, as contiguous tensors by name."""
-        return {
-            name: tensor.detach().contiguous() for name, tensor in tensors_of(self.model).items()
-        }
+        return {n: tensor.detach().contiguous() for n, tensor in tensors_of(self.model).items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """
@@ -323,11 +323,8 @@ class Run:
         # Between steps the gradients of the last step still exist, but the next step drops them.
         if not self.micro:
             return {}
-        return {
-            name: param.grad.contiguous()
-            for name, param in self.model.named_parameters()
-            if param.grad is not None
-        }
+        named = self.model.named_parameters()
+        return {n: param.grad.contiguous() for n, param in named if param.grad is not None}
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:

@@ -27,10 +27,11 @@ class Ema:
     Attributes:
         tensors: name of a parameter or running statistic -> average, in float32 or wider.
         statistics: the names of the running statistics.
+        before: the number of updates of the runs whose average this one continues.
     """
 
     def __init__(self, model: nn.Module, ema: spec.ShadowEma | spec.Swa, run: RunLength) -> None:
-        self._spec, self._run = ema, run
+        self._spec, self._run, self.before = ema, run, 0
         self._begun = ema.begun(run)
         self._updates_before = ema.updates_in(self._begun, run)
         self._schedule = _schedule(ema, run)
@@ -48,8 +49,8 @@ class Ema:
 
     def update(self, t: int) -> None:
         """Add the current weights to the average, if due after update *t* (the first has t = 1)."""
-        before = self._spec.updates_in(t - 1, self._run)
-        if self._spec.updates_in(t, self._run) == before:
+        before = self._spec.updates_in(self.before + t - 1, self._run)
+        if self._spec.updates_in(self.before + t, self._run) == before:
             return
         # Not negative: until the average begins, every update copies.
         weight = self._weight(t, max(0, before - self._updates_before))
@@ -67,8 +68,8 @@ class Ema:
 
         *num_averaged* is the number of earlier updates of the average, since the average began.
         """
-        ema = self._spec
-        if t <= self._begun:
+        ema, now = self._spec, self.before + t
+        if now <= self._begun:
             return 1.0
         if isinstance(ema, spec.Swa):
             return 1 / (num_averaged + 1)
@@ -76,11 +77,11 @@ class Ema:
             return 1.0
         decay = ema.decay if self._schedule is None else self._schedule(t - 1)
         if ema.warmup:
-            decay = min(decay, (1 + t) / (10 + t))
+            decay = min(decay, (1 + now) / (10 + now))
         if ema.ramp is not None:
-            decay *= -math.expm1(-t / ema.ramp)
+            decay *= -math.expm1(-now / ema.ramp)
         if ema.power is not None:
-            decay = min(decay, 1 - (1 + t - self._begun) ** -ema.power)
+            decay = min(decay, 1 - (1 + now - self._begun) ** -ema.power)
         return 1 - decay
 
     @property
@@ -118,16 +119,17 @@ class Slow:
 
     Attributes:
         tensors: parameter name -> slow weights.
+        before: the number of updates of the runs whose slow weights these continue.
     """
 
     def __init__(self, model: nn.Module, lookahead: spec.Lookahead) -> None:
-        self._spec = lookahead
+        self._spec, self.before = lookahead, 0
         self._params = _trained(model)
         self.tensors = {name: param.detach().clone() for name, param in self._params.items()}
 
     def update(self, t: int) -> None:
         """Move the slow weights and copy them to the trained ones, if due after update *t*."""
-        if t % self._spec.every:
+        if (self.before + t) % self._spec.every:
             return
         fast, slow = list(self._params.values()), list(self.tensors.values())
         with torch.no_grad():

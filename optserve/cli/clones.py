@@ -25,7 +25,7 @@ def clone(
     ] = "last",
     keep: Annotated[
         str,
-        typer.Option(help="What to copy: weights, or optimizer (weights and optimizer state)."),
+        typer.Option(help="What to copy: weights, or optimizer (all that the training needs)."),
     ] = "weights",
     changes: Annotated[
         str,

@@ -108,7 +108,8 @@ class Client(MetricCalls):
         Args:
             job_id: id of the other job.
             source: the state to start from: ``"last"``, ``"best"``, or the step of a checkpoint.
-            keep: ``"weights"``, or ``"optimizer"`` for the weights and the optimizer's state.
+            keep: ``"weights"``, or ``"optimizer"`` to continue the training: also with the
+                optimizer's state and the order of the examples.
             changes: a JSON merge patch (RFC 7396) for the spec of the other job as it was posted.
             prefixes: where weights go in the new network, by first parts of their names:
                 ``[{"from": "", "to": "backbone"}]``.
@@ -125,6 +126,19 @@ class Client(MetricCalls):
         # Only what is given: earlier releases refuse fields that they do not know.
         body |= {name: listed for name, listed in taken.items() if listed}
         return self._post(job_path(job_id, "clone"), body, idempotency_key)
+
+    def validate_clone(
+        self,
+        job_id: str,
+        *,
+        source: Literal["last", "best"] | int = "last",
+        keep: Keep = "weights",
+        changes: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """Return the plan of a clone without submitting it; the arguments are those of `clone`."""
+        body = {"from": source, "keep": keep, "changes": dict(changes or {})}
+        path = job_path(job_id, "clone", "validate")
+        return self._connection.request(Plan, "POST", path, content=encode(body))
 
     def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
         """Return the plan of a job (its steps, layers, groups and lr) without running it."""

@@ -29,8 +29,13 @@ def new_fields(
         trained_on: what the weights in that state were trained on.
     """
     parent = {"parent": json.dumps(starting_state.stored())} if starting_state else {}
-    # 0.2.0 takes all weights by their names.
-    former = is_former(spec) and not (starting_state and starting_state.weights)
+    continues = starting_state is not None and starting_state.keep == "optimizer"
+    if continues:
+        parent["continues"] = "1"
+    # 0.2.0 takes all weights by their names, and would take a clone that continues its parent
+    # through the examples from the first epoch on.
+    is_mapped = starting_state is not None and bool(starting_state.weights)
+    former = is_former(spec) and not continues and not is_mapped
     if trained_on:
         parent["trained_on"] = json.dumps([each.stored() for each in trained_on])
     found = warnings(spec.dataset, trained_on)

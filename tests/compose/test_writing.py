@@ -1,12 +1,14 @@
 """Every feature that writes files or records, seen in the containers and in their volumes."""
 
 from pathlib import Path
+from typing import Literal
 
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
 from optserve.client import Client
+from optserve.contract.requests.clone import Keep
 from optserve.contract.states import State
 from store.redis.keys import JOB
 from tests.support.machine.processes import eventually
@@ -17,6 +19,12 @@ from tests.support.service.jobs import LONG, SHORT, begun, finished
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 RECENT = {**SHORT, "training": {**SHORT["training"], "checkpoint_every": 20}}
+STATES: tuple[tuple[Literal["last"] | int, Keep], ...] = (
+    ("last", "weights"),
+    (20, "weights"),
+    ("last", "optimizer"),
+)
+"""What clones start from, and what they keep."""
 
 
 def rows_in_store(stack: Composed, job_id: str) -> object:
@@ -46,15 +54,16 @@ def test_a_clone_begins_with_a_copy_of_what_another_job_came_to(
     parent = finished(service, service.submit(RECENT).id)
 
     changes = {"name": "finer", "optimizer": {"lr": 0.001}}
-    last, kept = (
-        finished(service, service.clone(parent.id, source=source, changes=changes).id)
-        for source in ("last", 20)
+    last, kept, warm = (
+        finished(service, service.clone(parent.id, source=source, keep=keep, changes=changes).id)
+        for source, keep in STATES
     )
 
-    assert {last.state, kept.state} == {State.SUCCEEDED}
-    assert last.parent is not None
-    assert (last.parent.job, last.parent.step) == (parent.id, parent.step)
-    assert stack.files(f"jobs/local/{last.id}")
+    assert {last.state, kept.state, warm.state} == {State.SUCCEEDED}
+    for clone in (last, warm):
+        assert clone.parent is not None
+        assert (clone.parent.job, clone.parent.step) == (parent.id, parent.step)
+        assert stack.files(f"jobs/local/{clone.id}")
 
 
 def test_the_trained_network_comes_home(service: Client, tmp_path: Path) -> None:

@@ -132,9 +132,11 @@ class Attempt:
         run, reporter = session.run, session.reporter
         reporter.flush()
         checkpointer.delete_unneeded()
+        # Kept with the job, so that a clone can continue from its end.
+        saved = checkpointer.save()
         with session.lease.phase("checkpoint"):
             artifacts = checkpointer.write_artifacts()
-            sha256 = digest(run.tensors())
+            sha256 = digest(run.tensors()) if saved is None else saved.digest
         last = reporter.outbox.last_evaluation
         assert last is not None  # the loop ends with an evaluation
         result = result_of(last)

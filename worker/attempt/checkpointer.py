@@ -45,15 +45,15 @@ class Checkpointer:
         self._session, self._storage = session, session.tools.storage
         self.best = _best_network(session, record)
 
-    def save(self) -> None:
+    def save(self) -> Checkpoint | None:
         """
-        Write a checkpoint and record it.
+        Write a checkpoint and record it; return the checkpoint.
 
         Do nothing if this step has a checkpoint already, or if the run has NaN or infinite values.
         """
         session, run, reporter = self._session, self._session.run, self._session.reporter
         if run.row == self.step or not run.is_finite():  # resuming from NaN would be useless
-            return
+            return None
         with session.lease.phase("store"):
             reporter.flush()
             self.delete_unneeded()  # before the write: the list does not contain the new checkpoint
@@ -69,6 +69,7 @@ class Checkpointer:
             )
             self.step = saved.step
             self._delete_all_but(needed)
+        return saved
 
     def save_if_possible(self) -> None:
         """Save the run before it stops; if that fails, keep the previous checkpoint."""

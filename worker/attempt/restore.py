@@ -160,6 +160,8 @@ class Restorer:
                     device=self.tools.device,
                     sha256=start.sha256,
                     plan=self.record.plan,
+                    # Not there if an earlier release accepted the clone.
+                    continues="continues" in self.record.fields,
                 )
             )
         except CheckpointUnusable as error:

@@ -232,8 +232,8 @@ def _named(
             for parameter, source in inside:
                 rest = parameter.name.removeprefix(first)
                 layer_of = within or f"{path}.{i}"
-                name = f"{path}.{i}.{rest}"
+                full = f"{path}.{i}.{rest}"
                 yield (
-                    Parameter(name, parameter.shape, parameter.module, layer=layer_of),
+                    Parameter(full, parameter.shape, parameter.module, layer=layer_of),
                     source,
                 )

@@ -18,8 +18,9 @@ from optcore.plan.run_plan import StoredPlan
 from optcore.spec.limits import lifted
 from optcore.spec.networks.weight_map import WeightMap
 from optcore.spec.run import RunSpec
-from optcore.training.checkpoints.checkpoint import slots_of
+from optcore.training.checkpoints.continued import continue_from
 from optcore.training.checkpoints.former import in_present_words
+from optcore.training.checkpoints.parts import slots_of
 from optcore.training.checkpoints.tensors import network, read
 from optcore.training.run import Run
 
@@ -38,12 +39,15 @@ def begin_from(
     device: str = "cpu",
     sha256: str | None = None,
     plan: StoredPlan | None = None,
+    continues: bool = True,
 ) -> Run:
     """
     Return a new run at its first step, with the network from a checkpoint of another run.
 
-    With a *keep* of ``weights``, the optimizer starts afresh. With ``optimizer``, it starts with
-    the slots and update counts from the checkpoint. Schedules start at step 0 in both cases.
+    With a *keep* of ``weights``, all else starts afresh. With ``optimizer``, the optimizer starts
+    with the slots and update counts from the checkpoint, and the run continues in the order of the
+    examples, as `continue_from` says: if its schedules and its other fields allow, it is the second
+    part of a longer run, bit for bit. Schedules start at step 0 in both cases.
 
     Some optimizers carry numbers from update to update, such as the sum of weights in
     schedule_free_adamw. With ``optimizer``, the new run starts with the numbers of the old run,
@@ -61,6 +65,8 @@ def begin_from(
         device: ``cpu`` or ``cuda``.
         sha256: the SHA-256 that `save` returned, or the SHA-256 of the file; None if unknown.
         plan: as in `Run.start`.
+        continues: whether a run with ``optimizer`` takes over all that `continue_from` lists. If
+            false, it takes over no more than the optimizer's state, as in releases up to 0.2.0.
 
     Raises:
         CheckpointUnusable: a file is damaged, or the network or the optimizer state does not fit
@@ -81,10 +87,15 @@ def begin_from(
             weights = _renamed(model, spec, taken)
         run = Run.start(spec, data_dir=data_dir, device=device, weights=weights, plan=plan)
         if keep == "optimizer":
+            facts = in_present_words(facts)
             run.optimizer.load_named(slots, counts, updates=0)
-            continued = _with_numbers_left(in_present_words(facts), slots, run)
+            continued = _with_numbers_left(facts, slots, run)
             if continued is not slots:
                 run.optimizer.load_named(continued, counts, updates=0)
+            if continues:
+                continue_from(run, facts, state)
+    except KeyError as error:
+        raise CheckpointUnusable(f"{path} lacks an entry that the run needs: {error}") from None
     except ValueError as error:
         raise CheckpointUnusable(f"{path} does not fit the run: {error}") from None
     return run

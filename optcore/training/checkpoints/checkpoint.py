@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
@@ -24,7 +23,9 @@ from optcore.networks.build import set_tensors
 from optcore.spec.former.runs import has_fractions, may_be_former
 from optcore.spec.former.translation import with_former_defaults
 from optcore.training.best import Best
+from optcore.training.checkpoints.continued import counts_before, set_counts_before
 from optcore.training.checkpoints.former import in_present_words
+from optcore.training.checkpoints.parts import parts_of, restore_gradients, slots_of
 from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.checkpoints.tensors import read
 from optcore.training.generators import (
@@ -143,7 +144,7 @@ def _load(
     state: Mapping[str, Tensor],
 ) -> None:
     """Restore *run* from the facts and tensors of a checkpoint."""
-    parts = _parts(state)
+    parts = parts_of(state)
     set_tensors(run.model, model)
     # Schedules before the optimizer, which sets its numbers from them.
     for schedule, known in zip(run.optimizer.metric_driven(), facts["followed"], strict=True):
@@ -151,6 +152,8 @@ def _load(
     run.optimizer.load_named(slots_of(state), facts["counts"], updates=facts["updates"])
     for name in COUNTERS:
         setattr(run, name, facts[name])
+    if facts.get("ended"):
+        run.evaluated = run.row
     for name, part in _stateful(run).items():
         part.load_state_dict(facts[name])
     if run.scaler is not None:
@@ -159,7 +162,8 @@ def _load(
         run.ema.load(parts["ema"])
     if run.slow is not None:
         run.slow.load(parts["lookahead"])
-    _restore_gradients(run, parts.get("gradient", {}))
+    set_counts_before(run, facts.get("before", {}))
+    restore_gradients(run, parts.get("gradient", {}))
     run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
     if "order" in parts:
         run.batches.order = parts["order"][""].to(run.device)
@@ -167,33 +171,6 @@ def _load(
         # Last, so that nothing above draws from the restored generators.
         restore_generator_tensors(parts["generator"])
         restore_generator_words(facts["generators"])
-
-
-def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:
-    """Set the gradients of an unfinished step, in the memory format that autograd uses."""
-    run.optimizer.zero_grad()
-    for name, param in run.model.named_parameters():
-        if name in gradients:
-            param.grad = torch.empty_like(param, memory_format=torch.preserve_format)
-            param.grad.copy_(gradients[name])
-
-
-def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return the tensors of a state file, grouped by the first part of their dotted names."""
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in state.items():
-        part, _, rest = name.partition(".")
-        parts.setdefault(part, {})[rest] = tensor
-    return parts
-
-
-def slots_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return the optimizer's slots from a state file: slot -> parameter name -> tensor."""
-    slots: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in _parts(state).get("optimizer", {}).items():
-        slot, _, parameter = name.partition(".")
-        slots.setdefault(slot, {})[parameter] = tensor
-    return slots
 
 
 def _stateful(run: Run) -> dict[str, Scaler | Best]:
@@ -236,6 +213,11 @@ def _state_tensors(run: Run) -> dict[str, Tensor]:
     return tensors
 
 
+def _has_ended(run: Run) -> bool:
+    """Return whether *run* has made all steps and has been evaluated after them."""
+    return run.finished and run.evaluated == run.row
+
+
 def _has_generators(run: Run) -> bool:
     """Return whether a checkpoint of *run* has the states of the global random generators."""
     # Most runs draw nothing from them, but 0.2.0, which may resume a run, requires them.
@@ -249,6 +231,10 @@ def _facts(run: Run) -> dict[str, Any]:
         # Not written by releases up to 0.2.0, which rounded durations in schedules.
         **({"durations": "exact"} if has_fractions(run.spec) else {}),
         **{name: getattr(run, name) for name in COUNTERS},
+        # A worker may die before it has ended the job. The next one has no step to make, but needs
+        # the last evaluation; one of 0.2.0 makes it only if it seems to be due.
+        **({"evaluated": -1, "ended": True} if _has_ended(run) else {}),
+        **({"before": counts_before(run)} if counts_before(run) else {}),
         **{name: part.state_dict() for name, part in _stateful(run).items()},
         "followed": [schedule.state_dict() for schedule in run.optimizer.metric_driven()],
         "epoch": run.batches.epoch,

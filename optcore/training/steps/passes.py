@@ -39,13 +39,14 @@ def loss_of(run: Run, inputs: Tensor, targets: Tensor, *, micro: int) -> Tensor:
     Return the mean loss of a batch, computed in float32 or wider.
 
     Args:
-        run: the run; layers draw the random numbers of its current step (`Run.row`).
+        run: the run. Layers draw the random numbers of its current step, which is counted from the
+            first step of the runs that it continues.
         inputs: the inputs of the batch.
         targets: the targets of the batch.
         micro: the number of batches in the step before this batch.
     """
     # By row, not by t: the step after a skipped one has another batch, and other masks.
-    run.draws.begin(run.row, micro)
+    run.draws.begin(run.rows_before + run.row, micro)
     with run.autocast:
         return run.loss(run.forward(inputs), targets)
 

@@ -107,7 +107,8 @@ class Parent(WireModel):
     """Number of steps that the parent had made when it saved the state that the clone starts
     from."""
     keep: Keep
-    """What the clone took from the parent: the weights, or also the optimizer's state."""
+    """What the clone took from the parent: the weights, or all that it needs to continue the
+    training (`optimizer`)."""
     # Fields with a default are missing in responses of release 0.2.0.
     warnings: list[str] = Field(default_factory=list)
     """Why metrics of the clone look too good: validation examples that its weights were trained on,

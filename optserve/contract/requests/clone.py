@@ -27,12 +27,15 @@ class CloneSpec(Spec):
     """The state that the clone starts from: `last` for the last stored state, `best` for the best
     state, or the number of steps of a stored state."""
     keep: Keep = "weights"
-    """What the clone copies: `weights` for the network's weights, or `optimizer` for the weights
-    and the optimizer's state. The schedule and the random number generators start over."""
+    """What the clone copies: `weights` for the network's weights, or `optimizer` to continue the
+    training: also the optimizer's state, the loss scale, averages of the weights, and the place in
+    the order of the examples and of random numbers. The schedule starts over. With a constant lr,
+    a job and its clone are then equal, bit for bit, to one longer job."""
     changes: dict[str, Any] = Field(default_factory=dict)
     """A JSON merge patch (RFC 7396) for the spec of the cloned job as it was posted, including
     name, labels and priority. A field in the patch replaces the field of the job; null removes the
-    field, so that it gets its default."""
+    field, so that it gets its default. If the patch changes the `kind` of a schedule, optimizer,
+    loss, model or dataset, fields of the job that the new kind does not have are removed."""
     # Fields that were added after release 0.2.0 are left out of JSON, and so of `sha256`, while
     # they have their default.
     prefixes: list[Prefix] = Field(

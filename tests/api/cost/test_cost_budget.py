@@ -104,6 +104,7 @@ def test_every_route_with_a_body_is_known(bodies: Bodies) -> None:
         "/v1/jobs": True,
         "/v1/jobs/validate": True,
         "/v1/jobs/{job_id}/clone": True,
+        "/v1/jobs/{job_id}/clone/validate": True,
         "/v1/schedules/preview": True,
     }
     assert fields["/v1/jobs"] >= {"JobSpec.labels", "Adam.eps", "Match.name", "Warmup.length"}

@@ -44,6 +44,7 @@ NEED_NO_FILE: dict[str, list[Request]] = {
     "GET /v1/jobs": [Request("/v1/jobs"), Request("/v1/jobs?label.a=b")],
     "POST /v1/jobs": [Request("/v1/jobs", SPEC)],
     "POST /v1/jobs/validate": [Request("/v1/jobs/validate", SPEC)],
+    "POST /v1/jobs/{job_id}/clone/validate": [Request(f"{ENDED}/clone/validate", {})],
     "POST /v1/schedules/preview": [Request("/v1/schedules/preview", PREVIEW)],
     "GET /v1/jobs/{job_id}": [Request(ENDED), Request(QUEUED)],
     "GET /v1/jobs/{job_id}/metrics": [Request(f"{RUNNING}/metrics?format=csv")],

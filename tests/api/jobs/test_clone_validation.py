@@ -62,3 +62,43 @@ async def test_a_clone_of_a_clone_knows_what_both_trained_on(
     way_out = f"job {first.id} held out no training examples"
     assert third["parent"]["job"] == second.id
     assert third["parent"]["warnings"] == [KNOWN.format(300, 300, first.id, way_out)]
+
+
+async def test_the_plan_of_a_clone_has_its_warnings_and_makes_no_job(
+    http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
+) -> None:
+    parent = Parent(client, tmp_path / "storage")
+    parent.checkpointed(3)
+    changes = {"dataset": {"validation": 300}, "training": {"steps": 20}}
+    before = sorted((tmp_path / "storage").rglob("*"))
+
+    response = await http.post(f"{parent.path}/validate", json={"changes": changes})
+
+    plan = response.json()
+    way_out = f"job {parent.id} held out no training examples"
+    assert (response.status_code, plan["object"], plan["total_steps"]) == (200, "plan", 20)
+    assert KNOWN.format(300, 300, parent.id, way_out) in plan["warnings"]
+    assert plan["spec"]["dataset"]["validation"] == 300
+    assert len((await http.get("/v1/jobs")).json()["data"]) == 1
+    assert sorted((tmp_path / "storage").rglob("*")) == before
+
+
+async def test_the_plan_of_a_clone_is_refused_as_the_clone_is(
+    http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
+) -> None:
+    parent = Parent(client, tmp_path / "storage")
+    nothing = [await http.post(f"{parent.path}{rest}", json={}) for rest in ("", "/validate")]
+    parent.checkpointed(3)
+
+    for body in (
+        {"from": 4},
+        {"keep": "optimizer", "changes": {"optimizer": {"kind": "lion", "lr": 0.1}}},
+        {"changes": {"optimizer": {"lr": -1}}},
+        {"changes": {"model": {"hidden": [64]}}},
+    ):
+        refused = [await http.post(f"{parent.path}{rest}", json=body) for rest in ("", "/validate")]
+        assert [each.status_code for each in refused] == [422, 422]
+        assert refused[0].json() == refused[1].json()
+    assert [each.status_code for each in nothing] == [409, 409]
+    assert nothing[0].json() == nothing[1].json()
+    assert (await http.post("/v1/jobs/job_0/clone/validate", json={})).status_code == 404

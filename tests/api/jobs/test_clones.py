@@ -227,9 +227,10 @@ async def test_an_unknown_step_is_refused_with_the_retained_ones_named(
     ]
 
 
-async def test_the_optimizer_of_a_succeeded_job_cannot_be_cloned(
+async def test_the_optimizer_of_a_job_that_kept_only_its_network_cannot_be_cloned(
     http: httpx.AsyncClient, parent: Parent
 ) -> None:
+    """As of a job that ended under release 0.2.0."""
     parent.succeeded()
 
     problem = await refused(http, parent, keep="optimizer")
@@ -244,20 +245,29 @@ async def test_the_optimizer_of_a_succeeded_job_cannot_be_cloned(
     await cloned(http, parent, keep="optimizer", **{"from": 6})
 
 
-async def test_the_optimizer_state_cannot_be_cloned_into_another_kind(
-    http: httpx.AsyncClient, parent: Parent
+@pytest.mark.parametrize("source", ["last", 10])
+async def test_the_optimizer_of_a_succeeded_job_is_cloned_from_its_last_checkpoint(
+    http: httpx.AsyncClient, parent: Parent, source: str | int
 ) -> None:
-    changes = {"optimizer": {"kind": "lion", "lr": 0.1}}
+    parent.succeeded(final_state=True)
 
-    problem = await refused(http, parent, keep="optimizer", changes=changes)
+    warm = await cloned(http, parent, keep="optimizer", **{"from": source})
+    cold = await cloned(http, parent, **{"from": source})
+    unknown = await refused(http, parent, **{"from": 4})
 
-    assert problem["errors"] == [
-        {
-            "param": "keep",
-            "message": "keep must be weights if optimizer.kind changes from adam to lion, "
-            "got optimizer",
-        }
-    ]
+    assert warm["parent"].items() >= {"step": 10, "keep": "optimizer"}.items()
+    assert copies(parent, warm)["state.safetensors"] == b"state of step-10"
+    assert copies(parent, cold) == {"model.safetensors": b"the network"}
+    assert unknown["errors"][0]["message"].endswith("(3, 6, 10), got 4")
+
+
+async def test_the_last_state_of_a_job_that_kept_only_its_best_is_that(
+    http: httpx.AsyncClient, client: redis.Redis, root: Path
+) -> None:
+    parent = Parent(client, root)
+    parent.best_kept(5)
+
+    assert (await cloned(http, parent))["parent"]["step"] == 5
 
 
 async def test_a_damaged_checkpoint_is_refused_and_no_job_is_made(

@@ -70,9 +70,10 @@ def test_whoever_is_told_to_leave_saves_its_job_and_gives_it_back(pair: Stack, w
         job = finished(client, job_id)
         events = client.events(job_id)
         (requeued,) = [event for event in events if event.kind == "requeued"]
-        (saved,) = [event for event in events if event.kind == "checkpointed"]
+        saved, last = [event for event in events if event.kind == "checkpointed"]
     assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
     assert requeued.data["step"] == saved.data["step"] >= 50
+    assert last.data["step"] == job.step
     assert job.verified_rows == 0  # nothing was computed twice
 
 

@@ -39,7 +39,7 @@ def test_a_clone_goes_on_from_the_network_of_a_finished_job(service: Client) -> 
 
 def test_two_clones_of_one_checkpoint_are_one_run(service: Client) -> None:
     parent = finished(service, service.submit(SPEC).id)
-    assert [kept.step for kept in service.checkpoints(parent.id)] == [20, 40]
+    assert [kept.step for kept in service.checkpoints(parent.id)] == [20, 40, 60]
 
     ended = [
         finished(service, service.clone(parent.id, source=40, keep=keep).id)
@@ -49,6 +49,20 @@ def test_two_clones_of_one_checkpoint_are_one_run(service: Client) -> None:
     assert {job.state for job in ended} == {State.SUCCEEDED}
     cold, warm, again = (job.digest for job in ended)
     assert warm == again != cold
+
+
+def test_a_clone_goes_on_from_the_end_with_the_optimizers_state(service: Client) -> None:
+    constant = {**SPEC, "schedule": {"kind": "constant"}}
+    training = {**SPEC["training"], "steps": 100}
+    longer = finished(service, service.submit({**constant, "training": training}).id)
+    parent = finished(service, service.submit(constant).id)
+
+    changes = {"training": {"steps": 40}}
+    clone = service.clone(parent.id, keep="optimizer", changes=changes)
+    ended = finished(service, clone.id)
+
+    assert ended.digest == longer.digest
+    assert losses(service, ended.id) == losses(service, longer.id)[60:]
 
 
 @pytest.mark.slow
@@ -106,7 +120,7 @@ def test_clone_is_a_command(service: Client, running: Stack) -> None:
     wrong = optserve("clone", parent.id, "--from", "41", home=running.home)
     shown = optserve("show", done.stdout.split()[0], home=running.home)
 
-    assert [line.split("\t")[0] for line in listed.stdout.splitlines()] == ["20", "40"]
+    assert [line.split("\t")[0] for line in listed.stdout.splitlines()] == ["20", "40", "60"]
     assert done.returncode == 0, done.stderr
     assert f"weights of {parent.id} after 40 steps" in shown.stdout
     assert "from the terminal" in shown.stdout

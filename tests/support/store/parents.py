@@ -65,9 +65,11 @@ class Parent:
         )
         send(self.client, call)
 
-    def succeeded(self, network: bytes = b"the network") -> None:
-        """End it after ten steps, with this *network*."""
+    def succeeded(self, network: bytes = b"the network", *, final_state: bool = False) -> None:
+        """End it after ten steps, with this *network*, and with a checkpoint of its last step."""
         append(self.client, self.held, 9, some_rows(9, 1))
+        if final_state:
+            self.checkpointed(10)
         name = f"{attempt_folder('local', self.id, 1, 't1')}/{MODEL}"
         artifacts = {MODEL: asdict(Storage(self.root).put(name, network))}
         result = {"test_loss": 1.0, "test_accuracy": 0.5}

@@ -211,8 +211,10 @@ def test_another_run_may_begin_with_a_checkpoint(
         for param, slot in by.items()
     )
     assert set(run.optimizer.named_counts().values()) == {9 if keep == "optimizer" else 0}
-    assert run.ema is not None  # it begins at the weights that the run begins with
-    assert all(torch.equal(t, run.model_tensors()[n]) for n, t in run.ema.tensors.items())
+    assert run.ema is not None
+    assert begun.ema is not None
+    averages = begun.ema.tensors if keep == "optimizer" else run.model_tensors()
+    assert all(torch.equal(t, averages[n]) for n, t in run.ema.tensors.items())
     assert steps(run)[0].lr == 0.0  # its own schedule, from its own 0
 
 

@@ -1,0 +1,48 @@
+"""What stays of a job where a clone changes the kind of a part."""
+
+from typing import Any
+
+import pytest
+
+from api.jobs.changed_kinds import without_unknown
+
+COSINE = {"kind": "cosine", "length": {"epochs": 8}, "end": 0.1}
+POSTED: dict[str, Any] = {
+    "name": "a",
+    "model": {"kind": "mlp", "hidden": [16]},
+    "optimizer": {"kind": "adam", "lr": 0.1, "beta1": 0.5, "groups": [{"match": "*.bias"}]},
+    "schedule": {"kind": "shift", "by": 3, "schedule": COSINE},
+    "training": {"epochs": 4, "loss": {"kind": "cross_entropy", "label_smoothing": 0.1}},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "removed"),
+    [
+        ({"optimizer": {"kind": "momentum"}}, [("optimizer", "beta1")]),
+        ({"schedule": {"kind": "linear"}}, [("schedule", "by"), ("schedule", "schedule")]),
+        ({"schedule": {"schedule": {"kind": "rex"}}}, []),
+        ({"schedule": {"schedule": {"kind": "exponential"}}}, [("schedule", "schedule", "length")]),
+        ({"training": {"loss": {"kind": "mse"}}}, [("training", "loss", "label_smoothing")]),
+        ({"model": {"kind": "mnist_cnn"}}, [("model", "hidden")]),
+        ({"optimizer": {"kind": "adam", "beta2": 0.5}}, []),
+        ({"optimizer": {"kind": "adamm"}}, []),
+        ({"optimizer": {"kind": ["sgd"]}}, []),
+        ({"optimizer": None, "schedule": [], "training": {"loss": "mse"}}, []),
+        ({}, []),
+    ],
+)
+def test_fields_that_only_the_kind_before_has_are_removed(
+    changes: dict[str, Any], removed: list[tuple[str, ...]]
+) -> None:
+    found = set(_leaves(without_unknown(POSTED, changes)))
+
+    gone = {path for path in _leaves(POSTED) if any(path[: len(each)] == each for each in removed)}
+    assert found == set(_leaves(POSTED)) - gone
+    assert len(gone) >= len(removed)
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if not isinstance(value, dict):
+        return [path]
+    return [leaf for name, each in value.items() for leaf in _leaves(each, (*path, name))]
