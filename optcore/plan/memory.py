@@ -7,13 +7,16 @@ count the memory of the process itself, of its libraries and of the allocator.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
+from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.base import Shape
 from optcore.spec.layers.blocks import BlockSpec, Parallel, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.dropout import Dropout
@@ -107,47 +110,11 @@ def evaluated(target: Target) -> int:
     return max(1, min(EVALUATED_TOGETHER, EVALUATED_TOKENS // target.longest))
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """
-    What determines the memory that a layer takes.
-
-    Attributes:
-        inputs: number of elements in the input for an example.
-        outputs: number of elements in the output for an example.
-        parameters: number of elements in the parameters.
-        is_view: whether the output shares the memory of the input.
-        is_flatten: whether the gradient of the input also shares the memory of the gradient of the
-            output.
-        saved: number of values that are kept for the backward pass, per element of the output.
-        inner: number of values that are kept besides, for an example.
-        index: further bytes that are kept for the backward pass, per element of the output.
-        taken: number of elements in the input that nothing else counts, for an example.
-        beside: numbers of elements that live beside the layer, for an example.
-    """
-
-    inputs: int
-    outputs: int
-    parameters: int
-    is_view: bool
-    is_flatten: bool
-    saved: int
-    inner: int
-    index: int
-    taken: int
-    beside: _Beside
-
-
-# Networks are shared (`network_of`), and most jobs have one of a few.
-@lru_cache(maxsize=64)
-def _measured(network: Network) -> tuple[_Layer, ...]:
-    nodes = {node.path: node for node in network.nodes}
-    found = _in_order(network.layers, "", nodes, _Beside())
-    for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
-        found[i] = replace(layer, taken=0)
-        if not layer.is_view:
-            break
-    return tuple(found)
+def state_bytes(group: ResolvedGroup, shapes: Mapping[str, Shape]) -> int:
+    """Return the bytes of the optimizer's state for the parameters of *group*, as float32."""
+    # A large network has many parameters of few shapes.
+    counted = Counter(shapes[name] for name in group.names)
+    return sum(times * group.spec.state_bytes(shape) for shape, times in counted.items())
 
 
 class _Beside(NamedTuple):
@@ -161,6 +128,48 @@ class _Beside(NamedTuple):
 
     forward: int = 0
     backward: int = 0
+
+
+class _Layer(NamedTuple):
+    """
+    What determines the memory that a layer takes.
+
+    Attributes:
+        inputs: number of elements in the input for an example.
+        outputs: number of elements in the output for an example.
+        parameters: number of elements in the parameters.
+        is_view: whether the output shares the memory of the input.
+        is_flatten: whether the gradient of the input also shares the memory of the gradient of the
+            output.
+        saved: number of values that are kept for the backward pass, per element of the output.
+        inner: number of values that are kept besides, for an example.
+        index_bytes: further bytes that are kept for the backward pass, per element of the output.
+        taken: number of elements in the input that nothing else counts, for an example.
+        beside: numbers of elements that live beside the layer, for an example.
+    """
+
+    inputs: int
+    outputs: int
+    parameters: int
+    is_view: bool
+    is_flatten: bool
+    saved: int
+    inner: int
+    index_bytes: int
+    taken: int
+    beside: _Beside
+
+
+# Networks are shared (`network_of`), and most jobs have one of a few.
+@lru_cache(maxsize=64)
+def _measured(network: Network) -> tuple[_Layer, ...]:
+    nodes = {node.path: node for node in network.nodes}
+    found = _in_order(network.layers, "", nodes, _Beside())
+    for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
+        found[i] = layer._replace(taken=0)
+        if not layer.is_view:
+            break
+    return tuple(found)
 
 
 def _in_order(
@@ -178,7 +187,7 @@ def _in_order(
             # A relu may come after the pool that follows it in the spec.
             inputs = found[-1].outputs if found and isinstance(layer, Relu) else node.given.size
             if isinstance(layer, Relu) and isinstance(before, BlockSpec):
-                found[-1] = replace(found[-1], saved=0)  # its backward pass reads its own output
+                found[-1] = found[-1]._replace(saved=0)  # its backward pass reads its own output
             found.append(_measured_layer(node, inputs, beside, inplace=inplace))
         before = layer
     return found
@@ -198,7 +207,7 @@ def _measured_layer(node: Node, inputs: int, beside: _Beside, *, inplace: bool) 
         # A dropout keeps the mask that it multiplied by.
         saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
         inner=layer.saved(node.given),
-        index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
+        index_bytes=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
         taken=inputs,
         beside=beside,
     )
@@ -226,9 +235,9 @@ def _in_block(
         )
         inside = _in_order(part.layers, f"{first}{part.name}.", nodes, around)
         if inside:
-            inside[0] = replace(inside[0], taken=0 if lives else given)
-            if adds and inside[-1].index == 0 and isinstance(part.layers[-1], OWN_OUTPUT):
-                inside[-1] = replace(inside[-1], saved=0)  # a sum needs no input backwards
+            inside[0] = inside[0]._replace(taken=0 if lives else given)
+            if adds and inside[-1].index_bytes == 0 and isinstance(part.layers[-1], OWN_OUTPUT):
+                inside[-1] = inside[-1]._replace(saved=0)  # a sum needs no input backwards
             computed += inside[-1].outputs
         found += inside
     outputs = node.output.size
@@ -240,7 +249,7 @@ def _in_block(
         is_flatten=adds,
         saved=1,
         inner=0,
-        index=0,
+        index_bytes=0,
         taken=computed + given * (not all(each.layers for each in parts)),
         beside=beside,
     )
@@ -250,15 +259,16 @@ def _in_block(
 @lru_cache(maxsize=64)
 def _gathered(network: Network) -> int:
     """Return the number of elements in the parameters whose gradients are copied."""
-    sizes = (prod(parameter.shape) for parameter in network.parameters)
-    return sum(size for size in sizes if size < GATHERED)
+    return sum(
+        node.copies * each.size
+        for node in network.leaves
+        for each in node.parameters
+        if each.size < GATHERED and each.name not in node.layer.share
+    )
 
 
 def _state(run: RunSpec) -> int:
-    shapes = {parameter.name: parameter.shape for parameter in run.parameters()}
-    return sum(
-        group.spec.state_bytes(shapes[name]) for group in run.groups() for name in group.names
-    )
+    return sum(state_bytes(group, run.shapes) for group in run.groups())
 
 
 def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int:
@@ -277,7 +287,7 @@ def _step(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int, wide:
     """Return the largest number of bytes that gradients, activations and batch take in a step."""
     # What the forward pass of each layer adds to what lives until its backward pass.
     saved = [
-        batch * (layer.outputs * (number * layer.saved + layer.index) + number * layer.inner)
+        batch * (layer.outputs * (number * layer.saved + layer.index_bytes) + number * layer.inner)
         for layer in layers
     ]
     served = _batch(run, batch, number)
@@ -307,7 +317,7 @@ def _evaluation(run: RunSpec, layers: Sequence[_Layer], batch: int, number: int,
     for layer in layers:
         if not layer.is_view:
             taken = number * (layer.taken + layer.beside.forward)
-            most = max(most, taken + (number + layer.index) * layer.outputs)
+            most = max(most, taken + (number + layer.index_bytes) * layer.outputs)
     if run.dataset.target.task == "language_model":
         # Metrics take the outputs, and the logarithms of their probabilities, as float64.
         outputs = layers[-1].outputs

@@ -20,6 +20,7 @@ from optcore.spec.duration import RunLength
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
+from optcore.spec.layers.base import Shape
 from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
 from optcore.spec.models.catalogue import AnyModel
 from optcore.spec.networks.network import LayerSummary, Network, network_of
@@ -182,7 +183,16 @@ class RunSpec(Spec):
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters of the network, in the order of its layers."""
-        return list(self.network.parameters)
+        return list(self._parameters)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each parameter of the network, by name."""
+        return {each.name: each.shape for each in self._parameters}
+
+    @cached_property
+    def _parameters(self) -> tuple[Parameter, ...]:
+        return self.network.parameters
 
     def scheduled(self) -> Iterator[Scheduled]:
         """Yield lr, then each other number with a schedule, also those of groups and the ema."""
