@@ -17,8 +17,8 @@ from optcore.spec.layers.init import AnyInit
 from optcore.spec.networks.initial import initial
 from optcore.spec.networks.tree import Node, walk
 
-MAX_KEPT = 2000
-"""Largest number of parameters that a network keeps. Networks are shared and stay in memory; a run
+MAX_CACHED = 2000
+"""Largest number of parameters that a network caches. Networks are shared and stay in memory; a run
 keeps its own parameters, however many."""
 
 
@@ -94,7 +94,7 @@ class Network:
             return self._parameters
         own = {node.path: node.parameters for node in self.leaves}
         found = tuple(_parameters(self.layers, "", own))
-        if len(found) <= MAX_KEPT:
+        if len(found) <= MAX_CACHED:
             self._parameters = found
         return found
 
