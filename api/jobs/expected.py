@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 
 import redis
 
@@ -12,6 +11,7 @@ from optcore.plan.likeness import likeness
 from optserve.contract.answers.plans import ExpectedTime
 from optserve.contract.requests.job import JobSpec
 from store.errors import StoreUnavailable
+from store.jobs.calls import ClassDurations
 from store.jobs.views import Store
 
 log = logging.getLogger(__name__)
@@ -24,29 +24,22 @@ async def expected_times(store: Store, spec: JobSpec) -> list[ExpectedTime] | No
     Return None if the store, which has the workers and the durations of past jobs, cannot be
     reached.
     """
-    device = spec.training.device
     try:
-        workers = await store.workers()
-        kinds = Counter(
-            (worker.device, worker.fingerprint)
-            for worker in workers
-            if worker.fingerprint and device in ("auto", worker.device)
-        )
-        durations = await store.durations(likeness(spec), [name for _, name in kinds])
+        # One call, and not one for each worker: a plan waits for the store.
+        classes = await store.durations(spec.training.device, likeness(spec))
     except (redis.RedisError, StoreUnavailable) as error:  # a plan needs no store
         log.warning("how long a job takes is unknown: %s", error)
         return None
-    found = []
-    for (where, fingerprint), jobs in zip(kinds, durations, strict=True):
-        known = expected_time(spec.total_steps, jobs)
-        found.append(
-            ExpectedTime(
-                device=where,
-                fingerprint=fingerprint,
-                workers=kinds[where, fingerprint],
-                jobs=0 if known is None else known.jobs,
-                lowest_s=None if known is None else known.lowest_s,
-                highest_s=None if known is None else known.highest_s,
-            )
-        )
-    return found
+    return [_expected(spec.total_steps, each) for each in classes]
+
+
+def _expected(steps: int, known: ClassDurations) -> ExpectedTime:
+    time = expected_time(steps, known.jobs)
+    return ExpectedTime(
+        device=known.device,
+        fingerprint=known.fingerprint,
+        workers=known.workers,
+        jobs=0 if time is None else time.jobs,
+        lowest_s=None if time is None else time.lowest_s,
+        highest_s=None if time is None else time.highest_s,
+    )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 
 from api.http.thread_pool import VALUES_PER_BYTE
+from optcore.plan.memory.memory import state_bytes
 from optcore.plan.rounding import rounded_durations
 from optcore.plan.run_plan import RunPlan
 from optcore.plan.schedule import SchedulePlan, plan_schedule
 from optcore.plan.unused import unused_fields
+from optcore.plan.values import CACHE_SIZE, MAX_CACHED_ENTRIES
+from optcore.schedules.base import ScheduleSpec
+from optcore.spec.duration import RunLength
 from optserve.contract.answers.plans import (
     DatasetFacts,
     ExpectedTime,
@@ -24,12 +30,7 @@ from optserve.contract.requests.job import JobSpec
 
 def plan_of(spec: JobSpec, times: list[ExpectedTime] | None = None) -> Plan:
     """Return the plan of the job that *spec* describes; *times* are its expected durations."""
-    known = plan_schedule(
-        spec.schedule,
-        lr=spec.optimizer.lr,
-        total_steps=spec.total_steps,
-        steps_per_epoch=spec.steps_per_epoch,
-    )
+    known = _known(spec)
     plan = RunPlan.of(spec)
     return Plan(
         spec=spec.model_dump(mode="json"),
@@ -65,8 +66,42 @@ def plan_text(spec: JobSpec, times: list[ExpectedTime] | None, known: Sequence[s
     return plan.model_copy(update={"warnings": [*plan.warnings, *known]}).model_dump_json()
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """
+    What the plan of a schedule depends on. Equal ones have equal plans.
+
+    *text* is compared in place of *schedule*, which may hold lists, which have no hash. It does not
+    say whether durations are rounded, as those of 0.2.0 are: those of a request are not.
+    """
+
+    text: str
+    lr: float
+    run: RunLength
+    schedule: ScheduleSpec = field(compare=False)
+
+
+def _known(spec: JobSpec) -> SchedulePlan:
+    """Return the plan of the schedule in *spec*."""
+    schedule, lr = spec.schedule, spec.optimizer.lr
+    # Not those with long lists, which would stay in memory.
+    if schedule.num_entries() > MAX_CACHED_ENTRIES:
+        return _plan(_Planned("", lr, spec.length, schedule))
+    return _plan_once(_Planned(str(schedule), lr, spec.length, schedule))
+
+
+def _plan(it: _Planned) -> SchedulePlan:
+    total, epoch = it.run.total_steps, it.run.steps_per_epoch
+    return plan_schedule(it.schedule, lr=it.lr, total_steps=total, steps_per_epoch=epoch)
+
+
+# Most jobs have one of a few schedules, and the values of a million steps take tens of
+# milliseconds.
+_plan_once = lru_cache(maxsize=CACHE_SIZE)(_plan)
+
+
 def _groups(spec: JobSpec, plan: RunPlan) -> Iterator[GroupSummary]:
-    shapes = {parameter.name: parameter.shape for parameter in spec.parameters()}
+    shapes = spec.shapes
     for group in plan.groups:
         yield GroupSummary(
             match=group.match,
@@ -78,7 +113,7 @@ def _groups(spec: JobSpec, plan: RunPlan) -> Iterator[GroupSummary]:
             schedule=None if group.schedule is None else group.schedule.kind,
             parameters=group.names,
             num_parameters=sum(prod(shapes[name]) for name in group.names),
-            state_bytes=sum(group.spec.state_bytes(shapes[name]) for name in group.names),
+            state_bytes=state_bytes(group, shapes),
         )
 
 

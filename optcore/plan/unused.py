@@ -52,8 +52,7 @@ def unused_fields(run: RunSpec) -> Iterator[str]:
     specs = [group.spec for group in run.groups() if type(group.spec) is type(base)]
     for name, reason in unused_in(base):
         # A field counts if a group makes it count, such as a group that has a weight decay.
-        everywhere = all(name in dict(unused_in(spec)) for spec in specs)
-        if everywhere and departs(base, name):
+        if departs(base, name) and all(name in dict(unused_in(spec)) for spec in specs):
             yield f"optimizer.{name}: is not used, since {reason}"
     for name, reason in _unused_in_run(run):
         if departs(base, name):

@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
@@ -29,6 +29,7 @@ from optcore.spec.errors import (
     MORE,
     MOST_PROBLEMS,
     RULE,
+    UNKNOWN,
     SpecError,
     did_you_mean,
     first_of,
@@ -115,10 +116,15 @@ class Spec(BaseModel):
         return schema
 
     def default_of(self, name: str) -> object:
-        """Return the default of the field *name*, which may depend on this spec's other fields."""
-        field = type(self).model_fields[name]
-        if field.default_factory is None:  # most have none, and the other fields are not needed
-            return field.get_default()
+        """
+        Return the default of the field *name*, which may depend on this spec's other fields.
+
+        It is there to compare with: several calls may return the same list or object.
+        """
+        fixed = fixed_defaults(type(self))
+        if name in fixed:
+            return fixed[name]
+        field = fields_of(type(self))[name]
         return field.get_default(call_default_factory=True, validated_data=dict(self))
 
     @model_validator(mode="wrap")
@@ -165,6 +171,18 @@ def fields_of(cls: type[BaseModel]) -> Mapping[str, FieldInfo]:
     """Return the fields of *cls*, by name."""
     # `model_fields` takes 1 us, and a submission needs the fields of its specs some 50 times.
     return cls.__pydantic_fields__
+
+
+# pydantic looks at the signature of a factory in each call, which takes 15 us; a network may have
+# thousands of layers.
+@cache
+def fixed_defaults(cls: type[BaseModel]) -> Mapping[str, object]:
+    """Return the defaults of those fields of *cls* whose default depends on no other field."""
+    return {
+        name: field.get_default(call_default_factory=True)
+        for name, field in fields_of(cls).items()
+        if not field.default_factory_takes_validated_data
+    }
 
 
 def value_of(spec: BaseModel, name: str, default: Any) -> Any:  # noqa: ANN401
@@ -281,6 +299,8 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
     details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
     if error["type"] == RULE:
         details["type"] = PydanticCustomError(RULE, error["msg"])
+    elif error["type"] == UNKNOWN:
+        details["type"] = PydanticCustomError(UNKNOWN, error["msg"], error["ctx"])
     # pydantic makes the message of a bound or a length from its context.
     elif "ctx" in error:
         details["ctx"] = error["ctx"]
@@ -289,7 +309,8 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
         return details
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
-        details["type"] = PydanticCustomError(RULE, _unknown(cls, name, error["input"]))
+        tell = partial(_unknown, cls, name, error["input"])
+        details["type"] = PydanticCustomError(UNKNOWN, "unknown field", {"tell": tell})
     # pydantic checks that a number is finite before it checks the bounds. The message about NaN
     # states the field's own rule (lr must be positive); the message about infinity says finite.
     elif error["type"] == "finite_number" and math.isnan(error["input"]):

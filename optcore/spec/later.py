@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from optcore.spec.base import Spec
+from optcore.spec.base import Spec, fixed_defaults
 
 
 class LaterSpec(Spec):
@@ -20,27 +20,26 @@ class LaterSpec(Spec):
     @model_serializer(mode="wrap")
     def _leave_out_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
-        for name in (self.LATER - self.later_fields()) & dumped.keys():
-            del dumped[name]
+        # As `later_fields` does, but a network may have thousands of layers.
+        fixed, others = _defaults_of_later(type(self))
+        for name, default in fixed:
+            if getattr(self, name) == default:
+                dumped.pop(name, None)
+        for name in others:
+            if getattr(self, name) == self.default_of(name):
+                dumped.pop(name, None)
         return dumped
 
     def later_fields(self) -> frozenset[str]:
         """Return the fields in `LATER` that do not have their default."""
-        fixed = _fixed_defaults(type(self))
         return frozenset(
-            name
-            for name in self.LATER
-            if getattr(self, name) != (fixed[name] if name in fixed else self.default_of(name))
+            name for name in self.LATER if getattr(self, name) != self.default_of(name)
         )
 
 
-# A network may have thousands of layers, and `default_of` takes 10 us for a field.
 @cache
-def _fixed_defaults(cls: type[LaterSpec]) -> dict[str, object]:
-    """Return the defaults of those fields in `LATER` whose default depends on no other field."""
-    fields = {name: cls.model_fields[name] for name in cls.LATER}
-    return {
-        name: field.get_default(call_default_factory=True)
-        for name, field in fields.items()
-        if not field.default_factory_takes_validated_data
-    }
+def _defaults_of_later(cls: type[LaterSpec]) -> tuple[list[tuple[str, object]], list[str]]:
+    """Return (field, default) for the fields in `LATER`, and those whose default is not fixed."""
+    fixed = fixed_defaults(cls)
+    known = [(name, fixed[name]) for name in cls.LATER if name in fixed]
+    return known, [name for name in cls.LATER if name not in fixed]

@@ -22,6 +22,7 @@ from optcore.spec.duration import RunLength
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
+from optcore.spec.layers.base import Shape
 from optcore.spec.loss_scale import STARTS, DynamicLossScale, FixedLossScale
 from optcore.spec.models.catalogue import AnyModel
 from optcore.spec.networks.frozen import fixed_norms, frozen_names
@@ -209,6 +210,11 @@ class RunSpec(Spec):
     def parameters(self) -> list[Parameter]:
         """Return the parameters of the network, in the order of its layers."""
         return list(self._parameters)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each parameter of the network, by name."""
+        return {each.name: each.shape for each in self._parameters}
 
     @cached_property
     def _parameters(self) -> Sequence[Parameter]:

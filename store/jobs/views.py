@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from optcore.files.files import StoredFile
-from optcore.plan.expected import Duration
 from optserve.contract.answers.history import Event
 from optserve.contract.answers.workers import Queue, Worker
 from optserve.contract.states import State
@@ -19,7 +18,6 @@ from store.archive.pooled import read_file
 from store.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.calls import Monitored, Unreadable
-from store.jobs.durations import read_durations
 from store.jobs.history import History
 from store.jobs.pointers import stored_files
 from store.jobs.progress import PROGRESS, Progress
@@ -327,9 +325,9 @@ class Store:
         """Return the live workers."""
         return await read_workers(self._client)
 
-    async def durations(self, like: str, fingerprints: Sequence[str]) -> list[list[Duration]]:
-        """Return how long finished jobs took; see `store.jobs.durations.read_durations`."""
-        return await read_durations(self._client, like, fingerprints)
+    async def durations(self, device: str, like: str) -> list[calls.ClassDurations]:
+        """Return how long finished jobs took; see `store.jobs.calls.durations`."""
+        return await send_async(self._client, calls.durations(device, like))
 
     async def queue(self, tenant: str) -> Queue:
         """Return the numbers of queued and running jobs of *tenant*, and of live workers."""

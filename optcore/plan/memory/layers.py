@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
@@ -28,8 +27,20 @@ BLOCK, DEPTHWISE = 16, 9
 which it has code of its own."""
 
 
-@dataclass(frozen=True)
-class LayerMemory:
+class _Beside(NamedTuple):
+    """
+    Numbers of elements that live beside a layer for other parts of the blocks that hold it.
+
+    Attributes:
+        forward: inputs of blocks, and outputs of their parts that are computed, until they join.
+        backward: gradients of them.
+    """
+
+    forward: int = 0
+    backward: int = 0
+
+
+class LayerMemory(NamedTuple):
     """
     What determines the memory that a layer takes.
 
@@ -42,7 +53,7 @@ class LayerMemory:
             output.
         saved: number of values that are kept for the backward pass, per element of the output.
         inner: number of values that are kept besides, for an example.
-        index: further bytes that are kept for the backward pass, per element of the output.
+        index_bytes: further bytes that are kept for the backward pass, per element of the output.
         taken: number of elements in the input that nothing else counts, for an example.
         reordered: number of elements in the gradient of a weight before it is brought into order.
         beside: numbers of elements that live beside the layer, for an example.
@@ -55,7 +66,7 @@ class LayerMemory:
     is_flatten: bool
     saved: int
     inner: int
-    index: int
+    index_bytes: int
     taken: int
     beside: _Beside
     reordered: int = 0
@@ -68,7 +79,7 @@ def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...
     known = _Known({node.path: node for node in network.nodes}, frozen)
     found = _in_order(network.layers, "", "", known, _Beside())
     for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
-        found[i] = replace(layer, taken=0)
+        found[i] = layer._replace(taken=0)
         if not layer.is_view:
             break
     return tuple(found)
@@ -79,19 +90,6 @@ class _Known(NamedTuple):
 
     nodes: Mapping[str, Node]
     frozen: frozenset[str]
-
-
-class _Beside(NamedTuple):
-    """
-    Numbers of elements that live beside a layer for other parts of the blocks that hold it.
-
-    Attributes:
-        forward: inputs of blocks, and outputs of their parts that are computed, until they join.
-        backward: gradients of them.
-    """
-
-    forward: int = 0
-    backward: int = 0
 
 
 def _in_order(
@@ -121,7 +119,7 @@ def _in_order(
             # A relu may come after the pool that follows it in the spec.
             inputs = found[-1].outputs if found and isinstance(layer, Relu) else node.given.size
             if isinstance(layer, Relu) and isinstance(before, BlockSpec):
-                found[-1] = replace(found[-1], saved=0)  # its backward pass reads its own output
+                found[-1] = found[-1]._replace(saved=0)  # its backward pass reads its own output
             trained = sum(
                 each.size
                 for each in node.parameters
@@ -147,7 +145,7 @@ def _measured_layer(
         # A dropout keeps the mask that it multiplied by.
         saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
         inner=layer.saved(node.given),
-        index=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
+        index_bytes=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
         taken=inputs,
         beside=beside,
         reordered=_reordered(layer, node.given) if trained and isinstance(layer, Conv2d) else 0,
@@ -186,7 +184,7 @@ def _in_block(
             own = f"{path}.{i}." if block.NUMBERED else f"{path}."
             inside = _in_order(parts[0].layers, first, own, known, around, counted=True)
             if inside:
-                inside[0] = replace(inside[0], taken=0)
+                inside[0] = inside[0]._replace(taken=0)
             copies += inside
         return copies * times
     found: list[LayerMemory] = []
@@ -210,10 +208,14 @@ def _in_block(
             counted=lives,
         )
         if inside:
-            inside[0] = replace(inside[0], taken=0 if lives else given)
+            inside[0] = inside[0]._replace(taken=0 if lives else given)
             n = next((n for n, it in enumerate(reversed(part.layers)) if not _is_nothing(it)), 0)
-            if adds and inside[-1 - n].index == 0 and isinstance(part.layers[-1 - n], OWN_OUTPUT):
-                inside[-1 - n] = replace(inside[-1 - n], saved=0)  # a sum needs no input backwards
+            if (
+                adds
+                and inside[-1 - n].index_bytes == 0
+                and isinstance(part.layers[-1 - n], OWN_OUTPUT)
+            ):
+                inside[-1 - n] = inside[-1 - n]._replace(saved=0)  # a sum needs no input backwards
             computed += inside[-1].outputs
         found += inside
     outputs = node.output.size
@@ -225,7 +227,7 @@ def _in_block(
         is_flatten=adds,
         saved=1,
         inner=0,
-        index=0,
+        index_bytes=0,
         taken=computed + given * (not all(each.layers for each in parts)),
         beside=beside,
     )

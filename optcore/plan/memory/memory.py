@@ -7,12 +7,15 @@ count the memory of the process itself, of its libraries and of the allocator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
 from optcore.plan.memory.layers import LayerMemory, measured
+from optcore.spec.groups.resolve import ResolvedGroup
+from optcore.spec.layers.base import Shape
 from optcore.spec.networks.network import Network
 from optcore.spec.run import RunSpec
 from optcore.spec.tasks.tasks import Function, Target
@@ -101,18 +104,29 @@ def evaluated(target: Target) -> int:
     return max(1, min(EVALUATED_TOGETHER, EVALUATED_TOKENS // target.longest))
 
 
+def state_bytes(group: ResolvedGroup, shapes: Mapping[str, Shape]) -> int:
+    """Return the bytes of the optimizer's state for the parameters of *group*, as float32."""
+    # A large network has many parameters of few shapes.
+    counted = Counter(shapes[name] for name in group.names)
+    return sum(times * group.spec.state_bytes(shape) for shape, times in counted.items())
+
+
 @lru_cache(maxsize=64)
 def _gathered(network: Network, frozen: frozenset[str]) -> int:
     """Return the number of elements in the parameters whose gradients are copied."""
-    sizes = (prod(each.shape) for each in network.parameters if each.name not in frozen)
-    return sum(size for size in sizes if size < GATHERED)
+    if frozen:
+        sizes = [prod(each.shape) for each in network.parameters if each.name not in frozen]
+        return sum(size for size in sizes if size < GATHERED)
+    return sum(
+        node.copies * each.size
+        for node in network.leaves
+        for each in node.parameters
+        if each.size < GATHERED and each.name not in node.layer.share
+    )
 
 
 def _state(run: RunSpec) -> int:
-    shapes = {parameter.name: parameter.shape for parameter in run.parameters()}
-    return sum(
-        group.spec.state_bytes(shapes[name]) for group in run.groups() for name in group.names
-    )
+    return sum(state_bytes(group, run.shapes) for group in run.groups())
 
 
 def _batch(run: RunSpec, size: int, number: int, *, stored: bool = False) -> int:
@@ -127,7 +141,7 @@ def _step(run: RunSpec, layers: Sequence[LayerMemory], batch: int, number: int, 
     """Return the largest number of bytes that gradients, activations and batch take in a step."""
     # What the forward pass of each layer adds to what lives until its backward pass.
     saved = [
-        batch * (layer.outputs * (number * layer.saved + layer.index) + number * layer.inner)
+        batch * (layer.outputs * (number * layer.saved + layer.index_bytes) + number * layer.inner)
         for layer in layers
     ]
     served = _batch(run, batch, number)
@@ -169,7 +183,7 @@ def _evaluation(
     for layer in layers:
         if not layer.is_view:
             taken = number * (layer.taken + layer.beside.forward)
-            most = max(most, taken + (number + layer.index) * layer.outputs)
+            most = max(most, taken + (number + layer.index_bytes) * layer.outputs)
     if run.dataset.target.task == "language_model":
         # Metrics take the outputs, and the logarithms of their probabilities, as float64.
         outputs = layers[-1].outputs

@@ -181,7 +181,16 @@ class LayerSpec(LaterSpec):
 
     @cached_property
     def _hash(self) -> int:
-        return hash(tuple(_hashable(getattr(self, name)) for name in fields_of(type(self))))
+        values = self.__dict__
+        # Most values are numbers, and a network may have thousands of layers.
+        return hash(
+            tuple(
+                [
+                    _hashable(value) if type(value := values[name]) in NOT_HASHABLE else value
+                    for name in fields_of(type(self))
+                ]
+            )
+        )
 
     @field_validator("name")
     @classmethod
@@ -249,6 +258,10 @@ class InstalledLayer(LayerSpec):
 def refuse_tokens(layer: LayerSpec, given: TensorSpec) -> NoReturn:
     """Raise `ShapeError`, since *layer* needs real numbers."""
     raise ShapeError(f"{layer.kind} needs real numbers, got {given}; begin with an embedding")
+
+
+NOT_HASHABLE = frozenset({list, tuple, dict})
+"""Types of values that have no hash, or may hold values without one."""
 
 
 def _hashable(value: object) -> object:

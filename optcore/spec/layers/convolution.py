@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from optcore.spec.errors import reject
+from optcore.spec.errors import reject, short_repr
 from optcore.spec.layers.base import (
     IMAGE,
     MAX_UNITS,
@@ -64,7 +64,7 @@ class Convolution(LayerSpec):
                 reject(
                     [name],
                     f"{name} must be a whole number, or a list of {self.DIMS} for {self.kind}, "
-                    f"got {size}",
+                    f"got {short_repr(size)}",
                     size,
                 )
         if self.out_channels % self.groups:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.base import per_dialect
-from optcore.spec.errors import reject
+from optcore.spec.errors import reject, short_repr
 from optcore.spec.layers.base import (
     IMAGE,
     SIGNAL,
@@ -56,7 +56,7 @@ class Pool(LayerSpec):
                 reject(
                     [name],
                     f"{name} must be a whole number, or a list of {self.DIMS} for {self.kind}, "
-                    f"got {size}",
+                    f"got {short_repr(size)}",
                     size,
                 )
         for kernel, padding in zip(self.kernel, each(self.padding, self.DIMS), strict=True):
@@ -167,7 +167,7 @@ class AdaptivePool(LayerSpec):
             reject(
                 ["output_size"],
                 f"output_size must be a whole number, or a list of {self.DIMS} for {self.kind}, "
-                f"got {size}",
+                f"got {short_repr(size)}",
                 size,
             )
         return self

@@ -35,7 +35,7 @@ class _Sizes:
                 raise PydanticCustomError(RULE, text + short_repr(given) + way)
             if not self._least <= number <= MAX_SIDE:
                 bound = f"at least {self._least}" if number < self._least else f"at most {MAX_SIDE}"
-                raise PydanticCustomError(RULE, f"{name} must be {bound}, got {number}")
+                raise PydanticCustomError(RULE, f"{name} must be {bound}, got {short_repr(number)}")
         return given
 
 

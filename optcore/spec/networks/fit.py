@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from optcore.spec.run import RunSpec
 
 MAX_PARAMETERS = 500_000_000
-"""Largest number of trainable parameters in a model."""
+"""Largest number of trainable numbers in a model."""
+MAX_TENSORS = 20_000
+"""Largest number of tensors of parameters in a model."""
+MAX_CHARACTERS = 500_000  # 25 for each tensor
+"""Largest number of characters in the names of all tensors of a model: the plan lists them."""
 
 
 def layers_fit(run: RunSpec) -> None:
@@ -24,6 +28,7 @@ def layers_fit(run: RunSpec) -> None:
     network = run.network
     try:
         output = network.output
+        _names_are_bounded(run)
         network.check_shared()
         _ = network.initial
     except ShapeError as error:
@@ -56,6 +61,18 @@ def layers_fit(run: RunSpec) -> None:
             f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
             run.model.kind,
         )
+
+
+def _names_are_bounded(run: RunSpec) -> None:
+    """Refuse a network whose parameters are too many to list, or have too long names."""
+    tensors, characters = run.network.size_of_names
+    for name, most, got in (
+        ("tensors of parameters", MAX_TENSORS, tensors),
+        ("characters in the names of its parameters", MAX_CHARACTERS, characters),
+    ):
+        if got > most and not are_lifted():
+            text = f"model must have at most {most} {name}, repetitions included, got {got}"
+            reject(["model"], text, run.model.kind)
 
 
 def comparisons_are_bounded(run: RunSpec) -> None:

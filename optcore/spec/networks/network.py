@@ -17,6 +17,10 @@ from optcore.spec.layers.init import AnyInit
 from optcore.spec.networks.initial import initial
 from optcore.spec.networks.tree import Node, walk
 
+MAX_CACHED = 2000
+"""Largest number of parameters that a network caches. Networks are shared and stay in memory; a run
+keeps its own parameters, however many."""
+
 
 @dataclass(frozen=True)
 class LayerSummary:
@@ -51,6 +55,7 @@ class Network:
 
     def __init__(self, layers: tuple[AnyLayer, ...], given: TensorSpec) -> None:
         self.layers, self.given = layers, given
+        self._parameters: tuple[Parameter, ...] | None = None
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -82,13 +87,18 @@ class Network:
         """Number of trainable numbers."""
         return sum(row.copies * row.num_parameters for row in self.summary)
 
-    @cached_property
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, in torch's order, without those that are shared with an earlier layer."""
+        if self._parameters is not None:
+            return self._parameters
         own = {node.path: node.parameters for node in self.leaves}
-        return tuple(each for each, source in _named(self.layers, "", own, None) if not source)
+        found = tuple(each for each, source in _named(self.layers, "", own, None) if not source)
+        if len(found) <= MAX_CACHED:
+            self._parameters = found
+        return found
 
-    @cached_property
+    @property
     def tensors(self) -> tuple[Parameter, ...]:
         """The parameters and the buffers: what a file with the network holds."""
         own = {
@@ -96,11 +106,22 @@ class Network:
         }
         return tuple(each for each, source in _named(self.layers, "", own, None) if not source)
 
-    @cached_property
+    @property
     def shared(self) -> Mapping[str, str]:
         """Full name of each parameter that a layer shares -> name of the parameter in its place."""
         own = {node.path: node.parameters for node in self.leaves}
         return {each.name: source for each, source in _named(self.layers, "", own, None) if source}
+
+    @cached_property
+    def size_of_names(self) -> tuple[int, int]:
+        """Number of parameters, and at least how many characters their names have together."""
+        own = [
+            (node.copies, len(node.path) + 1 + len(each.name))
+            for node in self.leaves
+            for each in node.parameters
+            if each.name not in node.layer.share
+        ]
+        return sum(n for n, _ in own), sum(n * size for n, size in own)
 
     def check_shared(self) -> None:
         """

@@ -6,6 +6,7 @@ Each function returns a `Call`. The docstring of the function describes what the
 ``store/redis/lua``.
 """
 
+from store.jobs.calls.durations import ClassDurations, durations
 from store.jobs.calls.history import history_moved, long_histories
 from store.jobs.calls.isolation import SetAside, put_back, set_aside, set_aside_members
 from store.jobs.calls.libraries import forget_library, unused_libraries, version
@@ -65,6 +66,7 @@ __all__ = [
     "Cause",
     "Changed",
     "Claim",
+    "ClassDurations",
     "Found",
     "Monitored",
     "Owned",
@@ -82,6 +84,7 @@ __all__ = [
     "bye",
     "checkpointed",
     "claim",
+    "durations",
     "evaluated",
     "expire",
     "fail",

@@ -1,4 +1,4 @@
--- How long finished jobs took: the latest of each kind, on each kind of machine.
+-- How long finished jobs took: the latest of each kind, on each class of workers.
 
 local MAX_DURATIONS = 20 -- finished jobs of a kind whose durations are kept
 
@@ -14,3 +14,20 @@ local function note_duration(job, rows)
   redis.call('LTRIM', name, 0, MAX_DURATIONS - 1)
   redis.call('PEXPIRE', name, FORGET_MS)
 end
+
+-- durations device like -> {device, fingerprint, number of live workers, duration...}... : how long finished jobs
+-- with this likeness took on each class of live workers that may take a job for *device*
+local function durations(_, args)
+  local device, like = unpack(args)
+  local found = {}
+  each_class(device, WORKER_STATES, function(where, fingerprint, class)
+    if fingerprint == '' then return end
+    local workers = 0
+    for _, state in ipairs(WORKER_STATES) do workers = workers + some(state, class) end
+    local took = redis.call('LRANGE', key('durations', like, fingerprint), 0, -1)
+    table.insert(found, {where, fingerprint, workers, unpack(took)})
+  end)
+  return found
+end
+
+register('durations', durations, {'no-writes'})

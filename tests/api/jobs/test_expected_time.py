@@ -10,13 +10,20 @@ from typing import Any
 import httpx
 import pytest
 import redis
+import redis.asyncio
 import torch
 
+from api.jobs.expected import expected_times
 from optcore.training.fingerprint import fingerprint, machine_facts
+from optserve.contract.requests.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.calls import Claim
+from store.jobs.views import Store
 from store.redis.functions import send
 from store.settings import Settings
+from store.storage.pool import StoragePool
+from store.storage.storage import Storage
 from tests.support.store.protocol import hello, record_of, storage_of
 from worker.attempt.attempt import Attempt
 from worker.attempt.session import Tools
@@ -81,3 +88,42 @@ async def test_after_three_jobs_of_a_kind_the_range_is_around_their_median(
     assert known["jobs"] == 3
     assert known["lowest_s"] < median(took) < known["highest_s"] <= 2 * known["lowest_s"]
     assert (await expected(http, kind="sgd"))["jobs"] == 0
+
+
+class Counted:
+    """A client of the store that can only send single commands, and counts them."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client: Any = client
+        self.sent: list[object] = []
+
+    async def execute_command(self, *command: object) -> Any:
+        self.sent.append(command[0])
+        return await self._client.execute_command(*command)
+
+
+async def test_however_many_workers_there_are_the_store_is_called_once(
+    client: redis.Redis, server: EmbeddedServer, storage: Storage
+) -> None:
+    for i in range(8):
+        hello(client, f"w{i}", fingerprint=f"f{i % 4}")
+    async with redis.asyncio.from_url(server.url) as connected:
+        counted: Any = Counted(connected)
+
+        found = await expected_times(Store(counted, StoragePool(storage)), JobSpec.parse(job()))
+
+    assert found is not None
+    assert [(each.fingerprint, each.workers) for each in found] == [(f"f{i}", 2) for i in range(4)]
+    assert counted.sent == ["FCALL_RO"]
+
+
+async def test_workers_of_another_device_do_not_count(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    hello(client, fingerprint=HERE)
+    spec = job()
+    spec["training"]["device"] = "cuda"
+
+    response = await http.post("/v1/jobs/validate", json=spec)
+
+    assert response.json()["expected_time"] == []

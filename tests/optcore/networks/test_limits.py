@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from optcore.spec import base
 from optcore.spec.errors import SpecError
 from optcore.spec.networks.tree import MAX_DEPTH, MAX_NODES
 from optcore.spec.run import RunSpec
@@ -33,6 +34,19 @@ def repeated(times: int, layers: list[Json]) -> list[Json]:
 
 def tied(name: str, to: str) -> Json:
     return {**FC, "name": name, "share": {"weight": to}}
+
+
+DEEP_LSTM: Json = {"num_layers": 8, "bidirectional": True}
+
+
+def long_names(times: int) -> list[Json]:
+    """Return repeated layers in 14 blocks, each with the longest name."""
+    name = "a" * 64
+    layers: list[Json] = [{"kind": "linear", "out_features": 64, "name": name}]
+    layers = [{**each, "name": name} for each in repeated(times, layers)]
+    for _ in range(13):
+        layers = [{"kind": "sequential", "layers": layers, "name": name}]
+    return layers
 
 
 HOSTILE: dict[str, tuple[list[Json], str, str]] = {
@@ -85,6 +99,33 @@ HOSTILE: dict[str, tuple[list[Json], str, str]] = {
         "model must accept examples of digits, which are (channels 1, height 8, width 8): layer 1: "
         "upsample must return at most 100000000 values per example, got "
         "(channels 1, height 32768, width 32768)",
+    ),
+    "600,000 tensors in 20,000 layers": (
+        [
+            {"kind": "flatten"},
+            {"kind": "reshape", "shape": [8, 8]},
+            *repeated(9_990, [{"kind": "lstm", "hidden_size": 4, **DEEP_LSTM}]),
+            {"kind": "flatten"},
+            FC,
+        ],
+        "model",
+        "model must have at most 20000 tensors of parameters, repetitions included, got 639362",
+    ),
+    "17 MB of names": (
+        [FLAT, *long_names(9_000), FC],
+        "model",
+        "model must have at most 500000 characters in the names of its parameters, repetitions "
+        "included, got 17676014",
+    ),
+    "a kernel of 100,000 sides": (
+        [{"kind": "conv2d", "out_channels": 4, "kernel_size": [3] * 100_000}, FLAT, FC],
+        "model.layers[0].kernel_size",
+        "kernel_size must be a whole number, or a list of 2 for conv2d, got a list of 100000",
+    ),
+    "a kernel of 10**300": (
+        [{"kind": "max_pool2d", "kernel_size": 10**300}, FLAT, FC],
+        "model.layers[0].kernel_size",
+        f"kernel_size must be at most 64, got 1{'0' * 76}...",
     ),
     "10,000 times a wrong shape": (
         [FLAT, *repeated(10_000, [{"kind": "linear", "out_features": 9}])],
@@ -173,3 +214,32 @@ def test_a_large_network_may_have_some_groups() -> None:
             optimizer={"kind": "adamw", "groups": groups},
         )
     )
+
+
+def test_a_shared_network_does_not_keep_the_parameters_of_many_repetitions() -> None:
+    few, many = (
+        RunSpec.parse(run(model={"kind": "sequential", "layers": [FLAT, FC, *repeated(n, [FC])]}))
+        for n in (900, 1000)
+    )
+
+    assert few.network.parameters is few.network.parameters
+    assert many.network.parameters is not many.network.parameters
+    assert len(many.parameters()) == 2002
+    assert many.parameters()[-1] is many.parameters()[-1]
+
+
+def test_only_the_mistakes_that_are_told_get_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def count(name: str, *_: object, **__: object) -> str:
+        told.append(name)
+        return ""
+
+    monkeypatch.setattr(base, "did_you_mean", count)
+    layers = [{**FC, **{f"x{i}_{j}": 1 for j in range(30)}} for i in range(100)]
+
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse(run(model={"kind": "sequential", "layers": layers}))
+
+    assert len(caught.value.problems) == len(told) == 20
+    assert caught.value.more == 100 * 30 - 20

@@ -1,0 +1,56 @@
+"""The call that reads how long finished jobs took, on each class of live workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from optcore.plan.expected import Duration
+from store.jobs.calls.replies import text
+from store.redis.functions import Call
+
+
+@dataclass(frozen=True)
+class ClassDurations:
+    """
+    How long finished jobs of a kind took on a class of workers.
+
+    Attributes:
+        device: device of the workers.
+        fingerprint: digest of their hardware and library versions.
+        workers: number of live workers in the class.
+        jobs: durations of the finished jobs, the latest first.
+    """
+
+    device: str
+    fingerprint: str
+    workers: int
+    jobs: list[Duration]
+
+
+def durations(device: str, like: str) -> Call[list[ClassDurations]]:
+    """
+    Return how long finished jobs took on each class of live workers, in the order of the classes.
+
+    Args:
+        device: the device that the workers must have; ``auto`` for any.
+        like: the likeness of the jobs' plans: a digest of what determines the duration of a step.
+    """
+
+    def read(reply: list[list[Any]]) -> list[ClassDurations]:
+        # The server keeps classes in a set, which has no order.
+        return [_class(each) for each in sorted(reply)]
+
+    return Call("durations", [device, like], read, reads_only=True)
+
+
+def _class(values: list[Any]) -> ClassDurations:
+    device, fingerprint, workers, *entries = values
+    return ClassDurations(
+        text(device), text(fingerprint), workers, [_duration(entry) for entry in entries]
+    )
+
+
+def _duration(entry: bytes) -> Duration:
+    milliseconds, steps = entry.split()
+    return Duration(int(milliseconds) / 1000, int(steps))
