@@ -18,6 +18,7 @@ from optcore.spec.limits import (
     are_lifted,
 )
 from optcore.spec.networks.casts import levels_take_the_layers
+from optcore.spec.networks.causal import sees_no_targets
 from optcore.spec.networks.fit import (
     comparisons_are_bounded,
     layers_fit,
@@ -56,6 +57,7 @@ def check_parts(run: RunSpec) -> None:
         loss_fits_the_task,
         layers_fit,
         tokens_fit,
+        sees_no_targets,
         comparisons_are_bounded,
         _lbfgs_is_by_itself,
         _groups_find_parameters,

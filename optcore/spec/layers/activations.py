@@ -15,6 +15,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import JOINED, PRESENT, Reach
 
 
 class Relu(LayerSpec):
@@ -100,6 +101,10 @@ class OverFeatures(LayerSpec):
         """Return *given*, which must be a vector or a sequence; of an image, over its channels."""
         needs(self, given, VECTOR, SEQUENCE, IMAGE)
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all features of itself."""
+        return JOINED if given.axes == VECTOR else PRESENT
 
 
 class Softmax(OverFeatures):

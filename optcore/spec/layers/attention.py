@@ -15,6 +15,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import PRESENT, Reach
 
 
 class MultiheadAttention(LayerSpec):
@@ -46,6 +47,10 @@ class MultiheadAttention(LayerSpec):
                 f"num_heads must divide the {given.shape[-1]} features, got {self.num_heads}"
             )
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions."""
+        return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return in_proj_weight (3 * features, features), in_proj_bias, and those of out_proj."""
@@ -118,6 +123,10 @@ class SelfAttention(LayerSpec):
                 f"{given.shape[1]} features divided by num_heads {self.num_heads})"
             )
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions; with causal, on no later ones."""
+        return PRESENT if self.causal else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias of q_proj, k_proj, v_proj and out_proj."""

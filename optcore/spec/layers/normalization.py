@@ -20,6 +20,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import JOINED, PRESENT, Reach
 
 
 class BatchNorm(LayerSpec):
@@ -76,6 +77,12 @@ class LayerNorm(LayerSpec):
         needs(self, given, VECTOR, SEQUENCE, SIGNAL, IMAGE)
         return given
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on its features; of an image or signal, on all values."""
+        if given.axes == SEQUENCE:
+            return PRESENT
+        return JOINED if given.axes == VECTOR else Reach.all_of(given.positions)
+
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias, each with one element per value that is normalised together."""
         shape = normalized_shape(given)
@@ -102,6 +109,12 @@ class RmsNorm(LayerSpec):
         """Return *given*."""
         needs(self, given, VECTOR, SEQUENCE, SIGNAL, IMAGE)
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on its features; of an image or signal, on all values."""
+        if given.axes == SEQUENCE:
+            return PRESENT
+        return JOINED if given.axes == VECTOR else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight, with one element per value that is normalised together."""
@@ -132,6 +145,10 @@ class GroupNorm(LayerSpec):
             )
         return given
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions."""
+        return PRESENT if given.axes == VECTOR else Reach.all_of(given.positions)
+
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias, each with one element per channel."""
         return [Parameter("weight", given.shape[:1]), Parameter("bias", given.shape[:1])]
@@ -152,6 +169,10 @@ class InstanceNorm(LayerSpec):
         if prod(given.shape[1:]) == 1:
             raise ShapeError(f"instance_norm needs more than one pixel per channel, got {given}")
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions."""
+        return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias, each with one element per channel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -17,6 +18,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import Reach
 from optcore.spec.layers.sizes import NotNegative, Positive, each
 
 
@@ -81,6 +83,10 @@ class Pool(LayerSpec):
         """Return (channels, ...), with the sides of the formula."""
         needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         return TensorSpec((given.shape[0], *self._sides(given.shape[1:])), given.axes)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on those in its window."""
+        return Reach(self.strides[-1], self.kernel[-1] - 1 - each(self.padding, self.DIMS)[-1])
 
     def _sides(self, sides: Shape) -> Shape:
         found = []
@@ -176,6 +182,11 @@ class AdaptivePool(LayerSpec):
         needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         return TensorSpec((given.shape[0], *each(self.output_size, self.DIMS)), given.axes)
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on those in its window."""
+        n, m = given.positions, each(self.output_size, self.DIMS)[-1]
+        return Reach(Fraction(n, m), Fraction(n - 1, m))
+
 
 class AdaptiveAvgPool1d(AdaptivePool):
     """Return the mean of each window of a signal, as torch.nn.AdaptiveAvgPool1d."""
@@ -227,3 +238,7 @@ class GlobalPool(LayerSpec):
         needs(self, given, IMAGE, SIGNAL, ("length", "features"))
         size = given.shape[-1] if given.axes[0] == "length" else given.shape[0]
         return TensorSpec((size,), ("features",))
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that the vector depends on all positions."""
+        return Reach.all_of(given.positions)

@@ -16,6 +16,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import Reach
 
 
 class SqueezeExcite(LayerSpec):
@@ -52,6 +53,10 @@ class SqueezeExcite(LayerSpec):
         """Return *given*, an image."""
         needs(self, given, IMAGE)
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions."""
+        return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias of two convolutions of 1 x 1, fc1 and fc2."""
