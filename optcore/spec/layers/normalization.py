@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from optcore.spec.errors import short_repr
 from optcore.spec.layers.base import (
     IMAGE,
     MAX_UNITS,
@@ -58,6 +60,14 @@ class BatchNorm(LayerSpec):
         return [Parameter("weight", shape), Parameter("bias", shape)] if self.affine else []
 
 
+def _what_is_normalised(value: object) -> str:
+    return (
+        "normalized_shape must be left out: the features of a vector or of each position are "
+        "normalised together, and all values of an image or signal, not the channels of each "
+        f"pixel, got {short_repr(value)}"
+    )
+
+
 class LayerNorm(LayerSpec):
     """
     Normalise the values of each example, then scale and shift each.
@@ -65,6 +75,11 @@ class LayerNorm(LayerSpec):
     Over the features of a vector or of each position of a sequence; over all values of an image or
     signal.
     """
+
+    FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
+        **LayerSpec.FORMER_PLACES,
+        "normalized_shape": _what_is_normalised,
+    }
 
     kind: Literal["layer_norm"]
     eps: float = Field(1e-5, gt=0)
@@ -100,6 +115,11 @@ class RmsNorm(LayerSpec):
     Over the features of a vector or of each position of a sequence; over all values of an image or
     signal.
     """
+
+    FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
+        **LayerSpec.FORMER_PLACES,
+        "normalized_shape": _what_is_normalised,
+    }
 
     kind: Literal["rms_norm"]
     eps: float = Field(1e-6, gt=0)
