@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from optcore.spec.errors import short_repr
 from optcore.spec.layers.base import (
     MAX_UNITS,
     SEQUENCE,
@@ -16,6 +19,13 @@ from optcore.spec.layers.base import (
     needs,
 )
 from optcore.spec.layers.reach import PRESENT, Reach
+
+
+def _of_self_attention(name: str, value: object) -> str:
+    return (
+        f"{name} must be left out of multihead_attention, where a position sees all positions; "
+        f"self_attention has causal, rotary and dropout, got {short_repr(value)}"
+    )
 
 
 class MultiheadAttention(LayerSpec):
@@ -32,6 +42,14 @@ class MultiheadAttention(LayerSpec):
         Vaswani et al., Attention Is All You Need, 2017. https://arxiv.org/abs/1706.03762.
         torch.nn.MultiheadAttention.
     """
+
+    FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
+        **LayerSpec.FORMER_PLACES,
+        **{
+            name: partial(_of_self_attention, name)
+            for name in ("causal", "is_causal", "attn_mask", "rotary", "dropout")
+        },
+    }
 
     kind: Literal["multihead_attention"]
     num_heads: int = Field(ge=1, le=MAX_UNITS)
