@@ -9,7 +9,7 @@ from optcore.plan.rounding import rounded_durations
 from optcore.plan.run_plan import RunPlan
 from optcore.plan.schedule import SchedulePlan, plan_schedule
 from optcore.plan.unused import unused_fields
-from optcore.spec.networks.causal import doubts
+from optcore.spec.networks.fit import network_warnings
 from optserve.contract.answers.plans import (
     DatasetFacts,
     ExpectedTime,
@@ -74,6 +74,6 @@ def _warnings(spec: JobSpec, known: SchedulePlan) -> Iterator[str]:
     yield from known.warnings
     yield from rounded_durations(spec)
     yield from unused_fields(spec)
-    yield from doubts(spec)
+    yield from network_warnings(spec)
     if not spec.schedule.uses_lr and "lr" in spec.optimizer.model_fields_set:
         yield (f"optimizer.lr: is not used, {spec.schedule.kind} gives the learning rates itself")

@@ -15,13 +15,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Spec, by_kind
-from optcore.spec.layers.base import Shape
+from optcore.spec.layers.base import IMAGE, SEQUENCE, VECTOR, TensorSpec
 from optcore.spec.tasks.tasks import Target, Task
 
 MAX_CLASSES = 100_000
 """Largest number of class weights."""
-SEQUENCE_DIMS = 2
-"""Number of dimensions of a sequence of vectors: its positions, and the features of each."""
 
 
 class LossSpec(Spec):
@@ -33,17 +31,26 @@ class LossSpec(Spec):
     """Description of the outputs that the loss accepts, for error messages."""
     TAKES_LOGARITHMS: ClassVar[bool] = False
     """Whether the outputs must be logarithms of probabilities."""
+    COMPUTES: ClassVar[str | None] = None
+    """Layer that the loss computes itself, from outputs that are logits; None if they are none."""
     OF_SEQUENCES: ClassVar[bool] = False
     """Whether an output is a sequence of classes, not one class."""
 
     kind: str
     """Name of the loss."""
 
-    def takes(self, shape: Shape, target: Target) -> bool:
-        """Return whether the loss accepts outputs of *shape* (for one example) for *target*."""
+    def takes(self, output: TensorSpec, target: Target) -> bool:
+        """Return whether the loss accepts outputs like *output* (of one example) for *target*."""
         if target.task == "language_model":
-            return shape == (target.longest, target.size)
-        return shape == (target.size,)
+            return output == TensorSpec((target.longest, target.size), SEQUENCE)
+        return output == TensorSpec((target.size,), VECTOR)
+
+    def needed(self, target: Target) -> str:
+        """Return the description of the outputs that the loss accepts for *target*."""
+        if target.task == "language_model":
+            sequence = TensorSpec((target.longest, target.size), SEQUENCE)
+            return f"{sequence}, one feature per token at each position"
+        return self.TAKES
 
     @property
     def weighted(self) -> bool:
@@ -86,6 +93,8 @@ class CrossEntropy(ClassLoss):
         torch.nn.CrossEntropyLoss; Szegedy et al., Rethinking the Inception Architecture for
         Computer Vision, 2016, section 7 (label smoothing). https://arxiv.org/abs/1512.00567
     """
+
+    COMPUTES: ClassVar[str | None] = "log_softmax"
 
     kind: Literal["cross_entropy"]
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -170,6 +179,8 @@ class BinaryCrossEntropy(LossSpec):
 
     TASKS: ClassVar[frozenset[Task]] = frozenset({"classification", "multi_label"})
 
+    COMPUTES: ClassVar[str | None] = "sigmoid"
+
     kind: Literal["bce"]
 
 
@@ -213,20 +224,23 @@ class Ctc(LossSpec):
         "a map of height 1, or a sequence, at least 2 n - 1 wide or long for targets of up to n "
         "classes, with one channel or feature per class and one for the blank"
     )
+    COMPUTES: ClassVar[str | None] = "log_softmax"
     OF_SEQUENCES: ClassVar[bool] = True
 
     kind: Literal["ctc"]
 
-    def takes(self, shape: Shape, target: Target) -> bool:
+    def takes(self, output: TensorSpec, target: Target) -> bool:
         """
-        Return whether *shape* is (classes + 1, 1, steps) or (steps, classes + 1).
+        Return whether *output* is a map (classes + 1, 1, steps), or a sequence of as many features.
 
         There must be enough steps for any target.
         """
-        steps, *rest = shape if len(shape) == SEQUENCE_DIMS else (shape[-1], *shape[:-1])
+        steps, classes = output.positions, target.size + 1
         # A blank must stand between two equal classes.
-        enough = steps >= 2 * target.longest - 1
-        return enough and rest in ([target.size + 1], [target.size + 1, 1])
+        return steps >= 2 * target.longest - 1 and output in (
+            TensorSpec((classes, 1, steps), IMAGE),
+            TensorSpec((steps, classes), SEQUENCE),
+        )
 
 
 AnyLoss = Annotated[

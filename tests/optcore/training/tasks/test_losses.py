@@ -146,7 +146,7 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
             "model: model must fit loss ctc, which needs a map of height 1, or a sequence, at "
             "least 2 n - 1 wide or long for targets of up to n classes, with one channel or "
             "feature per class and one for the blank, "
-            "got an output of shape (10,); digits has 10 classes",
+            "got an output (features 10); digits has 10 classes",
         ),
         (
             {"loss": {"kind": "nll"}},
