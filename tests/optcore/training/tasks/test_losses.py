@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from optcore.metrics.sequences import best_paths
 from optcore.spec.errors import SpecError
+from optcore.spec.layers.base import TensorSpec
 from optcore.spec.tasks.losses import LOSSES, AnyLoss
 from optcore.spec.tasks.tasks import Target
 from optcore.training.losses import loss_of
@@ -89,7 +90,7 @@ def test_ctc_takes_a_sequence_as_it_takes_a_map_of_height_1() -> None:
 def test_outputs_that_ctc_takes(shape: tuple[int, ...], fits: bool) -> None:
     loss = parser.validate_python({"kind": "ctc"})
 
-    assert loss.takes(shape, Target("sequence", 3, 5)) is fits
+    assert loss.takes(TensorSpec.of(shape), Target("sequence", 3, 5)) is fits
 
 
 @pytest.mark.parametrize(
