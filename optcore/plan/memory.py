@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.activations import Identity, Relu
 from optcore.spec.layers.blocks import BlockSpec, Parallel, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.dropout import Dropout
@@ -187,7 +187,7 @@ def _in_order(
 def _measured_layer(node: Node, inputs: int, beside: _Beside, *, inplace: bool) -> _Layer:
     layer = node.layer
     is_flatten = isinstance(layer, Flatten)
-    is_view = inplace or is_flatten
+    is_view = inplace or is_flatten or isinstance(layer, Identity)
     own = (each.size for each in node.parameters if each.name not in layer.share)
     return _Layer(
         inputs=inputs,

@@ -35,6 +35,8 @@ LAYERS: Mapping[str, Answers] = table(
     upsample: UpSampling1D UpSampling2D UpsamplingNearest2d interpolate resize
     upsample with mode bilinear and align_corners true: UpsamplingBilinear2d
     relu: rectifier
+    prelu: ParametricReLU
+    identity: passthrough noop
     silu: Swish SwishImplementation MemoryEfficientSwish
     gelu: GELUActivation
     gelu with approximate tanh: NewGELUActivation GELUTanh PytorchGELUTanh FastGELUActivation

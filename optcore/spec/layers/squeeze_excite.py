@@ -26,7 +26,7 @@ class SqueezeExcite(LayerSpec):
     ::
 
         z = mean of each channel
-        y = x * gate(W2 z' + b2),  z' = relu(W1 z + b1)
+        y = x * gate(W2 z' + b2),  z' = activation(W1 z + b1)
 
     References:
         Hu et al., Squeeze-and-Excitation Networks, 2018. https://arxiv.org/abs/1709.01507
@@ -35,6 +35,8 @@ class SqueezeExcite(LayerSpec):
     kind: Literal["squeeze_excite"]
     squeeze_channels: int = Field(ge=1, le=MAX_UNITS)
     """Number of values in z'."""
+    activation: Literal["relu", "silu"] = "relu"
+    """Function that makes z'; EfficientNet has silu."""
     gate: Literal["sigmoid", "hardsigmoid"] = "sigmoid"
     """Function that makes the factor of each channel."""
     slope: float = Field(1 / 6, gt=0)

@@ -153,7 +153,7 @@ def _way(node: Node) -> str:
             kernel, _, _, dilation = node.layer.along
             return _shifted(dilation * (kernel - 1))
         case Pool():
-            return _shifted(node.layer.kernel[-1] - 1)
+            return _shifted(node.layer.windows[-1] - 1)
     return (
         "layers of a sequence (length, features) that see only earlier ones are lstm, gru, and "
         'self_attention with "causal": true'

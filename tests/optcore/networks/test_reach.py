@@ -32,7 +32,8 @@ ALONE: list[tuple[Json, tuple[TensorSpec, ...]]] = [
         ({"kind": kind}, ANYTHING)
         for kind in (
             *("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "hardswish"),
-            *("hardsigmoid", "dropout", "layer_norm", "rms_norm", "flatten"),
+            *("hardsigmoid", "dropout", "layer_norm", "rms_norm", "flatten", "relu6"),
+            *("prelu", "mish", "softplus", "identity"),
         )
     ),
     *(({"kind": kind}, (STEPS, PIXELS, FEATURES)) for kind in ("softmax", "log_softmax")),
@@ -62,7 +63,7 @@ ALONE: list[tuple[Json, tuple[TensorSpec, ...]]] = [
     *(
         ({**CONV, **options}, (SAMPLES,))
         for options in (
-            {},
+            {"padding": 0},
             {"kernel_size": 1},
             {"padding": 1},
             {"padding": 2},
@@ -94,6 +95,11 @@ ALONE: list[tuple[Json, tuple[TensorSpec, ...]]] = [
         ({"kind": f"{kind}_pool1d", "kernel_size": 3, **options}, (SAMPLES,))
         for kind in ("max", "avg")
         for options in ({}, {"stride": 1}, {"stride": 1, "padding": 1}, {"ceil_mode": True})
+    ),
+    ({"kind": "max_pool1d", "kernel_size": 2, "dilation": 3, "stride": 1}, (SAMPLES,)),
+    (
+        {"kind": "max_pool1d", "kernel_size": 3, "dilation": 2, "stride": 1, "padding": 1},
+        (SAMPLES,),
     ),
     *(({"kind": f"{kind}_pool2d", "kernel_size": [2, 1]}, (PIXELS,)) for kind in ("max", "avg")),
     *(
