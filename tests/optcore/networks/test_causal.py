@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.optcore.layers.seen import WORDS, last_seen
 
 Json = dict[str, Any]
 WIDTH, LENGTH = 4, 6
+AT_MOST_S = 0.05
 
 NUMBERS = TensorSpec((LENGTH,), TOKENS, integers=True)
 EMBEDDING: Json = {"kind": "embedding", "num_embeddings": 256, "embedding_dim": WIDTH}
@@ -212,3 +214,21 @@ def test_bounds_of_many_sizes_stay_bounds() -> None:
 
     assert not reach.certain
     assert reach.exceeds(LENGTH)
+
+
+def test_hostile_networks_are_traced_at_once() -> None:
+    sizes = [LENGTH + 1 + i for i in range(900)]
+    pools: list[Json] = [{"kind": "adaptive_avg_pool1d", "output_size": n % 64 + 1} for n in sizes]
+    last: Json = {"kind": "adaptive_avg_pool1d", "output_size": LENGTH}
+    many: Json = {
+        "kind": "repeat",
+        "times": 100,
+        "layers": [TOKEN, AS_SIGNAL, *pools[:10], last, AS_SEQUENCE],
+    }
+    network = network_of([EMBEDDING, AS_SIGNAL, *pools, last, AS_SEQUENCE, many], NUMBERS)
+    assert network.output.positions == LENGTH
+    began = time.process_time()
+
+    traced(network)
+
+    assert time.process_time() - began < AT_MOST_S

@@ -27,6 +27,22 @@ CONV: Json = {"kind": "conv1d", "out_channels": 3, "kernel_size": 3}
 FLAT: Json = {"kind": "conv2d", "out_channels": 3, "kernel_size": [1, 3]}
 UP: Json = {"kind": "conv_transpose1d", "out_channels": 3, "kernel_size": 3}
 ANYTHING = (STEPS, SAMPLES, PIXELS, FEATURES)
+OPTIONS: list[Json] = [
+    {"padding": 0},
+    {"kernel_size": 1},
+    {"padding": 1},
+    {"padding": 2},
+    {"padding": 3},
+    {"kernel_size": 1, "stride": 2},
+    {"stride": 2, "padding": 1},
+    {"dilation": 2, "padding": 4},
+    {"dilation": 2, "padding": 3},
+    *(
+        {"padding": padding, "padding_mode": mode}
+        for padding in (2, 3)
+        for mode in ("reflect", "replicate", "circular")
+    ),
+]
 ALONE: list[tuple[Json, tuple[TensorSpec, ...]]] = [
     *(
         ({"kind": kind}, ANYTHING)
@@ -60,25 +76,7 @@ ALONE: list[tuple[Json, tuple[TensorSpec, ...]]] = [
         )
         for causal in (False, True)
     ),
-    *(
-        ({**CONV, **options}, (SAMPLES,))
-        for options in (
-            {"padding": 0},
-            {"kernel_size": 1},
-            {"padding": 1},
-            {"padding": 2},
-            {"padding": 3},
-            {"kernel_size": 1, "stride": 2},
-            {"stride": 2, "padding": 1},
-            {"dilation": 2, "padding": 4},
-            {"dilation": 2, "padding": 3},
-            *(
-                {"padding": padding, "padding_mode": mode}
-                for padding in (2, 3)
-                for mode in ("reflect", "replicate", "circular")
-            ),
-        )
-    ),
+    *(({**CONV, **options}, (SAMPLES,)) for options in OPTIONS),
     *(({**FLAT, "padding": [0, padding]}, (ROW, PIXELS)) for padding in (0, 2)),
     *(
         ({**UP, **options}, (SAMPLES,))

@@ -81,12 +81,10 @@ FEW = {
     "1,088,310 parameters": mlp(1000, 300),
     "gpt": text({"kind": "gpt", "width": 64}),
 }
-ROWS: list[dict[str, Any]] = [{"kind": "flatten"}, {"kind": "reshape", "shape": [28, 28]}]
 GRU: dict[str, Any] = {"kind": "gru", "hidden_size": 64, "num_layers": 2}
 ENCODER = {"kind": "transformer_encoder_layer", "nhead": 4, "dropout": 0.0}
 ALL = {
     "gru": of_tokens(GRU),
-    "gru, bidirectional": network([*ROWS, {**GRU, "bidirectional": True}, *END], 20),
     "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
     "encoder, gelu": of_tokens(
         {**ENCODER, "dim_feedforward": 256, "activation": "gelu", "causal": True}
