@@ -16,6 +16,7 @@ from optcore.plan.unused import unused_fields
 from optcore.plan.values import CACHE_SIZE, MAX_CACHED_ENTRIES
 from optcore.schedules.base import ScheduleSpec
 from optcore.spec.duration import RunLength
+from optcore.spec.networks.fit import network_warnings
 from optserve.contract.answers.plans import (
     DatasetFacts,
     ExpectedTime,
@@ -126,5 +127,6 @@ def _warnings(spec: JobSpec, known: SchedulePlan) -> Iterator[str]:
     yield from known.warnings
     yield from rounded_durations(spec)
     yield from unused_fields(spec)
+    yield from network_warnings(spec)
     if not spec.schedule.uses_lr and "lr" in spec.optimizer.model_fields_set:
         yield (f"optimizer.lr: is not used, {spec.schedule.kind} gives the learning rates itself")

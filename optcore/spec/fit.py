@@ -18,6 +18,7 @@ from optcore.spec.limits import (
     are_lifted,
 )
 from optcore.spec.networks.casts import levels_take_the_layers
+from optcore.spec.networks.causal import sees_no_targets
 from optcore.spec.networks.fit import (
     comparisons_are_bounded,
     layers_fit,
@@ -65,6 +66,7 @@ def check_parts(run: RunSpec) -> None:
         points_come_first,
         points_have_the_columns,
         tokens_fit,
+        sees_no_targets,
         comparisons_are_bounded,
         frozen_parameters_exist,
         _lbfgs_is_by_itself,

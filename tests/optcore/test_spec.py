@@ -164,7 +164,7 @@ def only_problem(data: object) -> tuple[str, str]:
             },
             "model",
             "model must fit loss cross_entropy, which needs one feature per class, label or number "
-            "of the target, got an output of shape (11,); mnist has 10 classes",
+            "of the target, got an output (features 11); mnist has 10 classes",
         ),
         (
             "model",

@@ -148,6 +148,11 @@ def module(  # noqa: PLR0912  a case per kind of layer
 
 Activation = (
     activations.Relu
+    | activations.Relu6
+    | activations.Prelu
+    | activations.Mish
+    | activations.Softplus
+    | activations.Identity
     | activations.LeakyRelu
     | activations.Elu
     | activations.Gelu
@@ -161,13 +166,25 @@ Activation = (
 )
 
 
-def activation(layer: Activation, given: TensorSpec, *, inplace: bool) -> nn.Module:
+def activation(  # noqa: PLR0912  a case per kind of layer
+    layer: Activation, given: TensorSpec, *, inplace: bool
+) -> nn.Module:
     """Return the torch module for an activation; arguments as of `module`."""
     # Dimension 0 is the batch. The features are the last dimension, channels the first one.
     along = 1 if given.axes[0] in ("channels", "features") else -1
     match layer:
         case activations.Relu():
             return nn.ReLU(inplace=inplace)
+        case activations.Relu6():
+            return nn.ReLU6()
+        case activations.Prelu():
+            return nn.PReLU(layer.num_parameters)
+        case activations.Mish():
+            return nn.Mish()
+        case activations.Softplus():
+            return nn.Softplus(layer.beta, layer.threshold)
+        case activations.Identity():
+            return nn.Identity()
         case activations.LeakyRelu():
             return nn.LeakyReLU(layer.negative_slope)
         case activations.Elu():

@@ -43,9 +43,9 @@ def pool(layer: Pool, given: TensorSpec) -> nn.Module:
     options["ceil_mode"] = layer.ceil_mode
     match layer:
         case MaxPool1d():
-            return nn.MaxPool1d(**options)
+            return nn.MaxPool1d(**options, dilation=layer.dilations[0])
         case MaxPool2d():
-            return nn.MaxPool2d(**options)
+            return nn.MaxPool2d(**options, dilation=layer.dilations)
         case AvgPool1d() | AvgPool2d():
             module = nn.AvgPool1d if layer.DIMS == 1 else nn.AvgPool2d
             found = module(**options, count_include_pad=layer.count_include_pad)

@@ -18,20 +18,29 @@ class SqueezeExciteModule(nn.Module):
         pool: returns the mean of each channel as an image of 1 x 1.
         channels: number of channels.
         squeezed: number of channels between the two convolutions.
+        activation: is between the two convolutions.
         gate: makes the factor of each channel.
     """
 
-    def __init__(self, pool: nn.Module, channels: int, squeezed: int, gate: nn.Module) -> None:
+    def __init__(
+        self,
+        pool: nn.Module,
+        channels: int,
+        squeezed: int,
+        *,
+        activation: nn.Module,
+        gate: nn.Module,
+    ) -> None:
         super().__init__()
         self.pool = pool
         self.fc1 = nn.Conv2d(channels, squeezed, 1)
-        self.relu = nn.ReLU(inplace=True)
+        self.activation = activation
         self.fc2 = nn.Conv2d(squeezed, channels, 1)
         self.gate = gate
 
     def forward(self, given: Tensor) -> Tensor:
         """Return *given* with its channels scaled."""
-        factor: Tensor = self.gate(self.fc2(self.relu(self.fc1(self.pool(given)))))
+        factor: Tensor = self.gate(self.fc2(self.activation(self.fc1(self.pool(given)))))
         return factor * given
 
 
@@ -46,4 +55,10 @@ def squeeze_excite(layer: SqueezeExcite, given: TensorSpec) -> nn.Module:
         if layer.gate == "sigmoid"
         else hardsigmoid_of(layer.slope, 0.5, rounded=paddle)
     )
-    return SqueezeExciteModule(pool, given.shape[0], layer.squeeze_channels, gate)
+    return SqueezeExciteModule(
+        pool,
+        given.shape[0],
+        layer.squeeze_channels,
+        activation=nn.ReLU(inplace=True) if layer.activation == "relu" else nn.SiLU(inplace=True),
+        gate=gate,
+    )

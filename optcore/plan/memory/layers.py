@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.activations import Identity, Relu
 from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.blocks import BlockSpec, Parallel, named
 from optcore.spec.layers.catalogue import AnyLayer
@@ -154,7 +154,7 @@ def _measured_layer(
 
 def _is_nothing(layer: AnyLayer) -> bool:
     """Return whether *layer* returns its input itself."""
-    return isinstance(layer, Dropout) and layer.p == 0
+    return isinstance(layer, Identity) or (isinstance(layer, Dropout) and layer.p == 0)
 
 
 def _reordered(layer: Conv2d, given: TensorSpec) -> int:

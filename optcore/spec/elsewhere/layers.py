@@ -9,7 +9,9 @@ from optcore.spec.elsewhere.table import Answers, table
 LAYERS: Mapping[str, Answers] = table(
     """
     conv1d: Convolution1D LazyConv1d
-    conv2d: Convolution2D LazyConv2d conv convolution Conv2dSame Conv2dStaticSamePadding
+    conv2d: Convolution2D LazyConv2d conv convolution
+    conv2d (whose padding is the same at both ends): Conv2dSame Conv2dStaticSamePadding
+        Conv2dDynamicSamePadding
     conv2d with groups: DepthwiseConv2D depthwise_conv2d depthwise
     conv_transpose1d: Conv1DTranspose deconv1d Convolution1DTranspose
     conv_transpose2d: Conv2DTranspose deconv2d deconv deconvolution Convolution2DTranspose
@@ -31,17 +33,31 @@ LAYERS: Mapping[str, Answers] = table(
     reshape: Unflatten
     permute: transpose swapaxes rearrange
     upsample: UpSampling1D UpSampling2D UpsamplingNearest2d interpolate resize
-    upsample with mode bilinear: UpsamplingBilinear2d
+    upsample with mode bilinear and align_corners true: UpsamplingBilinear2d
     relu: rectifier
+    prelu: ParametricReLU
+    identity: passthrough noop
     silu: Swish SwishImplementation MemoryEfficientSwish
-    gelu: QuickGELU NewGELUActivation GELUActivation
-    gelu with approximate tanh: GELUTanh PytorchGELUTanh
+    gelu: GELUActivation
+    gelu with approximate tanh: NewGELUActivation GELUTanh PytorchGELUTanh FastGELUActivation
+    gelu (from which x * sigmoid(1.702 * x) differs by up to 0.02): QuickGELU QuickGELUActivation
     hardswish: HSwish
     hardsigmoid: HSigmoid
     softmax: Softmax2d
-    batch_norm: BatchNorm1d BatchNorm2d BatchNorm1D BatchNorm2D BatchNormalization SyncBatchNorm
-        LazyBatchNorm1d LazyBatchNorm2d BatchNormAct2d FrozenBatchNorm2d bn
-    layer_norm: LayerNormalization LayerNorm2d ln
+    batch_norm: BatchNorm1d BatchNorm2d BatchNorm1D BatchNorm2D SyncBatchNorm LazyBatchNorm1d
+        LazyBatchNorm2d bn
+    batch_norm (whose momentum is 1 minus that of Keras and ONNX): BatchNormalization
+    batch_norm and a relu after it: BatchNormAct2d
+    batch_norm (which is trained, and takes the statistics of the batch): FrozenBatchNorm2d
+    layer_norm: LayerNormalization ln
+    layer_norm (over all values of an image, not over the channels of each pixel): LayerNorm2d
+        LayerNormChannelsFirst
+    dropout (of single values, not of whole channels): Dropout1d Dropout2d Dropout3d Dropout2D
+        SpatialDropout1D SpatialDropout2D FeatureAlphaDropout
+    transformer_encoder_layer with causal true (which has no attention to another sequence):
+        TransformerDecoderLayer TransformerDecoder DecoderLayer GPT2Block LlamaDecoderLayer
+        decoder_layer
+    transformer_encoder_layer: TransformerEncoder EncoderLayer
     rms_norm: LlamaRMSNorm RMSNormalization T5LayerNorm
     group_norm: GroupNormalization gn
     instance_norm: InstanceNorm1d InstanceNorm2d InstanceNormalization LazyInstanceNorm1d

@@ -9,19 +9,62 @@ from pydantic import Field
 from optcore.spec.base import per_dialect
 from optcore.spec.layers.base import (
     IMAGE,
+    MAX_UNITS,
     SEQUENCE,
+    SIGNAL,
     VECTOR,
     LayerDialect,
     LayerSpec,
+    Parameter,
+    ShapeError,
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import JOINED, PRESENT, Reach
 
 
 class Relu(LayerSpec):
     """The rectifier: max(x, 0)."""
 
     kind: Literal["relu"]
+
+
+class Relu6(LayerSpec):
+    """min(max(x, 0), 6)."""
+
+    kind: Literal["relu6"]
+
+
+class Prelu(LayerSpec):
+    """
+    x where x > 0, else weight * x, with a trained weight.
+
+    The weight begins as 0.25.
+
+    References:
+        He et al., Delving Deep into Rectifiers, 2015. https://arxiv.org/abs/1502.01852
+        torch.nn.PReLU.
+    """
+
+    kind: Literal["prelu"]
+    num_parameters: int = Field(1, ge=1, le=MAX_UNITS)
+    """Number of weights: 1 for all values, or one per channel, or per feature of a vector."""
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return *given*, whose channels are as many as the weights if these are several."""
+        found = super().output(given)
+        if self.num_parameters > 1:
+            needs(self, given, VECTOR, SIGNAL, IMAGE, hint="num_parameters 1 takes anything")
+            if self.num_parameters != given.shape[0]:
+                raise ShapeError(
+                    f"num_parameters must be 1 or the number of {given.axes[0]}, "
+                    f"{given.shape[0]}, got {self.num_parameters}"
+                )
+        return found
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight (num_parameters,)."""
+        return [Parameter("weight", (self.num_parameters,))]
 
 
 class LeakyRelu(LayerSpec):
@@ -56,6 +99,28 @@ class Silu(LayerSpec):
     """x * sigmoid(x), also called swish."""
 
     kind: Literal["silu"]
+
+
+class Mish(LayerSpec):
+    """x * tanh(log(1 + exp(x)))."""
+
+    kind: Literal["mish"]
+
+
+class Softplus(LayerSpec):
+    """log(1 + exp(beta * x)) / beta; x itself where beta * x is above the threshold."""
+
+    kind: Literal["softplus"]
+    beta: float = Field(1.0, gt=0)
+    """Sharpness of the bend at 0."""
+    threshold: float = Field(20.0, ge=0)
+    """Value of beta * x from which on the function is x."""
+
+
+class Identity(LayerSpec):
+    """x itself, such as in the place of a layer that is left out."""
+
+    kind: Literal["identity"]
 
 
 class Sigmoid(LayerSpec):
@@ -101,6 +166,10 @@ class OverFeatures(LayerSpec):
         """Return *given*, which must be a vector or a sequence; of an image, over its channels."""
         needs(self, given, VECTOR, SEQUENCE, IMAGE)
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all features of itself."""
+        return JOINED if given.axes == VECTOR else PRESENT
 
 
 class Softmax(OverFeatures):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from optcore.spec.errors import short_repr
 from optcore.spec.layers.base import (
     MAX_UNITS,
     SEQUENCE,
@@ -15,6 +18,14 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import PRESENT, Reach
+
+
+def _of_self_attention(name: str, value: object) -> str:
+    return (
+        f"{name} must be left out of multihead_attention, where a position sees all positions; "
+        f"self_attention has causal, rotary and dropout, got {short_repr(value)}"
+    )
 
 
 class MultiheadAttention(LayerSpec):
@@ -32,6 +43,14 @@ class MultiheadAttention(LayerSpec):
         torch.nn.MultiheadAttention.
     """
 
+    FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
+        **LayerSpec.FORMER_PLACES,
+        **{
+            name: partial(_of_self_attention, name)
+            for name in ("causal", "is_causal", "attn_mask", "rotary", "dropout")
+        },
+    }
+
     kind: Literal["multihead_attention"]
     num_heads: int = Field(ge=1, le=MAX_UNITS)
     """Number of heads, which divides the number of features."""
@@ -46,6 +65,10 @@ class MultiheadAttention(LayerSpec):
                 f"num_heads must divide the {given.shape[-1]} features, got {self.num_heads}"
             )
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions."""
+        return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return in_proj_weight (3 * features, features), in_proj_bias, and those of out_proj."""
@@ -118,6 +141,10 @@ class SelfAttention(LayerSpec):
                 f"{given.shape[1]} features divided by num_heads {self.num_heads})"
             )
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions; with causal, on no later ones."""
+        return PRESENT if self.causal else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias of q_proj, k_proj, v_proj and out_proj."""

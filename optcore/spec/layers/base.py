@@ -18,6 +18,7 @@ from optcore.spec.base import fields_of
 from optcore.spec.errors import reject, short_repr
 from optcore.spec.later import LaterSpec
 from optcore.spec.layers.init import Inits
+from optcore.spec.layers.reach import PRESENT, Reach
 
 Shape = tuple[int, ...]
 LayerDialect = Literal["torch", "paddle"]
@@ -33,6 +34,8 @@ SIGNAL: tuple[Axis, ...] = ("channels", "length")
 SEQUENCE: tuple[Axis, ...] = ("length", "features")
 VECTOR: tuple[Axis, ...] = ("features",)
 TOKENS: tuple[Axis, ...] = ("length",)
+ALONG: frozenset[Axis] = frozenset({"length", "width"})
+"""The axes of positions."""
 
 
 # Listed here, since specs do not import torch; a test compares the list with dir(nn.Sequential()).
@@ -103,6 +106,11 @@ class TensorSpec:
     def size(self) -> int:
         """Number of elements."""
         return prod(self.shape)
+
+    @property
+    def positions(self) -> int:
+        """Number of positions: of a sequence or signal its length, of an image its columns."""
+        return next((n for axis, n in zip(self.axes, self.shape, strict=True) if axis in ALONG), 1)
 
     def __str__(self) -> str:
         """Return the axes with their sizes: ``(channels 3, height 32, width 100)``."""
@@ -209,6 +217,15 @@ class LayerSpec(LaterSpec):
         if given.integers:
             refuse_tokens(self, given)
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """
+        Return which positions of *given* an output position depends on; by default no later ones.
+
+        Language models need it: the next tokens are their targets. Statistics of a batch do not
+        count.
+        """
+        return PRESENT
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return the trainable tensors of the layer for inputs like *given*, in torch's order."""

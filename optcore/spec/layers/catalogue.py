@@ -13,12 +13,17 @@ from optcore.spec.layers.activations import (
     Gelu,
     Hardsigmoid,
     Hardswish,
+    Identity,
     LeakyRelu,
     LogSoftmax,
+    Mish,
+    Prelu,
     Relu,
+    Relu6,
     Sigmoid,
     Silu,
     Softmax,
+    Softplus,
     Tanh,
 )
 from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
@@ -74,10 +79,15 @@ AnyLayer = Annotated[
     | Permute
     | Upsample
     | Relu
+    | Relu6
     | LeakyRelu
+    | Prelu
     | Elu
     | Gelu
     | Silu
+    | Mish
+    | Softplus
+    | Identity
     | Sigmoid
     | Tanh
     | Hardswish

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import prod
 from typing import ClassVar, Literal, Self
 
@@ -19,6 +20,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import Reach
 from optcore.spec.layers.sizes import NotNegative, Positive, each
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -79,6 +81,22 @@ class Convolution(LayerSpec):
         """Return (out_channels, ...), with the sides of the formula."""
         self._channels(given)
         return TensorSpec((self.out_channels, *self._sides(given.shape[1:])), given.axes)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on those below the kernel."""
+        kernel, stride, padding, dilation = self.along
+        start = dilation * (kernel - 1) - padding
+        if padding and self.padding_mode == "circular":
+            return Reach.all_of(given.positions)
+        if padding and self.padding_mode != "zeros":  # what position 0 finds before the beginning
+            start = max(start, padding if self.padding_mode == "reflect" else 0)
+        return Reach(stride, start)
+
+    @property
+    def along(self) -> tuple[int, ...]:
+        """Kernel size, stride, padding and dilation along the positions, the last axis."""
+        sizes = (self.kernel_size, self.stride, self.padding, self.dilation)
+        return tuple(each(size, self.DIMS)[-1] for size in sizes)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight (out, in / groups, kernel...) and bias (out,)."""
@@ -169,6 +187,11 @@ class TransposedConvolution(Convolution):
     """What is added at the ends: only zeros, as in torch."""
     output_padding: NotNegative = 0
     """Pixels added at the far end of each axis of the output; less than stride or dilation."""
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on those whose kernels lie over it."""
+        _, stride, padding, _ = self.along
+        return Reach(Fraction(1, stride), Fraction(padding, stride))
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight (in, out / groups, kernel...) and bias (out,)."""

@@ -15,6 +15,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import JOINED, PRESENT, Reach
 
 
 class Linear(LayerSpec):
@@ -28,6 +29,10 @@ class Linear(LayerSpec):
         """Return (out_features,), or (length, out_features)."""
         needs(self, given, VECTOR, SEQUENCE, hint="insert a flatten layer before it")
         return TensorSpec((*given.shape[:-1], self.out_features), given.axes)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all features of itself."""
+        return JOINED if given.axes == VECTOR else PRESENT
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight (out, in) and bias (out,)."""

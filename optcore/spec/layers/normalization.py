@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from optcore.spec.base import per_dialect
+from optcore.spec.errors import short_repr
 from optcore.spec.layers.base import (
     IMAGE,
     MAX_UNITS,
@@ -21,6 +23,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import JOINED, PRESENT, Reach
 
 
 class BatchNorm(LayerSpec):
@@ -65,6 +68,14 @@ class BatchNorm(LayerSpec):
         return [*statistics, Parameter("num_batches_tracked", ())]
 
 
+def _what_is_normalised(value: object) -> str:
+    return (
+        "normalized_shape must be left out: the features of a vector or of each position are "
+        "normalised together, and all values of an image or signal, not the channels of each "
+        f"pixel, got {short_repr(value)}"
+    )
+
+
 class LayerNorm(LayerSpec):
     """
     Normalise the values of each example, then scale and shift each.
@@ -72,6 +83,11 @@ class LayerNorm(LayerSpec):
     Over the features of a vector or of each position of a sequence; over all values of an image or
     signal.
     """
+
+    FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
+        **LayerSpec.FORMER_PLACES,
+        "normalized_shape": _what_is_normalised,
+    }
 
     kind: Literal["layer_norm"]
     eps: float = Field(1e-5, gt=0)
@@ -83,6 +99,12 @@ class LayerNorm(LayerSpec):
         """Return *given*."""
         needs(self, given, VECTOR, SEQUENCE, SIGNAL, IMAGE)
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on its features; of an image or signal, on all values."""
+        if given.axes == SEQUENCE:
+            return PRESENT
+        return JOINED if given.axes == VECTOR else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias, each with one element per value that is normalised together."""
@@ -102,6 +124,11 @@ class RmsNorm(LayerSpec):
     signal.
     """
 
+    FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
+        **LayerSpec.FORMER_PLACES,
+        "normalized_shape": _what_is_normalised,
+    }
+
     kind: Literal["rms_norm"]
     eps: float = Field(1e-6, gt=0)
     """Added to the mean square."""
@@ -110,6 +137,12 @@ class RmsNorm(LayerSpec):
         """Return *given*."""
         needs(self, given, VECTOR, SEQUENCE, SIGNAL, IMAGE)
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on its features; of an image or signal, on all values."""
+        if given.axes == SEQUENCE:
+            return PRESENT
+        return JOINED if given.axes == VECTOR else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight, with one element per value that is normalised together."""
@@ -140,6 +173,10 @@ class GroupNorm(LayerSpec):
             )
         return given
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions."""
+        return PRESENT if given.axes == VECTOR else Reach.all_of(given.positions)
+
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias, each with one element per channel."""
         return [Parameter("weight", given.shape[:1]), Parameter("bias", given.shape[:1])]
@@ -160,6 +197,10 @@ class InstanceNorm(LayerSpec):
         if prod(given.shape[1:]) == 1:
             raise ShapeError(f"instance_norm needs more than one pixel per channel, got {given}")
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions."""
+        return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias, each with one element per channel."""

@@ -17,6 +17,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import Reach
 
 MAX_PATCH = 1024
 """Largest side of a patch, in pixels."""
@@ -50,6 +51,12 @@ class PatchEmbedding(LayerSpec):
         patches = (height // self.patch_size) * (width // self.patch_size)
         return TensorSpec((patches, self.features), SEQUENCE)
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on the columns of its patch; of several rows, on any."""
+        if given.shape[1] == self.patch_size:
+            return Reach(self.patch_size, self.patch_size - 1)
+        return Reach.all_of(given.positions, certain=False)
+
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight (features, channels, patch_size, patch_size) and bias (features,)."""
         sides = (self.patch_size, self.patch_size)
@@ -75,6 +82,10 @@ class ClassToken(LayerSpec):
         needs(self, given, SEQUENCE)
         return TensorSpec((given.shape[0] + 1, given.shape[1]), SEQUENCE)
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on the one before it, which it was."""
+        return Reach(1, -1)
+
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight (features,)."""
         return [Parameter("weight", given.shape[-1:])]
@@ -96,3 +107,7 @@ class Select(LayerSpec):
                 f"index must be from {-length} to {length - 1} for {given}, got {self.index}"
             )
         return TensorSpec(given.shape[1:], VECTOR)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that the vector depends on its position."""
+        return Reach(0, self.index % given.positions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,6 +19,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import Reach
 from optcore.spec.layers.sizes import NotNegative, Positive, each
 
 
@@ -27,10 +29,11 @@ class Pool(LayerSpec):
 
     ::
 
-        out_i = floor((in_i + 2 * padding_i - kernel_size_i) / stride_i) + 1
+        window_i = dilation_i * (kernel_size_i - 1) + 1
+        out_i    = floor((in_i + 2 * padding_i - window_i) / stride_i) + 1
 
-    where i is an axis of the image or signal. With ceil_mode the quotient is rounded up, unless the
-    last window would begin in the padding behind the image.
+    where i is an axis of the image or signal; the dilation of a mean is 1. With ceil_mode the
+    quotient is rounded up, unless the last window would begin in the padding behind the image.
     """
 
     DIMS: ClassVar[int]
@@ -43,15 +46,15 @@ class Pool(LayerSpec):
     """Distance between two windows, in pixels; null for kernel_size, so that windows do not
     overlap."""
     padding: NotNegative = 0
-    """Pixels added at both ends of each axis: at most half of the window. A maximum ignores them; a
-    mean counts them as zeros."""
+    """Pixels added at both ends of each axis: at most half of kernel_size. A maximum ignores them;
+    a mean counts them as zeros."""
     ceil_mode: bool = False
     """Whether there is also a last window that only part of the image fills."""
 
     @model_validator(mode="after")
     def _sizes_are_one_per_axis(self) -> Self:
-        for name in ("kernel_size", "stride", "padding"):
-            size = getattr(self, name)
+        for name in ("kernel_size", "stride", "padding", "dilation"):
+            size = getattr(self, name, 1)
             if isinstance(size, list) and len(size) != self.DIMS:
                 reject(
                     [name],
@@ -74,6 +77,17 @@ class Pool(LayerSpec):
         return each(self.kernel_size, self.DIMS)
 
     @property
+    def dilations(self) -> tuple[int, ...]:
+        """Distance between two pixels of a window along each axis."""
+        return (1,) * self.DIMS
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Size of the window along each axis, with the pixels that dilation leaves out."""
+        pairs = zip(self.kernel, self.dilations, strict=True)
+        return tuple(dilation * (kernel - 1) + 1 for kernel, dilation in pairs)
+
+    @property
     def strides(self) -> tuple[int, ...]:
         """Distance between two windows along each axis."""
         return self.kernel if self.stride is None else each(self.stride, self.DIMS)
@@ -83,13 +97,22 @@ class Pool(LayerSpec):
         needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         return TensorSpec((given.shape[0], *self._sides(given.shape[1:])), given.axes)
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on those in its window."""
+        return Reach(self.strides[-1], self.windows[-1] - 1 - each(self.padding, self.DIMS)[-1])
+
     def _sides(self, sides: Shape) -> Shape:
         found = []
         paddings = each(self.padding, self.DIMS)
-        for side, kernel, stride, padding in zip(
-            sides, self.kernel, self.strides, paddings, strict=True
+        for side, window, dilation, stride, padding in zip(
+            sides, self.windows, self.dilations, self.strides, paddings, strict=True
         ):
-            left = side + 2 * padding - kernel
+            if padding and dilation > side:  # else a window might lie in the padding alone
+                raise ShapeError(
+                    f"dilation must be at most {side} for a side of {side} pixels with padding, "
+                    f"got {dilation}"
+                )
+            left = side + 2 * padding - window
             out = -(-left // stride) + 1 if self.ceil_mode else left // stride + 1
             if self.ceil_mode and (out - 1) * stride >= side + padding:
                 out -= 1
@@ -97,14 +120,31 @@ class Pool(LayerSpec):
                 by = "x".join(map(str, sides))
                 most = side + 2 * padding + (stride - 1 if self.ceil_mode else 0)
                 pads = f" with padding {padding} at both ends" if padding else ""
+                pads += f"{' and' if pads else ' with'} dilation {dilation}" if dilation > 1 else ""
+                kernel = (window - 1) // dilation + 1
                 raise ShapeError(
-                    f"kernel_size must be at most {most} for {by} pixels{pads}, got {kernel}"
+                    f"kernel_size must be at most {(most - 1) // dilation + 1} for {by} pixels"
+                    f"{pads}, got {kernel}"
                 )
             found.append(out)
         return tuple(found)
 
 
-class MaxPool1d(Pool):
+class MaxPool(Pool):
+    """The base of pools that keep the largest value of each window."""
+
+    LATER: ClassVar[frozenset[str]] = Pool.LATER | {"dilation"}
+
+    dilation: Positive = 1
+    """Distance between two pixels of a window."""
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Distance between two pixels of a window along each axis."""
+        return each(self.dilation, self.DIMS)
+
+
+class MaxPool1d(MaxPool):
     """Keep the largest value of each window of a signal, as torch.nn.MaxPool1d."""
 
     DIMS: ClassVar[int] = 1
@@ -112,7 +152,7 @@ class MaxPool1d(Pool):
     kind: Literal["max_pool1d"]
 
 
-class MaxPool2d(Pool):
+class MaxPool2d(MaxPool):
     """Keep the largest value of each window of an image, as torch.nn.MaxPool2d."""
 
     DIMS: ClassVar[int] = 2
@@ -177,6 +217,11 @@ class AdaptivePool(LayerSpec):
         needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         return TensorSpec((given.shape[0], *each(self.output_size, self.DIMS)), given.axes)
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on those in its window."""
+        n, m = given.positions, each(self.output_size, self.DIMS)[-1]
+        return Reach(Fraction(n, m), Fraction(n - 1, m))
+
 
 class AdaptiveAvgPool1d(AdaptivePool):
     """Return the mean of each window of a signal, as torch.nn.AdaptiveAvgPool1d."""
@@ -228,3 +273,7 @@ class GlobalPool(LayerSpec):
         needs(self, given, IMAGE, SIGNAL, ("length", "features"))
         size = given.shape[-1] if given.axes[0] == "length" else given.shape[0]
         return TensorSpec((size,), ("features",))
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that the vector depends on all positions."""
+        return Reach.all_of(given.positions)

@@ -15,6 +15,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import PRESENT, Reach
 
 
 class Lstm(LayerSpec):
@@ -63,6 +64,10 @@ class Lstm(LayerSpec):
         """Return (length, hidden_size), or (length, 2 * hidden_size) if bidirectional."""
         needs(self, given, SEQUENCE, hint="permute makes a sequence of a signal or an image")
         return TensorSpec((given.shape[0], self.directions * self.hidden_size), SEQUENCE)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on earlier ones; if bidirectional, on all positions."""
+        return Reach.all_of(given.positions) if self.bidirectional else PRESENT
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight_ih_l0 (4 * hidden_size, in), weight_hh_l0, bias_ih_l0, bias_hh_l0, ..."""
@@ -142,6 +147,10 @@ class Gru(LayerSpec):
         """Return (length, hidden_size), or twice as many features if bidirectional."""
         needs(self, given, SEQUENCE, hint="permute makes a sequence of a signal or an image")
         return TensorSpec((given.shape[0], self.hidden_size * (1 + self.bidirectional)), SEQUENCE)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on earlier ones; if bidirectional, on all positions."""
+        return Reach.all_of(given.positions) if self.bidirectional else PRESENT
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight_ih, weight_hh, bias_ih and bias_hh of each layer and direction."""

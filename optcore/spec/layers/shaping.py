@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import prod
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 
 from optcore.spec.errors import reject
 from optcore.spec.layers.base import (
+    ALONG,
     IMAGE,
     MAX_UNITS,
     SEQUENCE,
@@ -20,6 +22,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import PRESENT, Reach
 from optcore.spec.layers.sizes import Positive, each
 
 AXES: dict[str, tuple[Axis, ...]] = {
@@ -42,6 +45,10 @@ class Flatten(LayerSpec):
         """Return (number of values in an example,)."""
         needs(self, given, *KNOWN)
         return TensorSpec((given.size,), VECTOR)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that the vector may depend on all positions: each value depends on one."""
+        return Reach.all_of(given.positions, certain=given.positions == 1)
 
 
 class Reshape(LayerSpec):
@@ -80,6 +87,19 @@ class Reshape(LayerSpec):
                 + (f", whose product is {known}" if -1 not in self.shape else "")
             )
         return TensorSpec(tuple(left if size == -1 else size for size in self.shape), self._axes)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return which positions may lie in a new one; a later layer may put them back."""
+        found = self.output(given)
+        if given == found:
+            return PRESENT
+        if given.axes == found.axes == SEQUENCE:
+            old, new = given.shape[-1], found.shape[-1]
+            return Reach(Fraction(new, old), Fraction(new - 1, old), certain=False)
+        last = given.axes[-1] in ALONG and found.axes[-1] in ALONG  # rows are joined or divided
+        if last and given.shape[-1] == found.shape[-1]:
+            return PRESENT
+        return Reach.all_of(given.positions, certain=given.positions == 1)
 
 
 class Permute(LayerSpec):
@@ -154,3 +174,15 @@ class Upsample(LayerSpec):
             )
         scaled = (side * by for side, by in zip(sides, each(factor, len(sides)), strict=True))
         return TensorSpec((given.shape[0], *scaled), given.axes)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on the pixel that it repeats, or on those around it."""
+        before, after = given.positions, self.output(given).positions
+        slope = Fraction(before, after)
+        if self.mode == "nearest" or before == after:
+            return Reach(slope, 0)
+        if self.mode == "bicubic":  # two pixels at each side
+            return Reach(slope, (slope + 3) / 2)
+        if self.align_corners:
+            return Reach(Fraction(before - 1, after - 1), Fraction(after - 2, after - 1))
+        return Reach(slope, Fraction(1, 2))

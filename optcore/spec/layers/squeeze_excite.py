@@ -17,6 +17,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import Reach
 
 
 class SqueezeExcite(LayerSpec):
@@ -26,7 +27,7 @@ class SqueezeExcite(LayerSpec):
     ::
 
         z = mean of each channel
-        y = x * gate(W2 z' + b2),  z' = relu(W1 z + b1)
+        y = x * gate(W2 z' + b2),  z' = activation(W1 z + b1)
 
     References:
         Hu et al., Squeeze-and-Excitation Networks, 2018. https://arxiv.org/abs/1709.01507
@@ -35,6 +36,8 @@ class SqueezeExcite(LayerSpec):
     kind: Literal["squeeze_excite"]
     squeeze_channels: int = Field(ge=1, le=MAX_UNITS)
     """Number of values in z'."""
+    activation: Literal["relu", "silu"] = "relu"
+    """Function that makes z'; EfficientNet has silu."""
     gate: Literal["sigmoid", "hardsigmoid"] = "sigmoid"
     """Function that makes the factor of each channel."""
     dialect: LayerDialect = "torch"
@@ -53,6 +56,10 @@ class SqueezeExcite(LayerSpec):
         """Return *given*, an image."""
         needs(self, given, IMAGE)
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions."""
+        return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return weight and bias of two convolutions of 1 x 1, fc1 and fc2."""

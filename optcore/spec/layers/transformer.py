@@ -15,6 +15,7 @@ from optcore.spec.layers.base import (
     TensorSpec,
     needs,
 )
+from optcore.spec.layers.reach import PRESENT, Reach
 
 
 class TransformerEncoderLayer(LayerSpec):
@@ -65,6 +66,10 @@ class TransformerEncoderLayer(LayerSpec):
         needs(self, given, SEQUENCE)
         check_heads("nhead", self.nhead, given.shape[1])
         return given
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on all positions; with causal, on no later ones."""
+        return PRESENT if self.causal else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
         """Return the parameters of self_attn, linear1, linear2, norm1 and norm2."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
 from optcore.spec.base import value_of
 from optcore.spec.errors import reject
-from optcore.spec.layers.activations import LogSoftmax
+from optcore.spec.layers.activations import LogSoftmax, Sigmoid, Softmax
 from optcore.spec.layers.base import ShapeError
+from optcore.spec.layers.blocks import Repeat, SequentialBlock
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.normalization import BatchNorm
 from optcore.spec.limits import MAX_COMPARISONS, are_lifted
+from optcore.spec.networks.causal import doubts
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec
@@ -28,9 +32,6 @@ def layers_fit(run: RunSpec) -> None:
     network = run.network
     try:
         output = network.output
-        _names_are_bounded(run)
-        network.check_shared()
-        _ = network.initial
     except ShapeError as error:
         reject(
             ["model"],
@@ -38,13 +39,18 @@ def layers_fit(run: RunSpec) -> None:
             f"{error}",
             run.model.kind,
         )
-    loss, target, shape = run.training.loss, run.dataset.target, output.shape
-    last = network.leaves[-1].layer
-    if not loss.takes(shape, target):
+    _names_are_bounded(run)
+    try:
+        network.check_shared()
+        _ = network.initial
+    except ShapeError as error:
+        reject(["model"], str(error), run.model.kind)
+    loss, target, last = run.training.loss, run.dataset.target, last_layer(network.layers)
+    if not loss.takes(output, target):
         reject(
             ["model"],
-            f"model must fit loss {loss.kind}, which needs {loss.TAKES}, got an output of shape "
-            f"{shape}; {run.dataset.kind} has {target.words}",
+            f"model must fit loss {loss.kind}, which needs {loss.needed(target)}, got an output "
+            f"{output}; {run.dataset.kind} has {target.words}",
             run.model.kind,
         )
     if loss.TAKES_LOGARITHMS and not isinstance(last, LogSoftmax):
@@ -73,6 +79,27 @@ def _names_are_bounded(run: RunSpec) -> None:
         if got > most and not are_lifted():
             text = f"model must have at most {most} {name}, repetitions included, got {got}"
             reject(["model"], text, run.model.kind)
+
+
+def last_layer(layers: Sequence[AnyLayer]) -> AnyLayer:
+    """Return the layer that computes the output of *layers*; a block that joins several is one."""
+    last = layers[-1]
+    return last_layer(last.layers) if isinstance(last, (SequentialBlock, Repeat)) else last
+
+
+def network_warnings(run: RunSpec) -> Iterator[str]:
+    """Yield warnings about layers that a run accepts, but that are probably not intended."""
+    yield from doubts(run)
+    loss, last = run.training.loss, last_layer(run.network.layers)
+    if loss.COMPUTES is None or not isinstance(last, (Softmax, LogSoftmax, Sigmoid)):
+        return
+    if last.kind == loss.COMPUTES == "log_softmax":
+        yield f"model: the last layer, log_softmax, changes nothing: loss {loss.kind} computes it"
+    else:
+        yield (
+            f"model: the last layer, {last.kind}, must probably be left out: loss {loss.kind} "
+            f"takes logits, and computes {loss.COMPUTES} itself"
+        )
 
 
 def comparisons_are_bounded(run: RunSpec) -> None:

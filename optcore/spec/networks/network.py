@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -132,10 +131,13 @@ class Network:
         """
         known: dict[str, Shape] = {}
         shared: dict[str, str] = {}
+        repeats: list[str] = []
         for node in self.nodes:
+            if isinstance(node.layer, BlockSpec) and node.layer.NUMBERED:
+                repeats.append(node.path)
             own = {each.name: each.shape for each in node.parameters}
             for name, source in node.layer.share.items():
-                text = _not_shareable(name, source, own, known, shared)
+                text = _not_shareable(name, source, own, known, shared, repeats=repeats)
                 if text is not None:
                     raise ShapeError(text, node.path)
             for name, shape in own.items():
@@ -175,6 +177,8 @@ def _not_shareable(
     own: Mapping[str, Shape],
     known: Mapping[str, Shape],
     shared: Mapping[str, str],
+    *,
+    repeats: Sequence[str],
 ) -> str | None:
     """
     Return why a layer cannot have the parameter *source* as its parameter *name*; None if it can.
@@ -185,6 +189,7 @@ def _not_shareable(
         own: the parameters of the layer.
         known: the parameters of the layers before it, by full name.
         shared: for each parameter that such a layer shares: the parameter in its place.
+        repeats: paths of the blocks before it that repeat layers.
     """
     if name not in own:
         names = ", ".join(own) or "it has none"
@@ -193,7 +198,7 @@ def _not_shareable(
     if source in shared:
         return f"{rule}, got {source!r}, which is shared itself; use {shared[source]!r}"
     if source not in known:
-        first = re.sub(r"\.\d+\.", ".0.", source)
+        first = _in_first_copies(source, repeats)
         if first in known:
             rule += ", and of a repeat one of its first copy"
         near = f"; did you mean {first!r}?" if first in known else did_you_mean(source, known)
@@ -201,6 +206,16 @@ def _not_shareable(
     if known[source] != own[name]:
         return f"{name} must have the shape of {source}, {known[source]}, got {own[name]}"
     return None
+
+
+def _in_first_copies(source: str, repeats: Sequence[str]) -> str:
+    """Return the name that the parameter *source* has in the first copies of *repeats*."""
+    for path in sorted(repeats, key=len):  # a repeat in another has the first copy in its path
+        if source.startswith(f"{path}."):
+            number, _, rest = source.removeprefix(f"{path}.").partition(".")
+            if number.isdigit():
+                source = f"{path}.0.{rest}"
+    return source
 
 
 def _summary(node: Node) -> LayerSummary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from optcore.spec.base import Spec
-from optcore.spec.layers.base import Shape
+from optcore.spec.layers.base import SEQUENCE, VECTOR, TensorSpec
 from optcore.spec.tasks.tasks import Target, Task
 
 
@@ -18,17 +18,26 @@ class LossSpec(Spec):
     """Description of the outputs that the loss accepts, for error messages."""
     TAKES_LOGARITHMS: ClassVar[bool] = False
     """Whether the outputs must be logarithms of probabilities."""
+    COMPUTES: ClassVar[str | None] = None
+    """Layer that the loss computes itself, from outputs that are logits; None if they are none."""
     OF_SEQUENCES: ClassVar[bool] = False
     """Whether an output is a sequence of classes, not one class."""
 
     kind: str
     """Name of the loss."""
 
-    def takes(self, shape: Shape, target: Target) -> bool:
-        """Return whether the loss accepts outputs of *shape* (for one example) for *target*."""
+    def takes(self, output: TensorSpec, target: Target) -> bool:
+        """Return whether the loss accepts outputs like *output* (of one example) for *target*."""
         if target.task == "language_model":
-            return shape == (target.longest, target.size)
-        return shape == (target.size,)
+            return output == TensorSpec((target.longest, target.size), SEQUENCE)
+        return output == TensorSpec((target.size,), VECTOR)
+
+    def needed(self, target: Target) -> str:
+        """Return the description of the outputs that the loss accepts for *target*."""
+        if target.task == "language_model":
+            sequence = TensorSpec((target.longest, target.size), SEQUENCE)
+            return f"{sequence}, one feature per token at each position"
+        return self.TAKES
 
     @property
     def weighted(self) -> bool:

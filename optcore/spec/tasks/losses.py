@@ -16,14 +16,12 @@ from pydantic import Field
 
 from optcore.packages.kinds import with_installed
 from optcore.spec.base import by_kind
-from optcore.spec.layers.base import Shape
+from optcore.spec.layers.base import IMAGE, SEQUENCE, TensorSpec
 from optcore.spec.tasks.base import InstalledLoss, LossSpec
 from optcore.spec.tasks.tasks import Target, Task
 
 MAX_CLASSES = 100_000
 """Largest number of class weights."""
-SEQUENCE_DIMS = 2
-"""Number of dimensions of a sequence of vectors: its positions, and the features of each."""
 
 
 class ClassLoss(LossSpec):
@@ -61,6 +59,8 @@ class CrossEntropy(ClassLoss):
         torch.nn.CrossEntropyLoss; Szegedy et al., Rethinking the Inception Architecture for
         Computer Vision, 2016, section 7 (label smoothing). https://arxiv.org/abs/1512.00567
     """
+
+    COMPUTES: ClassVar[str | None] = "log_softmax"
 
     kind: Literal["cross_entropy"]
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -145,6 +145,8 @@ class BinaryCrossEntropy(LossSpec):
 
     TASKS: ClassVar[frozenset[Task]] = frozenset({"classification", "multi_label"})
 
+    COMPUTES: ClassVar[str | None] = "sigmoid"
+
     kind: Literal["bce"]
 
 
@@ -188,20 +190,23 @@ class Ctc(LossSpec):
         "a map of height 1, or a sequence, at least 2 n - 1 wide or long for targets of up to n "
         "classes, with one channel or feature per class and one for the blank"
     )
+    COMPUTES: ClassVar[str | None] = "log_softmax"
     OF_SEQUENCES: ClassVar[bool] = True
 
     kind: Literal["ctc"]
 
-    def takes(self, shape: Shape, target: Target) -> bool:
+    def takes(self, output: TensorSpec, target: Target) -> bool:
         """
-        Return whether *shape* is (classes + 1, 1, steps) or (steps, classes + 1).
+        Return whether *output* is a map (classes + 1, 1, steps), or a sequence of as many features.
 
         There must be enough steps for any target.
         """
-        steps, *rest = shape if len(shape) == SEQUENCE_DIMS else (shape[-1], *shape[:-1])
+        steps, classes = output.positions, target.size + 1
         # A blank must stand between two equal classes.
-        enough = steps >= 2 * target.longest - 1
-        return enough and rest in ([target.size + 1], [target.size + 1, 1])
+        return steps >= 2 * target.longest - 1 and output in (
+            TensorSpec((classes, 1, steps), IMAGE),
+            TensorSpec((steps, classes), SEQUENCE),
+        )
 
 
 class ObjectiveValue(LossSpec):

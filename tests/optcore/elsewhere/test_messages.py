@@ -42,11 +42,26 @@ LAYER_KINDS = {
     "torch.nn.ConvTranspose2d": "'conv_transpose2d'",
     "Conv2DTranspose": "'conv_transpose2d'",
     "BatchNorm2d": "'batch_norm'",
-    "BatchNormalization": "'batch_norm'",
+    "BatchNormalization": "'batch_norm' (whose momentum is 1 minus that of Keras and ONNX)",
+    "BatchNormAct2d": "'batch_norm' and a relu after it",
+    "FrozenBatchNorm2d": ("'batch_norm' (which is trained, and takes the statistics of the batch)"),
+    "Conv2dSame": "'conv2d' (whose padding is the same at both ends)",
+    "NewGELUActivation": "'gelu' with approximate tanh",
+    "QuickGELU": "'gelu' (from which x * sigmoid(1.702 * x) differs by up to 0.02)",
+    "LayerNorm2d": (
+        "'layer_norm' (over all values of an image, not over the channels of each pixel)"
+    ),
+    "torch.nn.Dropout2d": "'dropout' (of single values, not of whole channels)",
+    "TransformerDecoderLayer": (
+        "'transformer_encoder_layer' with causal true (which has no attention to another sequence)"
+    ),
     "ReLU": "'relu'",
     "LeakyReLU": "'leaky_relu'",
     "GELU": "'gelu'",
     "SiLU": "'silu'",
+    "ReLU6": "'relu6'",
+    "ParametricReLU": "'prelu'",
+    "torch.nn.Identity": "'identity'",
     "Swish": "'silu'",
     "MaxPool2d": "'max_pool2d'",
     "MaxPooling2D": "'max_pool2d'",
@@ -59,7 +74,7 @@ LAYER_KINDS = {
     "Dense": "'linear'",
     "Linear": "'linear'",
     "LogSoftmax": "'log_softmax'",
-    "UpsamplingBilinear2d": "'upsample' with mode bilinear",
+    "UpsamplingBilinear2d": "'upsample' with mode bilinear and align_corners true",
     "SqueezeExcitation": "'squeeze_excite'",
     "BasicBlock": "'residual'",
     "ModuleList": "'sequential'",
@@ -253,7 +268,9 @@ def test_the_error_about_an_argument_of_a_layer_names_our_field(
         (
             {"kind": "layer_norm", "normalized_shape": [8]},
             "normalized_shape",
-            "normalized_shape must be left out, since it follows from the layer before, got [8]",
+            "normalized_shape must be left out: the features of a vector or of each position are "
+            "normalised together, and all values of an image or signal, not the channels of each "
+            "pixel, got [8]",
         ),
         (
             {"kind": "relu", "inplace": True},

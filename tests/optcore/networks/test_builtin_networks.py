@@ -176,7 +176,7 @@ def test_a_recognizer_takes_targets_that_its_steps_hold() -> None:
     classifier = {"kind": "mobilenet_v3", "scale": 0.1}
 
     assert fitting.network.output.shape == (10, 11)
-    with pytest.raises(SpecError, match=r"got an output of shape \(10,\); digit_lines has 10 cl"):
+    with pytest.raises(SpecError, match=r"got an output \(features 10\); digit_lines has 10 "):
         RunSpec.parse(run_of(classifier, "ctc", "digit_lines"))
 
 

@@ -213,6 +213,27 @@ SHAPES: list[tuple[Json, TensorSpec, str]] = [
         "kernel_size must be at most 12 for 8x8 pixels with padding 2 at both ends, got 13",
     ),
     (
+        {"kind": "max_pool2d", "kernel_size": 4, "dilation": 3},
+        PIXELS,
+        "kernel_size must be at most 3 for 8x8 pixels with dilation 3, got 4",
+    ),
+    (
+        {"kind": "max_pool2d", "kernel_size": 2, "dilation": 9, "padding": 1},
+        PIXELS,
+        "dilation must be at most 8 for a side of 8 pixels with padding, got 9",
+    ),
+    (
+        {"kind": "prelu", "num_parameters": 3},
+        FEATURES,
+        "num_parameters must be 1 or the number of features, 4, got 3",
+    ),
+    (
+        {"kind": "prelu", "num_parameters": 4},
+        STEPS,
+        "prelu needs (features) or (channels, length) or (channels, height, width), got "
+        "(length 5, features 4); num_parameters 1 takes anything",
+    ),
+    (
         {"kind": "global_pool"},
         FEATURES,
         "global_pool needs (channels, height, width) or (channels, length) or (length, features), "

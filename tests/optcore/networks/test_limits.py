@@ -84,14 +84,14 @@ HOSTILE: dict[str, tuple[list[Json], str, str]] = {
     "a share of itself": (
         [FLAT, FC, tied("a", "a.weight")],
         "model",
-        "model must accept examples of digits, which are (channels 1, height 8, width 8): layer a: "
-        "weight must be a parameter of an earlier layer, got 'a.weight'; did you mean '1.weight'?",
+        "layer a: weight must be a parameter of an earlier layer, got 'a.weight'; did you mean "
+        "'1.weight'?",
     ),
     "shares of each other": (
         [FLAT, FC, tied("a", "b.weight"), tied("b", "a.weight")],
         "model",
-        "model must accept examples of digits, which are (channels 1, height 8, width 8): layer a: "
-        "weight must be a parameter of an earlier layer, got 'b.weight'; did you mean '1.weight'?",
+        "layer a: weight must be a parameter of an earlier layer, got 'b.weight'; did you mean "
+        "'1.weight'?",
     ),
     "64**12 pixels": (
         [*[{"kind": "upsample", "scale_factor": 64}] * 12, {"kind": "global_pool"}, FC],

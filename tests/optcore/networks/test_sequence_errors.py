@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from optcore.spec.errors import SpecError
 from optcore.spec.layers.base import SEQUENCE, TOKENS, ShapeError, TensorSpec
 from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.models.sequential import Sequential
 from optcore.spec.networks.network import Network
 
 PARSER: TypeAdapter[AnyLayer] = TypeAdapter(AnyLayer)
@@ -63,3 +65,16 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(ShapeError, match=message):
         _ = Network((PARSER.validate_python({"name": "own", **spec}),), given).nodes
+
+
+@pytest.mark.parametrize("name", ["causal", "dropout"])
+def test_fields_of_other_attention_are_named_with_it(name: str) -> None:
+    layer = {"kind": "multihead_attention", "num_heads": 2, name: True}
+
+    with pytest.raises(SpecError) as caught:
+        Sequential.parse({"kind": "sequential", "layers": [layer]})
+
+    assert str(caught.value) == (
+        f"layers[0].{name}: {name} must be left out of multihead_attention, where a position sees "
+        "all positions; self_attention has causal, rotary and dropout, got true"
+    )

@@ -25,6 +25,7 @@ def linear(name: str, out: int = 3, **share: str) -> Json:
     return {"kind": "linear", "name": name, "out_features": out, "share": share}
 
 
+PLAIN: Json = {"kind": "linear", "out_features": 3}
 TIED = [linear("a"), {"kind": "tanh"}, linear("b", weight="a.weight")]
 REPEATED = [
     {
@@ -139,6 +140,27 @@ def test_a_repeat_shares_a_parameter_of_a_layer_before_it() -> None:
             ],
             "layer b: weight must be a parameter of an earlier layer, and of a repeat one of its "
             "first copy, got 'r.1.a.weight'; did you mean 'r.0.a.weight'?",
+        ),
+        (
+            [
+                {
+                    **{"kind": "repeat", "name": "r", "times": 2},
+                    "layers": [
+                        {"kind": "repeat", "name": "s", "times": 2, "layers": [linear("a")]}
+                    ],
+                },
+                linear("b", weight="r.1.s.1.a.weight"),
+            ],
+            "layer b: weight must be a parameter of an earlier layer, and of a repeat one of its "
+            "first copy, got 'r.1.s.1.a.weight'; did you mean 'r.0.s.0.a.weight'?",
+        ),
+        (
+            [
+                {"kind": "sequential", "name": "s", "layers": [PLAIN, {"kind": "relu"}]},
+                linear("b", weight="s.1.weight"),
+            ],
+            "layer b: weight must be a parameter of an earlier layer, got 's.1.weight'; did you "
+            "mean 's.0.weight'?",
         ),
     ],
     ids=lambda value: str(value)[-40:],

@@ -99,14 +99,17 @@ FEW = {
     "mobilenet_v3": mnist({"kind": "mobilenet_v3"}, batch_size=32),
     "vit": mnist({"kind": "vit", "patch_size": 7, "layers": 4, "heads": 4, "hidden": 128}),
 }
+GRU: dict[str, Any] = {"kind": "gru", "hidden_size": 64, "num_layers": 2}
 ENCODER = {"kind": "transformer_encoder_layer", "nhead": 4, "dropout": 0.0}
 ALL = {
     "a frozen copy": partly_frozen(network(RESIDUAL, 200), "[0-6].*", "7.0.*"),
     "a frozen end": partly_frozen(mnist({"kind": "mnist_cnn"}, batch_size=200), "fc*"),
     "frozen tokens": partly_frozen(text({"kind": "gpt", "width": 64}), "tokens.*", "blocks.0.*"),
-    "gru": of_tokens({"kind": "gru", "hidden_size": 64, "num_layers": 2, "bidirectional": True}),
+    "gru": of_tokens(GRU),
     "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
-    "encoder, gelu": of_tokens({**ENCODER, "dim_feedforward": 256, "activation": "gelu"}),
+    "encoder, gelu": of_tokens(
+        {**ENCODER, "dim_feedforward": 256, "activation": "gelu", "causal": True}
+    ),
     **{kind: function(kind) for kind in ("quadratic", "rosenbrock", "valley")},
     **{
         f"{name}, batch {size}": network(layers, size)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from optcore.metrics.sequences import best_paths
 from optcore.spec.errors import SpecError
+from optcore.spec.layers.base import TensorSpec
 from optcore.spec.tasks.losses import LOSSES, AnyLoss
 from optcore.spec.tasks.tasks import Target
 from optcore.training.losses import loss_of
@@ -89,7 +90,7 @@ def test_ctc_takes_a_sequence_as_it_takes_a_map_of_height_1() -> None:
 def test_outputs_that_ctc_takes(shape: tuple[int, ...], fits: bool) -> None:
     loss = parser.validate_python({"kind": "ctc"})
 
-    assert loss.takes(shape, Target("sequence", 3, 5)) is fits
+    assert loss.takes(TensorSpec.of(shape), Target("sequence", 3, 5)) is fits
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
             "model: model must fit loss ctc, which needs a map of height 1, or a sequence, at "
             "least 2 n - 1 wide or long for targets of up to n classes, with one channel or "
             "feature per class and one for the blank, "
-            "got an output of shape (10,); digits has 10 classes",
+            "got an output (features 10); digits has 10 classes",
         ),
         (
             {"loss": {"kind": "nll"}},

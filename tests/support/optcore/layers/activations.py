@@ -8,7 +8,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from optcore.spec.layers.base import IMAGE, SEQUENCE, VECTOR
+from optcore.spec.layers.base import IMAGE, SEQUENCE, SIGNAL, VECTOR
 from tests.support.optcore.layers.case import (
     Case,
     Draw,
@@ -22,6 +22,9 @@ from tests.support.optcore.layers.case import (
 
 PLAIN: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "mish": nn.Mish,
+    "identity": nn.Identity,
     "silu": nn.SiLU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
@@ -39,6 +42,22 @@ def leaky_relu(draw: Draw, kind: str) -> Case:
     slope = draw(st.floats(0, 2))
     spec = {"kind": kind, "negative_slope": slope}
     return Case(spec, anything(draw), lambda: nn.LeakyReLU(slope))
+
+
+@case("prelu")
+def prelu(draw: Draw, kind: str) -> Case:
+    if draw(st.booleans()):
+        return Case({"kind": kind}, anything(draw), nn.PReLU)
+    given = shaped(draw, VECTOR, SIGNAL, IMAGE)
+    number = given.shape[0]
+    return Case({"kind": kind, "num_parameters": number}, given, lambda: nn.PReLU(number))
+
+
+@case("softplus")
+def softplus(draw: Draw, kind: str) -> Case:
+    beta, threshold = draw(st.floats(0.1, 3)), draw(st.floats(0, 20))
+    spec = {"kind": kind, "beta": beta, "threshold": threshold}
+    return Case(spec, anything(draw), lambda: nn.Softplus(beta, threshold))
 
 
 @case("elu")

@@ -50,7 +50,9 @@ class SqueezeAndExcite(nn.Module):
         mean = given.mean((2, 3), keepdim=True)
         if paddle:
             mean = mean_by_paddle(mean, given[0, 0].numel())
-        found = self.fc2(F.relu(self.fc1(mean)))
+        inner = self.fc1(mean)
+        silu = self.spec["activation"] == "silu"
+        found = self.fc2(inner / (1 + torch.exp(-inner)) if silu else F.relu(inner))
         if self.spec["gate"] == "sigmoid":
             return given / (1 + torch.exp(-found))
         if "slope" not in self.spec and not paddle:
@@ -65,6 +67,7 @@ def squeeze_excite(draw: Draw, kind: str) -> Case:
     given = shaped(draw, IMAGE)
     gate = draw(st.sampled_from(["sigmoid", "hardsigmoid"]))
     spec: Json = {"kind": kind, "squeeze_channels": draw(st.integers(1, 5)), "gate": gate}
+    spec["activation"] = draw(st.sampled_from(["relu", "silu"]))
     spec["dialect"] = draw(st.sampled_from(["torch", "paddle"]))
     if gate == "hardsigmoid" and draw(st.booleans()):
         spec["slope"] = draw(st.floats(0.1, 1))

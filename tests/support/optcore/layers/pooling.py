@@ -75,14 +75,20 @@ def pool(draw: Draw, kind: str) -> Case:
     if draw(st.booleans()):
         spec["stride"] = per_axis(draw, dims, 1, 4)
         strides = each(spec["stride"], dims)
+    windows = each(kernel, dims)
+    apart = (1,) * dims
+    if kind.startswith("max"):
+        spec["dilation"] = per_axis(draw, dims, 1, 3)
+        apart = each(spec["dilation"], dims)
+        windows = tuple(by * (k - 1) + 1 for k, by in zip(windows, apart, strict=True))
     spec["padding"] = per_axis(draw, dims, 0, min(each(kernel, dims)) // 2)
     paddings = each(spec["padding"], dims)
     sides = [  # with ceil_mode, a window may also be larger than the image
-        draw(st.integers(max(1, k - 2 * pad - spec["ceil_mode"] * (stride - 1)), 12))
-        for k, pad, stride in zip(each(kernel, dims), paddings, strides, strict=True)
+        draw(st.integers(max(by, size - 2 * pad - spec["ceil_mode"] * (stride - 1)), 12))
+        for size, by, pad, stride in zip(windows, apart, paddings, strides, strict=True)
     ]
     options = {name: value for name, value in spec.items() if name != "kind"}
-    for name in ("kernel_size", "stride", "padding"):
+    for name in ("kernel_size", "stride", "padding", "dilation"):
         if name in options:
             options[name] = alone(each(options[name], dims))
     given = of(IMAGE if dims == len(IMAGE) - 1 else SIGNAL, draw(st.integers(1, 3)), *sides)
@@ -91,8 +97,8 @@ def pool(draw: Draw, kind: str) -> Case:
         if draw(st.booleans()):
             spec["dialect"] = "paddle"
             sizes = zip(sides, each(kernel, dims), strides, paddings, strict=True)
-            windows = [windows_of(spec, *size) for size in sizes]
-            return Case(spec, given, lambda: PaddleMeans(windows))
+            means = [windows_of(spec, *size) for size in sizes]
+            return Case(spec, given, lambda: PaddleMeans(means))
     return Case(spec, given, lambda: MODULES[kind](**options))
 
 
