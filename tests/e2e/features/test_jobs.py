@@ -36,6 +36,7 @@ def test_a_job_is_trained_and_every_step_is_there_once(service: Client) -> None:
         "submitted",
         "started",
         "evaluated",
+        "checkpointed",
         "succeeded",
     ]
 

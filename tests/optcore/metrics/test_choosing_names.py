@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from optcore.metrics.catalogue import metrics
+from optcore.packages import entry_points
 from optcore.schedules.families.plateau import Plateau
 from optcore.spec.errors import SpecError
 from optcore.spec.evaluation import FORMER_METRICS, EarlyStopping
@@ -34,8 +35,10 @@ FIELDS: dict[str, tuple[Any, str, Parse]] = {
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The list of metrics is read once in a process."""
+    monkeypatch.setattr(entry_points, "_packages", {})
+    monkeypatch.setattr(entry_points, "_problems", {})
     metrics.cache_clear()
     yield
     metrics.cache_clear()

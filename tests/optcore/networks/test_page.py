@@ -12,7 +12,7 @@ import pytest
 from optcore.spec.layers.blocks import MAX_LAYERS
 from optcore.spec.layers.catalogue import LAYERS
 from optcore.spec.limits import MAX_COMPARISONS
-from optcore.spec.networks.fit import MAX_PARAMETERS
+from optcore.spec.networks.fit import MAX_CHARACTERS, MAX_PARAMETERS, MAX_TENSORS
 from optcore.spec.networks.table import with_table
 from optcore.spec.networks.tree import MAX_DEPTH, MAX_NODES, MAX_VALUES
 from tests.support.optcore.runs.small import start, steps
@@ -51,6 +51,8 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         MAX_NODES,
         MAX_DEPTH - 1,
         MAX_PARAMETERS,
+        MAX_TENSORS,
+        MAX_CHARACTERS,
         MAX_VALUES,
         MAX_COMPARISONS,
     ]

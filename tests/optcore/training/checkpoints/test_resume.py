@@ -18,8 +18,6 @@ from optcore.spec.former.translation import former_rules
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
-from optcore.training.loop import train
-from optcore.training.reports import Evaluation
 from optcore.training.run import Run
 from tests.support.optcore.runs.continuing import finish
 from tests.support.optcore.runs.resume_cases import (
@@ -295,27 +293,6 @@ def test_the_global_generators_are_restored_in_a_run_of_0_2_0(tmp_path: Path) ->
     checkpoint.restore(resumed, Files(tmp_path), saved.path)
 
     assert draws() == expected
-
-
-@pytest.mark.parametrize("which", [0, -1])
-def test_a_run_saved_right_after_an_evaluation_does_not_repeat_it(
-    which: int, tmp_path: Path
-) -> None:
-    """Also after the one that ends it: it stays ended."""
-    patient = {"patience": 1, "min_delta": 9.0}
-    spec = spec_of("adam", early_stopping=patient, keep_best="val_accuracy")
-    whole = list(train(started(spec)))
-    ends = [i for i, report in enumerate(whole) if isinstance(report, Evaluation)]
-    run = stopped(spec, ends[which] + 1)[0]
-    saved = checkpoint.save(run, Files(tmp_path))
-    resumed = started(spec)
-    checkpoint.restore(resumed, Files(tmp_path), saved.path)
-
-    rest = list(train(resumed))
-
-    assert rest == whole[ends[which] + 1 :]
-    assert resumed.stopped
-    assert resumed.row < STEPS
 
 
 def test_gradients_of_a_resumed_run_are_divided_by_its_current_loss_scale(tmp_path: Path) -> None:
