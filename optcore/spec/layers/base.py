@@ -271,6 +271,10 @@ class InstalledLayer(LayerSpec):
     has the parameters that `parameters` declares, in that order, in float32 and on the CPU.
     """
 
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that all positions may count: a language model is then warned of the layer."""
+        return Reach.all_of(given.positions, certain=False)
+
 
 def refuse_tokens(layer: LayerSpec, given: TensorSpec) -> NoReturn:
     """Raise `ShapeError`, since *layer* needs real numbers."""
