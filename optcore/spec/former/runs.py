@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LATER_DIALECTS = frozenset({"transformers", "optax", "timm", "bitsandbytes"})
 """Dialects that 0.2.0 does not have."""
-# What 0.2.0 has never grows: whatever is added later is left to workers of this release unasked.
+# These lists never grow: workers of 0.2.0 leave jobs with anything that is not in them.
 FORMER_OPTIMIZERS = frozenset(
     (
         *("adadelta", "adafactor", "adagrad", "adam", "adam_weight_decay", "adamax", "adamw"),
