@@ -5,6 +5,7 @@ from pathlib import Path
 
 from api.connections.refusals import CloseReason
 from optserve.cli.convert import SOURCES
+from optserve.contract import reasons_page
 from optserve.contract.answers.charts import (
     Chart,
     ComparedJob,
@@ -24,14 +25,17 @@ SHORTEST = 50
 """Characters that are too few to say what happened and what to do about it."""
 
 
-def test_every_reason_is_explained_and_nothing_else() -> None:
-    page = (DOCS / "reasons.md").read_text()
-    _, *parts = re.split(r"^## ", page, flags=re.MULTILINE)
-    explained = {name: text for name, _, text in (part.partition("\n") for part in parts)}
+def test_the_page_about_reasons_is_up_to_date() -> None:
+    """If not: python -m optserve.contract.reasons_page docs/reasons.md."""
+    assert (DOCS / "reasons.md").read_text() == reasons_page.page()
 
-    assert list(explained) == [str(reason) for reason in Reason]
+
+def test_every_reason_says_what_happened_and_what_to_do() -> None:
+    explained = dict(reasons_page.sections())
+
+    assert list(explained) == list(Reason)
     for reason, text in explained.items():
-        what, do = text.strip().split("\n\n", 1)
+        what, do = text.split("\n\n", 1)
         assert min(len(what), len(do)) > SHORTEST, reason
 
 

@@ -36,16 +36,36 @@ if TYPE_CHECKING:
 
 LATER_DIALECTS = frozenset({"transformers", "optax", "timm", "bitsandbytes"})
 """Dialects that 0.2.0 does not have."""
-LATER_OPTIMIZERS = frozenset(
+# These lists never grow: workers of 0.2.0 leave jobs with anything that is not in them.
+FORMER_OPTIMIZERS = frozenset(
     (
-        *("acprop", "adabelief", "adan", "ademamix", "adopt", "cocob", "fromage", "laprop"),
-        *("madgrad", "mars", "novograd", "optimistic_gradient_descent", "rmsprop_tf"),
-        *("schedule_free_sgd", "sign_sgd", "signum", "simplified_ademamix", "sm3", "yogi"),
+        *("adadelta", "adafactor", "adagrad", "adam", "adam_weight_decay", "adamax", "adamw"),
+        *("asgd", "ftrl", "lamb", "lars", "lazy_adam", "lbfgs", "lion", "momentum", "muon"),
+        *("nadam", "nesterov", "proximal_adagrad", "proximal_sgd", "radam", "rmsprop", "rprop"),
+        *("sag", "schedule_free_adamw", "sgd"),
     )
 )
-"""Optimizers that 0.2.0 does not have."""
-LATER_SCHEDULES = frozenset({"per_batch"})
-"""Schedules that 0.2.0 does not have."""
+"""Optimizers that 0.2.0 has."""
+FORMER_SCHEDULES = frozenset(
+    (
+        *("chain", "clamp", "constant", "cosine", "cosine_restarts", "cycle", "cyclic"),
+        *("cyclical_cosine", "exponential", "greedy", "inverse_sqrt", "inverse_time", "linear"),
+        *("linear_cosine", "multi_step", "multiplicative", "natural_exponential", "noam", "noise"),
+        *("noisy_linear_cosine", "one_cycle", "per_epoch", "piecewise", "plateau", "polynomial"),
+        *("product", "rex", "scale", "shift", "step", "tanh", "two_step_cosine", "values", "wsd"),
+    )
+)
+"""Schedules that 0.2.0 has."""
+FORMER_DATASETS = frozenset({"mnist", "digits"})
+"""Datasets that 0.2.0 has."""
+FORMER_MODELS = frozenset({"mnist_cnn", "mlp", "sequential"})
+"""Models that 0.2.0 has."""
+FORMER_LOSSES = frozenset({"cross_entropy", "mse", "l1", "huber", "bce", "nll", "ctc"})
+"""Losses that 0.2.0 has."""
+FORMER_COLUMNS = frozenset(
+    {"grad_norm", "update_ratio", "loss_scale", "examples_per_s", "memory_mb"}
+)
+"""Columns besides lr and loss that 0.2.0 has."""
 LATER_FORMS = frozenset({("muon", "article"), ("adamw", "mindspore"), ("lion", "mindspore")})
 """Other pairs of kind and dialect that 0.2.0 does not have."""
 LATER_PRECISIONS = frozenset({"mindspore_o1", "mindspore_o2", "mindspore_o3"})
@@ -69,8 +89,6 @@ FORMER_LAYERS = frozenset(
 """Layers that 0.2.0 has; of the fields that are new in them, none may be set."""
 FORMER_DEPTH = 200
 """Largest number of layers that 0.2.0 accepts."""
-FORMER_DATASETS = frozenset({"mnist", "digits"})
-"""Datasets that 0.2.0 has."""
 RUNNING_POWERS_OF = {
     **dict.fromkeys(("adam", "adamw", "lazy_adam", "lamb", "radam"), frozenset({"beta1", "beta2"})),
     **{"adamax": frozenset({"beta1"}), "nadam": frozenset({"beta2"})},
@@ -91,7 +109,7 @@ def is_former(run: RunSpec) -> bool:
         return False
     if not _is_former_network(run.network):
         return False
-    if run.evaluates or run.dataset.kind not in FORMER_DATASETS:
+    if run.evaluates or not _is_known(run):
         return False
     if run.training.metrics or run.training.loss.weighted or run.training.frozen:
         return False
@@ -118,6 +136,16 @@ def is_former(run: RunSpec) -> bool:
     if any(map(_has_fraction, parts)):
         return False
     return all(_is_former_itself(part, length) for part, _ in parts)
+
+
+def _is_known(run: RunSpec) -> bool:
+    """Return whether 0.2.0 knows the dataset, the model, the loss and the columns by name."""
+    return (
+        run.dataset.kind in FORMER_DATASETS
+        and run.model.kind in FORMER_MODELS
+        and run.training.loss.kind in FORMER_LOSSES
+        and FORMER_COLUMNS.issuperset(run.training.columns)
+    )
 
 
 # Networks are shared (`network_of`), and most jobs have one of a few.
@@ -214,11 +242,11 @@ def _checks_of(cls: type[BaseModel]) -> tuple[Check, ...]:
 
 def _optimizer(part: OptimizerSpec, _: RunLength) -> bool:
     newer = any(value_of(part, name, None) for name in NEWER)
-    return part.kind not in LATER_OPTIMIZERS and not newer
+    return part.kind in FORMER_OPTIMIZERS and not newer
 
 
 def _schedule(part: ScheduleSpec, _: RunLength) -> bool:
-    return part.kind not in LATER_SCHEDULES and all(map(_is_former_inside, part.parts))
+    return part.kind in FORMER_SCHEDULES and all(map(_is_former_inside, part.parts))
 
 
 def _warmup(part: Warmup, length: RunLength) -> bool:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from optcore.schedules.catalogue import SCHEDULES
+from optcore.spec.base import Spec
 from optcore.spec.duration import rounding
 from optcore.spec.former.runs import (
+    FORMER_OPTIMIZERS,
+    FORMER_SCHEDULES,
     LATER_DIALECTS,
-    LATER_OPTIMIZERS,
-    LATER_SCHEDULES,
     has_fractions,
     is_former,
 )
@@ -200,12 +201,12 @@ def test_a_precision_that_0_2_0_does_not_have_is_found(training: dict[str, Any])
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_every_optimizer_is_either_known_to_0_2_0_or_not(kind: str) -> None:
     dialect = OPTIMIZERS[kind].DIALECTS[0]
-    later = kind in LATER_OPTIMIZERS or dialect in LATER_DIALECTS
+    later = kind not in FORMER_OPTIMIZERS or dialect in LATER_DIALECTS
 
     assert former(optimizer={"kind": kind, "dialect": dialect, "lr": 1e-3}) is not later
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SCHEDULES if kind not in LATER_SCHEDULES])
+@pytest.mark.parametrize("kind", sorted(FORMER_SCHEDULES))
 def test_every_schedule_is_known_to_0_2_0(kind: str) -> None:
     example = {key: value for key, value in SCHEDULES[kind].EXAMPLE.items() if key != "dialect"}
     if kind == "values":
@@ -224,6 +225,31 @@ def test_a_schedule_that_0_2_0_does_not_have_is_found() -> None:
     assert former(accumulated, schedule={"kind": "cosine"})
     assert not former(accumulated, schedule=schedule)
     assert not former(accumulated, schedule={"kind": "scale", "factor": 2, "schedule": schedule})
+
+
+@pytest.mark.parametrize(
+    "path", [("dataset", "kind"), ("model", "kind"), ("training", "loss", "kind")], ids=str
+)
+def test_a_name_that_0_2_0_does_not_have_is_found(path: tuple[str, ...]) -> None:
+    """Also the name of a network whose layers 0.2.0 has, or of a dataset for a task that it has."""
+    spec = RunSpec.parse(run())
+
+    assert is_former(spec)
+    assert not is_former(changed(spec, path, "added_later"))
+
+
+def test_a_column_that_0_2_0_does_not_have_is_found() -> None:
+    spec = RunSpec.parse(run(training={"steps": 20, "columns": ["grad_norm", "memory_mb"]}))
+
+    assert is_former(spec)
+    assert not is_former(changed(spec, ("training", "columns"), ["grad_norm", "added_later"]))
+
+
+def changed(spec: Spec, path: tuple[str, ...], value: object) -> Any:
+    """Return *spec* with another value at *path*, which nothing checks."""
+    name, *inside = path
+    new = changed(getattr(spec, name), tuple(inside), value) if inside else value
+    return spec.model_copy(update={name: new})
 
 
 def test_the_epochs_of_a_schedule_per_batch_are_epochs_of_batches() -> None:
