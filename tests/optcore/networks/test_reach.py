@@ -131,6 +131,7 @@ ALONE: list[tuple[Json, tuple[TensorSpec, ...]]] = [
     ({"kind": "reshape", "shape": [2, 2, 9]}, (SAMPLES, ROW)),
     ({"kind": "reshape", "shape": [9, WIDTH]}, (SAMPLES,)),
     ({"kind": "reshape", "shape": [2, 4]}, (FEATURES,)),
+    ({"kind": "point"}, (FEATURES,)),
     ({"kind": "patch_embedding", "patch_size": 1, "features": 3}, (ROW, PIXELS)),
     (
         {"kind": "patch_embedding", "patch_size": 2, "features": 3},
