@@ -111,8 +111,8 @@ class Settings(BaseSettings):
     """Maximum total bytes of request bodies in the memory of an API process. A body is in memory
     from its first byte until the response starts. While the total is above the maximum, the process
     refuses requests with incomplete bodies, one after another, with 503 and Retry-After. Each time,
-    it refuses the oldest such request of the client address with the most bytes. A value below
-    OPTSERVE_MAX_BODY_BYTES counts as OPTSERVE_MAX_BODY_BYTES."""
+    it takes the client address whose bodies have the most bytes, and refuses its oldest such
+    request. A value below OPTSERVE_MAX_BODY_BYTES counts as OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
     """Maximum number of open streams (server-sent events) of an API process. Further streams get
     503 with Retry-After."""

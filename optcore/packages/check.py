@@ -25,7 +25,7 @@ def all_problems() -> list[str]:
 
 
 def load_all() -> list[str]:
-    """Load all that packages add, with code that needs torch; return a text for each problem."""
+    """Import all that packages add, also their code for torch; return a text for each problem."""
     return [*all_problems(), *import_all()]
 
 

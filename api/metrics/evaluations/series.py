@@ -178,7 +178,7 @@ class EvaluationSeries:
         self._skip = self._stride - 1
 
     def _void(self, number: int, step: int, pending: _Pending) -> None:
-        """Drop the evaluations before entry *number* that were made after *step* or more steps."""
+        """Drop the evaluations at *step* or later whose entries come before entry *number*."""
         if number <= self._known:
             return  # the evaluations have not been added again
         self._known = number

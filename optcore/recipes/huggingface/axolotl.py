@@ -111,7 +111,7 @@ def _least(file: Block, ratio: float) -> None:
     """
     Convert cosine_min_lr_ratio: *ratio* is the last value of the cosine, divided by lr.
 
-    A cosine that ends before the run is refused.
+    A cosine that is over before the run ends is refused.
     """
     file.converted("cosine_min_lr_ratio", "schedule.end_fraction", ratio)
     if file.get("cosine_constant_lr_ratio"):

@@ -40,8 +40,8 @@ class Numbers:
             multiplication by its reciprocal, as in TF1's graph optimizer.
         sines: whether a cosine is computed as a shifted sine, as in MindSpore's cells.
         optax: whether to compute in optax's order of operations. Quotients of steps are then
-            float32 in either precision, and a line is computed from its end. In a cosine, t is
-            always multiplied by pi before it is divided by the length.
+            float32 in either precision, and a linear decay adds to its last value. In a cosine, t
+            is always multiplied by pi before it is divided by the length.
     """
 
     single: bool = False

@@ -211,7 +211,8 @@ class TransposedConvolution(Convolution):
         ):
             if further >= max(stride, dilation):
                 raise ShapeError(
-                    f"output_padding must be below stride or dilation, {max(stride, dilation)}, "
+                    f"output_padding must be below the larger of stride and dilation, "
+                    f"{max(stride, dilation)}, "
                     f"got {further}"
                 )
             out = (side - 1) * stride - 2 * padding + dilation * (kernel - 1) + further + 1

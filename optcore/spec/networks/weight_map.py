@@ -46,8 +46,8 @@ class WeightMap:
     * If one of *fresh* matches, the weight is initialised as in a run without starting weights.
     * If the name begins with the path *to* of a prefix, *source* takes the place of *to*; if it
       begins with several, of the longest.
-    * All other weights have the same name in both networks, unless that name in the other network
-      begins with the *source* of a prefix: what is mapped is not also taken under its own name.
+    * All other weights have the same name in both networks. A weight of the other network whose
+      name begins with the *source* of a prefix is not taken under its own name.
 
     Attributes:
         prefixes: paths in the other network, and the paths in their place.

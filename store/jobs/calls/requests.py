@@ -118,8 +118,8 @@ def accept(tenant: str, job_id: str) -> Call[Changed]:
     Let a queued or paused job continue from its last checkpoint on a worker with any fingerprint.
 
     The job's further results may differ in the last bits from those that the previous hardware and
-    libraries would give. Rows after the checkpoint are truncated. A job that is not bound to a
-    fingerprint is left as it is.
+    libraries would give. The rows of metrics after the checkpoint are deleted. A job that is not
+    bound to a fingerprint is left as it is.
     """
     return Call("accept", [tenant, job_id], _changed)
 

@@ -195,7 +195,7 @@ SHAPES: list[tuple[Json, TensorSpec, str]] = [
     (
         {**UP, "output_padding": 1},
         PIXELS,
-        "output_padding must be below stride or dilation, 1, got 1",
+        "output_padding must be below the larger of stride and dilation, 1, got 1",
     ),
     (
         {**UP, "kernel_size": 1, "padding": 5},

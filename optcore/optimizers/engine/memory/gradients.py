@@ -59,7 +59,7 @@ class Gradients:
         ]
 
     def of_all(self, grads: Sequence[Tensor]) -> list[Tensor]:
-        """Return the ranges of *grads*, all gradients; the small gradients form one range."""
+        """Return *grads*, all gradients, as ranges of memory; the small ones form one range."""
         found: list[Tensor] = []
         rests: list[Tensor] = []
         for i in range(self._num_large):
@@ -75,7 +75,7 @@ class Gradients:
         return [*found, self._small] if self._stretches else found
 
     def of(self, i: int, grad: Tensor) -> list[Tensor]:
-        """Return the ranges of *grad*, the gradient of parameter *i*."""
+        """Return *grad*, the gradient of parameter *i*, as ranges of memory."""
         if i >= self._num_large:
             self._views[i - len(self._segments)].copy_(grad)
             return [self._stretches[i - self._num_large]]

@@ -76,14 +76,14 @@ def trace_split(
     update: Call, of: Call, slots: int, *, late: Sequence[str], per_param: Sequence[str] = ()
 ) -> Split:
     """
-    Return *update* as a `Split` that takes the norms of the results of *of*.
+    Return *update* as a `Split`: a program that measures norms, and one that needs them.
 
     Args:
         update: the rule.
-        of: the function whose results are measured.
+        of: the function whose results have these norms.
         slots: the number of slots of the rule.
         late: the names of the arguments of *update* that depend on norms. The rule may not test
-            whether such a number is 0.
+            whether one of these arguments is 0.
         per_param: those of *late* for which the second program gets a `PerParam`.
     """
     graph = _Graph(slots, [*dict.fromkeys([*update.numbers, *of.numbers]), *late])
