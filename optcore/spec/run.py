@@ -99,11 +99,12 @@ class RunSpec(Spec):
 
     @property
     def packages(self) -> dict[str, str]:
-        """Name -> version of the installed packages whose kinds or metrics the run names."""
-        requested = [metrics()[name] for name in self.training.metrics]
+        """Name -> version of the installed packages whose kinds the run names or that it measures."""
+        known = metrics()
+        measured = [known[name] for name in self.metric_names]
         parts = (self.model, self.dataset, self.training.loss)
         layers = (node.layer for node in self.network.nodes)
-        return packages_of(chain(requested, map(type, chain(parts, layers))))
+        return packages_of(chain(measured, map(type, chain(parts, layers))))
 
     @property
     def metric_names(self) -> tuple[str, ...]:
