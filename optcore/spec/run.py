@@ -99,7 +99,7 @@ class RunSpec(Spec):
 
     @property
     def packages(self) -> dict[str, str]:
-        """Name -> version of the installed packages whose kinds the run names or that it measures."""
+        """Name -> version of the installed packages whose kinds or metrics the run uses."""
         known = metrics()
         measured = [known[name] for name in self.metric_names]
         parts = (self.model, self.dataset, self.training.loss)
