@@ -109,6 +109,16 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "return (x * alpha).sum(1, keepdim=True)",
         "operators 1.0: snake at layer snake: the output must have shape (50, 32), got (50, 1)",
     ),
+    "buffers": (
+        *("self._view = ", 'self.register_buffer("seen", torch.ones(2)); self._view = '),
+        "operators 1.0: snake at layer snake: the module must have the buffers of the spec, [], "
+        "got [('seen', (2,))]",
+    ),
+    "output in evaluations": (
+        "return x + torch.sin(alpha * x).square() / alpha",
+        "return x + torch.sin(alpha * x).square() / alpha if self.training else x[:, :1]",
+        "operators 1.0: snake at layer snake: the output must have shape (31, 32), got (31, 1)",
+    ),
     "loss": (
         *(".mean() / loss.scale", ""),
         "operators 1.0: loss log_cosh: must return a scalar, got (50, 1)",
