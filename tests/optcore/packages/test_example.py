@@ -142,6 +142,51 @@ def test_code_that_does_not_do_what_is_declared_is_named(tmp_path: Path, name: s
     assert trained(tmp_path, files)["error"] == error
 
 
+RAISING: dict[str, tuple[str, str, str]] = {
+    "layer": (
+        *("size = given.shape[0] if", "size = given.nothing if given.shape else 0 if"),
+        "model: model must accept examples of sine, which are (features 1): layer snake: operators "
+        "1.0: operators.specs.Snake raised AttributeError: 'TensorSpec' object has no attribute "
+        "'nothing'",
+    ),
+    "cost of a layer": (
+        *(
+            "    def parameters(",
+            "    def flops(self, given):\n        1 / 0\n\n    def parameters(",
+        ),
+        "model: model must accept examples of sine, which are (features 1): layer snake: operators "
+        "1.0: operators.specs.Snake raised ZeroDivisionError: division by zero",
+    ),
+    "model": (
+        *("        return [\n", "        raise RuntimeError('oops')\n        return [\n"),
+        "model: operators 1.0: operators.specs.PeriodicMlp raised RuntimeError: oops",
+    ),
+}
+"""What raises -> a text in the example's specs, another in its place, and the error."""
+PARSE = """
+import json, sys
+from optcore.spec.errors import SpecError
+from optcore.spec.run import RunSpec
+try:
+    RunSpec.parse(json.loads(sys.argv[1]))
+except SpecError as error:
+    sys.stdout.write(str(error))
+"""
+
+
+@pytest.mark.parametrize("name", RAISING)
+def test_errors_of_its_specs_are_told_with_the_class(tmp_path: Path, name: str) -> None:
+    before, after, error = RAISING[name]
+    files = example()
+    assert before in files["operators/specs.py"]
+    files["operators/specs.py"] = files["operators/specs.py"].replace(before, after, 1)
+    install(tmp_path, files)
+
+    done = python(tmp_path, "-c", PARSE, json.dumps(RUN))
+
+    assert done.stdout == error, done.stderr
+
+
 class Given(InstalledDataset):
     """Two training examples and a test example, whose targets the spec says."""
 
