@@ -161,6 +161,16 @@ RAISING: dict[str, tuple[str, str, str]] = {
         *("        return [\n", "        raise RuntimeError('oops')\n        return [\n"),
         "model: operators 1.0: operators.specs.PeriodicMlp raised RuntimeError: oops",
     ),
+    "dataset": (
+        *("        return 400\n", "        return self.nothing\n"),
+        "dataset: operators 1.0: operators.specs.Sine raised AttributeError: 'Sine' object has no "
+        "attribute 'nothing'",
+    ),
+    "target": (
+        *("        return Target(", "        return self.nothing("),
+        "dataset: operators 1.0: operators.specs.Sine raised AttributeError: 'Sine' object has no "
+        "attribute 'nothing'",
+    ),
 }
 """What raises -> a text in the example's specs, another in its place, and the error."""
 PARSE = """
