@@ -11,6 +11,7 @@ from optcore.data.examples import Dataset, Examples
 from optcore.packages.code import code_of
 from optcore.packages.entry_points import PackageError, package_of
 from optcore.spec.datasets.base import InstalledDataset
+from optcore.spec.errors import short_repr
 from optcore.spec.tasks.tasks import Target
 
 
@@ -29,15 +30,22 @@ def read_installed(spec: InstalledDataset, folder: Path) -> Dataset:
         )
     for name in ("train", "validation", "test"):
         examples = getattr(found, name)
-        if isinstance(examples, Examples):
-            _check_inputs(f"{subject}: inputs of {name}", spec, examples.inputs)
-            _check_targets(f"{subject}: targets of {name}", spec.target, examples.targets)
-            if len(examples.inputs) != len(examples.targets):
-                got = f"{len(examples.inputs)} and {len(examples.targets)}"
-                raise PackageError(
-                    f"{subject}: {name} must have a target for each input, got {got}"
-                )
+        if name == "validation" and examples is None:
+            continue
+        if not isinstance(examples, Examples) and not (name == "train" and _is_drawn(examples)):
+            kind = "Examples or Drawn" if name == "train" else "Examples"
+            raise PackageError(f"{subject}: {name} must be {kind}, got {type(examples).__name__}")
+        _check_inputs(f"{subject}: inputs of {name}", spec, examples.inputs)
+        _check_targets(f"{subject}: targets of {name}", spec.target, examples.targets)
+        if len(examples.inputs) != len(examples.targets):
+            got = f"{len(examples.inputs)} and {len(examples.targets)}"
+            raise PackageError(f"{subject}: {name} must have a target for each input, got {got}")
     return found
+
+
+def _is_drawn(examples: object) -> bool:
+    """Return whether *examples* have what `Drawn` has."""
+    return all(hasattr(examples, name) for name in ("inputs", "targets", "order", "at", "to"))
 
 
 def _check_inputs(what: str, spec: InstalledDataset, inputs: Tensor) -> None:
@@ -57,6 +65,9 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
         if targets.dtype != torch.float32 or tuple(targets.shape[1:]) != (target.size,):
             rule = f"float32 of shape (n, {target.size})"
             raise PackageError(f"{what} must be {rule}, got {_what(targets)}")
+        other = targets[(targets != 0) & (targets != 1)]
+        if target.task == "multi_label" and len(other):
+            raise PackageError(f"{what} must be 0 or 1, got {float(other[0])}")
         return
     shape = () if target.task == "classification" else (target.longest,)
     if targets.dtype != torch.int64 or tuple(targets.shape[1:]) != shape:
@@ -65,6 +76,12 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
     if len(targets) and not (least <= targets.min() and targets.max() < target.size):
         got = f"{int(targets.min())} to {int(targets.max())}"
         raise PackageError(f"{what} must be from {least} to {target.size - 1}, got {got}")
+    if target.task == "sequence":
+        # A class that follows a -1.
+        wrong = ((targets[:, :-1] < 0) & (targets[:, 1:] >= 0)).any(1)
+        if wrong.any():
+            got = short_repr(targets[wrong][0].tolist())
+            raise PackageError(f"{what} must have -1 only behind the classes, got {got}")
 
 
 def _what(tensor: Tensor) -> str:

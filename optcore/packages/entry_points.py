@@ -79,6 +79,12 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
+def raised(each: type, error: Exception) -> str:
+    """Return a text about *error*, which the class *each* of a package has raised."""
+    name = f"{each.__module__}.{each.__name__}"
+    return f"{package_of(each)}: {name} raised {type(error).__name__}: {first_line(error)}"
+
+
 def problems() -> list[str]:
     """
     Return a text for each entry point that cannot be used, in the groups that have been loaded.

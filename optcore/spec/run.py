@@ -9,16 +9,17 @@ from itertools import chain
 from math import ceil, prod
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from optcore.metrics.catalogue import metrics, metrics_of
-from optcore.packages.entry_points import packages_of
+from optcore.packages.entry_points import package_of, packages_of, raised
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.catalogue import AnySchedule
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.base import Spec
 from optcore.spec.datasets.catalogue import AnyDataset
 from optcore.spec.duration import RunLength
+from optcore.spec.errors import reject
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
@@ -99,11 +100,12 @@ class RunSpec(Spec):
 
     @property
     def packages(self) -> dict[str, str]:
-        """Name -> version of the installed packages whose kinds or metrics the run names."""
-        requested = [metrics()[name] for name in self.training.metrics]
+        """Name -> version of the installed packages whose kinds or metrics the run uses."""
+        known = metrics()
+        measured = [known[name] for name in self.metric_names]
         parts = (self.model, self.dataset, self.training.loss)
         layers = (node.layer for node in self.network.nodes)
-        return packages_of(chain(requested, map(type, chain(parts, layers))))
+        return packages_of(chain(measured, map(type, chain(parts, layers))))
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -174,8 +176,17 @@ class RunSpec(Spec):
     @cached_property
     def network(self) -> Network:
         """The network, whose outputs fit the targets of the dataset."""
-        layers = self.model.network(self.dataset.target)
-        return network_of(tuple(layers), self.dataset.input)
+        target = self.dataset.target
+        try:
+            layers = tuple(self.model.network(target))
+        except ValidationError:  # of a layer
+            raise
+        # Any exception, if it is that of other people's code.
+        except Exception as error:
+            if package_of(type(self.model)) is None:
+                raise
+            reject(["model"], raised(type(self.model), error), self.model.kind)
+        return network_of(layers, self.dataset.input)
 
     @cached_property
     def layers(self) -> tuple[LayerSummary, ...]:

@@ -16,8 +16,9 @@ def installed(
     """
     Return the module that the package of *layer* builds.
 
-    Its parameters must be those that the spec declares. Its first output is compared with the
-    declared one: a loss might broadcast another shape, and the run would be silently wrong.
+    Its parameters and persistent buffers must be those that the spec declares. Its first output in
+    training, and its first in an evaluation, are compared with the declared one: a loss might
+    broadcast another shape, and the run would be silently wrong.
 
     Raises:
         PackageError: the package builds something else.
@@ -32,15 +33,26 @@ def installed(
         raise PackageError(
             f"{subject}: the module must have the parameters of the spec, {declared}, got {built}"
         )
+    named = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    declared = [(each.name, each.shape) for each in layer.buffers(given)]
+    built = [(n, tuple(each.shape)) for n, each in module.state_dict().items() if n not in named]
+    if built != declared:
+        raise PackageError(
+            f"{subject}: the module must have the buffers of the spec, {declared}, got {built}"
+        )
     shape = layer.output(given).shape
+    unchecked = {True, False}
 
     def compare(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-        del module
+        if module.training not in unchecked:
+            return
         wanted = (len(inputs[0]), *shape)
         if not isinstance(output, Tensor) or tuple(output.shape) != wanted:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise PackageError(f"{subject}: the output must have shape {wanted}, got {got}")
-        handle.remove()
+        unchecked.remove(module.training)
+        if not unchecked:
+            handle.remove()
 
     handle = module.register_forward_hook(compare)
     return module

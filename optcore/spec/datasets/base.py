@@ -5,9 +5,17 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from optcore.packages.entry_points import package_of, raised
 from optcore.spec.base import Spec
 from optcore.spec.datasets.validation_split import validation_positions
 from optcore.spec.errors import RULE, reject, short_repr
@@ -164,6 +172,21 @@ class InstalledDataset(DatasetSpec):
     dataset in the data directory, which need not exist. It returns an
     `optcore.data.examples.Dataset` with as many examples as the spec declares.
     """
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _names_the_package(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            spec = handler(data)
+            _ = spec.test_examples, spec.content, spec.memory_bytes, spec.input, spec.target
+        except ValidationError:
+            raise
+        # Any exception, for it is other people's code.
+        except Exception as error:
+            if package_of(cls) is None:
+                raise
+            reject([], raised(cls, error), None)
+        return spec
 
     # Facts about datasets are kept by spec, and lists have no hash.
     def __hash__(self) -> int:

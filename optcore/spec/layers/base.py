@@ -268,7 +268,8 @@ class InstalledLayer(LayerSpec):
 
     ``function(layer, given, draws, path)`` gets the spec, the `TensorSpec` of the input, the random
     numbers of the run (None outside a run), and the path of the layer in its network. The module
-    has the parameters that `parameters` declares, in that order, in float32 and on the CPU.
+    has the parameters that `parameters` declares, in that order, in float32 and on the CPU, and the
+    persistent buffers that `buffers` declares.
     """
 
     def reach(self, given: TensorSpec) -> Reach:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from optcore.spec.layers.base import LayerSpec, Parameter, ShapeError, TensorSpec
+from optcore.packages.entry_points import package_of, raised
+from optcore.spec.layers.base import InstalledLayer, LayerSpec, Parameter, ShapeError, TensorSpec
 from optcore.spec.layers.blocks import MAX_LAYERS, BlockSpec, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.limits import are_lifted
@@ -80,7 +81,8 @@ def walk(layers: Sequence[AnyLayer], given: TensorSpec) -> Iterator[Node]:
     Layers that are repeated are yielded once.
 
     Raises:
-        ShapeError: a layer does not accept its input. The message begins with its path.
+        ShapeError: a layer does not accept its input, or one of a package raised another error.
+            The message begins with its path.
     """
     yield from _walk(layers, given, "", 1)
 
@@ -104,9 +106,16 @@ def _walk(
             else:
                 output = layer.output(given)
                 parameters = tuple(layer.parameters(given))
+                if isinstance(layer, InstalledLayer):  # so that their errors are told here
+                    _ = layer.buffers(given), layer.flops(given), layer.saved(given)
             _check_size(layer, output)
         except ShapeError as error:
             raise error if error.path else ShapeError(str(error), path) from None
+        # Any exception, if it is that of other people's code.
+        except Exception as error:
+            if package_of(type(layer)) is None:
+                raise
+            raise ShapeError(raised(type(layer), error), path) from error
         yield Node(path, layer, given, output, copies, parameters)
         given = output
 

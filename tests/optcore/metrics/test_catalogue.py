@@ -10,6 +10,7 @@ from optcore.metrics.catalogue import metrics, metrics_of
 from optcore.packages import entry_points
 from optcore.packages.check import missing
 from optcore.packages.entry_points import package_of, problems
+from optcore.spec.run import RunSpec
 from optcore.spec.tasks.tasks import TASKS
 from tests.support.optcore.packages import install
 
@@ -52,6 +53,26 @@ def test_a_metric_of_a_package_is_measured_on_request(
     assert str(package_of(metrics()["own"])) == "operators 1.0"
     assert "own" in metrics_of("classification")
     assert "own" not in metrics_of("regression")
+
+
+def test_a_run_needs_the_packages_of_all_metrics_that_it_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A metric that is measured without a request may also stop the run."""
+    code = METRIC.format(name="own") + "    ON_REQUEST = False\n"
+    installed(tmp_path, code, monkeypatch)
+    stopping = {"patience": 1, "metric": "val_own"}
+
+    run = RunSpec.parse(
+        {
+            "model": {"kind": "mlp"},
+            "dataset": {"kind": "digits", "validation": 0.2},
+            "optimizer": {"kind": "sgd"},
+            "training": {"steps": 1, "evaluate_every": 1, "early_stopping": stopping},
+        }
+    )
+
+    assert run.packages == {"operators": "1.0"}
 
 
 def test_a_package_of_metrics_alone_is_found_before_any_is_used(
