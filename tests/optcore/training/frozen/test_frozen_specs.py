@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from api.jobs.plan import plan_of
 from optcore.plan.likeness import likeness
 from optcore.plan.run_plan import StoredPlan
+from optcore.spec.networks import network
 from optserve.contract.requests.job import JobSpec
-from tests.support.optcore.runs.frozen import NETWORK, Json, tied
+from tests.support.optcore.runs.frozen import NETWORK, Json, named, tied
 from tests.support.optcore.runs.run_specs import refused, run
 from tests.support.optcore.runs.small import spec_of, start
 
@@ -104,6 +107,32 @@ def test_globs_that_freeze_nothing_or_everything_are_refused(
     (problem,) = refused(run(training={"steps": 5, **training})).problems
 
     assert (problem.param, problem.message) == (param, message)
+
+
+def test_many_globs_list_the_names_of_a_large_network_no_more_often_than_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A network with more parameters than it caches lists them anew each time."""
+    listings: list[str] = []
+    real = network._named
+
+    def counted(layers: Any, prefix: str, own: Any, within: str | None) -> Any:
+        if not prefix:
+            listings.append(prefix)
+        return real(layers, prefix, own, within)
+
+    monkeypatch.setattr(network, "_named", counted)
+    parts = [named("l", "linear", out_features=64)]
+    layers = [named("flatten", "flatten"), named("blocks", "repeat", times=1001, layers=parts)]
+    model = {"kind": "sequential", "layers": [*layers, named("head", "linear", out_features=10)]}
+    globs = [f"blocks.{i}.*" for i in range(50)]
+
+    def listed(frozen: list[str]) -> int:
+        listings.clear()
+        spec_of(model=model, frozen=frozen)
+        return len(listings)
+
+    assert listed(globs) == listed(globs[:1])
 
 
 def test_frozen_statistics_need_a_norm_that_is_frozen_as_a_whole() -> None:
