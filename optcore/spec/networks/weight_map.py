@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
@@ -21,6 +22,8 @@ MAX_MAPPED = 100
 """Largest number of prefixes, and of globs in ``fresh`` and ``omit``, of a clone."""
 MOST_DIFFERENT = 4
 """Largest number of weights of another kind or shape that a message describes."""
+MOST_USELESS = 4
+"""Largest number of messages about prefixes and globs that find nothing: each lists names."""
 
 
 class Prefix(Spec):
@@ -138,9 +141,10 @@ def check_map(
             ),
         )
     mistakes.tell()
+    useless = Mistakes(MOST_USELESS)
     for param, message in _useless(taken, own, theirs, job):
-        mistakes.add(param, message)
-    mistakes.tell()
+        useless.add(param, message)
+    useless.tell()
     for message in _differences(taken, own, theirs, job):
         mistakes.add("changes.model", message)
     mistakes.tell()
@@ -153,28 +157,32 @@ def _useless(
     taken: WeightMap, own: Sequence[Parameter], theirs: Sequence[Parameter], job: str
 ) -> Iterator[tuple[str, Message]]:
     """Yield (field, message) for each part of *taken* that finds nothing."""
+    if not taken:
+        return
     in_new, in_other = [each.name for each in own], [each.name for each in theirs]
     whose = f"weights of job {job}"
+    # By their paths, as a comparison with each name would take long.
+    paths_in_new, paths_in_other = _paths(in_new), _paths(in_other)
     for i, prefix in enumerate(taken.prefixes):
-        for field, path, names, of in (
-            ("from", prefix.source, in_other, whose),
-            ("to", prefix.to, in_new, "weights of the clone"),
+        for field, path, paths, names, of in (
+            ("from", prefix.source, paths_in_other, in_other, whose),
+            ("to", prefix.to, paths_in_new, in_new, "weights of the clone"),
         ):
-            if not any(_begins(name, _path(path)) for name in names):
+            if not _finds(path, paths):
                 rule = f"{field} must begin names of {of}"
-                yield f"prefixes[{i}].{field}", partial(_unknown, rule, path, names)
-    for field, globs, names, of in (
-        ("fresh", taken.fresh, in_new, "weights of the clone"),
-        ("omit", taken.omit, in_other, whose),
+                yield f"prefixes[{i}].{field}", partial(_unknown, rule, path, paths, names)
+    for field, globs, paths, names, of in (
+        ("fresh", taken.fresh, paths_in_new, in_new, "weights of the clone"),
+        ("omit", taken.omit, paths_in_other, in_other, whose),
     ):
         for i, glob in enumerate(globs):
             one = Globs([glob])
             if not any(name in one for name in names):
                 rule = f"{field} must find {of}"
-                yield f"{field}[{i}]", partial(_unknown, rule, glob, names)
+                yield f"{field}[{i}]", partial(_unknown, rule, glob, paths, names)
     chosen = {id(taken.prefix_of(name)) for name in in_new if not taken.is_fresh(name)}
     for i, prefix in enumerate(taken.prefixes):
-        if id(prefix) not in chosen and any(_begins(n, _path(prefix.to)) for n in in_new):
+        if id(prefix) not in chosen and _finds(prefix.to, paths_in_new):
             text = (
                 f"to must begin names that are not in fresh and have no longer prefix, got "
                 f"{short_repr(prefix.to)}"
@@ -236,9 +244,8 @@ def _described(weight: Parameter) -> str:
     return f"{weight.module} of shape {list(weight.shape)}"
 
 
-def _unknown(rule: str, given: str, names: Sequence[str]) -> str:
-    paths = dict.fromkeys(part for name in names for part in _parts(name))
-    near = did_you_mean(given, [*paths, *(f"{path}.*" for path in paths)])
+def _unknown(rule: str, given: str, paths: Mapping[str, None], names: Sequence[str]) -> str:
+    near = did_you_mean(given, chain(paths, (f"{path}.*" for path in paths)))
     return f"{rule}, got {short_repr(given)}{near} ({listed(names)})"
 
 
@@ -252,6 +259,11 @@ def _longest(prefixes: Mapping[str, Prefix], name: str) -> Prefix | None:
     return prefixes.get("")
 
 
+def _paths(names: Sequence[str]) -> Mapping[str, None]:
+    """Return, as keys, the paths that *names* begin with, and *names*; in their order."""
+    return dict.fromkeys(part for name in names for part in _parts(name))
+
+
 def _parts(name: str) -> Iterator[str]:
     """Yield each path that *name* begins with, and *name*."""
     for i, character in enumerate(name):
@@ -260,8 +272,8 @@ def _parts(name: str) -> Iterator[str]:
     yield name
 
 
-def _begins(name: str, path: str) -> bool:
-    return not path or name == path or name.startswith(f"{path}.")
+def _finds(prefix: str, paths: Mapping[str, None]) -> bool:
+    return not _path(prefix) or _path(prefix) in paths
 
 
 def _joined(path: str, rest: str) -> str:

@@ -190,6 +190,17 @@ def test_globs_for_a_large_network_are_counted_before_they_are_tried() -> None:
     ]
 
 
+def test_of_many_useless_parts_the_first_are_told_and_the_others_counted() -> None:
+    taken = mapped(*((f"x{i}", f"y{i}") for i in range(50)), fresh=[f"z{i}.*" for i in range(50)])
+
+    with pytest.raises(SpecError) as caught:
+        check_map(taken, OTHER.tensors, OTHER.tensors, job="job_1")
+
+    params = [each.param for each in caught.value.problems]
+    assert params == ["prefixes[0].from", "prefixes[0].to", "prefixes[1].from", "prefixes[1].to"]
+    assert caught.value.more == 2 * 50 + 50 - 4
+
+
 def test_a_shared_weight_is_taken_by_its_own_name() -> None:
     tied = network_of([linear("a", 3), linear("b", 3, share={"weight": "a.weight"})], (3,))
     free = network_of([linear("a", 3), linear("b", 3)], (3,))
