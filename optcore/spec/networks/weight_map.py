@@ -203,7 +203,7 @@ def _differences(
     different = [
         (each, other)
         for each, other in found
-        if other is not None and (each.shape, each.module) != (other.shape, other.module)
+        if other is not None and (each.shape, _kind(each)) != (other.shape, _kind(other))
     ]
     if different:
         yield partial(_different, different, job)
@@ -238,6 +238,11 @@ def _different(found: Sequence[tuple[Parameter, Parameter]], job: str) -> str:
 
 def _under(own: Parameter, other: Parameter) -> str:
     return "" if own.name == other.name else f", as {other.name} there"
+
+
+def _kind(weight: Parameter) -> str | None:
+    # A linear head may share the weight of an embedding, and so may take it.
+    return "linear" if weight.module == "embedding" else weight.module
 
 
 def _described(weight: Parameter) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.weight_map import WeightMap, check_map
+from optcore.spec.run import RunSpec
 from tests.support.optcore.layers.networks import network_of
+from tests.support.optcore.runs.run_specs import run
 
 Json = dict[str, Any]
 
@@ -28,6 +32,13 @@ OTHER = network_of([*BODY, linear("fc", 10)], (3,))
 INSIDE = network_of(
     [{"kind": "sequential", "name": "backbone", "layers": BODY}, linear("head", 4)], (3,)
 )
+
+UNTIED = {
+    "prefixes": [
+        {"from": "tokens.weight", "to": "tokens.weight"},
+        {"from": "tokens.weight", "to": "head.weight"},
+    ]
+}
 
 
 def problems(taken: WeightMap, own: Network, theirs: Network = OTHER) -> list[Problem]:
@@ -208,6 +219,28 @@ def test_a_shared_weight_is_taken_by_its_own_name() -> None:
     assert [each.name for each in tied.tensors] == ["a.weight", "a.bias", "b.bias"]
     check_map(mapped(("a.weight", "b.weight"), ("a", "a")), free.tensors, tied.tensors, job="j")
     check_map(mapped(omit=["b.weight"]), tied.tensors, free.tensors, job="j")
+
+
+def gpt(*, tied: bool) -> Network:
+    model = {"kind": "gpt", "width": 32, "depth": 1, "heads": 2, "tie_embeddings": tied}
+    text = {"kind": "text", "length": 16, "file": "x.txt", "train_windows": 100}
+    dataset = {**text, "validation_windows": 10, "test_windows": 10, "batch_size": 4}
+    return RunSpec.parse(run(model=model, dataset=dataset)).network
+
+
+def test_a_tied_embedding_gives_its_weight_to_a_head_of_its_own() -> None:
+    own = gpt(tied=False)
+
+    check_map(WeightMap.read(UNTIED), own.tensors, gpt(tied=True).tensors, job="job_1")
+
+    taken = WeightMap.read(UNTIED)
+    assert {taken.source_of(each) for each in ("tokens.weight", "head.weight")} == {"tokens.weight"}
+
+
+def test_the_docs_show_how_to_untie_an_embedding() -> None:
+    text = Path("docs/training.md").read_text(encoding="utf-8")
+
+    assert f"`{json.dumps(UNTIED)}`" in " ".join(text.split())
 
 
 def test_a_map_is_stored_without_empty_parts() -> None:
