@@ -26,6 +26,10 @@ MOST_USELESS = 4
 """Largest number of messages about prefixes and globs that find nothing: each lists names."""
 
 
+Shared = Mapping[str, str]
+"""Full name of each weight that a layer shares -> name of the weight in its place."""
+
+
 class Prefix(Spec):
     """A first part of names in the other network, and the part that takes its place in the new."""
 
@@ -118,7 +122,12 @@ class WeightMap:
 
 
 def check_map(
-    taken: WeightMap, own: Sequence[Parameter], theirs: Sequence[Parameter], *, job: str
+    taken: WeightMap,
+    own: Sequence[Parameter],
+    theirs: Sequence[Parameter],
+    *,
+    job: str,
+    shared: tuple[Shared, Shared] = ({}, {}),
 ) -> None:
     """
     Check that a network with the weights *own* can start with the weights *theirs* of *job*.
@@ -126,23 +135,31 @@ def check_map(
     Every weight must be taken: what the other network lacks must be in *fresh*, and what the new
     network lacks in *omit*.
 
+    Args:
+        taken: what the new network takes, under which names.
+        own: weights of the new network, without those that are shared with an earlier layer.
+        theirs: weights of the other network, likewise.
+        job: the id of the job that has the other network.
+        shared: the weights that layers of the new and of the other network share.
+
     Raises:
         SpecError: it cannot. The differences are listed, the first of each kind.
     """
     mistakes = Mistakes()
     globs = len(taken.prefixes) + len(taken.fresh) + len(taken.omit)
-    compared = globs * (len(own) + len(theirs))
+    number = len(own) + len(theirs) + sum(map(len, shared))
+    compared = globs * number
     if compared > MAX_COMPARISONS:
         mistakes.add(
             "fresh",
             lambda: (
                 f"prefixes, fresh and omit must compare at most {MAX_COMPARISONS} pairs of a name "
-                f"and a weight, got {globs} names for {len(own) + len(theirs)} weights"
+                f"and a weight, got {globs} names for {number} weights"
             ),
         )
     mistakes.tell()
     useless = Mistakes(MOST_USELESS)
-    for param, message in _useless(taken, own, theirs, job):
+    for param, message in _useless(taken, own, theirs, job, shared):
         useless.add(param, message)
     useless.tell()
     for message in _differences(taken, own, theirs, job):
@@ -154,7 +171,11 @@ Message = Callable[[], str]
 
 
 def _useless(
-    taken: WeightMap, own: Sequence[Parameter], theirs: Sequence[Parameter], job: str
+    taken: WeightMap,
+    own: Sequence[Parameter],
+    theirs: Sequence[Parameter],
+    job: str,
+    shared: tuple[Shared, Shared],
 ) -> Iterator[tuple[str, Message]]:
     """Yield (field, message) for each part of *taken* that finds nothing."""
     if not taken:
@@ -171,13 +192,26 @@ def _useless(
             if not _finds(path, paths):
                 rule = f"{field} must begin names of {of}"
                 yield f"prefixes[{i}].{field}", partial(_unknown, rule, path, paths, names)
-    for field, globs, paths, names, of in (
-        ("fresh", taken.fresh, paths_in_new, in_new, "weights of the clone"),
-        ("omit", taken.omit, paths_in_other, in_other, whose),
+    for field, globs, all_of, paths, names, ties, of in (
+        (
+            "fresh",
+            taken.fresh,
+            taken._fresh,
+            paths_in_new,
+            in_new,
+            shared[0],
+            "weights of the clone",
+        ),
+        ("omit", taken.omit, taken._omit, paths_in_other, in_other, shared[1], whose),
     ):
         for i, glob in enumerate(globs):
             one = Globs([glob])
-            if not any(name in one for name in names):
+            also = [name for name in ties if name in one]
+            # A part of what the glob names would be taken all the same.
+            half = next((name for name in also if ties[name] not in all_of), None)
+            if half is not None:
+                yield f"{field}[{i}]", partial(_other_name, field, glob, half, ties[half])
+            elif not also and not any(name in one for name in names):
                 rule = f"{field} must find {of}"
                 yield f"{field}[{i}]", partial(_unknown, rule, glob, paths, names)
     chosen = {id(taken.prefix_of(name)) for name in in_new if not taken.is_fresh(name)}
@@ -247,6 +281,13 @@ def _kind(weight: Parameter) -> str | None:
 
 def _described(weight: Parameter) -> str:
     return f"{weight.module} of shape {list(weight.shape)}"
+
+
+def _other_name(field: str, glob: str, name: str, source: str) -> str:
+    return (
+        f"{field} must find a shared weight by its own name, got {short_repr(glob)}, which finds "
+        f"{name}, the same weight as {source}"
+    )
 
 
 def _unknown(rule: str, given: str, paths: Mapping[str, None], names: Sequence[str]) -> str:

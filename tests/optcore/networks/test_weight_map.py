@@ -41,9 +41,14 @@ UNTIED = {
 }
 
 
+def check(taken: WeightMap, own: Network, theirs: Network) -> None:
+    shared = own.shared, theirs.shared
+    check_map(taken, own.tensors, theirs.tensors, job="job_1", shared=shared)
+
+
 def problems(taken: WeightMap, own: Network, theirs: Network = OTHER) -> list[Problem]:
     with pytest.raises(SpecError) as caught:
-        check_map(taken, own.tensors, theirs.tensors, job="job_1")
+        check(taken, own, theirs)
     return caught.value.problems
 
 
@@ -219,6 +224,28 @@ def test_a_shared_weight_is_taken_by_its_own_name() -> None:
     assert [each.name for each in tied.tensors] == ["a.weight", "a.bias", "b.bias"]
     check_map(mapped(("a.weight", "b.weight"), ("a", "a")), free.tensors, tied.tensors, job="j")
     check_map(mapped(omit=["b.weight"]), tied.tensors, free.tensors, job="j")
+
+
+TIED = network_of([linear("a", 3), linear("b", 3, share={"weight": "a.weight"})], (3,))
+
+
+@pytest.mark.parametrize("part", ["fresh", "omit"])
+@pytest.mark.parametrize("glob", ["b.*", "b.weight"])
+def test_another_name_of_a_shared_weight_is_refused(part: str, glob: str) -> None:
+    """The bias would be initialised, or left out, and the weight taken all the same."""
+    (problem,) = problems(mapped(**{part: ["b.bias", glob]}), TIED, TIED)
+
+    assert problem.param == f"{part}[1]"
+    assert problem.message == (
+        f"{part} must find a shared weight by its own name, got {glob!r}, which finds b.weight, "
+        "the same weight as a.weight"
+    )
+
+
+def test_a_glob_that_finds_all_names_of_a_shared_weight_is_accepted() -> None:
+    both = {"fresh": ["*.weight"], "omit": ["*.weight"]}
+
+    check(mapped(**both), TIED, TIED)
 
 
 def gpt(*, tied: bool) -> Network:
