@@ -146,6 +146,49 @@ def test_frozen_statistics_need_a_norm_that_is_frozen_as_a_whole() -> None:
     )
 
 
+def conv(name: str) -> Json:
+    return named(name, "conv2d", out_channels=4, kernel_size=3, bias=False)
+
+
+OF_FIRST = {"weight": "first.norm.weight", "bias": "first.norm.bias"}
+
+
+@pytest.mark.parametrize(
+    ("second", "frozen", "fixed"),
+    [
+        ({"share": OF_FIRST}, ["first.*"], {"first.norm", "second.norm"}),
+        ({"share": OF_FIRST}, ["*.bias"], set()),
+        ({"share": {"weight": "first.norm.weight"}}, ["second.norm.bias"], set()),
+        (
+            {"share": {"weight": "first.norm.weight"}},
+            ["first.norm.*", "second.norm.bias"],
+            {"first.norm", "second.norm"},
+        ),
+        ({"affine": False}, ["second.*"], {"second.norm"}),
+        ({"affine": False}, ["first.*"], {"first.norm"}),
+        ({"affine": False}, ["*.conv.weight"], set()),
+    ],
+)
+def test_a_norm_is_fixed_if_all_that_it_uses_is_frozen(
+    second: Json, frozen: list[str], fixed: set[str]
+) -> None:
+    """A norm without weight and bias is fixed if a glob would find its weight."""
+    norms = {"first": {}, "second": second}
+    blocks = [
+        named(name, "sequential", layers=[conv("conv"), named("norm", "batch_norm", **norm)])
+        for name, norm in norms.items()
+    ]
+    rest = [named("flatten", "flatten"), named("head", "linear", out_features=10)]
+    model = {"kind": "sequential", "layers": [*blocks, *rest]}
+    training = {"steps": 5, "frozen": frozen, "frozen_statistics": True}
+
+    if fixed:
+        assert spec_of(model=model, frozen=frozen, frozen_statistics=True).fixed_norms == fixed
+    else:
+        (problem,) = refused(run(model=model, training=training)).problems
+        assert problem.param == "training.frozen_statistics"
+
+
 def test_a_group_of_frozen_parameters_alone_is_refused() -> None:
     optimizer = {"kind": "adam", "groups": [{"match": "fc1.*", "lr": 0.1}]}
 
