@@ -86,7 +86,9 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
 def check_fits(parent: Record, spec: JobSpec, clone: CloneSpec) -> None:
     """Raise `SpecError` if a clone with *spec* cannot load the state taken from *parent*."""
     before = parent.spec
-    check_map(clone.weights, spec.network.tensors, before.network.tensors, job=parent.id)
+    own, theirs = spec.network, before.network
+    shared = own.shared, theirs.shared
+    check_map(clone.weights, own.tensors, theirs.tensors, job=parent.id, shared=shared)
     if clone.keep == "optimizer":
         _check_state_fits(before, spec)
         _check_states(parent, states_of(before), states_of(spec))

@@ -91,15 +91,15 @@ def lines(told: Iterable[tuple[str, str]], more: int) -> list[str]:
 
 
 class Mistakes:
-    """Collects problems; beyond `MOST_PROBLEMS` it only counts them and makes no messages."""
+    """Collects problems; beyond *most* it only counts them and makes no messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_PROBLEMS) -> None:
         self._told: list[Problem] = []
-        self._more = 0
+        self._most, self._more = most, 0
 
     def add(self, param: str, message: Callable[[], str]) -> None:
         """Add a problem with the field at *param*; the function *message* returns the message."""
-        if len(self._told) < MOST_PROBLEMS:
+        if len(self._told) < self._most:
             self._told.append(Problem(param, message()))
         else:
             self._more += 1

@@ -216,7 +216,9 @@ class RunSpec(Spec):
     @property
     def fixed_norms(self) -> frozenset[str]:
         """Paths of the batch norms whose running statistics do not move."""
-        return fixed_norms(self.parameters()) if self.training.frozen_statistics else frozenset()
+        if not self.training.frozen_statistics:
+            return frozenset()
+        return fixed_norms(self.network, self.training.frozen, self.frozen)
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters of the network, in the order of its layers."""

@@ -85,8 +85,9 @@ class Training(Spec):
     gradients. A parameter that several layers share is frozen by its own name."""
     frozen_statistics: bool = Field(default=False, exclude_if=lambda fixed: not fixed)
     """Whether each batch_norm all of whose parameters are frozen normalizes with its running
-    statistics in training too, and leaves them as they are (torch's ``module.eval()``). If false,
-    it normalizes with the mean and variance of the batch, and its running statistics move."""
+    statistics in training too, and leaves them as they are (torch's ``module.eval()``). One without
+    parameters does so if a glob would find its weight. If false, a batch_norm normalizes with the
+    mean and variance of the batch, and its running statistics move."""
     ema: AnyEma | None = None
     """Average of the weights. shadow: an exponential moving average. swa: the mean of the weights
     at several points of the run. Both are evaluated and saved in addition to the weights. keras: a

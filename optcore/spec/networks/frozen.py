@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from optcore.spec.errors import did_you_mean, reject, short_repr
 from optcore.spec.groups.globs import Globs, listed
-from optcore.spec.groups.matching import Parameter
 from optcore.spec.networks.network import Network
 
 if TYPE_CHECKING:
@@ -22,27 +21,43 @@ def frozen_names(network: Network, globs: Sequence[str]) -> frozenset[str]:
     return frozenset(each.name for each in network.parameters if each.name in found)
 
 
-def fixed_norms(parameters: Sequence[Parameter]) -> frozenset[str]:
-    """Return the paths of the batch norms in *parameters* all of whose parameters are frozen."""
-    of_norms = [
-        (each.name.rpartition(".")[0], each.trainable)
-        for each in parameters
-        if each.module == "batch_norm"
-    ]
-    trained = {path for path, trainable in of_norms if trainable}
-    return frozenset(path for path, _ in of_norms if path not in trained)
+def fixed_norms(network: Network, globs: Sequence[str], frozen: Collection[str]) -> frozenset[str]:
+    """
+    Return the paths of the batch norms of *network* all of whose parameters are frozen.
+
+    A batch norm without parameters is one of them if *globs* would find its weight.
+
+    Args:
+        network: the network.
+        globs: globs for the names of frozen parameters.
+        frozen: the names that *globs* find.
+    """
+    # By their running statistics, which those without parameters have too.
+    norms = {_layer(each.name) for each in network.tensors if each.module == "batch_norm"}
+    used = [*((each.name, each.name) for each in network.parameters), *network.shared.items()]
+    trained = {_layer(name) for name, own in used if own not in frozen}
+    affine, found = {_layer(name) for name, _ in used}, Globs(globs)
+    return frozenset(
+        path for path in norms - trained if path in affine or f"{path}.weight" in found
+    )
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def frozen_parameters_exist(run: RunSpec) -> None:
     """Refuse globs in ``training.frozen`` that find no parameter, or that find all of them."""
-    network, globs = run.network, run.training.frozen
-    for i, glob in enumerate(globs):
-        _finds_a_parameter(run, i, Globs([glob]))
-    number = len(network.parameters)
-    if globs and len(run.frozen) == number:
-        text = f"frozen must leave a parameter to train, got globs that find all {number}"
-        reject(["training", "frozen"], text, globs)
-    if run.training.frozen_statistics and not fixed_norms(run.parameters()):
+    globs = run.training.frozen
+    if globs:
+        # Once for all globs: a large network does not keep them.
+        names, shared = [each.name for each in run.parameters()], run.network.shared
+        for i, glob in enumerate(globs):
+            _finds_a_parameter(run, i, Globs([glob]), names, shared)
+        if len(run.frozen) == len(names):
+            text = f"frozen must leave a parameter to train, got globs that find all {len(names)}"
+            reject(["training", "frozen"], text, globs)
+    if run.training.frozen_statistics and not run.fixed_norms:
         text = (
             "frozen_statistics needs a batch_norm whose weight and bias are both in frozen, got "
             f"{_norms(run)}"
@@ -50,10 +65,12 @@ def frozen_parameters_exist(run: RunSpec) -> None:
         reject(["training", "frozen_statistics"], text, True)
 
 
-def _finds_a_parameter(run: RunSpec, i: int, found: Globs) -> None:
-    glob, network = run.training.frozen[i], run.network
-    own = any(each.name in found for each in network.parameters)
-    for name, source in network.shared.items():
+def _finds_a_parameter(
+    run: RunSpec, i: int, found: Globs, names: Sequence[str], shared: Mapping[str, str]
+) -> None:
+    glob = run.training.frozen[i]
+    own = any(name in found for name in names)
+    for name, source in shared.items():
         # In torch's named_parameters a shared parameter has its first name alone. With a glob for
         # another name, a part of what the glob names would be trained all the same.
         if name in found and source not in run.frozen:
@@ -64,7 +81,6 @@ def _finds_a_parameter(run: RunSpec, i: int, found: Globs) -> None:
             reject(["training", "frozen", i], text, glob)
         own = own or name in found
     if not own:
-        names = [each.name for each in network.parameters]
         near = did_you_mean(glob, [*_globs_of_paths(names), *names])
         text = f"frozen must find a parameter, got {short_repr(glob)}{near} ({listed(names)})"
         reject(["training", "frozen", i], text, glob)

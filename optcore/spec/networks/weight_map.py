@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
@@ -21,6 +22,12 @@ MAX_MAPPED = 100
 """Largest number of prefixes, and of globs in ``fresh`` and ``omit``, of a clone."""
 MOST_DIFFERENT = 4
 """Largest number of weights of another kind or shape that a message describes."""
+MOST_USELESS = 4
+"""Largest number of messages about prefixes and globs that find nothing: each lists names."""
+
+
+Shared = Mapping[str, str]
+"""Full name of each weight that a layer shares -> name of the weight in its place."""
 
 
 class Prefix(Spec):
@@ -115,7 +122,12 @@ class WeightMap:
 
 
 def check_map(
-    taken: WeightMap, own: Sequence[Parameter], theirs: Sequence[Parameter], *, job: str
+    taken: WeightMap,
+    own: Sequence[Parameter],
+    theirs: Sequence[Parameter],
+    *,
+    job: str,
+    shared: tuple[Shared, Shared] = ({}, {}),
 ) -> None:
     """
     Check that a network with the weights *own* can start with the weights *theirs* of *job*.
@@ -123,24 +135,33 @@ def check_map(
     Every weight must be taken: what the other network lacks must be in *fresh*, and what the new
     network lacks in *omit*.
 
+    Args:
+        taken: what the new network takes, under which names.
+        own: weights of the new network, without those that are shared with an earlier layer.
+        theirs: weights of the other network, likewise.
+        job: the id of the job that has the other network.
+        shared: the weights that layers of the new and of the other network share.
+
     Raises:
         SpecError: it cannot. The differences are listed, the first of each kind.
     """
     mistakes = Mistakes()
     globs = len(taken.prefixes) + len(taken.fresh) + len(taken.omit)
-    compared = globs * (len(own) + len(theirs))
+    number = len(own) + len(theirs) + sum(map(len, shared))
+    compared = globs * number
     if compared > MAX_COMPARISONS:
         mistakes.add(
             "fresh",
             lambda: (
                 f"prefixes, fresh and omit must compare at most {MAX_COMPARISONS} pairs of a name "
-                f"and a weight, got {globs} names for {len(own) + len(theirs)} weights"
+                f"and a weight, got {globs} names for {number} weights"
             ),
         )
     mistakes.tell()
-    for param, message in _useless(taken, own, theirs, job):
-        mistakes.add(param, message)
-    mistakes.tell()
+    useless = Mistakes(MOST_USELESS)
+    for param, message in _useless(taken, own, theirs, job, shared):
+        useless.add(param, message)
+    useless.tell()
     for message in _differences(taken, own, theirs, job):
         mistakes.add("changes.model", message)
     mistakes.tell()
@@ -150,31 +171,52 @@ Message = Callable[[], str]
 
 
 def _useless(
-    taken: WeightMap, own: Sequence[Parameter], theirs: Sequence[Parameter], job: str
+    taken: WeightMap,
+    own: Sequence[Parameter],
+    theirs: Sequence[Parameter],
+    job: str,
+    shared: tuple[Shared, Shared],
 ) -> Iterator[tuple[str, Message]]:
     """Yield (field, message) for each part of *taken* that finds nothing."""
+    if not taken:
+        return
     in_new, in_other = [each.name for each in own], [each.name for each in theirs]
     whose = f"weights of job {job}"
+    # By their paths, as a comparison with each name would take long.
+    paths_in_new, paths_in_other = _paths(in_new), _paths(in_other)
     for i, prefix in enumerate(taken.prefixes):
-        for field, path, names, of in (
-            ("from", prefix.source, in_other, whose),
-            ("to", prefix.to, in_new, "weights of the clone"),
+        for field, path, paths, names, of in (
+            ("from", prefix.source, paths_in_other, in_other, whose),
+            ("to", prefix.to, paths_in_new, in_new, "weights of the clone"),
         ):
-            if not any(_begins(name, _path(path)) for name in names):
+            if not _finds(path, paths):
                 rule = f"{field} must begin names of {of}"
-                yield f"prefixes[{i}].{field}", partial(_unknown, rule, path, names)
-    for field, globs, names, of in (
-        ("fresh", taken.fresh, in_new, "weights of the clone"),
-        ("omit", taken.omit, in_other, whose),
+                yield f"prefixes[{i}].{field}", partial(_unknown, rule, path, paths, names)
+    for field, globs, all_of, paths, names, ties, of in (
+        (
+            "fresh",
+            taken.fresh,
+            taken._fresh,
+            paths_in_new,
+            in_new,
+            shared[0],
+            "weights of the clone",
+        ),
+        ("omit", taken.omit, taken._omit, paths_in_other, in_other, shared[1], whose),
     ):
         for i, glob in enumerate(globs):
             one = Globs([glob])
-            if not any(name in one for name in names):
+            also = [name for name in ties if name in one]
+            # A part of what the glob names would be taken all the same.
+            half = next((name for name in also if ties[name] not in all_of), None)
+            if half is not None:
+                yield f"{field}[{i}]", partial(_other_name, field, glob, half, ties[half])
+            elif not also and not any(name in one for name in names):
                 rule = f"{field} must find {of}"
-                yield f"{field}[{i}]", partial(_unknown, rule, glob, names)
+                yield f"{field}[{i}]", partial(_unknown, rule, glob, paths, names)
     chosen = {id(taken.prefix_of(name)) for name in in_new if not taken.is_fresh(name)}
     for i, prefix in enumerate(taken.prefixes):
-        if id(prefix) not in chosen and any(_begins(n, _path(prefix.to)) for n in in_new):
+        if id(prefix) not in chosen and _finds(prefix.to, paths_in_new):
             text = (
                 f"to must begin names that are not in fresh and have no longer prefix, got "
                 f"{short_repr(prefix.to)}"
@@ -195,7 +237,7 @@ def _differences(
     different = [
         (each, other)
         for each, other in found
-        if other is not None and (each.shape, each.module) != (other.shape, other.module)
+        if other is not None and (each.shape, _kind(each)) != (other.shape, _kind(other))
     ]
     if different:
         yield partial(_different, different, job)
@@ -232,13 +274,24 @@ def _under(own: Parameter, other: Parameter) -> str:
     return "" if own.name == other.name else f", as {other.name} there"
 
 
+def _kind(weight: Parameter) -> str | None:
+    # A linear head may share the weight of an embedding, and so may take it.
+    return "linear" if weight.module == "embedding" else weight.module
+
+
 def _described(weight: Parameter) -> str:
     return f"{weight.module} of shape {list(weight.shape)}"
 
 
-def _unknown(rule: str, given: str, names: Sequence[str]) -> str:
-    paths = dict.fromkeys(part for name in names for part in _parts(name))
-    near = did_you_mean(given, [*paths, *(f"{path}.*" for path in paths)])
+def _other_name(field: str, glob: str, name: str, source: str) -> str:
+    return (
+        f"{field} must find a shared weight by its own name, got {short_repr(glob)}, which finds "
+        f"{name}, the same weight as {source}"
+    )
+
+
+def _unknown(rule: str, given: str, paths: Mapping[str, None], names: Sequence[str]) -> str:
+    near = did_you_mean(given, chain(paths, (f"{path}.*" for path in paths)))
     return f"{rule}, got {short_repr(given)}{near} ({listed(names)})"
 
 
@@ -252,6 +305,11 @@ def _longest(prefixes: Mapping[str, Prefix], name: str) -> Prefix | None:
     return prefixes.get("")
 
 
+def _paths(names: Sequence[str]) -> Mapping[str, None]:
+    """Return, as keys, the paths that *names* begin with, and *names*; in their order."""
+    return dict.fromkeys(part for name in names for part in _parts(name))
+
+
 def _parts(name: str) -> Iterator[str]:
     """Yield each path that *name* begins with, and *name*."""
     for i, character in enumerate(name):
@@ -260,8 +318,8 @@ def _parts(name: str) -> Iterator[str]:
     yield name
 
 
-def _begins(name: str, path: str) -> bool:
-    return not path or name == path or name.startswith(f"{path}.")
+def _finds(prefix: str, paths: Mapping[str, None]) -> bool:
+    return not _path(prefix) or _path(prefix) in paths
 
 
 def _joined(path: str, rest: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.weight_map import WeightMap, check_map
+from optcore.spec.run import RunSpec
 from tests.support.optcore.layers.networks import network_of
+from tests.support.optcore.runs.run_specs import run
 
 Json = dict[str, Any]
 
@@ -29,10 +33,22 @@ INSIDE = network_of(
     [{"kind": "sequential", "name": "backbone", "layers": BODY}, linear("head", 4)], (3,)
 )
 
+UNTIED = {
+    "prefixes": [
+        {"from": "tokens.weight", "to": "tokens.weight"},
+        {"from": "tokens.weight", "to": "head.weight"},
+    ]
+}
+
+
+def check(taken: WeightMap, own: Network, theirs: Network) -> None:
+    shared = own.shared, theirs.shared
+    check_map(taken, own.tensors, theirs.tensors, job="job_1", shared=shared)
+
 
 def problems(taken: WeightMap, own: Network, theirs: Network = OTHER) -> list[Problem]:
     with pytest.raises(SpecError) as caught:
-        check_map(taken, own.tensors, theirs.tensors, job="job_1")
+        check(taken, own, theirs)
     return caught.value.problems
 
 
@@ -190,6 +206,17 @@ def test_globs_for_a_large_network_are_counted_before_they_are_tried() -> None:
     ]
 
 
+def test_of_many_useless_parts_the_first_are_told_and_the_others_counted() -> None:
+    taken = mapped(*((f"x{i}", f"y{i}") for i in range(50)), fresh=[f"z{i}.*" for i in range(50)])
+
+    with pytest.raises(SpecError) as caught:
+        check_map(taken, OTHER.tensors, OTHER.tensors, job="job_1")
+
+    params = [each.param for each in caught.value.problems]
+    assert params == ["prefixes[0].from", "prefixes[0].to", "prefixes[1].from", "prefixes[1].to"]
+    assert caught.value.more == 2 * 50 + 50 - 4
+
+
 def test_a_shared_weight_is_taken_by_its_own_name() -> None:
     tied = network_of([linear("a", 3), linear("b", 3, share={"weight": "a.weight"})], (3,))
     free = network_of([linear("a", 3), linear("b", 3)], (3,))
@@ -197,6 +224,50 @@ def test_a_shared_weight_is_taken_by_its_own_name() -> None:
     assert [each.name for each in tied.tensors] == ["a.weight", "a.bias", "b.bias"]
     check_map(mapped(("a.weight", "b.weight"), ("a", "a")), free.tensors, tied.tensors, job="j")
     check_map(mapped(omit=["b.weight"]), tied.tensors, free.tensors, job="j")
+
+
+TIED = network_of([linear("a", 3), linear("b", 3, share={"weight": "a.weight"})], (3,))
+
+
+@pytest.mark.parametrize("part", ["fresh", "omit"])
+@pytest.mark.parametrize("glob", ["b.*", "b.weight"])
+def test_another_name_of_a_shared_weight_is_refused(part: str, glob: str) -> None:
+    """The bias would be initialised, or left out, and the weight taken all the same."""
+    (problem,) = problems(mapped(**{part: ["b.bias", glob]}), TIED, TIED)
+
+    assert problem.param == f"{part}[1]"
+    assert problem.message == (
+        f"{part} must find a shared weight by its own name, got {glob!r}, which finds b.weight, "
+        "the same weight as a.weight"
+    )
+
+
+def test_a_glob_that_finds_all_names_of_a_shared_weight_is_accepted() -> None:
+    both = {"fresh": ["*.weight"], "omit": ["*.weight"]}
+
+    check(mapped(**both), TIED, TIED)
+
+
+def gpt(*, tied: bool) -> Network:
+    model = {"kind": "gpt", "width": 32, "depth": 1, "heads": 2, "tie_embeddings": tied}
+    text = {"kind": "text", "length": 16, "file": "x.txt", "train_windows": 100}
+    dataset = {**text, "validation_windows": 10, "test_windows": 10, "batch_size": 4}
+    return RunSpec.parse(run(model=model, dataset=dataset)).network
+
+
+def test_a_tied_embedding_gives_its_weight_to_a_head_of_its_own() -> None:
+    own = gpt(tied=False)
+
+    check_map(WeightMap.read(UNTIED), own.tensors, gpt(tied=True).tensors, job="job_1")
+
+    taken = WeightMap.read(UNTIED)
+    assert {taken.source_of(each) for each in ("tokens.weight", "head.weight")} == {"tokens.weight"}
+
+
+def test_the_docs_show_how_to_untie_an_embedding() -> None:
+    text = Path("docs/training.md").read_text(encoding="utf-8")
+
+    assert f"`{json.dumps(UNTIED)}`" in " ".join(text.split())
 
 
 def test_a_map_is_stored_without_empty_parts() -> None:

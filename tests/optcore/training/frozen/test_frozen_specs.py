@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from api.jobs.plan import plan_of
 from optcore.plan.likeness import likeness
 from optcore.plan.run_plan import StoredPlan
+from optcore.spec.networks import network
 from optserve.contract.requests.job import JobSpec
-from tests.support.optcore.runs.frozen import NETWORK, Json, tied
+from tests.support.optcore.runs.frozen import NETWORK, Json, named, tied
 from tests.support.optcore.runs.run_specs import refused, run
 from tests.support.optcore.runs.small import spec_of, start
 
@@ -106,6 +109,32 @@ def test_globs_that_freeze_nothing_or_everything_are_refused(
     assert (problem.param, problem.message) == (param, message)
 
 
+def test_many_globs_list_the_names_of_a_large_network_no_more_often_than_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A network with more parameters than it caches lists them anew each time."""
+    listings: list[str] = []
+    real = network._named
+
+    def counted(layers: Any, prefix: str, own: Any, within: str | None) -> Any:
+        if not prefix:
+            listings.append(prefix)
+        return real(layers, prefix, own, within)
+
+    monkeypatch.setattr(network, "_named", counted)
+    parts = [named("l", "linear", out_features=64)]
+    layers = [named("flatten", "flatten"), named("blocks", "repeat", times=1001, layers=parts)]
+    model = {"kind": "sequential", "layers": [*layers, named("head", "linear", out_features=10)]}
+    globs = [f"blocks.{i}.*" for i in range(50)]
+
+    def listed(frozen: list[str]) -> int:
+        listings.clear()
+        spec_of(model=model, frozen=frozen)
+        return len(listings)
+
+    assert listed(globs) == listed(globs[:1])
+
+
 def test_frozen_statistics_need_a_norm_that_is_frozen_as_a_whole() -> None:
     training = {"steps": 5, "frozen": ["norm.bias"], "frozen_statistics": True}
 
@@ -115,6 +144,49 @@ def test_frozen_statistics_need_a_norm_that_is_frozen_as_a_whole() -> None:
         "frozen_statistics needs a batch_norm whose weight and bias are both in frozen, got "
         "backbone.norm.weight, backbone.norm.bias, norm.weight trained"
     )
+
+
+def conv(name: str) -> Json:
+    return named(name, "conv2d", out_channels=4, kernel_size=3, bias=False)
+
+
+OF_FIRST = {"weight": "first.norm.weight", "bias": "first.norm.bias"}
+
+
+@pytest.mark.parametrize(
+    ("second", "frozen", "fixed"),
+    [
+        ({"share": OF_FIRST}, ["first.*"], {"first.norm", "second.norm"}),
+        ({"share": OF_FIRST}, ["*.bias"], set()),
+        ({"share": {"weight": "first.norm.weight"}}, ["second.norm.bias"], set()),
+        (
+            {"share": {"weight": "first.norm.weight"}},
+            ["first.norm.*", "second.norm.bias"],
+            {"first.norm", "second.norm"},
+        ),
+        ({"affine": False}, ["second.*"], {"second.norm"}),
+        ({"affine": False}, ["first.*"], {"first.norm"}),
+        ({"affine": False}, ["*.conv.weight"], set()),
+    ],
+)
+def test_a_norm_is_fixed_if_all_that_it_uses_is_frozen(
+    second: Json, frozen: list[str], fixed: set[str]
+) -> None:
+    """A norm without weight and bias is fixed if a glob would find its weight."""
+    norms = {"first": {}, "second": second}
+    blocks = [
+        named(name, "sequential", layers=[conv("conv"), named("norm", "batch_norm", **norm)])
+        for name, norm in norms.items()
+    ]
+    rest = [named("flatten", "flatten"), named("head", "linear", out_features=10)]
+    model = {"kind": "sequential", "layers": [*blocks, *rest]}
+    training = {"steps": 5, "frozen": frozen, "frozen_statistics": True}
+
+    if fixed:
+        assert spec_of(model=model, frozen=frozen, frozen_statistics=True).fixed_norms == fixed
+    else:
+        (problem,) = refused(run(model=model, training=training)).problems
+        assert problem.param == "training.frozen_statistics"
 
 
 def test_a_group_of_frozen_parameters_alone_is_refused() -> None:
