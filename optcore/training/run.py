@@ -288,7 +288,8 @@ class Run:
         check_continued(self.spec.dataset, self.dataset, facts.get("data", ""))
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
         self.optimizer.align(facts.get("spans") == ALIGNED)
-        use_taps(self.model, facts.get("convolutions") == TAPS)
+        begun_with_taps = facts.get("convolutions") == TAPS
+        use_taps(self.model, begun_with_taps and takes_taps(self.device, self.dtype))
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers, as contiguous tensors by name."""

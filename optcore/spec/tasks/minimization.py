@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.datasets.objectives import ObjectiveSpec
 from optcore.spec.errors import reject
+from optcore.spec.layers.blocks import BlockSpec
+from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.point import Point
 from optcore.spec.training import POINT
 
@@ -22,7 +24,7 @@ def functions_have_points(run: RunSpec) -> None:
     minimizes = run.dataset.target.task == "minimization"
     # By the layers alone: what they return is checked later, with messages about shapes.
     begins = isinstance(run.network.layers[0], Point)
-    if minimizes and not begins:
+    if minimizes and not begins and not _begins_with_a_point(run.network.layers[0]):
         reject(
             ["model"],
             "model must be point, or begin with a layer point, for "
@@ -36,6 +38,16 @@ def functions_have_points(run: RunSpec) -> None:
             f"{run.dataset.target.task}; point is for {FUNCTIONS}, got {run.model.kind}",
             run.model.kind,
         )
+
+
+def _begins_with_a_point(layer: AnyLayer) -> bool:
+    """Return whether *layer* is a block that begins with a point, as `points_come_first` says."""
+    while isinstance(layer, BlockSpec):
+        inside = [part.layers[0] for part in layer.parts if part.layers]
+        if not inside:
+            return False
+        layer = inside[0]
+    return isinstance(layer, Point)
 
 
 def points_come_first(run: RunSpec) -> None:
@@ -60,11 +72,20 @@ def points_come_first(run: RunSpec) -> None:
 
 
 def points_have_the_columns(run: RunSpec) -> None:
-    """Refuse columns of coordinates that the point does not have, or without a point."""
+    """Refuse columns of coordinates that the point does not have, or where no loss is computed."""
     target = run.dataset.target
     size = target.size if target.task == "minimization" else 0
     for i, name in enumerate(run.training.columns):
-        if name not in POINT or POINT.index(name) < size:
+        if name not in POINT:
+            continue
+        if size and len(run.network.layers) > 1:
+            reject(
+                ["training", "columns", i],
+                f"columns must not contain {name} where layers follow the point: the loss is "
+                "computed at what they return",
+                name,
+            )
+        if POINT.index(name) < size:
             continue
         has = f"which has {target.words}"
         if not size:

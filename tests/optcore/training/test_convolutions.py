@@ -88,3 +88,16 @@ def test_a_run_continues_with_the_convolutions_it_began_with(tmp_path: Path) -> 
         digests.append(digest(whole.tensors()))
     if torch.backends.mkldnn.is_available():
         assert digests[0] != digests[1]  # so the two have been compared
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+def test_a_run_that_goes_on_without_onednn_has_no_products() -> None:
+    facts = begin().facts()
+
+    with torch.backends.mkldnn.flags(enabled=False):
+        resumed = begin()
+        resumed.adopt(facts)
+
+        assert facts["convolutions"] == "taps"
+        assert not uses_taps(resumed.model)
+        assert "convolutions" not in resumed.facts()

@@ -88,6 +88,12 @@ LINEAR = {"kind": "linear", "out_features": 2}
         ),
         (
             "quadratic",
+            {"model": {**SEQUENTIAL, "layers": [{"kind": "residual", "layers": [POINT]}]}},
+            "model: layer 0.layers.0: point must be the first layer of the network, outside of "
+            "blocks, since it ignores its input",
+        ),
+        (
+            "quadratic",
             {"model": {**SEQUENTIAL, "layers": [{**POINT, "start": 2, "init": {"x": "ones"}}]}},
             "model: layer 0: start must be 0 with init, which sets the coordinates",
         ),
@@ -101,6 +107,12 @@ LINEAR = {"kind": "linear", "out_features": 2}
             "quadratic",
             {"dataset": {"kind": "quadratic", "dimensions": 1}, "columns": ["x0", "x1"]},
             "training.columns[1]: columns must not contain x1 for quadratic, which has 1 dimension",
+        ),
+        (
+            "rosenbrock",
+            {"model": {**SEQUENTIAL, "layers": [POINT, LINEAR]}, "columns": ["grad_norm", "x1"]},
+            "training.columns[1]: columns must not contain x1 where layers follow the point: the "
+            "loss is computed at what they return",
         ),
         (
             "rosenbrock",
