@@ -47,6 +47,24 @@ async def test_the_optimizer_state_cannot_be_cloned_into_another_kind(
     ]
 
 
+async def test_the_optimizer_state_cannot_be_cloned_into_another_dialect(
+    http: httpx.AsyncClient, parent: Parent
+) -> None:
+    """A slot has another meaning there: momentum has lr in its buffer in keras, not in torch."""
+    changes = {"optimizer": {"dialect": "keras"}}
+
+    problem = await refused(http, parent, keep="optimizer", changes=changes)
+
+    assert problem["errors"] == [
+        {
+            "param": "keep",
+            "message": "keep must be weights if optimizer.dialect changes from torch to keras, "
+            "got optimizer",
+        }
+    ]
+    await cloned(http, parent, changes=changes)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
