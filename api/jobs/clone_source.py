@@ -95,17 +95,12 @@ def check_fits(parent: Record, spec: JobSpec, clone: CloneSpec) -> None:
 
 
 def _check_state_fits(before: JobSpec, spec: JobSpec) -> None:
-    kinds = before.optimizer.kind, spec.optimizer.kind
-    if kinds[0] != kinds[1]:
-        raise SpecError(
-            [
-                Problem(
-                    "keep",
-                    f"keep must be weights if optimizer.kind changes from {kinds[0]} to "
-                    f"{kinds[1]}, got optimizer",
-                )
-            ]
-        )
+    # The same slot holds other values in another dialect: momentum has lr in its buffer in keras.
+    for name in ("kind", "dialect"):
+        theirs, ours = getattr(before.optimizer, name), getattr(spec.optimizer, name)
+        if theirs != ours:
+            text = f"keep must be weights if optimizer.{name} changes from {theirs} to {ours}"
+            raise SpecError([Problem("keep", f"{text}, got optimizer")])
     if before.frozen != spec.frozen:
         names = listed(sorted(before.frozen ^ spec.frozen))
         raise SpecError(

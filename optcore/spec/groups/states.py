@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from optcore.spec.optimizers.base import OptimizerSpec
     from optcore.spec.run import RunSpec
+
+
+OF_SLOTS = ("adaptive", "amsgrad", "as_lion", "centered", "momentum", "velocity")
+"""The flags of a rule (`OptimizerSpec.flags`) on which the names of its slots depend."""
 
 
 class ParameterState(NamedTuple):
     """
     The state that the optimizer of a run keeps for one parameter.
 
-    Two runs have different states for a parameter if one of the first four attributes differs.
+    Two runs have different states for a parameter if one of the first five attributes differs.
 
     Attributes:
         kind: the name of the optimizer that updates the parameter.
+        options: what selects the slots, of the optimizers whose slots are not always the same.
         size: the bytes of state if the parameter is float32, to about a percent.
         copies: whether the state includes a float32 copy of the parameter.
         averages: whether the state includes Keras' average of the parameter.
@@ -23,14 +29,16 @@ class ParameterState(NamedTuple):
     """
 
     kind: str
+    options: tuple[str, ...]
     size: int
     copies: bool
     averages: bool
     group: str
 
     def __str__(self) -> str:
-        extra = " with float32 copies" * self.copies + " with an average" * self.averages
-        return f"{self.kind}{extra} ({self.size} bytes) in the group {self.group!r}"
+        extra = [*self.options, *["float32 copies"] * self.copies, *["an average"] * self.averages]
+        having = f" with {' and '.join(extra)}" if extra else ""
+        return f"{self.kind}{having} ({self.size} bytes) in the group {self.group!r}"
 
     def fits(self, other: ParameterState | None) -> bool:
         """Return whether a parameter with this state may continue with the state *other*."""
@@ -45,6 +53,7 @@ def states_of(run: RunSpec) -> dict[str, ParameterState]:
     return {
         name: ParameterState(
             group.spec.kind,
+            _options(group.spec),
             group.spec.state_bytes(shapes[name]),
             narrow and group.spec.multi_precision,
             averages,
@@ -53,3 +62,8 @@ def states_of(run: RunSpec) -> dict[str, ParameterState]:
         for group in run.groups()
         for name in group.names
     }
+
+
+def _options(spec: OptimizerSpec) -> tuple[str, ...]:
+    flags = spec.flags(single_precision=True)
+    return tuple(name for name in OF_SLOTS if flags.get(name))

@@ -12,7 +12,7 @@ from torch import Tensor
 from optcore.files.checkpoint_files import CheckpointUnusable
 from optcore.files.files import Files
 from optcore.optimizers.engine.state import named_slots
-from optcore.optimizers.make import make_optimizer
+from optcore.optimizers.make import optimizer_of
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.plan.run_plan import StoredPlan
 from optcore.spec.limits import lifted
@@ -129,18 +129,16 @@ def _with_numbers_left(facts: Mapping[str, Any], slots: Slots, run: Run) -> Slot
         return slots
     with lifted():
         spec = RunSpec.parse(facts["spec"])
-        optimizer = make_optimizer(
+        optimizer = optimizer_of(
             # The numbers depend on the group of a parameter, not on its size.
             [
                 (name, torch.zeros((1,) * param.dim(), dtype=param.dtype, requires_grad=True))
                 for name, param in run.model.named_parameters()
                 if param.requires_grad
             ],
-            spec.optimizer,
-            modules={p.name: p.module for p in spec.parameters() if p.module is not None},
-            schedule=spec.schedule,
-            total_steps=spec.total_steps,
-            steps_per_epoch=spec.steps_per_epoch,
+            spec,
+            loss_scale=1.0,
+            checked=True,
         )
     small = {
         slot: {name: tensor for name, tensor in by.items() if name in slots.get(slot, {})}

@@ -47,13 +47,31 @@ async def test_the_optimizer_state_cannot_be_cloned_into_another_kind(
     ]
 
 
+async def test_the_optimizer_state_cannot_be_cloned_into_another_dialect(
+    http: httpx.AsyncClient, parent: Parent
+) -> None:
+    """A slot has another meaning there: momentum has lr in its buffer in keras, not in torch."""
+    changes = {"optimizer": {"dialect": "keras"}}
+
+    problem = await refused(http, parent, keep="optimizer", changes=changes)
+
+    assert problem["errors"] == [
+        {
+            "param": "keep",
+            "message": "keep must be weights if optimizer.dialect changes from torch to keras, "
+            "got optimizer",
+        }
+    ]
+    await cloned(http, parent, changes=changes)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
         (
             {"optimizer": {"groups": [{"match": "*.bias", "amsgrad": True}]}},
             "fc1.bias: that of job PARENT is adam (1024 bytes) in the group 'all', and that of the "
-            "clone is adam (1536 bytes) in the group '*.bias'",
+            "clone is adam with amsgrad (1536 bytes) in the group '*.bias'",
         ),
         (
             {"optimizer": {"multi_precision": True}, "training": {"precision": "bf16_true"}},
@@ -81,6 +99,40 @@ async def test_an_optimizer_state_that_does_not_fit_is_refused_with_both_named(
         }
     ]
     await cloned(http, parent, changes=changes)
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "texts"),
+    [
+        (
+            ({"kind": "rmsprop", "momentum": 0.9}, {"momentum": 0.0, "centered": True}),
+            ("rmsprop with velocity (65536 bytes)", "rmsprop with centered (65536 bytes)"),
+        ),
+        (
+            ({"kind": "novograd", "dialect": "timm"}, {"amsgrad": True}),
+            ("novograd (32768 bytes)", "novograd with amsgrad (32768 bytes)"),
+        ),
+    ],
+    ids=["rmsprop", "novograd"],
+)
+async def test_other_slots_of_the_same_size_are_refused(
+    http: httpx.AsyncClient,
+    client: redis.Redis,
+    tmp_path: Path,
+    optimizers: tuple[Any, Any],
+    texts: tuple[str, str],
+) -> None:
+    parent = Parent(client, tmp_path / "storage", optimizer=optimizers[0])
+    parent.checkpointed(3)
+
+    problem = await refused(http, parent, keep="optimizer", changes={"optimizer": optimizers[1]})
+
+    assert problem["errors"][0]["message"] == (
+        f"keep must be weights if the optimizer keeps another state for fc1.weight: that of job "
+        f"{parent.id} is {texts[0]} in the group 'all', and that of the clone is {texts[1]} in the "
+        "group 'all'; got optimizer"
+    )
+    await cloned(http, parent, changes={"optimizer": optimizers[1]})
 
 
 async def test_groups_with_the_same_state_may_change(

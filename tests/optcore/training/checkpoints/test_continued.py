@@ -17,7 +17,7 @@ from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
 from tests.support.optcore.runs.continuing import NOWHERE, row_of
-from tests.support.optcore.runs.resume_cases import OTHERS, spec_of
+from tests.support.optcore.runs.resume_cases import BLOCKS, OTHERS, spec_of
 
 CONSTANT = {"kind": "constant"}
 DYNAMIC = {"kind": "dynamic", "start": 2.0**40, "window": 3}
@@ -35,6 +35,18 @@ CASES: dict[str, dict[str, Any]] = {
     "an average with every and begin": spec_of(
         "adam", CONSTANT, ema={"decay": 0.9, "every": 5, "begin": 3, "copy_first": True}
     ),
+    **{
+        f"{kind}, with layer_decay on blocks": {
+            **spec_of(kind, CONSTANT),
+            "model": BLOCKS,
+            "optimizer": {
+                "kind": kind,
+                "lr": 0.01,
+                "groups": [{"preset": "layer_decay", "factor": 0.5}],
+            },
+        }
+        for kind in ("schedule_free_adamw", "schedule_free_sgd")
+    },
     "no shuffling": {
         **spec_of("adam", CONSTANT),
         "dataset": {"kind": "digits", "batch_size": 95, "shuffle": False},
