@@ -10,6 +10,8 @@ from torch import Tensor
 from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.datasets.trained_on import TrainedOn
 from optcore.spec.limits import lifted
+from optcore.spec.run import RunSpec
+from optcore.spec.weights import KerasEma
 from optcore.training.checkpoints.parts import parts_of, restore_gradients
 from optcore.training.run import Run
 
@@ -27,8 +29,9 @@ def continue_from(run: Run, facts: Mapping[str, Any], state: Mapping[str, Tensor
       *run* trains on the same examples,
     - the count of the steps made, on which random numbers of layers depend,
     - the loss scale, if both runs have the same one,
-    - averaged weights, if both runs have an average of the same kind, and slow weights of
-      lookahead, each with the number of updates made.
+    - averaged weights, if both runs have an average of the same kind that is updated after the same
+      updates and begins after the same one, and slow weights of lookahead, each with the number of
+      updates made.
 
     Schedules, early stopping and the best evaluation begin anew. So do evaluations and checkpoints,
     whose intervals are counted from the first step of *run*.
@@ -41,7 +44,7 @@ def continue_from(run: Run, facts: Mapping[str, Any], state: Mapping[str, Tensor
     parts, before = parts_of(state), dict(facts.get("before", {}))
     counts = {"rows": before.get("rows", 0) + facts["row"]}
     ours, theirs = run.spec.model_dump(mode="json"), facts["spec"]
-    if run.ema is not None and _kind_of_ema(ours) == _kind_of_ema(theirs):
+    if run.ema is not None and _counted(run.spec) == _counted(_spec_of(facts)):
         run.ema.load(parts["ema"])
         counts["ema"] = before.get("ema", 0) + facts["t"]
     if run.slow is not None and theirs["training"].get("lookahead") is not None:
@@ -87,10 +90,25 @@ def set_counts_before(run: Run, counts: Mapping[str, int]) -> None:
         run.slow.before = counts.get("lookahead", 0)
 
 
-def _kind_of_ema(spec: Mapping[str, Any]) -> str:
-    """Return the kind of average in *spec*, a spec as JSON; empty if it has none."""
-    ema = spec["training"].get("ema")
-    return "" if ema is None else str(ema.get("kind", "shadow"))
+def _counted(spec: RunSpec) -> tuple[object, ...] | None:
+    """
+    Return the kind of average in *spec*, and all that its count of updates depends on.
+
+    Two runs in which these are equal count the same updates. Durations are in updates, so that a
+    share of the run is another number in a run of another length. None if there is no average
+    besides the optimizer.
+    """
+    ema, run = spec.training.ema, spec.length
+    if ema is None or isinstance(ema, KerasEma):
+        return None
+    epoch = run.steps_per_epoch if ema.every_from == "epoch" else None
+    return ema.kind, max(1, run.steps(ema.every)), ema.every_from, epoch, ema.begun(run)
+
+
+def _spec_of(facts: Mapping[str, Any]) -> RunSpec:
+    """Return the spec of the run of a checkpoint."""
+    with lifted():
+        return RunSpec.parse(facts["spec"])
 
 
 def _are_equal(ours: Mapping[str, Any], theirs: Mapping[str, Any], names: tuple[str, ...]) -> bool:

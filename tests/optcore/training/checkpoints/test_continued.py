@@ -195,6 +195,42 @@ def test_an_average_of_another_kind_begins_with_the_weights(tmp_path: Path) -> N
         assert torch.equal(run.ema.tensors[name], param.detach())
 
 
+@pytest.mark.parametrize(
+    ("ema", "changed", "batch_size", "goes_on"),
+    [
+        ({"decay": 0.9}, {"decay": 0.8}, 50, True),
+        (
+            {"kind": "swa", "every": 2, "begin": 4},
+            {"kind": "swa", "every": 2, "begin": 4},
+            95,
+            True,
+        ),
+        ({"kind": "swa"}, {"kind": "swa"}, 95, False),  # of 11 updates, 0.75 are others than of 5
+        ({"kind": "swa", "begin": 4}, {"kind": "swa", "begin": None}, 95, False),
+        ({"decay": 0.9, "every": 2}, {"decay": 0.9, "every": 3}, 95, False),
+        ({"kind": "swa", "begin": None}, {"kind": "swa", "begin": None}, 50, False),
+    ],
+    ids=["decay", "same", "share", "begin", "every", "epochs"],
+)
+def test_an_average_goes_on_if_it_counts_the_same_updates(
+    tmp_path: Path, ema: Any, changed: Any, batch_size: int, *, goes_on: bool
+) -> None:
+    spec = spec_of("adam", CONSTANT, ema=ema)
+    files, first = Files(tmp_path), Run.start(of_length(spec, 11), data_dir=NOWHERE)
+    rows_of(first)
+    saved = checkpoint.save(first, files)
+
+    dataset = {**spec["dataset"], "batch_size": batch_size}
+    training = {**spec["training"], "ema": changed}
+    run = going_on(files, saved, of_length({**spec, "dataset": dataset, "training": training}, 5))
+
+    assert run.ema is not None
+    assert first.ema is not None
+    assert run.ema.before == (11 if goes_on else 0)
+    start = first.ema.tensors if goes_on else run.model_tensors()
+    assert all(torch.equal(tensor, start[name]) for name, tensor in run.ema.tensors.items())
+
+
 def test_a_run_may_take_over_the_optimizer_alone(tmp_path: Path) -> None:
     """As a clone does that an earlier release accepted."""
     spec = spec_of("adam", CONSTANT)
