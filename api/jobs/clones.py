@@ -221,7 +221,8 @@ async def clone_job(
 
     `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
     that are neither in `changes` nor in that spec get their defaults. Where `changes` has another
-    `kind`, fields that only the kind of that spec has are removed. The clone's network must have
+    `kind`, fields that only the kind of that spec has are removed; where it sets one of `steps` and
+    `epochs`, the other is. The clone's network must have
     weights with the same names and shapes as this job's network, running statistics included; what
     has another name goes into `prefixes`, what is initialised into `fresh`, and what is left out
     into `omit`. All differences are an error before anything is queued.

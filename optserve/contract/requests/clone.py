@@ -34,8 +34,9 @@ class CloneSpec(Spec):
     changes: dict[str, Any] = Field(default_factory=dict)
     """A JSON merge patch (RFC 7396) for the spec of the cloned job as it was posted, including
     name, labels and priority. A field in the patch replaces the field of the job; null removes the
-    field, so that it gets its default. If the patch changes the `kind` of a schedule, optimizer,
-    loss, model or dataset, fields of the job that the new kind does not have are removed."""
+    field, so that it gets its default. If the patch changes the `kind` of a part, such as a
+    schedule or an ema, fields of the job that the new kind does not have are removed. If it sets
+    one of `steps` and `epochs` of `training`, the other is removed."""
     # Fields that were added after release 0.2.0 are left out of JSON, and so of `sha256`, while
     # they have their default.
     prefixes: list[Prefix] = Field(
