@@ -11,6 +11,10 @@ from torch import Tensor
 from optcore.data.examples import Examples
 from optcore.schedules.numerics.random import normals
 
+DRAWN_TOGETHER = 65_536
+"""Number of float64 that are drawn at a time: together they would take twice the memory of a
+batch, and as much again for each step of their formula."""
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -56,9 +60,13 @@ class Noise:
         """Return the examples with the keys *order*."""
         if not self.deviation:
             return noiseless(len(order), self.size).to(self.device)
-        drawn = normals(order.cpu().numpy().view(np.uint64), self.size)
-        drawn *= self.deviation
-        numbers = torch.from_numpy(drawn.astype(np.float32)).to(self.device)
+        keys = order.cpu().numpy().view(np.uint64)
+        numbers = torch.empty(len(keys), self.size)
+        rows = max(1, DRAWN_TOGETHER // self.size)
+        for i in range(0, len(keys), rows):
+            drawn = normals(keys[i : i + rows], self.size) * self.deviation
+            numbers[i : i + rows] = torch.from_numpy(drawn)
+        numbers = numbers.to(self.device)
         return Examples(numbers, numbers)
 
     def to(self, device: torch.device) -> Noise:

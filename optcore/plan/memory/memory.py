@@ -149,6 +149,8 @@ def _step(run: RunSpec, layers: Sequence[LayerMemory], batch: int, number: int, 
     objective = run.dataset.target.objective
     # Other losses keep the log-probabilities of the outputs, and make a gradient of them.
     values = 2 if objective is None else LOSS_VALUES[objective.function]
+    if objective is not None and len(layers) == 1:
+        values, saved = 0, [0]  # a point alone: all rows are one, whose value is computed once
     # The gradient of the examples themselves is not computed, and nothing before the first trained
     # layer is kept but what this layer takes.
     first = next((i for i, layer in enumerate(layers) if layer.trained), len(layers))

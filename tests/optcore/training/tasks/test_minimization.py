@@ -95,6 +95,23 @@ def test_a_large_batch_without_noise_has_the_bits_of_one_example() -> None:
     assert steps(one)[0].loss == steps(many)[0].loss
 
 
+def test_16_bits_hold_the_gradient_of_a_large_batch() -> None:
+    """0.001 / 65,536 is 0 in float16."""
+    fields = {"condition": 1.0, "batch_size": 65_536, "examples": 65_536}
+    run = start(
+        "quadratic",
+        fields,
+        model={"kind": "point", "start": 0.001},
+        precision="fp16_true",
+        columns=["grad_norm"],
+        steps=1,
+    )
+
+    (norm,) = column(run, steps(run), "grad_norm")
+
+    assert norm == pytest.approx(0.001 * math.sqrt(2), rel=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["quadratic", "rosenbrock", "valley"])
 def test_gradients_are_those_of_autograd_on_the_formula(kind: str) -> None:
     run = start(kind, {"dimensions": 4, "noise": 0}, precision="fp64", steps=1)
