@@ -43,8 +43,8 @@ class DatasetSpec(Spec):
     FOLDER: ClassVar[str | None] = None
     """Name of the folder with the dataset's files, if it is not the dataset's name."""
     VALIDATION_IS_APART: ClassVar[bool] = False
-    """Whether no job trains on examples of the dataset's own validation split, whatever its
-    fields."""
+    """Whether no job with a dataset of this kind, whatever its fields, trains on examples of the
+    dataset's own validation split."""
 
     kind: str
     """Name of the dataset."""
