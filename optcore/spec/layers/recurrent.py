@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,73 @@ from optcore.spec.layers.base import (
 from optcore.spec.layers.reach import PRESENT, Reach
 
 
-class Lstm(LayerSpec):
+class Recurrent(LayerSpec):
+    """The base of recurrent layers: their sizes, and their parameters by torch's names."""
+
+    GATES: ClassVar[int]
+    """Number of values that are computed for each unit and position."""
+    SAVED: ClassVar[int]
+    """Number of values of each unit and position that are kept for the backward pass on a CPU."""
+
+    hidden_size: int = Field(ge=1, le=MAX_UNITS)
+    """Number of units: of features of h."""
+    num_layers: int = Field(1, ge=1, le=64)
+    """Number of layers; each reads the outputs of the one before it."""
+    bidirectional: bool = False
+    """Whether each layer also reads the sequence from its end; its outputs are h of both."""
+    bias: bool = True
+    """Whether there are biases."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which, in training, a value of the output of each layer but the last is set
+    to 0; all others are multiplied by 1 / (1 - dropout). The last layer's output has none."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether the layer draws random numbers in training: with dropout between two layers."""
+        return self.dropout > 0 and self.num_layers > 1
+
+    @property
+    def directions(self) -> int:
+        """Number of directions in which each layer reads the sequence."""
+        return 2 if self.bidirectional else 1
+
+    def output(self, given: TensorSpec) -> TensorSpec:
+        """Return (length, hidden_size), or (length, 2 * hidden_size) if bidirectional."""
+        needs(self, given, SEQUENCE, hint="permute makes a sequence of a signal or an image")
+        return TensorSpec((given.shape[0], self.directions * self.hidden_size), SEQUENCE)
+
+    def reach(self, given: TensorSpec) -> Reach:
+        """Return that a position depends on earlier ones; if bidirectional, on all positions."""
+        return Reach.all_of(given.positions) if self.bidirectional else PRESENT
+
+    def parameters(self, given: TensorSpec) -> list[Parameter]:
+        """Return weight_ih_l0 (gates * hidden_size, in), weight_hh_l0, bias_ih_l0, ..."""
+        return list(self._parameters(given.shape[-1]))
+
+    def flops(self, given: TensorSpec) -> int:
+        """Return 2 operations per weight and position."""
+        weights = sum(each.size for each in self.parameters(given) if "weight" in each.name)
+        return 2 * given.shape[0] * weights
+
+    def saved(self, given: TensorSpec) -> int:
+        """Return the values of each cell, and the input and mask of dropouts between layers."""
+        each = given.shape[0] * self.directions * self.hidden_size
+        dropped = 2 * (self.num_layers - 1) * self.draws
+        return each * (self.SAVED * self.num_layers + dropped)
+
+    def _parameters(self, features: int) -> Iterator[Parameter]:
+        gates = self.GATES * self.hidden_size
+        for layer in range(self.num_layers):
+            for end in ("", "_reverse")[: self.directions]:
+                yield Parameter(f"weight_ih_l{layer}{end}", (gates, features))
+                yield Parameter(f"weight_hh_l{layer}{end}", (gates, self.hidden_size))
+                if self.bias:
+                    yield Parameter(f"bias_ih_l{layer}{end}", (gates,))
+                    yield Parameter(f"bias_hh_l{layer}{end}", (gates,))
+            features = self.directions * self.hidden_size
+
+
+class Lstm(Recurrent):
     """
     A long short-term memory over a sequence, as torch.nn.LSTM with batch_first.
 
@@ -37,76 +103,14 @@ class Lstm(LayerSpec):
         Hochreiter and Schmidhuber, Long Short-Term Memory, 1997. torch.nn.LSTM.
     """
 
+    GATES: ClassVar[int] = 4
+    # What oneDNN keeps for float32; torch's own code keeps 9.
+    SAVED: ClassVar[int] = 24
+
     kind: Literal["lstm"]
-    hidden_size: int = Field(ge=1, le=MAX_UNITS)
-    """Number of values in h."""
-    num_layers: int = Field(1, ge=1, le=64)
-    """Number of layers, one upon another."""
-    bidirectional: bool = False
-    """Whether each layer also reads the sequence from its end."""
-    bias: bool = True
-    """Whether there are b and d."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Probability with which, in training, a value of the output of each layer but the last is set
-    to 0; all others are multiplied by 1 / (1 - dropout). The last layer's output has none."""
-
-    @property
-    def draws(self) -> bool:
-        """Whether the layer draws random numbers in training: with dropout between two layers."""
-        return _draws(self)
-
-    @property
-    def directions(self) -> int:
-        """Number of directions in which each layer reads the sequence."""
-        return 2 if self.bidirectional else 1
-
-    def output(self, given: TensorSpec) -> TensorSpec:
-        """Return (length, hidden_size), or (length, 2 * hidden_size) if bidirectional."""
-        needs(self, given, SEQUENCE, hint="permute makes a sequence of a signal or an image")
-        return TensorSpec((given.shape[0], self.directions * self.hidden_size), SEQUENCE)
-
-    def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on earlier ones; if bidirectional, on all positions."""
-        return Reach.all_of(given.positions) if self.bidirectional else PRESENT
-
-    def parameters(self, given: TensorSpec) -> list[Parameter]:
-        """Return weight_ih_l0 (4 * hidden_size, in), weight_hh_l0, bias_ih_l0, bias_hh_l0, ..."""
-        return list(self._parameters(given.shape[-1]))
-
-    def flops(self, given: TensorSpec) -> int:
-        """Return 2 operations per weight and position."""
-        weights = sum(each.size for each in self.parameters(given) if "weight" in each.name)
-        return 2 * given.shape[0] * weights
-
-    def saved(self, given: TensorSpec) -> int:
-        """
-        Return how many values the backward pass of one example needs, besides input and output.
-
-        As oneDNN keeps them for float32 on a CPU; torch's own code keeps 9 in place of 24.
-        """
-        cells = given.shape[0] * self.num_layers * self.directions
-        return 24 * cells * self.hidden_size + _dropped(self, given)
-
-    def _parameters(self, features: int) -> Iterator[Parameter]:
-        gates = 4 * self.hidden_size
-        for layer in range(self.num_layers):
-            for end in ("", "_reverse")[: self.directions]:
-                yield Parameter(f"weight_ih_l{layer}{end}", (gates, features))
-                yield Parameter(f"weight_hh_l{layer}{end}", (gates, self.hidden_size))
-                if self.bias:
-                    yield Parameter(f"bias_ih_l{layer}{end}", (gates,))
-                    yield Parameter(f"bias_hh_l{layer}{end}", (gates,))
-            features = self.directions * self.hidden_size
 
 
-GATES = 3
-"""Number of gates of a gated recurrent unit: reset, update and new."""
-
-SAVED_PER_UNIT = 7
-"""Number of values that torch keeps of each unit for its backward pass, as measured."""
-
-
-class Gru(LayerSpec):
+class Gru(Recurrent):
     """
     Gated recurrent units over a sequence, as torch.nn.GRU with batch_first.
 
@@ -125,73 +129,7 @@ class Gru(LayerSpec):
         https://arxiv.org/abs/1406.1078
     """
 
+    GATES: ClassVar[int] = 3
+    SAVED: ClassVar[int] = 7  # as measured
+
     kind: Literal["gru"]
-    hidden_size: int = Field(ge=1, le=MAX_UNITS)
-    """Number of features of h."""
-    num_layers: int = Field(1, ge=1, le=64)
-    """Number of layers; each takes the outputs of the one before."""
-    bidirectional: bool = False
-    """Whether each layer also runs from the last position to the first; outputs are h of both."""
-    bias: bool = True
-    """Whether there are biases."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Probability with which, in training, a value of the output of each layer but the last is set
-    to 0; all others are multiplied by 1 / (1 - dropout). The last layer's output has none."""
-
-    @property
-    def draws(self) -> bool:
-        """Whether the layer draws random numbers in training: with dropout between two layers."""
-        return _draws(self)
-
-    def output(self, given: TensorSpec) -> TensorSpec:
-        """Return (length, hidden_size), or twice as many features if bidirectional."""
-        needs(self, given, SEQUENCE, hint="permute makes a sequence of a signal or an image")
-        return TensorSpec((given.shape[0], self.hidden_size * (1 + self.bidirectional)), SEQUENCE)
-
-    def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on earlier ones; if bidirectional, on all positions."""
-        return Reach.all_of(given.positions) if self.bidirectional else PRESENT
-
-    def parameters(self, given: TensorSpec) -> list[Parameter]:
-        """Return weight_ih, weight_hh, bias_ih and bias_hh of each layer and direction."""
-        hidden, found = self.hidden_size, []
-        for layer, features in enumerate(self._inputs(given)):
-            for end in ("", "_reverse")[: 1 + self.bidirectional]:
-                name = f"l{layer}{end}"
-                found += [
-                    Parameter(f"weight_ih_{name}", (GATES * hidden, features)),
-                    Parameter(f"weight_hh_{name}", (GATES * hidden, hidden)),
-                ]
-                if self.bias:
-                    found += [
-                        Parameter(f"bias_ih_{name}", (GATES * hidden,)),
-                        Parameter(f"bias_hh_{name}", (GATES * hidden,)),
-                    ]
-        return found
-
-    def flops(self, given: TensorSpec) -> int:
-        """Return 2 operations per weight and position."""
-        weights = sum(
-            each.size for each in self.parameters(given) if each.name.startswith("weight")
-        )
-        return 2 * given.shape[0] * weights
-
-    def saved(self, given: TensorSpec) -> int:
-        """Return the values that torch keeps of each cell: gates, products and states."""
-        cells = given.shape[0] * self.num_layers * (1 + self.bidirectional)
-        return cells * SAVED_PER_UNIT * self.hidden_size + _dropped(self, given)
-
-    def _inputs(self, given: TensorSpec) -> list[int]:
-        """Return the number of features that each layer takes."""
-        between = self.hidden_size * (1 + self.bidirectional)
-        return [given.shape[1], *[between] * (self.num_layers - 1)]
-
-
-def _draws(layer: Lstm | Gru) -> bool:
-    return layer.dropout > 0 and layer.num_layers > 1
-
-
-def _dropped(layer: Lstm | Gru, given: TensorSpec) -> int:
-    """Return the values that the dropouts between layers keep: each its input and its mask."""
-    between = (layer.num_layers - 1) * _draws(layer)
-    return 2 * between * given.shape[0] * (1 + layer.bidirectional) * layer.hidden_size
