@@ -4,7 +4,8 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,33 @@ def imports(path: Path, *, types: bool = True) -> Iterator[str]:
             yield f"{node.module}"
 
 
+def at_import(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """Yield what the statements *body* import when their module is, as full names."""
+    for node in body:
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from at_import(node.orelse)
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef):
+            yield from at_import(node.body)
+
+
+def graph() -> dict[str, set[str]]:
+    """Return module -> the modules that its import imports first."""
+    files = dict(modules())
+
+    def module_of(name: str) -> str:
+        return name if name in files else name.rpartition(".")[0]
+
+    return {
+        module: {module_of(name) for name in at_import(ast.parse(path.read_text()).body)}
+        & files.keys() - {module}
+        for module, path in files.items()
+    }
+
+
 def within(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
@@ -124,6 +152,11 @@ def test_a_module_imports_only_what_its_package_may(module: str, path: Path) -> 
     if any(within(module, package) for package in TORCH_FREE):
         now = list(imports(path, types=False))
         assert [name for name in now if name.split(".")[0] in WITHOUT_TORCH] == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Whichever module is imported first, the import works."""
+    assert list(TopologicalSorter(graph()).static_order())
 
 
 def test_a_wrong_arrow_is_seen() -> None:

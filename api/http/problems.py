@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
-from api.http.spec_body import ValidatedBody
+from api.http.validated_body import ValidatedBody
 from optcore.spec.errors import RULE, SpecError, first_of, lines, problems, truncate
 from optcore.spec.errors import Problem as SpecProblem
 from optserve.contract.answers.problems import InvalidParam, Problem

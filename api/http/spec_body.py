@@ -9,7 +9,6 @@ these errors together with those in parameters and headers.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request, Response
@@ -17,24 +16,9 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from api.http.thread_pool import BODY, threads_of
+from api.http.validated_body import ValidatedBody
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ValidatedBody:
-    """
-    A body that has been validated.
-
-    Attributes:
-        data: the parsed JSON.
-        spec: the spec; None if the body is invalid.
-        error: the errors in the body; None if the body is valid.
-    """
-
-    data: object
-    spec: object = None
-    error: ValidationError | None = None
 
 
 def _result(value: object, handler: ValidatorFunctionWrapHandler) -> object:
