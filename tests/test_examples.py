@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.jobs.plan import plan_of
 from optcore.spec.datasets.catalogue import AnyDataset
 from optcore.spec.datasets.mnist_lines import MnistLinesSpec
 from optcore.spec.datasets.text import Text
@@ -16,6 +17,13 @@ from optserve.contract.requests.job import JobSpec
 from tests.support.optcore.texts import write_text
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
+KNOWN = {
+    # As in the recipe: PaddleOCR's cosine is as long as the run, and begins after the warmup.
+    "paddleocr_adam": [
+        "schedule: lr never reaches its end of 0: the fall is over after 75 steps, the run after 60"
+    ]
+}
+"""Name of an example -> the warnings of its plan that are meant."""
 STEPS = 5
 """Number of steps of an example whose run takes minutes."""
 
@@ -56,6 +64,13 @@ def test_an_example_is_a_job_that_learns(
 
     assert len(losses) == spec.total_steps
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_says_nothing_that_its_plan_warns_of(path: Path) -> None:
+    warnings = plan_of(JobSpec.parse(json.loads(path.read_text()))).warnings
+
+    assert warnings == KNOWN.get(path.stem, [])
 
 
 @pytest.mark.slow
