@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from optcore.schedules.catalogue import SCHEDULES
-from optcore.spec.base import Spec, fields_of, kind_of
+from optcore.spec.base import Spec, by_kind, fields_of
 from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.models.catalogue import MODELS
+from optcore.spec.models.crnn import Backbone
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.optimizers.clip import AnyClip, UpdateClip
 from optcore.spec.tasks.losses import LOSSES
 from optcore.spec.weights import AnyEma
 
-
-def _by_kind(union: Any) -> Mapping[str, type[Spec]]:  # noqa: ANN401  a form of annotation
-    """Return the members of *union*, an annotated union of specs, by their kinds."""
-    members = (
-        get_args(each)[0] if get_args(each) else each for each in get_args(get_args(union)[0])
-    )
-    return {kind_of(member): member for member in members}
-
-
+Json = Any
+"""Parsed JSON."""
 KINDS: Mapping[str, Mapping[str, type[Spec]]] = {
-    "clip": _by_kind(AnyClip),
-    "clip_update": _by_kind(UpdateClip),
+    "backbone": by_kind(Backbone, Spec),
+    "clip": by_kind(AnyClip, Spec),
+    "clip_update": by_kind(UpdateClip, Spec),
     "dataset": DATASETS,
-    "ema": _by_kind(AnyEma),
+    "ema": by_kind(AnyEma, Spec),
     "loss": LOSSES,
-    "loss_scale": _by_kind(AnyLossScale),
+    "loss_scale": by_kind(AnyLossScale, Spec),
     "model": MODELS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
@@ -42,12 +37,7 @@ LENGTHS = {"steps": "epochs", "epochs": "steps"}
 """Maps each field for the length of a training to the one that it excludes."""
 
 
-def without_unknown(
-    posted: Any,  # noqa: ANN401  any JSON
-    changes: Any,  # noqa: ANN401
-    field: str = "",
-    around: str = "",
-) -> Any:  # noqa: ANN401
+def without_unknown(posted: Json, changes: Json, field: str = "", around: str = "") -> Json:
     """
     Return *posted* without the fields that only its kinds have, where *changes* has other kinds.
 

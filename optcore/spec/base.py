@@ -238,11 +238,13 @@ def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noq
     Return kind -> class for the classes in *union*, in alphabetical order of the kinds.
 
     Args:
-        union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``.
+        union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``. Its members
+            may have tags: ``Annotated[A, Tag("a")]``.
         base: the base class of all classes in the union.
     """
     found: dict[str, type[AnySpec]] = {}
-    for cls in get_args(get_args(union)[0]):
+    for member in get_args(get_args(union)[0]):
+        cls = next(iter(get_args(member)), member)
         assert issubclass(cls, base)
         found[kind_of(cls)] = cls
     return dict(sorted(found.items()))

@@ -72,6 +72,14 @@ def test_fields_that_only_the_kind_before_has_are_removed(
     assert len(gone) >= len(removed)
 
 
+def test_another_backbone_has_none_of_the_fields_of_the_one_before() -> None:
+    posted = {"model": {"kind": "crnn", "backbone": {"kind": "mobilenet_v3", "scale": 0.5}}}
+
+    found = without_unknown(posted, {"model": {"backbone": {"kind": "resnet_vd"}}})
+
+    assert found == {"model": {"kind": "crnn", "backbone": {"kind": "mobilenet_v3"}}}
+
+
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     if not isinstance(value, dict):
         return [path]
