@@ -54,6 +54,7 @@ class LayerMemory(NamedTuple):
         saved: number of values that are kept for the backward pass, per element of the output.
         inner: number of values that are kept besides, for an example.
         index_bytes: further bytes that are kept for the backward pass, per element of the output.
+        workspace: number of values that computing an example takes besides input and output.
         taken: number of elements in the input that nothing else counts, for an example.
         reordered: number of elements in the gradient of a weight before it is brought into order.
         beside: numbers of elements that live beside the layer, for an example.
@@ -70,6 +71,7 @@ class LayerMemory(NamedTuple):
     taken: int
     beside: _Beside
     reordered: int = 0
+    workspace: int = 0
 
 
 # Networks are shared (`network_of`), and most jobs have one of a few.
@@ -148,6 +150,7 @@ def _measured_layer(
         index_bytes=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
         taken=inputs,
         beside=beside,
+        workspace=layer.workspace(node.given),
         reordered=_reordered(layer, node.given) if trained and isinstance(layer, Conv2d) else 0,
     )
 

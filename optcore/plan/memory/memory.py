@@ -184,7 +184,7 @@ def _evaluation(
     most = 0
     for layer in layers:
         if not layer.is_view:
-            taken = number * (layer.taken + layer.beside.forward)
+            taken = number * (layer.taken + layer.beside.forward + layer.workspace)
             most = max(most, taken + (number + layer.index_bytes) * layer.outputs)
     if run.dataset.target.task == "language_model":
         # Metrics take the outputs, and the logarithms of their probabilities, as float64.

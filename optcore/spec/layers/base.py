@@ -252,6 +252,10 @@ class LayerSpec(LaterSpec):
         """
         return 0
 
+    def workspace(self, given: TensorSpec) -> int:
+        """Return how many values computing an example takes at a time besides input and output."""
+        return 0
+
 
 class InstalledLayer(LayerSpec):
     """

@@ -109,6 +109,12 @@ class Lstm(Recurrent):
 
     kind: Literal["lstm"]
 
+    def workspace(self, given: TensorSpec) -> int:
+        """Return what oneDNN takes for the gates and for copies of the input, as measured."""
+        between = self.directions * self.hidden_size * (self.num_layers > 1)
+        widest = max(given.shape[-1], between)
+        return round(given.shape[0] * (3.8 * self.hidden_size + 2.8 * widest))
+
 
 class Gru(Recurrent):
     """
@@ -133,3 +139,10 @@ class Gru(Recurrent):
     SAVED: ClassVar[int] = 7  # as measured
 
     kind: Literal["gru"]
+
+    def workspace(self, given: TensorSpec) -> int:
+        """Return the gates of all positions and directions, with the states or with the input."""
+        gates, between = self.GATES * self.directions, self.directions * (self.num_layers > 1)
+        with_states = (gates + 1 + between) * self.hidden_size
+        with_input = gates * self.hidden_size + given.shape[-1]
+        return given.shape[0] * max(with_states, with_input)

@@ -107,7 +107,8 @@ def _walk(
                 output = layer.output(given)
                 parameters = tuple(layer.parameters(given))
                 if isinstance(layer, InstalledLayer):  # so that their errors are told here
-                    _ = layer.buffers(given), layer.flops(given), layer.saved(given)
+                    _ = layer.buffers(given), layer.flops(given)
+                    _ = layer.saved(given), layer.workspace(given)
             _check_size(layer, output)
         except ShapeError as error:
             raise error if error.path else ShapeError(str(error), path) from None

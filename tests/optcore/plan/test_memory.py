@@ -106,6 +106,19 @@ ALL = {
     "a frozen end": partly_frozen(mnist({"kind": "mnist_cnn"}, batch_size=200), "fc*"),
     "frozen tokens": partly_frozen(text({"kind": "gpt", "width": 64}), "tokens.*", "blocks.0.*"),
     "gru": of_tokens(GRU),
+    **{
+        f"{kind}, {directions} directions": network(
+            [
+                {"kind": "reshape", "shape": [28, 28]},
+                {**GRU, "kind": kind, "bidirectional": directions == 2},
+                {"kind": "flatten"},
+                {"kind": "linear", "out_features": 10},
+            ],
+            20,
+        )
+        for kind in ("gru", "lstm")
+        for directions in (1, 2)
+    },
     "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
     "encoder, gelu": of_tokens(
         {**ENCODER, "dim_feedforward": 256, "activation": "gelu", "causal": True}
