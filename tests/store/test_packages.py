@@ -11,7 +11,7 @@ from optcore.packages import entry_points
 from optserve.local.doctor.findings import Home
 from optserve.local.doctor.packages import check_packages
 from store.settings import Settings
-from tests.support.optcore.packages import example, install, python
+from tests.support.optcore.packages import example, forget, install, python
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,7 @@ def test_a_service_process_does_not_start(
 
 def test_the_doctor_names_what_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path, Settings(home=tmp_path), running=False)
-    monkeypatch.setattr(entry_points, "_packages", {})
-    monkeypatch.setattr(entry_points, "_problems", {})
+    forget(monkeypatch)
     assert list(check_packages(home)) == []
     monkeypatch.setattr(entry_points, "_problems", {"optserve.layers": ["operators 1.0: broken"]})
 

@@ -7,12 +7,11 @@ import pytest
 
 from optcore.metrics.base import Metric
 from optcore.metrics.catalogue import metrics, metrics_of
-from optcore.packages import entry_points
 from optcore.packages.check import missing
 from optcore.packages.entry_points import package_of, problems
 from optcore.spec.run import RunSpec
 from optcore.spec.tasks.tasks import TASKS
-from tests.support.optcore.packages import install
+from tests.support.optcore.packages import forget, install
 
 BASE = "from optcore.metrics.base import Mean\n"
 METRIC = "class Own(Mean):\n    NAME = {name!r}\n    TASKS = frozenset({{'classification'}})\n"
@@ -21,8 +20,7 @@ METRIC = "class Own(Mean):\n    NAME = {name!r}\n    TASKS = frozenset({{'classi
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The list is read once in a process."""
-    monkeypatch.setattr(entry_points, "_packages", {})
-    monkeypatch.setattr(entry_points, "_problems", {})
+    forget(monkeypatch)
     metrics.cache_clear()
     yield
     metrics.cache_clear()

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from optcore.metrics.catalogue import metrics
-from optcore.packages import entry_points
 from optcore.schedules.families.plateau import Plateau
 from optcore.spec.errors import SpecError
 from optcore.spec.evaluation import FORMER_METRICS, EarlyStopping
 from optcore.spec.run import RunSpec
 from optcore.spec.training import Training
 from tests.optcore.metrics.test_catalogue import METRIC, installed
+from tests.support.optcore.packages import forget
 
 Parse = Callable[[str], object]
 FIELDS: dict[str, tuple[Any, str, Parse]] = {
@@ -37,8 +37,7 @@ FIELDS: dict[str, tuple[Any, str, Parse]] = {
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The list of metrics is read once in a process."""
-    monkeypatch.setattr(entry_points, "_packages", {})
-    monkeypatch.setattr(entry_points, "_problems", {})
+    forget(monkeypatch)
     metrics.cache_clear()
     yield
     metrics.cache_clear()

@@ -9,7 +9,6 @@ from typing import get_args
 
 import pytest
 
-from optcore.packages import entry_points
 from optcore.packages.check import missing
 from optcore.packages.code import code_of
 from optcore.packages.entry_points import PackageError, package_of, packages_of, problems
@@ -17,7 +16,7 @@ from optcore.packages.kinds import with_installed
 from optcore.spec.base import Spec, kind_of
 from optcore.spec.layers.base import InstalledLayer
 from optcore.spec.layers.catalogue import AnyLayer
-from tests.support.optcore.packages import install
+from tests.support.optcore.packages import forget, install
 
 GROUP = "optserve.layers"
 HEAD = """
@@ -34,8 +33,7 @@ class Own(InstalledLayer):
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(entry_points, "_packages", {})
-    monkeypatch.setattr(entry_points, "_problems", {})
+    forget(monkeypatch)
     yield
     code_of.cache_clear()
 

@@ -10,6 +10,9 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from optcore.packages import entry_points
 from tests.support.checkout import ROOT
 
 PAGE = ROOT / "docs" / "extending.md"
@@ -25,6 +28,12 @@ def example() -> dict[str, str]:
     return {"operators/__init__.py": ""} | {
         name: content for name, content in FILES.findall(text) if content
     }
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process know of no installed packages until the test ends."""
+    monkeypatch.setattr(entry_points, "_packages", {})
+    monkeypatch.setattr(entry_points, "_problems", {})
 
 
 def install(
