@@ -74,13 +74,22 @@ class Conv2d(nn.Conv2d):
     """
 
     by_taps = False
+    _seen: torch.Size | None = None
+    _is_faster = False
+
+    def takes_taps(self, given: Tensor) -> bool:
+        """Return whether the convolution of *given* is computed as `convolve` does."""
+        if not self.by_taps:
+            return False
+        if given.shape != self._seen:  # most batches have one shape, and to choose takes 5 us
+            self._seen = given.shape
+            self._is_faster = is_faster(given.shape, self.weight.shape, self._geometry(given))
+        return self._is_faster and not torch.is_autocast_enabled(given.device.type)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.by_taps and not torch.is_autocast_enabled(input.device.type):
-            geometry = self._geometry(input)
-            if is_faster(input.shape, weight.shape, geometry):
-                found = convolve(input, weight, geometry)
-                return found if bias is None else found + bias.view(-1, 1, 1)
+        if self.takes_taps(input):
+            found = convolve(input, weight, self._geometry(input))
+            return found if bias is None else found + bias.view(-1, 1, 1)
         output: Tensor = super()._conv_forward(input, weight, bias)
         return output
 

@@ -8,6 +8,7 @@ from typing import Literal, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from optcore.networks.forward import Forward
 from optcore.spec.training import Precision
 
 Level = Literal["mindspore_o1", "mindspore_o2", "mindspore_o3"]
@@ -20,8 +21,8 @@ def forward_of(model: nn.Module, precision: Precision) -> Callable[[Tensor], Ten
     """
     Return the function that computes the outputs of *model* for a batch.
 
-    If *precision* is not one of MindSpore's levels, the function is *model* itself. With a level,
-    layers cast as follows, and the outputs of the network are float32::
+    If *precision* is not one of MindSpore's levels, the function does what *model* does. With a
+    level, layers cast as follows, and the outputs of the network are float32::
 
         mindspore_o1  conv2d and linear cast input, weight and bias to float16, and their output to
                       float32; all others compute in float32
@@ -37,7 +38,7 @@ def forward_of(model: nn.Module, precision: Precision) -> Callable[[Tensor], Ten
         as computed on a CPU, in PyNative mode.
     """
     if precision not in LEVELS:
-        return model
+        return Forward(model)
     assert isinstance(model, nn.Sequential)
     return _Casting(model, cast("Level", precision))
 

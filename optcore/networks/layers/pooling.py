@@ -24,6 +24,8 @@ from optcore.spec.layers.pooling import (
 )
 from optcore.spec.layers.sizes import each
 
+IMAGE_DIMS = 4
+"""Number of dimensions of a batch of images."""
 ADAPTIVE: dict[type[AdaptivePool], type[nn.Module]] = {
     AdaptiveAvgPool1d: nn.AdaptiveAvgPool1d,
     AdaptiveAvgPool2d: nn.AdaptiveAvgPool2d,
@@ -130,7 +132,13 @@ class GlobalPoolModule(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         """Return *given* pooled."""
-        return given.amax(self._dims) if self._largest else given.mean(self._dims)
+        if self._largest:
+            return given.amax(self._dims)
+        if given.dim() == IMAGE_DIMS and given.is_contiguous(memory_format=torch.channels_last):
+            # The same means. Their gradient lies as the images do; otherwise it would be channels
+            # first, which makes the backward pass of the layers before several times as slow.
+            return given.permute(0, 2, 3, 1).mean((1, 2))
+        return given.mean(self._dims)
 
 
 def global_pool(layer: GlobalPool, given: TensorSpec) -> nn.Module:

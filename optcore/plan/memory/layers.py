@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from optcore.spec.layers.activations import Identity, Relu
 from optcore.spec.layers.base import TensorSpec
-from optcore.spec.layers.blocks import BlockSpec, Parallel, named
+from optcore.spec.layers.blocks import BlockSpec, Parallel, Residual, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d
 from optcore.spec.layers.dropout import Dropout
@@ -17,7 +17,7 @@ from optcore.spec.layers.pooling import MaxPool2d
 from optcore.spec.layers.shaping import Flatten
 from optcore.spec.layers.sizes import each
 from optcore.spec.networks.network import Network
-from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
+from optcore.spec.networks.order import OWN_OUTPUT, pooled_first, sums_in_place
 from optcore.spec.networks.tree import Node
 
 INDEX_BYTES = 8
@@ -122,18 +122,19 @@ def _in_order(
             inputs = found[-1].outputs if found and isinstance(layer, Relu) else node.given.size
             if isinstance(layer, Relu) and isinstance(before, BlockSpec):
                 found[-1] = found[-1]._replace(saved=0)  # its backward pass reads its own output
+            taken = 0 if isinstance(layer, Relu) and isinstance(before, Residual) else inputs
             trained = sum(
                 each.size
                 for each in node.parameters
                 if each.name not in layer.share and f"{path}{name}.{each.name}" not in known.frozen
             )
-            found.append(_measured_layer(node, inputs, beside, trained, inplace=inplace))
+            found.append(_measured_layer(node, inputs, taken, beside, trained, inplace=inplace))
         before = layer
     return found
 
 
 def _measured_layer(
-    node: Node, inputs: int, beside: _Beside, trained: int, *, inplace: bool
+    node: Node, inputs: int, taken: int, beside: _Beside, trained: int, *, inplace: bool
 ) -> LayerMemory:
     layer = node.layer
     is_flatten = isinstance(layer, Flatten) or _is_nothing(layer)
@@ -148,7 +149,7 @@ def _measured_layer(
         saved=0 if is_view else 2 if isinstance(layer, Dropout) else 1,
         inner=layer.saved(node.given),
         index_bytes=INDEX_BYTES if isinstance(layer, MaxPool2d) else 0,
-        taken=inputs,
+        taken=taken,
         beside=beside,
         workspace=layer.workspace(node.given),
         reordered=_reordered(layer, node.given) if trained and isinstance(layer, Conv2d) else 0,
@@ -193,6 +194,7 @@ def _in_block(
     found: list[LayerMemory] = []
     given, computed = node.given.size, 0
     adds = not isinstance(block, Parallel) or block.join == "add"
+    overwrites = isinstance(block, Residual) and sums_in_place(block)
     for i, part in enumerate(parts):
         # The input lives as long as later parts take it, or as it is itself what a part returns.
         lives = i + 1 < len(parts) or not all(each.layers for each in parts)
@@ -231,7 +233,7 @@ def _in_block(
         saved=1,
         inner=0,
         index_bytes=0,
-        taken=computed + given * (not all(each.layers for each in parts)),
+        taken=computed - overwrites * outputs + given * (not all(each.layers for each in parts)),
         beside=beside,
     )
     return [*found, joined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optcore.spec.layers.activations import Relu
+from optcore.spec.layers.blocks import Residual
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d
 from optcore.spec.layers.dense import Linear
@@ -15,7 +16,7 @@ from optcore.spec.layers.pooling import MaxPool2d
 # Relu and LogSoftmax, whose backward passes read their output.
 OWN_OUTPUT = (Conv2d, Linear, BatchNorm, MaxPool2d)
 """Layers whose output is read only by the next layer, not by their own backward pass. A relu after
-such a layer may overwrite the output."""
+such a layer may overwrite the output, as a relu may after a residual block."""
 
 
 def pooled_first(layers: Sequence[tuple[str, AnyLayer]]) -> list[tuple[str, AnyLayer]]:
@@ -28,3 +29,8 @@ def pooled_first(layers: Sequence[tuple[str, AnyLayer]]) -> list[tuple[str, AnyL
         if isinstance(ordered[i][1], MaxPool2d) and isinstance(ordered[i - 1][1], Relu):
             ordered[i - 1], ordered[i] = ordered[i], ordered[i - 1]
     return ordered
+
+
+def sums_in_place(block: Residual) -> bool:
+    """Return whether the sum of *block* may overwrite what its layers return."""
+    return isinstance(block.layers[-1], OWN_OUTPUT)
