@@ -178,17 +178,12 @@ def _in_block(
     first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
     parts = block.parts
     if len(parts) == 1:
-        # A call holds its input until it returns; copies are calls in the call of them all.
-        more = node.given.size * ((not counted) + (block.copies > 1))
-        around = beside._replace(forward=beside.forward + more)
         # Copies are equal unless some of them are frozen.
         several, times = (block.copies, 1) if known.frozen else (1, block.copies)
         copies: list[LayerMemory] = []
         for i in range(several):
             own = f"{path}.{i}." if block.NUMBERED else f"{path}."
-            inside = _in_order(parts[0].layers, first, own, known, around, counted=True)
-            if inside:
-                inside[0] = inside[0]._replace(taken=0)
+            inside = _in_order(parts[0].layers, first, own, known, beside, counted=counted)
             copies += inside
         return copies * times
     found: list[LayerMemory] = []
