@@ -18,7 +18,7 @@ from optserve.contract.states import State
 from store.errors import NothingToClone
 from store.jobs.pointers import Pointer
 from store.jobs.record import Record
-from store.storage.names import MODEL
+from store.storage.names import BEST, MODEL
 
 MAX_POSTED = 3 * 2**20
 """Maximum size of a merged spec as JSON, in bytes. Without it, each clone of a clone could add as
@@ -53,13 +53,17 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         SpecError: no checkpoint at the requested step is retained, or *clone* keeps the optimizer's
             state and the checkpoint has none.
     """
-    network, retained = _network(parent), parent.retained()
+    network, retained = _network(parent, MODEL, parent.rows), parent.retained()
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
                 f"job {parent.id} has no best checkpoint: a job saves one only if its spec sets "
                 "training.keep_best, and only after an evaluation"
             )
+        # As below, the weights that were evaluated may be an average of those that were trained.
+        evaluated = _network(parent, BEST, parent.best.step)
+        if evaluated is not None and clone.keep == "weights":
+            return evaluated
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
         raise NothingToClone(f"job {parent.id} has no checkpoint yet")
@@ -134,12 +138,16 @@ def trained_on(parent: Record) -> list[TrainedOn]:
     return joined(parent.trained_on, TrainedOn.of(parent.id, parent.spec.dataset))
 
 
-def _network(parent: Record) -> Pointer | None:
-    """Return the pointer to the network that *parent* saved when it succeeded, or None."""
-    if parent.state is not State.SUCCEEDED or MODEL not in parent.artifacts:
+def _network(parent: Record, name: str, step: int) -> Pointer | None:
+    """
+    Return the pointer to an artifact of *parent* that holds its network after *step* steps.
+
+    Return None if *parent* has not succeeded, or has no artifact *name*.
+    """
+    if parent.state is not State.SUCCEEDED or name not in parent.artifacts:
         return None
-    file = parent.artifacts[MODEL]
-    return Pointer(parent.rows, file["path"], file["sha256"])
+    file = parent.artifacts[name]
+    return Pointer(step, file["path"], file["sha256"])
 
 
 def _final_state(parent: Record, step: int, retained: list[Pointer]) -> Pointer:

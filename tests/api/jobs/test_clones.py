@@ -91,6 +91,20 @@ async def test_the_best_state_is_cloned(http: httpx.AsyncClient, parent: Parent)
     assert copies(parent, best)["model.safetensors"] == b"model of best-5"
 
 
+async def test_the_weights_that_were_best_are_those_that_were_evaluated(
+    http: httpx.AsyncClient, parent: Parent
+) -> None:
+    parent.best_kept(5)
+    parent.succeeded(best=b"the average at step 5", final_state=True)
+
+    weights = await cloned(http, parent, **{"from": "best"})
+    state = await cloned(http, parent, keep="optimizer", **{"from": "best"})
+
+    assert weights["parent"]["step"] == state["parent"]["step"] == 5
+    assert copies(parent, weights) == {"model.safetensors": b"the average at step 5"}
+    assert copies(parent, state)["model.safetensors"] == b"model of best-5"
+
+
 @pytest.mark.parametrize("source", ["last", 10])
 async def test_a_clone_of_a_succeeded_job_starts_from_its_final_network(
     http: httpx.AsyncClient, parent: Parent, source: str | int
