@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from optcore.optimizers.make import parse
-from optcore.plan.memory.memory import Memory
+from optcore.plan.memory.memory import Memory, evaluated
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import resolve_groups
 from optcore.spec.run import RunSpec
@@ -78,6 +78,11 @@ JOINED = [conv(8), RELU, {"kind": "parallel", "join": "concat", "branches": BRAN
 
 def network(layers: list[dict[str, Any]], batch_size: int) -> dict[str, Any]:
     return mnist({"kind": "sequential", "layers": layers}, batch_size=batch_size)
+
+
+def validated(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return *spec* with a tenth of the training examples held out."""
+    return {**spec, "dataset": {**spec["dataset"], "validation": 0.1}}
 
 
 def partly_frozen(
@@ -165,6 +170,24 @@ def test_the_estimate_is_within_a_fifth_of_what_is_allocated(spec: dict[str, Any
 @pytest.mark.parametrize("spec", ALL.values(), ids=ALL)
 def test_the_estimate_is_within_a_fifth_for_every_size(spec: dict[str, Any]) -> None:
     check(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "on_cpu", "on_gpu"),
+    [
+        (network(RESIDUAL, 20), 109, 1000),
+        (network(RESIDUAL, 200), 200, 1000),
+        (validated(mnist({"kind": "mnist_cnn"})), 148, 1000),
+        (mnist({"kind": "mnist_cnn"}), 1000, 1000),  # as in 0.2.0, which trains it too
+        (mlp(16), 1000, 1000),
+    ],
+)
+def test_a_batch_of_an_evaluation_is_as_large_as_its_memory_allows(
+    spec: dict[str, Any], on_cpu: int, on_gpu: int
+) -> None:
+    parsed = RunSpec.parse(spec)
+
+    assert (evaluated(parsed, "cpu"), evaluated(parsed, "cuda")) == (on_cpu, on_gpu)
 
 
 def test_the_state_of_every_optimizer_has_the_planned_size() -> None:
