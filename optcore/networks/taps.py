@@ -124,7 +124,8 @@ def convolve(given: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """
     Return the convolution of *given* with *weight*, without a bias.
 
-    For each position (a, b) in the kernel, over the pixels that it connects::
+    The output is a sum over the positions (a, b) in the kernel. A position adds to each pixel
+    (y, x) for which the pixel of *given* exists::
 
         output[:, :, y, x] += weight[:, :, a, b] @ given[:, :, y * stride + a - padding, ...]
 

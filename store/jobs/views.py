@@ -303,7 +303,9 @@ class Store:
 
     async def _moved(self, record: Record, what: str) -> StoredFile | None:
         """
-        Return the file to which data of a job was moved after *record* was read, or None.
+        Return the file to which data of a job has moved since *record* was read.
+
+        None if the data is still in Redis.
 
         *what* names the data: ``rows``, or ``events`` for the history.
         """

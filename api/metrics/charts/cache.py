@@ -90,7 +90,7 @@ class CachedBuckets:
         return begin, max(begin, end)
 
     def between(self, begin: int, end: int) -> Buckets:
-        """Return the buckets of a range that `whole` has returned."""
+        """Return the buckets of rows *begin* to *end*, a range from `whole`."""
         return self.buckets[begin // self.size : -(-end // self.size) if begin < end else 0]
 
     def _truncate(self, rows: int) -> None:

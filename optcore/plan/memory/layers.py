@@ -29,11 +29,12 @@ which it has code of its own."""
 
 class _Beside(NamedTuple):
     """
-    Numbers of elements that live beside a layer for other parts of the blocks that hold it.
+    What the blocks around a layer hold in memory while the layer is computed.
 
     Attributes:
-        forward: inputs of blocks, and outputs of their parts that are computed, until they join.
-        backward: gradients of them.
+        forward: number of elements of the blocks' inputs, and of the outputs of parts that are not
+            joined yet.
+        backward: number of elements of the gradients of these tensors.
     """
 
     forward: int = 0
@@ -106,8 +107,14 @@ def _in_order(
     """
     Return *layers* in the order in which they are computed.
 
-    The paths of their nodes begin with *prefix*, and their own, in copies of repeated layers, with
-    *path*. *counted*: whether *beside* has their input.
+    Args:
+        layers: layers one after another.
+        prefix: the beginning of the paths of the layers' nodes.
+        path: the beginning of the layers' own paths. The copies of a repeated layer have one node,
+            and a path each.
+        known: facts about the network.
+        beside: what the blocks around *layers* hold.
+        counted: whether *beside* includes the input of *layers*.
     """
     found: list[LayerMemory] = []
     before: AnyLayer | None = None
@@ -173,7 +180,7 @@ def _reordered(layer: Conv2d, given: TensorSpec) -> int:
 def _in_block(
     node: Node, block: BlockSpec, path: str, known: _Known, beside: _Beside, *, counted: bool
 ) -> list[LayerMemory]:
-    """Return the layers in a block, once for each copy, and the join of its parts if it has any."""
+    """Return the layers in a block, once for each copy, and the join if parts are joined."""
     first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
     parts = block.parts
     if len(parts) == 1:

@@ -75,7 +75,7 @@ class ObjectiveSpec(DatasetSpec):
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of the keys of an epoch, and of the examples for validation and test."""
+        """Bytes of an epoch's random keys, and of the examples for validation and test."""
         return KEY_BYTES * self.examples + 2 * NUMBER_BYTES * self.objective.size
 
     @property

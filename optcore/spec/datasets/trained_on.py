@@ -57,7 +57,11 @@ def joined(before: Sequence[TrainedOn], last: TrainedOn) -> list[TrainedOn]:
 
 
 def warnings(dataset: DatasetSpec, trained_on: Sequence[TrainedOn]) -> list[str]:
-    """Return a warning for each job in *trained_on* that knows validation examples of *dataset*."""
+    """
+    Return a warning for each job in *trained_on* that has seen validation examples of *dataset*.
+
+    There is also a warning for a job that may have seen them: its files differ from *dataset*'s.
+    """
     if dataset.target.task == "minimization":
         return []  # its validation example has no noise: there is nothing to know of it
     if dataset.VALIDATION_IS_APART and dataset.validation is None:

@@ -213,9 +213,9 @@ def has_fractions(run: RunSpec) -> bool:
 
 def _has_fraction(part: tuple[BaseModel, int]) -> bool:
     """
-    Return whether a spec is a duration with a fraction of a step that is not rounded.
+    Return whether *part* is a duration in epochs that has a fraction of a step and keeps it.
 
-    *part* is the spec, with its number of steps per epoch.
+    *part* is a spec, and the number of steps per epoch that applies to it.
     """
     spec, epoch = part
     return isinstance(spec, Epochs) and not spec.is_rounded and spec.epochs * epoch % 1 != 0

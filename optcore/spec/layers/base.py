@@ -83,7 +83,7 @@ class TensorSpec:
         shape: size of each dimension.
         axes: what each dimension is: an image is (channels, height, width), a sequence of vectors
             is (length, features), a sequence of tokens (length,).
-        integers: whether the values are the numbers of tokens, from 0, and not real numbers.
+        integers: whether the values are token ids, from 0, and not real numbers.
     """
 
     shape: Shape
@@ -99,7 +99,9 @@ class TensorSpec:
         """
         known = {len(each): each for each in (VECTOR, SEQUENCE, IMAGE)}
         if axes is None and len(shape) not in known:
-            raise ShapeError(f"must have from 1 to {max(known)} dimensions, got {shape}")
+            raise ShapeError(
+                f"a shape without axes must have 1 to {max(known)} dimensions, got {shape}"
+            )
         return cls(tuple(shape), known[len(shape)] if axes is None else axes)
 
     @property
@@ -109,7 +111,7 @@ class TensorSpec:
 
     @property
     def positions(self) -> int:
-        """Number of positions: of a sequence or signal its length, of an image its columns."""
+        """Number of positions: the length of a sequence or signal, or the columns of an image."""
         return next((n for axis, n in zip(self.axes, self.shape, strict=True) if axis in ALONG), 1)
 
     def __str__(self) -> str:
@@ -315,7 +317,7 @@ def needs(layer: LayerSpec, given: TensorSpec, *allowed: tuple[Axis, ...], hint:
 
 
 def _way(given: tuple[Axis, ...], allowed: Sequence[tuple[Axis, ...]]) -> str:
-    """Return what would bring values with the axes *given* to *allowed* ones; empty if unknown."""
+    """Return the advice how to convert the axes *given* to axes in *allowed*; empty for none."""
     if given == VECTOR:
         return "insert a reshape layer before it"
     for axes, word in ((SEQUENCE, "sequence"), (SIGNAL, "signal"), (IMAGE, "image")):

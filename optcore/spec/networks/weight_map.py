@@ -31,7 +31,7 @@ Shared = Mapping[str, str]
 
 
 class Prefix(Spec):
-    """A first part of names in the other network, and the part that takes its place in the new."""
+    """A path in the other network, and the path that replaces it in names of the new network."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -132,8 +132,8 @@ def check_map(
     """
     Check that a network with the weights *own* can start with the weights *theirs* of *job*.
 
-    Every weight must be taken: what the other network lacks must be in *fresh*, and what the new
-    network lacks in *omit*.
+    The weights of the two networks must correspond, with two exceptions. *fresh* must name the
+    weights that only the new network has, and *omit* those that only the other network has.
 
     Args:
         taken: what the new network takes, under which names.
@@ -143,7 +143,8 @@ def check_map(
         shared: the weights that layers of the new and of the other network share.
 
     Raises:
-        SpecError: it cannot. The differences are listed, the first of each kind.
+        SpecError: the network cannot start with these weights. The error lists the differences,
+            with the first of each kind.
     """
     mistakes = Mistakes()
     globs = len(taken.prefixes) + len(taken.fresh) + len(taken.omit)
@@ -177,7 +178,7 @@ def _useless(
     job: str,
     shared: tuple[Shared, Shared],
 ) -> Iterator[tuple[str, Message]]:
-    """Yield (field, message) for each part of *taken* that finds nothing."""
+    """Yield (field, message) for each path or glob in *taken* that matches no weight."""
     if not taken:
         return
     in_new, in_other = [each.name for each in own], [each.name for each in theirs]

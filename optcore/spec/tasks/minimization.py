@@ -72,7 +72,7 @@ def points_come_first(run: RunSpec) -> None:
 
 
 def points_have_the_columns(run: RunSpec) -> None:
-    """Refuse columns of coordinates that the point does not have, or where no loss is computed."""
+    """Refuse columns of coordinates that the point lacks, or that are not what the loss takes."""
     target = run.dataset.target
     size = target.size if target.task == "minimization" else 0
     for i, name in enumerate(run.training.columns):
@@ -81,8 +81,8 @@ def points_have_the_columns(run: RunSpec) -> None:
         if size and len(run.network.layers) > 1:
             reject(
                 ["training", "columns", i],
-                f"columns must not contain {name} where layers follow the point: the loss is "
-                "computed at what they return",
+                f"columns must not contain {name} if layers follow the point, since the loss is "
+                "then computed from their output",
                 name,
             )
         if POINT.index(name) < size:

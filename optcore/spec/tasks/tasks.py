@@ -29,7 +29,7 @@ Function = Literal["quadratic", "rosenbrock", "valley"]
 @dataclass(frozen=True)
 class Objective:
     """
-    A function of a point x. Its formula is in the docstring of the dataset of its name.
+    A function of a point x. The docstring of the dataset with the same name has the formula.
 
     Attributes:
         function: which function.

@@ -76,11 +76,11 @@ def trace_split(
     update: Call, of: Call, slots: int, *, late: Sequence[str], per_param: Sequence[str] = ()
 ) -> Split:
     """
-    Return *update* as a `Split`: a program that measures norms, and one that needs them.
+    Return *update* as a `Split`: a program that measures norms, and a program that needs them.
 
     Args:
         update: the rule.
-        of: the function whose results have these norms.
+        of: the function that returns the tensors whose norms are measured.
         slots: the number of slots of the rule.
         late: the names of the arguments of *update* that depend on norms. The rule may not test
             whether one of these arguments is 0.

@@ -111,8 +111,8 @@ LINEAR = {"kind": "linear", "out_features": 2}
         (
             "rosenbrock",
             {"model": {**SEQUENTIAL, "layers": [POINT, LINEAR]}, "columns": ["grad_norm", "x1"]},
-            "training.columns[1]: columns must not contain x1 where layers follow the point: the "
-            "loss is computed at what they return",
+            "training.columns[1]: columns must not contain x1 if layers follow the point, since "
+            "the loss is then computed from their output",
         ),
         (
             "rosenbrock",
