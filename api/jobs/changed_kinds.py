@@ -60,6 +60,7 @@ def without_unknown(posted: Json, changes: Json, field: str = "", around: str = 
         known = {*fields_of(kinds[kind]), *(() if field in KINDS else ("value",))}
         posted = {name: value for name, value in posted.items() if name in known}
     if field == "training":
+        # Not where *changes* names both: what it says of each counts.
         given = {LENGTHS[name] for name in LENGTHS if changes.get(name) is not None}
         posted = {
             name: value for name, value in posted.items() if name not in given - changes.keys()

@@ -99,6 +99,7 @@ class Cloner:
         parent = await self._parent()
         size = self._size(parent)
         spec = await self._threads.run(size, merged, parent, clone)
+        # Called for its errors: they say whether `submit` would find a state to copy.
         source_of(parent, clone)
         await self._threads.run(size, check_fits, parent, spec, clone)
         before = await self._threads.run(size, trained_on, parent)

@@ -72,6 +72,7 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
     """
     own = tensors_of(model)
     found = {name: own[name] if each is None else each for name, each in tensors.items()}
+    # `load_state_dict` is strict, and knows a shared parameter by each of its names.
     others = {name: found[first] for name, first in _shared_in(model).items()}
     model.load_state_dict({**found, **others})
 

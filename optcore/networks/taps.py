@@ -76,6 +76,7 @@ class Conv2d(nn.Conv2d):
     by_taps = False
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        # `WEIGHTS_PER_VALUE` was measured in float32; autocast convolves in 16 bits.
         if self.by_taps and not torch.is_autocast_enabled(input.device.type):
             geometry = self._geometry(input)
             if is_faster(input.shape, weight.shape, geometry):
@@ -144,6 +145,8 @@ class _Convolution(torch.autograd.Function):
         ctx.geometry = geometry
         pixels, kernel = given.permute(0, 2, 3, 1), weight.permute(2, 3, 1, 0)
         channels, outputs = kernel.shape[2:]
+        # A sum over positions, not a product with a matrix of patches: that matrix would contain
+        # the padding, and each value as often as the kernel has positions (docs/decisions/0024).
         found = given.new_zeros(len(given), *geometry.output, outputs)
         for at, read, written in taps(geometry):
             part = pixels[:, *read]
@@ -165,6 +168,7 @@ class _Convolution(torch.autograd.Function):
         for at, read, written in taps(ctx.geometry):
             part, rows = pixels[:, *read], by_pixel[:, *written].reshape(-1, outputs)
             if of_weight is not None:
+                # Each position has a slice of the weight to itself, so nothing has to be added up.
                 torch.mm(
                     rows.t(), part.reshape(-1, channels), out=of_weight.permute(2, 3, 0, 1)[at]
                 )
@@ -177,6 +181,7 @@ class _Convolution(torch.autograd.Function):
         )
 
 
+# A network asks for the same few geometries in every step.
 @lru_cache(maxsize=256)
 def taps(geometry: Geometry) -> tuple[Tap, ...]:
     """Return the positions in the kernel that connect any pixels."""

@@ -50,5 +50,7 @@ class ParallelModule(nn.Module):
             return torch.cat(outputs, self.along)
         found: Tensor = outputs[0]
         for output in outputs[1:]:
+            # Not in place: autograd needs each factor of a product, and the output of a relu at the
+            # end of a branch.
             found = found + output if self.join == "add" else found * output
         return found

@@ -48,6 +48,7 @@ class LstmModule(nn.LSTM):
             return self._computed(input.float())
 
     def _computed(self, given: Tensor) -> Tensor:
+        # Where no mask is drawn, one call of torch's kernel computes all layers.
         if not (self.training and self._between):
             output: Tensor = super().forward(given)[0]
             return output
