@@ -39,17 +39,17 @@ LENGTHS = {"steps": "epochs", "epochs": "steps"}
 
 def without_unknown(posted: Json, changes: Json, field: str = "", around: str = "") -> Json:
     """
-    Return *posted* without the fields that only its kinds have, where *changes* has other kinds.
+    Return *posted* without the fields that become unknown if *changes* changes a kind.
 
     The ``length`` of a cosine, for example, is left out if *changes* makes the schedule a shift,
-    which has no such field. Fields that both kinds have stay. Likewise, of ``steps`` and ``epochs``
-    of a training one is left out if *changes* has the other.
+    which has no such field. Fields that both kinds have stay. A training has either ``steps`` or
+    ``epochs``: if *changes* has one of the two, the other is left out.
 
     Args:
         posted: a spec as it was posted, or a part of it.
         changes: a merge patch for *posted*.
         field: the name of the field that has the value *posted*.
-        around: the name of the field whose value has *field*.
+        around: the name of the field that contains *field*.
     """
     if not (isinstance(posted, Mapping) and isinstance(changes, Mapping)):
         return posted

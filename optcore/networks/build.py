@@ -111,13 +111,14 @@ class _Builder:
     Builds modules.
 
     Args:
-        nodes: the node of each path; of repeated layers, the path of the first.
-        draws: what the layers draw from in training.
+        nodes: path -> node. The copies of a repeated layer have one node, under the path of the
+            first copy.
+        draws: the source of random numbers for the layers in training.
         initial: initialisations of the parameters of layers, with the same paths as *nodes*.
 
     Attributes:
-        shared: for each parameter that is another layer's: the path of the layer that uses it, its
-            name there, and the full name of the parameter.
+        shared: for each parameter that a layer takes from an earlier layer: the path of the later
+            layer, the parameter's name there, and the parameter's full name in the earlier layer.
     """
 
     def __init__(
@@ -135,8 +136,9 @@ class _Builder:
 
         Args:
             layers: the layers.
-            path: what the paths of the layers begin with.
-            known: the same for the first copies, where the layers are repeated.
+            path: the beginning of the layers' paths.
+            known: the beginning of the paths of the layers' nodes. It differs from *path* in the
+                second copy of repeated layers and later ones.
         """
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         before: AnyLayer | None = None

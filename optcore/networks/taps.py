@@ -22,7 +22,7 @@ WEIGHTS_PER_VALUE = 2
 """Number of weights per value of input and output from which products are faster (see the module).
 Measured with 64 to 512 channels, 1 x 1 to 8 x 8 pixels and 32 to 100 images."""
 TAPS = "taps"
-"""The fact ``convolutions`` of a run whose network may compute convolutions so."""
+"""The fact ``convolutions`` of a run whose network may compute by `convolve`."""
 
 
 class Geometry(NamedTuple):
@@ -67,10 +67,10 @@ class Tap(NamedTuple):
 
 class Conv2d(nn.Conv2d):
     """
-    torch's convolution, which may compute as `convolve` does.
+    torch's convolution, which may compute by `convolve` instead.
 
     Attributes:
-        by_taps: whether it does so where that is faster.
+        by_taps: whether `convolve` is used for the shapes for which it is faster.
     """
 
     by_taps = False
@@ -87,7 +87,7 @@ class Conv2d(nn.Conv2d):
 
     @property
     def can_use_taps(self) -> bool:
-        """Whether `convolve` computes such a convolution."""
+        """Whether `convolve` can compute this convolution."""
         return self.groups == 1 and self.padding_mode == "zeros"
 
     def _geometry(self, given: Tensor) -> Geometry:
@@ -96,14 +96,14 @@ class Conv2d(nn.Conv2d):
 
 
 def use_taps(model: nn.Module, on: bool) -> None:
-    """Choose whether the convolutions of *model* may compute as `convolve` does."""
+    """Choose whether the convolutions of *model* may compute by `convolve`."""
     for each in model.modules():
         if isinstance(each, Conv2d):
             each.by_taps = on and each.can_use_taps
 
 
 def uses_taps(model: nn.Module) -> bool:
-    """Return whether a convolution of *model* may compute so."""
+    """Return whether a convolution of *model* may compute by `convolve`."""
     return any(isinstance(each, Conv2d) and each.by_taps for each in model.modules())
 
 

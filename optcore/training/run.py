@@ -280,7 +280,7 @@ class Run:
 
     def adopt(self, facts: Mapping[str, str]) -> None:
         """
-        Draw random numbers and compute steps as the continued run did, by its *facts*.
+        Draw random numbers and compute steps as the run with these *facts* did.
 
         Raises:
             DatasetMissing: the run began with another file.

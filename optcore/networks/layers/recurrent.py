@@ -117,9 +117,9 @@ def _layer_by_layer(
     given: Tensor,
 ) -> Tensor:
     """
-    Return the outputs of *module*, with the dropouts *between* two layers each.
+    Return the outputs of *module*, computed layer by layer, with the dropouts *between* the layers.
 
-    torch's own kernel would draw the masks from its global generator.
+    torch's own kernel would draw the masks of dropout from its global generator.
 
     Args:
         module: torch's module, with the weights of all layers.

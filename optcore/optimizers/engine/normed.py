@@ -75,7 +75,11 @@ class Normed(Eager):
     def _continued(
         self, part: Part, spans: Spans, values: Numbers, numbers: Numbers, space: int
     ) -> bool:
-        """Update *part* by both programs of a split, if *space* suffices for what is kept."""
+        """
+        Update *part* by both programs of a split; return False if *space* is too small.
+
+        *space* is the largest number of elements that may be kept between the programs.
+        """
         (stage,), split = self._stages, self._split(values)
         param = spans.params[0]
         if split.num_saved * param.numel() > space:

@@ -78,7 +78,7 @@ class LayerMemory(NamedTuple):
 # Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
 def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...]:
-    """Return the layers of *network* in the order of computing; *frozen*: untrained parameters."""
+    """Return the layers of *network*, whose parameters *frozen* are not trained, as computed."""
     known = _Known({node.path: node for node in network.nodes}, frozen)
     found = _in_order(network.layers, "", "", known, _Beside())
     for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere

@@ -95,7 +95,7 @@ class TensorSpec:
         """
         Return the spec of real numbers in *shape*.
 
-        Unless *axes* are given: a vector, a sequence or an image, by the number of dimensions.
+        If *axes* is None, 1 dimension is a vector, 2 are a sequence, and 3 are an image.
         """
         known = {len(each): each for each in (VECTOR, SEQUENCE, IMAGE)}
         if axes is None and len(shape) not in known:
@@ -224,8 +224,8 @@ class LayerSpec(LaterSpec):
         """
         Return which positions of *given* an output position depends on; by default no later ones.
 
-        Language models need it: the next tokens are their targets. Statistics of a batch do not
-        count.
+        The check of language models needs it: their outputs must not depend on later tokens, which
+        are the targets. A dependence through the statistics of a batch does not count.
         """
         return PRESENT
 
@@ -279,7 +279,7 @@ class InstalledLayer(LayerSpec):
     """
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that all positions may count: a language model is then warned of the layer."""
+        """Return that outputs may depend on all positions; language models then get a warning."""
         return Reach.all_of(given.positions, certain=False)
 
 

@@ -107,11 +107,11 @@ class Repeat(BlockSpec):
 
     @property
     def copies(self) -> int:
-        """How many times."""
+        """How many times the layers follow each other."""
         return self.times
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
-        """Return *given*, since each time must return what it takes."""
+        """Return the output of the layers, which must equal *given* if they are repeated."""
         if self.times > 1 and outputs[0] != given:
             raise ShapeError(
                 f"repeat needs layers that return what they take, {given}, got {outputs[0]}"
@@ -183,7 +183,7 @@ class Parallel(BlockSpec):
         return TensorSpec(tuple(sizes), first.axes)
 
     def along(self, axes: Sequence[Axis]) -> int:
-        """Return which of *axes* join concat makes longer: that of the channels or features."""
+        """Return the index in *axes* of the axis for concat: the channels or the features."""
         return axes.index("channels" if "channels" in axes else "features")
 
 

@@ -27,7 +27,8 @@ class _Source:
 
     Args:
         node: the layer, in its place in the network.
-        numbered: the paths of the blocks in which a number follows, that of a repetition.
+        numbered: the paths of the blocks that repeat layers; in a full name, the number of the
+            repetition follows such a path.
 
     Attributes:
         path: the path of the layer.

@@ -51,8 +51,8 @@ class WeightMap:
     in the new network determines its name in the other:
 
     * If one of *fresh* matches, the weight is initialised as in a run without starting weights.
-    * If the name begins with the path *to* of a prefix, *source* takes the place of *to*; if it
-      begins with several, of the longest.
+    * If the name begins with the path *to* of a prefix, *source* takes the place of *to*. If
+      several prefixes match, the one with the longest *to* counts.
     * All other weights have the same name in both networks. A weight of the other network whose
       name begins with the *source* of a prefix is not taken under its own name.
 
@@ -71,7 +71,7 @@ class WeightMap:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> WeightMap:
-        """Return the map that `stored` has made *data* of."""
+        """Return the map for which `stored` returned *data*."""
         prefixes = [Prefix.parse(each) for each in data.get("prefixes", ())]
         return cls(prefixes, data.get("fresh", ()), data.get("omit", ()))
 
@@ -307,12 +307,12 @@ def _longest(prefixes: Mapping[str, Prefix], name: str) -> Prefix | None:
 
 
 def _paths(names: Sequence[str]) -> Mapping[str, None]:
-    """Return, as keys, the paths that *names* begin with, and *names*; in their order."""
+    """Return the results of `_parts` for all *names*, as the keys of a mapping, in order."""
     return dict.fromkeys(part for name in names for part in _parts(name))
 
 
 def _parts(name: str) -> Iterator[str]:
-    """Yield each path that *name* begins with, and *name*."""
+    """Yield ``a``, ``a.b`` and ``a.b.c`` for the name ``a.b.c``."""
     for i, character in enumerate(name):
         if character == ".":
             yield name[:i]
@@ -333,7 +333,7 @@ def _path(prefix: str) -> str:
 
 
 def duplicate(prefixes: Sequence[Prefix]) -> int | None:
-    """Return the index of the first of *prefixes* whose *to* an earlier one has, or None."""
+    """Return the index of the first prefix whose *to* an earlier prefix has; None if none has."""
     seen: set[str] = set()
     for i, prefix in enumerate(prefixes):
         if _path(prefix.to) in seen:

@@ -20,7 +20,7 @@ FUNCTIONS = ", ".join(kind for kind, each in DATASETS.items() if issubclass(each
 
 
 def functions_have_points(run: RunSpec) -> None:
-    """Refuse another network than a point for a function, and a point for examples."""
+    """Refuse a function without the layer point, and the layer point without a function."""
     minimizes = run.dataset.target.task == "minimization"
     # By the layers alone: what they return is checked later, with messages about shapes.
     begins = isinstance(run.network.layers[0], Point)
@@ -51,7 +51,7 @@ def _begins_with_a_point(layer: AnyLayer) -> bool:
 
 
 def points_come_first(run: RunSpec) -> None:
-    """Refuse a point where it would hide what is before it, and a start that has no effect."""
+    """Refuse a point that is not the first layer, and a *start* that init would overwrite."""
     network = run.network
     for i, node in enumerate(network.leaves):
         if not isinstance(node.layer, Point):

@@ -92,11 +92,11 @@ def set_counts_before(run: Run, counts: Mapping[str, int]) -> None:
 
 def _counted(spec: RunSpec) -> tuple[object, ...] | None:
     """
-    Return the kind of average in *spec*, and all that its count of updates depends on.
+    Return the kind of average in *spec*, and all that determines when it is updated.
 
-    Two runs in which these are equal count the same updates. Durations are in updates, so that a
-    share of the run is another number in a run of another length. None if there is no average
-    besides the optimizer.
+    If two runs have equal results, their averages are updated at the same updates. Durations are
+    converted to updates, since a share of the run depends on the length of the run. The result is
+    None if no average is kept, or if the optimizer keeps it.
     """
     ema, run = spec.training.ema, spec.length
     if ema is None or isinstance(ema, KerasEma):

@@ -166,8 +166,9 @@ class _Graph:
         """
         Return the operations that the second program runs again, instead of reading their results.
 
-        These are the operations on numbers, and those on tensors that no operation has computed and
-        that stay as they are: they read no more than there would be to read of their results.
+        These are the operations on numbers, and the operations whose tensors are all inputs of the
+        rule that the first program does not overwrite. To compute such a result again reads no more
+        memory than to read a saved result.
         """
         left = (set(self.states) | set(self.numbers.values())) - set(writes.values())
         return {
@@ -276,8 +277,9 @@ class _Part:
         Return the program that writes *results*, and *extra* to the extra buffers.
 
         Args:
-            results: parameter or slot -> its new value, as nodes of the source. All others stay.
-            extra: what is written to the extra buffers; if there is nothing, they stay.
+            results: parameter or slot -> its new value, as nodes of the source. States that are
+                not in *results* keep their values.
+            extra: the values that are written to the extra buffers; empty to write none.
             per_param: the numbers for which the program gets a `PerParam`.
         """
         states = [self.known[state] for state in self._source.states]
