@@ -1,4 +1,4 @@
-"""What stays of a spec when a clone changes the kind of a part of it."""
+"""Removes the fields of a spec that become unknown when a clone changes a kind in it."""
 
 from __future__ import annotations
 

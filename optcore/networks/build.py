@@ -68,7 +68,7 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
     """
     Set the parameters and buffers of *model* to *tensors*, named as in `tensors_of`.
 
-    Those for which *tensors* have None stay as they are.
+    A parameter or buffer for which *tensors* has None stays as it is.
     """
     own = tensors_of(model)
     found = {name: own[name] if each is None else each for name, each in tensors.items()}

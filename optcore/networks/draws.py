@@ -66,7 +66,7 @@ class Draws:
 
         For one layer, the elements that are 0 stay the same until `begin` is called, and are the
         same in every dtype. They are the same on all CPUs, with any number of threads. A GPU draws
-        other ones than a CPU.
+        other elements than a CPU.
 
         Args:
             layer: the number of the layer, as `number` returns it.

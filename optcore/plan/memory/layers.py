@@ -53,12 +53,12 @@ class LayerMemory(NamedTuple):
         is_flatten: whether the gradient of the input also shares the memory of the gradient of the
             output.
         saved: number of values that are kept for the backward pass, per element of the output.
-        inner: number of values that are kept besides, for an example.
+        inner: number of further values that are kept for the backward pass, for an example.
         index_bytes: further bytes that are kept for the backward pass, per element of the output.
         workspace: number of values that computing an example takes besides input and output.
         taken: number of elements in the input that nothing else counts, for an example.
         reordered: number of elements in the gradient of a weight before it is brought into order.
-        beside: numbers of elements that live beside the layer, for an example.
+        beside: what the blocks around the layer hold meanwhile, for an example.
     """
 
     inputs: int

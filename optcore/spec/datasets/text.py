@@ -34,8 +34,8 @@ class Text(DatasetSpec):
 
     With shuffle, windows for training begin at random bytes of their part, which depend on the
     seed of the run, the epoch and the number of the window in the epoch. Without shuffle, windows
-    for training begin at equal distances, and are the same in every epoch. So are the windows for
-    validation and test, which do not overlap.
+    for training begin at equal distances, and are the same in every epoch. Windows for validation
+    and test always begin at equal distances, and do not overlap.
 
     A job is accepted before the file is read. A worker refuses a file that is missing or too short
     for the windows. With sha256, it refuses a file with another SHA-256. Without sha256, it

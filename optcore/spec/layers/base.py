@@ -222,7 +222,7 @@ class LayerSpec(LaterSpec):
 
     def reach(self, given: TensorSpec) -> Reach:
         """
-        Return which positions of *given* an output position depends on; by default no later ones.
+        Return the positions of *given* that an output position depends on; by default none later.
 
         The check of language models needs it: their outputs must not depend on later tokens, which
         are the targets. A dependence through the statistics of a batch does not count.
@@ -263,9 +263,10 @@ class InstalledLayer(LayerSpec):
     """
     The base of layers from installed packages (entry points of the group ``optserve.layers``).
 
-    `docs/extending.md` has a whole package. What changes while the module trains must be in its
-    parameters and persistent buffers, which checkpoints hold. Random numbers must be those of
-    *draws* (`optcore.networks.draws`), and the property `draws` of the spec must then be true.
+    `docs/extending.md` has a whole package. All state that changes during training must be in the
+    module's parameters and persistent buffers, which checkpoints hold. If the module needs random
+    numbers, they must come from *draws* (`optcore.networks.draws`), and the property `draws` of
+    the spec must be true.
     """
 
     CODE: ClassVar[str]

@@ -138,7 +138,7 @@ def check_map(
     Args:
         taken: what the new network takes, under which names.
         own: weights of the new network, without those that are shared with an earlier layer.
-        theirs: weights of the other network, likewise.
+        theirs: weights of the other network, without those that are shared with an earlier layer.
         job: the id of the job that has the other network.
         shared: the weights that layers of the new and of the other network share.
 

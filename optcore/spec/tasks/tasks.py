@@ -48,7 +48,7 @@ class Objective:
 
     @property
     def start(self) -> list[float]:
-        """The point from which a run starts, unless the job says another."""
+        """The point from which a run starts if the job gives no other point."""
         match self.function:
             case "quadratic":
                 return [1.0] * self.size

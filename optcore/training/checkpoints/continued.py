@@ -33,8 +33,8 @@ def continue_from(run: Run, facts: Mapping[str, Any], state: Mapping[str, Tensor
       updates and begins after the same one, and slow weights of lookahead, each with the number of
       updates made.
 
-    Schedules, early stopping and the best evaluation begin anew. So do evaluations and checkpoints,
-    whose intervals are counted from the first step of *run*.
+    Schedules, early stopping and the best evaluation begin anew. The intervals between evaluations
+    and between checkpoints are counted from the first step of *run*.
 
     Args:
         run: a run at its first step, with the weights and the optimizer's state of the checkpoint.

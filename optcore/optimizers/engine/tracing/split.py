@@ -84,7 +84,7 @@ def trace_split(
         slots: the number of slots of the rule.
         late: the names of the arguments of *update* that depend on norms. The rule may not test
             whether one of these arguments is 0.
-        per_param: those of *late* for which the second program gets a `PerParam`.
+        per_param: the names in *late* for which the second program gets a `PerParam`.
     """
     graph = _Graph(slots, [*dict.fromkeys([*update.numbers, *of.numbers]), *late])
     results, measured = graph.trace([(update, [*update.numbers, *late]), (of, of.numbers)])
