@@ -43,7 +43,7 @@ class Noise:
 
     @property
     def targets(self) -> Tensor:
-        """The same zeros."""
+        """Zeros, as the inputs: input and target of an example are equal."""
         return self.inputs
 
     def order(self, *, seed: int, epoch: int, shuffle: bool) -> Tensor:

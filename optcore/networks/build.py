@@ -50,7 +50,9 @@ def check_fit(weights: Mapping[str, Tensor | None], own: Mapping[str, Tensor]) -
     """
     for name in sorted(weights.keys() | own.keys()):
         if name not in own:
-            raise ValueError(f"weights must be those of the network, which has no {name}")
+            raise ValueError(
+                f"weights must be those of the network, got {name}, which the network lacks"
+            )
         if name not in weights:
             raise ValueError(f"weights must be those of the network, got none for {name}")
         weight, wanted = weights[name], tuple(own[name].shape)

@@ -18,4 +18,4 @@ def require_packages(record: Record) -> None:
     """
     found = missing(json.loads(record.fields.get("packages", "{}")))
     if found:
-        raise MachineFault(f"the job needs packages of the operator: {', '.join(found)}")
+        raise MachineFault(f"the job needs other installed packages: {', '.join(found)}")

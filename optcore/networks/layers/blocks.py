@@ -17,7 +17,7 @@ class ResidualModule(nn.Module):
         self.layers, self.shortcut = layers, shortcut
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return the sum."""
+        """Return the sum of the outputs of layers and shortcut."""
         output: Tensor = self.layers(given) + self.shortcut(given)
         return output
 

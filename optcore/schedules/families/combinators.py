@@ -63,7 +63,7 @@ class Chain(ScheduleSpec):
         if len(self.boundaries) != expected:
             reject(
                 ["boundaries"],
-                f"boundaries must have one entry less than schedules: {expected} for "
+                f"boundaries must have one entry fewer than schedules: {expected} for "
                 f"{len(self.schedules)} schedules, got {len(self.boundaries)}",
                 self.boundaries,
             )

@@ -216,7 +216,7 @@ def reject_per_batch(schedule: ScheduleSpec, outer: str) -> None:
     if any(part.kind == "per_batch" for part in schedule.walk()):
         reject(
             ["schedule"],
-            f"schedule must not be or contain a per_batch inside a {outer}, got {schedule.kind}",
+            f"schedule inside a {outer} must not be or contain a per_batch, got {schedule.kind}",
             schedule.kind,
         )
 

@@ -80,7 +80,7 @@ class MnistLinesSpec(DatasetSpec):
         if self.validation is not None and self.validation_lines:
             reject(
                 ["validation"],
-                "validation must be null where validation_lines is not 0, since both say which "
+                "validation must be null if validation_lines is not 0, since both say which "
                 f"lines are for validation, got {self.validation} with {self.validation_lines} "
                 "lines",
                 self.validation,
@@ -91,8 +91,8 @@ class MnistLinesSpec(DatasetSpec):
             most = MAX_PIXELS // (self.height * self.width)
             reject(
                 ["train_lines"],
-                f"train_lines, validation_lines and test_lines must come to at most {most} lines "
-                f"of {self.height} x {self.width} pixels, got {lines}",
+                f"train_lines, validation_lines and test_lines must have a sum of at most {most} "
+                f"lines of {self.height} x {self.width} pixels, got {lines}",
                 self.train_lines,
             )
         return self

@@ -51,7 +51,7 @@ class ObjectiveSpec(DatasetSpec):
 
     @property
     def objective(self) -> Objective:
-        """The function."""
+        """The function to minimize."""
         raise NotImplementedError
 
     @property
@@ -112,7 +112,7 @@ class Quadratic(ObjectiveSpec):
 
     @property
     def objective(self) -> Objective:
-        """The function."""
+        """The function to minimize."""
         return Objective("quadratic", self.dimensions, self.condition)
 
 
@@ -138,7 +138,7 @@ class Rosenbrock(ObjectiveSpec):
 
     @property
     def objective(self) -> Objective:
-        """The function."""
+        """The function to minimize."""
         return Objective("rosenbrock", self.dimensions)
 
 
@@ -170,5 +170,5 @@ class Valley(ObjectiveSpec):
 
     @property
     def objective(self) -> Objective:
-        """The function."""
+        """The function to minimize."""
         return Objective("valley", self.dimensions, self.condition)

@@ -74,8 +74,8 @@ class Text(DatasetSpec):
         if (self.validation_windows == 0) != (self.validation_share == 0):
             reject(
                 ["validation_share"],
-                "validation_share must be 0 if, and only if, validation_windows is 0, got "
-                f"{self.validation_share} with {self.validation_windows} windows",
+                "validation_share and validation_windows must both be 0, or both be positive, got "
+                f"{self.validation_share} and {self.validation_windows}",
                 self.validation_share,
             )
         if self.validation_share + self.test_share >= 1:
@@ -89,8 +89,8 @@ class Text(DatasetSpec):
         if evaluated > MAX_EVALUATED:
             reject(
                 ["test_windows"],
-                f"test_windows and validation_windows must come to at most {MAX_EVALUATED} bytes, "
-                f"got {evaluated}",
+                f"test_windows and validation_windows must have at most {MAX_EVALUATED} bytes "
+                f"together, got {evaluated}",
                 self.test_windows,
             )
         return self

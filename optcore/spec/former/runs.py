@@ -155,7 +155,7 @@ def _is_former_network(network: Network) -> bool:
 
 
 def _is_former_layer(node: Node) -> bool:
-    """Return whether 0.2.0 accepts a layer in its place, and computes the same."""
+    """Return whether 0.2.0 accepts a layer at its place in the network, and computes it equally."""
     layer = node.layer
     if layer.kind not in FORMER_LAYERS or layer.later_fields():
         return False

@@ -131,12 +131,12 @@ class Convolution(LayerSpec):
         ):
             if self.padding_mode == "reflect" and padding >= side:
                 raise ShapeError(
-                    f"padding must be below {side} for a side of {side} pixels that is reflected, "
+                    f"padding must be below {side} to reflect a side of {side} pixels, "
                     f"got {padding}"
                 )
             if self.padding_mode == "circular" and padding > side:
                 raise ShapeError(
-                    f"padding must be at most {side} for a side of {side} pixels that is repeated, "
+                    f"padding must be at most {side} to repeat a side of {side} pixels, "
                     f"got {padding}"
                 )
             # Rounded down, as torch does: pixels that do not fill a last stride are ignored.

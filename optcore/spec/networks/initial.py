@@ -130,7 +130,7 @@ def _initialised(node: Node) -> Iterable[Parameter]:
 
 
 def _paths_to(path: str) -> list[str]:
-    """Return *path* and the paths of all blocks that may hold it, the innermost first."""
+    """Return *path* and the paths of all blocks that may hold its layer, innermost first."""
     parts = path.split(".")
     return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
 

@@ -66,7 +66,7 @@ def points_come_first(run: RunSpec) -> None:
         if node.path in network.initial and node.layer.start != 0:
             reject(
                 ["model"],
-                f"layer {node.path}: start must be 0 with init, which sets the coordinates",
+                f"layer {node.path}: start must be 0 if init sets the coordinates",
                 node.path,
             )
 

@@ -57,7 +57,7 @@ def sparse_gradients_are_taken(run: RunSpec) -> None:
                 reject(
                     ["model"],
                     f"layer {sparse[source]}: sparse must be false, since {node.path}.{name} "
-                    "shares the parameter, so that its gradient is dense",
+                    "shares the parameter, whose gradient is then dense",
                     True,
                 )
     for group in run.groups():

@@ -143,7 +143,7 @@ class _Graph:
         return [[same.get(node, node) for node in each] for each in nodes]
 
     def _merge(self) -> dict[fx.Node, fx.Node]:
-        """Remove operations that occur a second time; return what stays in place of each."""
+        """Remove repeated operations; return removed operation -> the equal one that stays."""
         first: dict[tuple[object, ...], fx.Node] = {}
         same: dict[fx.Node, fx.Node] = {}
         for node in operations(self._graph):

@@ -95,7 +95,7 @@ LINEAR = {"kind": "linear", "out_features": 2}
         (
             "quadratic",
             {"model": {**SEQUENTIAL, "layers": [{**POINT, "start": 2, "init": {"x": "ones"}}]}},
-            "model: layer 0: start must be 0 with init, which sets the coordinates",
+            "model: layer 0: start must be 0 if init sets the coordinates",
         ),
         (
             "digits",
