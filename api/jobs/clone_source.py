@@ -134,7 +134,7 @@ def _check_states(
 
 
 def trained_on(parent: Record) -> list[TrainedOn]:
-    """Return which datasets *parent*, and the jobs that it goes back to, trained its weights on."""
+    """Return the datasets on which the weights of *parent* were trained, also by earlier jobs."""
     return joined(parent.trained_on, TrainedOn.of(parent.id, parent.spec.dataset))
 
 
@@ -155,8 +155,8 @@ def _final_state(parent: Record, step: int, retained: list[Pointer]) -> Pointer:
     Return the pointer to the checkpoint of *parent* after its last step, number *step*.
 
     Raises:
-        SpecError: there is none, since the job ended under a release up to 0.2.0, which kept only
-            the network.
+        SpecError: the job has no such checkpoint. Releases up to 0.2.0 kept only the network after
+            the last step.
     """
     for pointer in retained:
         if pointer.step == step:

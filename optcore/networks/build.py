@@ -50,7 +50,9 @@ def check_fit(weights: Mapping[str, Tensor | None], own: Mapping[str, Tensor]) -
     """
     for name in sorted(weights.keys() | own.keys()):
         if name not in own:
-            raise ValueError(f"weights must be those of the network, which has no {name}")
+            raise ValueError(
+                f"weights must be those of the network, got {name}, which the network lacks"
+            )
         if name not in weights:
             raise ValueError(f"weights must be those of the network, got none for {name}")
         weight, wanted = weights[name], tuple(own[name].shape)
@@ -68,10 +70,11 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
     """
     Set the parameters and buffers of *model* to *tensors*, named as in `tensors_of`.
 
-    Those for which *tensors* have None stay as they are.
+    A parameter or buffer for which *tensors* has None stays as it is.
     """
     own = tensors_of(model)
     found = {name: own[name] if each is None else each for name, each in tensors.items()}
+    # `load_state_dict` is strict, and knows a shared parameter by each of its names.
     others = {name: found[first] for name, first in _shared_in(model).items()}
     model.load_state_dict({**found, **others})
 
@@ -110,13 +113,14 @@ class _Builder:
     Builds modules.
 
     Args:
-        nodes: the node of each path; of repeated layers, the path of the first.
-        draws: what the layers draw from in training.
+        nodes: path -> node. The copies of a repeated layer have one node, under the path of the
+            first copy.
+        draws: the source of random numbers for the layers in training.
         initial: initialisations of the parameters of layers, with the same paths as *nodes*.
 
     Attributes:
-        shared: for each parameter that is another layer's: the path of the layer that uses it, its
-            name there, and the full name of the parameter.
+        shared: for each parameter that a layer takes from an earlier layer: the path of the later
+            layer, the parameter's name there, and the parameter's full name in the earlier layer.
     """
 
     def __init__(
@@ -134,8 +138,9 @@ class _Builder:
 
         Args:
             layers: the layers.
-            path: what the paths of the layers begin with.
-            known: the same for the first copies, where the layers are repeated.
+            path: the beginning of the layers' paths.
+            known: the beginning of the paths of the layers' nodes. It differs from *path* in the
+                second copy of repeated layers and later ones.
         """
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         before: AnyLayer | None = None

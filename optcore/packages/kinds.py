@@ -1,4 +1,4 @@
-"""Adds the specs of installed packages to the unions of which `kind` selects one."""
+"""Adds the specs of installed packages to the unions in which `kind` selects a class."""
 
 from __future__ import annotations
 

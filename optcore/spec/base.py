@@ -119,7 +119,7 @@ class Spec(BaseModel):
         """
         Return the default of the field *name*, which may depend on this spec's other fields.
 
-        It is there to compare with: several calls may return the same list or object.
+        Do not change the result: several calls may return the same list or object.
         """
         fixed = fixed_defaults(type(self))
         if name in fixed:

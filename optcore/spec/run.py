@@ -200,7 +200,7 @@ class RunSpec(Spec):
 
     @property
     def num_parameters(self) -> int:
-        """Number of numbers in the parameters of the network, frozen ones included."""
+        """Number of elements in the parameters of the network, frozen parameters included."""
         return self.network.num_parameters
 
     @cached_property
@@ -210,7 +210,7 @@ class RunSpec(Spec):
 
     @cached_property
     def num_frozen(self) -> int:
-        """Number of numbers in the parameters that are not trained."""
+        """Number of elements in the parameters that are not trained."""
         return sum(prod(each.shape) for each in self.parameters() if not each.trainable)
 
     @property

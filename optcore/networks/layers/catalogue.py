@@ -1,4 +1,4 @@
-"""Build the torch module of a layer that is no block from its spec."""
+"""Build the torch module of a single layer from its spec; `optcore.networks.build` has blocks."""
 
 from __future__ import annotations
 

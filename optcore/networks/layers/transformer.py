@@ -46,6 +46,8 @@ class EncoderLayer(nn.TransformerEncoderLayer):
 
     def forward(self, given: Tensor) -> Tensor:  # type: ignore[override]  # without masks
         """Return the result for *given*, (batch, length, features)."""
+        # Written out, since torch's method computes an evaluation by another kernel than training,
+        # and draws the masks of attention weights from its global generator.
         if self.norm_first:
             given = given + self._attended(self.norm1(given))
             return given + self._fed(self.norm2(given))

@@ -29,11 +29,12 @@ which it has code of its own."""
 
 class _Beside(NamedTuple):
     """
-    Numbers of elements that live beside a layer for other parts of the blocks that hold it.
+    What the blocks around a layer hold in memory while the layer is computed.
 
     Attributes:
-        forward: inputs of blocks, and outputs of their parts that are computed, until they join.
-        backward: gradients of them.
+        forward: number of elements of the blocks' inputs, and of the outputs of parts that are not
+            joined yet.
+        backward: number of elements of the gradients of these tensors.
     """
 
     forward: int = 0
@@ -52,12 +53,12 @@ class LayerMemory(NamedTuple):
         is_flatten: whether the gradient of the input also shares the memory of the gradient of the
             output.
         saved: number of values that are kept for the backward pass, per element of the output.
-        inner: number of values that are kept besides, for an example.
+        inner: number of further values that are kept for the backward pass, for an example.
         index_bytes: further bytes that are kept for the backward pass, per element of the output.
         workspace: number of values that computing an example takes besides input and output.
         taken: number of elements in the input that nothing else counts, for an example.
         reordered: number of elements in the gradient of a weight before it is brought into order.
-        beside: numbers of elements that live beside the layer, for an example.
+        beside: what the blocks around the layer hold meanwhile, for an example.
     """
 
     inputs: int
@@ -77,7 +78,7 @@ class LayerMemory(NamedTuple):
 # Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
 def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...]:
-    """Return the layers of *network* in the order of computing; *frozen*: untrained parameters."""
+    """Return the layers of *network*, whose parameters *frozen* are not trained, as computed."""
     known = _Known({node.path: node for node in network.nodes}, frozen)
     found = _in_order(network.layers, "", "", known, _Beside())
     for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
@@ -106,8 +107,14 @@ def _in_order(
     """
     Return *layers* in the order in which they are computed.
 
-    The paths of their nodes begin with *prefix*, and their own, in copies of repeated layers, with
-    *path*. *counted*: whether *beside* has their input.
+    Args:
+        layers: layers one after another.
+        prefix: the beginning of the paths of the layers' nodes.
+        path: the beginning of the layers' own paths. The copies of a repeated layer have one node,
+            and a path each.
+        known: facts about the network.
+        beside: what the blocks around *layers* hold.
+        counted: whether *beside* includes the input of *layers*.
     """
     found: list[LayerMemory] = []
     before: AnyLayer | None = None
@@ -173,7 +180,7 @@ def _reordered(layer: Conv2d, given: TensorSpec) -> int:
 def _in_block(
     node: Node, block: BlockSpec, path: str, known: _Known, beside: _Beside, *, counted: bool
 ) -> list[LayerMemory]:
-    """Return the layers in a block, once for each copy, and the join of its parts if it has any."""
+    """Return the layers in a block, once for each copy, and the join if parts are joined."""
     first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
     parts = block.parts
     if len(parts) == 1:

@@ -184,6 +184,7 @@ def _step(run: RunSpec, layers: Sequence[LayerMemory], batch: int, number: int, 
         most = max(most, alive + gradients + flowing + backward + others + reordered)
         alive -= saved[i]
         flowing = backward or flowing
+    # Every activation is freed by the time the optimizer updates the parameters.
     update = served + gradients
     # The gradients of the step before are there until the batch is ready.
     serving = _batch(run, batch, number, stored=True) + gradients

@@ -154,8 +154,8 @@ class Piecewise(Dialectal):
         if self.interpolation != "none" and self.at_boundary == "old":
             reject(
                 ["interpolation"],
-                "interpolation must be none if at_boundary is old (the default in dialects keras "
-                f"and tf1), got {self.interpolation}",
+                "interpolation must be 'none' if at_boundary is 'old' (the default in dialects "
+                f"keras and tf1), got {self.interpolation!r}",
                 self.interpolation,
             )
         return self

@@ -106,7 +106,7 @@ def _seeded(seeds: Seeds, count: int) -> tuple[Words, Words]:
 
 
 def _words(near: Words, far: Words, start: int, count: int, columns: NDArray[np.int64]) -> Words:
-    """Return *count* outputs, from number *start* on, of the generators in *columns*."""
+    """Return *count* outputs of the generators in *columns*, beginning with output *start*."""
     near, far = near[start : start + count + 1], far[start : start + count]
     if len(columns) < near.shape[1]:
         near, far = near.take(columns, axis=1), far.take(columns, axis=1)

@@ -58,6 +58,6 @@ class Globs:
 
 
 def listed(names: Sequence[str], most: int = MOST_LISTED) -> str:
-    """Return *names* as text: the first *most* names, then the number of all if there are more."""
+    """Return the first *most* of *names* as text; if there are more, with their total number."""
     text = ", ".join(names[:most])
     return text if len(names) <= most else f"{text}, ... {len(names)} in all"

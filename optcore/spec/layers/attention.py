@@ -143,7 +143,7 @@ class SelfAttention(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions; with causal, on no later ones."""
+        """Return that a position depends on all positions; with causal, on none after it."""
         return PRESENT if self.causal else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

@@ -83,7 +83,7 @@ class TensorSpec:
         shape: size of each dimension.
         axes: what each dimension is: an image is (channels, height, width), a sequence of vectors
             is (length, features), a sequence of tokens (length,).
-        integers: whether the values are the numbers of tokens, from 0, and not real numbers.
+        integers: whether the values are token ids, from 0, and not real numbers.
     """
 
     shape: Shape
@@ -95,11 +95,13 @@ class TensorSpec:
         """
         Return the spec of real numbers in *shape*.
 
-        Unless *axes* are given: a vector, a sequence or an image, by the number of dimensions.
+        If *axes* is None, 1 dimension is a vector, 2 are a sequence, and 3 are an image.
         """
         known = {len(each): each for each in (VECTOR, SEQUENCE, IMAGE)}
         if axes is None and len(shape) not in known:
-            raise ShapeError(f"must have from 1 to {max(known)} dimensions, got {shape}")
+            raise ShapeError(
+                f"a shape without axes must have 1 to {max(known)} dimensions, got {shape}"
+            )
         return cls(tuple(shape), known[len(shape)] if axes is None else axes)
 
     @property
@@ -109,7 +111,7 @@ class TensorSpec:
 
     @property
     def positions(self) -> int:
-        """Number of positions: of a sequence or signal its length, of an image its columns."""
+        """Number of positions: the length of a sequence or signal, or the columns of an image."""
         return next((n for axis, n in zip(self.axes, self.shape, strict=True) if axis in ALONG), 1)
 
     def __str__(self) -> str:
@@ -220,10 +222,10 @@ class LayerSpec(LaterSpec):
 
     def reach(self, given: TensorSpec) -> Reach:
         """
-        Return which positions of *given* an output position depends on; by default no later ones.
+        Return the positions of *given* that an output position depends on; by default none later.
 
-        Language models need it: the next tokens are their targets. Statistics of a batch do not
-        count.
+        The check of language models needs it: their outputs must not depend on later tokens, which
+        are the targets. A dependence through the statistics of a batch does not count.
         """
         return PRESENT
 
@@ -261,9 +263,10 @@ class InstalledLayer(LayerSpec):
     """
     The base of layers from installed packages (entry points of the group ``optserve.layers``).
 
-    `docs/extending.md` has a whole package. What changes while the module trains must be in its
-    parameters and persistent buffers, which checkpoints hold. Random numbers must be those of
-    *draws* (`optcore.networks.draws`), and the property `draws` of the spec must then be true.
+    `docs/extending.md` has a whole package. All state that changes during training must be in the
+    module's parameters and persistent buffers, which checkpoints hold. If the module needs random
+    numbers, they must come from *draws* (`optcore.networks.draws`), and the property `draws` of
+    the spec must be true.
     """
 
     CODE: ClassVar[str]
@@ -277,7 +280,7 @@ class InstalledLayer(LayerSpec):
     """
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that all positions may count: a language model is then warned of the layer."""
+        """Return that outputs may depend on all positions; language models then get a warning."""
         return Reach.all_of(given.positions, certain=False)
 
 
@@ -315,7 +318,7 @@ def needs(layer: LayerSpec, given: TensorSpec, *allowed: tuple[Axis, ...], hint:
 
 
 def _way(given: tuple[Axis, ...], allowed: Sequence[tuple[Axis, ...]]) -> str:
-    """Return what would bring values with the axes *given* to *allowed* ones; empty if unknown."""
+    """Return the advice how to convert the axes *given* to axes in *allowed*; empty for none."""
     if given == VECTOR:
         return "insert a reshape layer before it"
     for axes, word in ((SEQUENCE, "sequence"), (SIGNAL, "signal"), (IMAGE, "image")):

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Ahead:
     """
-    What shows a network later positions.
+    A layer through which an output depends on later positions of the input.
 
     Attributes:
-        node: the first layer whose output depends on later positions.
-        certain: whether the output of the network depends on them; if not, it may do so.
+        node: the first such layer.
+        certain: whether the output of the network certainly depends on later positions.
     """
 
     node: Node
@@ -38,39 +38,39 @@ class Ahead:
 
 
 def sees_no_targets(run: RunSpec) -> None:
-    """Refuse a language model in which an output depends on later tokens than that of its place."""
+    """Refuse a language model in which the output at a position depends on later tokens."""
     found = ahead_of(run)
     if found is not None and found.certain:
         node = found.node
         reject(
             ["model"],
-            f"layer {node.path}: {node.layer.kind} must not let a position see later ones, whose "
-            f"tokens are the targets of task {run.task}; {_way(node)}",
+            f"layer {node.path}: {node.layer.kind} must not let a position see later positions, "
+            f"whose tokens are the targets of task {run.task}; {_way(node)}",
             run.model.kind,
         )
 
 
 def doubts(run: RunSpec) -> Iterator[str]:
-    """Yield a warning for each layer that may show a position of a language model later ones."""
+    """Yield a warning for each layer through which an output may depend on later tokens."""
     found = ahead_of(run)
     if found is not None:
         yield (
-            f"layer {found.node.path}: {found.node.layer.kind} may let a position see later ones, "
-            f"whose tokens are the targets of task {run.task}; it is not known which positions its "
-            f"output depends on. {_way(found.node).capitalize()}"
+            f"layer {found.node.path}: {found.node.layer.kind} may let a position see later "
+            f"positions, whose tokens are the targets of task {run.task}; it is not known which "
+            f"positions its output depends on. {_way(found.node).capitalize()}"
         )
     if run.task != "language_model":
         return
     for node in run.network.leaves:
         if isinstance(node.layer, BatchNorm) and node.given.positions > 1:
             yield (
-                f"layer {node.path}: batch_norm lets a position see later ones in training, by "
-                "the mean and variance over all positions; in evaluation it does not"
+                f"layer {node.path}: batch_norm lets a position see later positions in training, "
+                "by the mean and variance over all positions; in evaluation it does not"
             )
 
 
 def ahead_of(run: RunSpec) -> Ahead | None:
-    """Return what shows later tokens to the network of *run*; None if nothing does."""
+    """Return the layer through which an output depends on later tokens; None if there is none."""
     if run.task != "language_model":
         return None
     positions = run.network.given.positions
@@ -91,9 +91,10 @@ def ahead_of(run: RunSpec) -> Ahead | None:
 
 def traced(network: Network) -> tuple[Reach, list[tuple[Node, Reach]]]:
     """
-    Return which positions of the input the output of *network* depends on, and that of its layers.
+    Return which positions of the input the output of *network* depends on.
 
-    Layers that are repeated are traced once, and blocks are left out.
+    Also return (layer, reach of its output) for each layer, without blocks. Layers that are
+    repeated are traced once.
     """
     nodes = {node.path: node for node in network.nodes}
     seen: list[tuple[Node, Reach]] = []
@@ -112,10 +113,10 @@ def _after(
 
     Args:
         layers: layers, one after another.
-        prefix: what their paths begin with.
-        before: reach of their input.
+        prefix: the beginning of the layers' paths.
+        before: reach of the input of *layers*.
         nodes: the nodes of the network by path.
-        seen: gets the layers that are no blocks, each with the reach of its output.
+        seen: list to which (layer, reach of its output) is appended for each layer but blocks.
     """
     for name, layer in named(layers):
         node = nodes[f"{prefix}{name}"]
@@ -137,14 +138,14 @@ def _after(
 
 
 def _way(node: Node) -> str:
-    """Return what would fit in the place of a layer that sees later positions."""
+    """Return the advice how to replace or change a layer that sees later positions."""
     match node.layer:
         case Lstm() | Gru():
-            return 'with "bidirectional": false it sees only earlier ones'
+            return 'with "bidirectional": false it sees only earlier positions'
         case SelfAttention() | TransformerEncoderLayer():
-            return 'with "causal": true it sees only earlier ones'
+            return 'with "causal": true it sees only earlier positions'
         case MultiheadAttention():
-            return 'self_attention with "causal": true sees only earlier ones'
+            return 'self_attention with "causal": true sees only earlier positions'
         case LayerNorm() | RmsNorm() | GroupNorm() | InstanceNorm():
             return (
                 "layer_norm and rms_norm of a sequence (length, features) see only their position"
@@ -155,17 +156,17 @@ def _way(node: Node) -> str:
         case Pool():
             return _shifted(node.layer.windows[-1] - 1)
     return (
-        "layers of a sequence (length, features) that see only earlier ones are lstm, gru, and "
-        'self_attention with "causal": true'
+        "layers of a sequence (length, features) that see only earlier positions are lstm, gru, "
+        'and self_attention with "causal": true'
     )
 
 
 def _shifted(ahead: int) -> str:
-    """Return what keeps windows that are *ahead* positions longer than one from later ones."""
+    """Return the advice for windows of *ahead* + 1 positions: shift the sequence by *ahead*."""
     if not ahead:
         return "with padding 0 and stride 1 it sees only its position"
     layers = "a class_token layer" if ahead == 1 else f"{ahead} class_token layers"
     return (
         f"with padding 0, stride 1 and {layers} before it, which shift the sequence, it sees only "
-        "earlier ones"
+        "earlier positions"
     )

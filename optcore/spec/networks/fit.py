@@ -82,7 +82,7 @@ def _names_are_bounded(run: RunSpec) -> None:
 
 
 def last_layer(layers: Sequence[AnyLayer]) -> AnyLayer:
-    """Return the layer that computes the output of *layers*; a block that joins several is one."""
+    """Return the last layer; a residual or parallel block, which joins its parts, is one layer."""
     last = layers[-1]
     return last_layer(last.layers) if isinstance(last, (SequentialBlock, Repeat)) else last
 

@@ -87,7 +87,7 @@ def _finds_a_parameter(
 
 
 def _globs_of_paths(names: Sequence[str]) -> Iterator[str]:
-    """Yield a glob for each first part of *names*: ``conv1.*``."""
+    """Yield a glob for the part of each of *names* before the first dot: ``conv1.*``."""
     yield from dict.fromkeys(f"{name.partition('.')[0]}.*" for name in names if "." in name)
 
 

@@ -27,7 +27,8 @@ class _Source:
 
     Args:
         node: the layer, in its place in the network.
-        numbered: the paths of the blocks in which a number follows, that of a repetition.
+        numbered: the paths of the blocks that repeat layers; in a full name, the number of the
+            repetition follows such a path.
 
     Attributes:
         path: the path of the layer.
@@ -129,7 +130,7 @@ def _initialised(node: Node) -> Iterable[Parameter]:
 
 
 def _paths_to(path: str) -> list[str]:
-    """Return *path* and the paths of all blocks that may hold it, the innermost first."""
+    """Return *path* and the paths of all blocks that may hold its layer, innermost first."""
     parts = path.split(".")
     return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
 

@@ -113,7 +113,7 @@ class Network:
 
     @cached_property
     def size_of_names(self) -> tuple[int, int]:
-        """Number of parameters, and at least how many characters their names have together."""
+        """Number of parameters, and a lower bound on the characters in their names together."""
         own = [
             (node.copies, len(node.path) + 1 + len(each.name))
             for node in self.leaves
@@ -127,7 +127,7 @@ class Network:
         Check that each parameter that a layer shares is one of an earlier layer.
 
         Raises:
-            ShapeError: it is not, or has another shape.
+            ShapeError: no earlier layer has the parameter, or it has another shape.
         """
         known: dict[str, Shape] = {}
         shared: dict[str, str] = {}
@@ -150,7 +150,7 @@ class Network:
     @cached_property
     def initial(self) -> Mapping[str, Sequence[tuple[str, AnyInit]]]:
         """
-        Path of a layer -> (parameter, initialisation) pairs, where they are not torch's.
+        Path of a layer -> (parameter, initialisation) pairs; the others are torch's.
 
         Raises:
             ShapeError: an initialisation does not fit the parameters of its layer.
@@ -167,7 +167,7 @@ class Network:
 # networks.
 @lru_cache(maxsize=64)
 def network_of(layers: tuple[AnyLayer, ...], given: TensorSpec) -> Network:
-    """Return the network of *layers* for examples like *given*; equal ones share it."""
+    """Return the network of *layers* for examples like *given*; it is cached."""
     return Network(layers, given)
 
 
@@ -232,15 +232,16 @@ def _named(
     within: str | None,
 ) -> Iterator[tuple[Parameter, str]]:
     """
-    Yield the tensors of *layers*; all copies of a repeat.
+    Yield the tensors of *layers*, once for each copy of a repeated layer.
 
-    Each comes with the full name of the parameter that is used in its place, or an empty text.
+    Each tensor comes with the full name of the parameter that is shared in its place; empty if
+    none is.
 
     Args:
         layers: the layers of a list.
-        prefix: beginning of their paths.
-        own: the tensors of each layer by its path, that of the first copy.
-        within: path of the outermost block around them that counts as one layer; None without.
+        prefix: the beginning of the layers' paths.
+        own: path -> tensors of the layer. For a repeated layer, the path of the first copy.
+        within: path of the outermost block around *layers* that counts as one layer, if any.
     """
     for name, layer in named(layers):
         path = f"{prefix}{name}"

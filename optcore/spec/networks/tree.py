@@ -24,13 +24,13 @@ class Node(NamedTuple):
     A layer in its place in a network.
 
     Attributes:
-        path: names of the blocks that hold it and its own name, with dots between them; of layers
-            that are repeated, the path of the first.
+        path: names of the blocks that hold the layer, and the layer's own name, joined by dots. For
+            a repeated layer, the path of the first copy.
         layer: the layer.
-        given: what it takes.
-        output: what it returns.
-        copies: how many times the network has it, with parameters of their own.
-        parameters: its trainable tensors; none of a block, whose layers have their own.
+        given: the input of the layer.
+        output: the output of the layer.
+        copies: number of copies in the network, each with parameters of its own.
+        parameters: the trainable tensors of the layer; none for a block.
     """
 
     path: str
@@ -46,7 +46,7 @@ def too_large(layers: object) -> str | None:
     Return why a network is too large for its layers to be validated; None if it is not.
 
     Args:
-        layers: the layers as a client wrote them; what is no JSON of layers counts nothing.
+        layers: the layers as a client wrote them, as JSON. Anything else in *layers* is ignored.
     """
     written = total = 0
     left: list[tuple[object, int, int]] = [(layers, 1, 1)]
@@ -81,8 +81,8 @@ def walk(layers: Sequence[AnyLayer], given: TensorSpec) -> Iterator[Node]:
     Layers that are repeated are yielded once.
 
     Raises:
-        ShapeError: a layer does not accept its input, or one of a package raised another error.
-            The message begins with its path.
+        ShapeError: a layer does not accept its input, or a layer of an installed package raised
+            another error. The message begins with the path of the layer.
     """
     yield from _walk(layers, given, "", 1)
 

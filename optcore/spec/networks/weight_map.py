@@ -31,7 +31,7 @@ Shared = Mapping[str, str]
 
 
 class Prefix(Spec):
-    """A first part of names in the other network, and the part that takes its place in the new."""
+    """A path in the other network, and the path that replaces it in names of the new network."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -51,8 +51,8 @@ class WeightMap:
     in the new network determines its name in the other:
 
     * If one of *fresh* matches, the weight is initialised as in a run without starting weights.
-    * If the name begins with the path *to* of a prefix, *source* takes the place of *to*; if it
-      begins with several, of the longest.
+    * If the name begins with the path *to* of a prefix, *source* takes the place of *to*. If
+      several prefixes match, the one with the longest *to* counts.
     * All other weights have the same name in both networks. A weight of the other network whose
       name begins with the *source* of a prefix is not taken under its own name.
 
@@ -71,7 +71,7 @@ class WeightMap:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> WeightMap:
-        """Return the map that `stored` has made *data* of."""
+        """Return the map for which `stored` returned *data*."""
         prefixes = [Prefix.parse(each) for each in data.get("prefixes", ())]
         return cls(prefixes, data.get("fresh", ()), data.get("omit", ()))
 
@@ -132,18 +132,19 @@ def check_map(
     """
     Check that a network with the weights *own* can start with the weights *theirs* of *job*.
 
-    Every weight must be taken: what the other network lacks must be in *fresh*, and what the new
-    network lacks in *omit*.
+    The weights of the two networks must correspond, with two exceptions. *fresh* must name the
+    weights that only the new network has, and *omit* those that only the other network has.
 
     Args:
         taken: what the new network takes, under which names.
         own: weights of the new network, without those that are shared with an earlier layer.
-        theirs: weights of the other network, likewise.
+        theirs: weights of the other network, without those that are shared with an earlier layer.
         job: the id of the job that has the other network.
         shared: the weights that layers of the new and of the other network share.
 
     Raises:
-        SpecError: it cannot. The differences are listed, the first of each kind.
+        SpecError: the network cannot start with these weights. The error lists the differences,
+            with the first of each kind.
     """
     mistakes = Mistakes()
     globs = len(taken.prefixes) + len(taken.fresh) + len(taken.omit)
@@ -177,7 +178,7 @@ def _useless(
     job: str,
     shared: tuple[Shared, Shared],
 ) -> Iterator[tuple[str, Message]]:
-    """Yield (field, message) for each part of *taken* that finds nothing."""
+    """Yield (field, message) for each path or glob in *taken* that matches no weight."""
     if not taken:
         return
     in_new, in_other = [each.name for each in own], [each.name for each in theirs]
@@ -306,12 +307,12 @@ def _longest(prefixes: Mapping[str, Prefix], name: str) -> Prefix | None:
 
 
 def _paths(names: Sequence[str]) -> Mapping[str, None]:
-    """Return, as keys, the paths that *names* begin with, and *names*; in their order."""
+    """Return the results of `_parts` for all *names*, as the keys of a mapping, in order."""
     return dict.fromkeys(part for name in names for part in _parts(name))
 
 
 def _parts(name: str) -> Iterator[str]:
-    """Yield each path that *name* begins with, and *name*."""
+    """Yield ``a``, ``a.b`` and ``a.b.c`` for the name ``a.b.c``."""
     for i, character in enumerate(name):
         if character == ".":
             yield name[:i]
@@ -332,7 +333,7 @@ def _path(prefix: str) -> str:
 
 
 def duplicate(prefixes: Sequence[Prefix]) -> int | None:
-    """Return the index of the first of *prefixes* whose *to* an earlier one has, or None."""
+    """Return the index of the first prefix whose *to* an earlier prefix has; None if none has."""
     seen: set[str] = set()
     for i, prefix in enumerate(prefixes):
         if _path(prefix.to) in seen:

@@ -59,7 +59,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
 
 
 def what_chooses_is_measured(run: RunSpec) -> None:
-    """Refuse a metric by which a run chooses, but which is not measured in validation."""
+    """Refuse a run that chooses by a metric that its validation does not measure."""
     training, stopping = run.training, run.training.early_stopping
     for path, metric in (
         (["training", "keep_best"], training.keep_best),

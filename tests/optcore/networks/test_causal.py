@@ -1,4 +1,4 @@
-"""Language models in which a position sees later ones, whose tokens are its targets."""
+"""Language models in which a position sees later positions, whose tokens are its targets."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ ATTENTION: Json = {"kind": "multihead_attention", "num_heads": 2, "name": "atten
 SQUARED: Json = {"kind": "reshape", "shape": [LENGTH, WIDTH]}
 BOTH: Json = {"kind": "gru", "hidden_size": 2, "bidirectional": True}
 ONWARD: Json = {"kind": "gru", "hidden_size": WIDTH}
-CAUSAL = 'with "causal": true it sees only earlier ones'
+CAUSAL = 'with "causal": true it sees only earlier positions'
 SEQUENCES = (
-    "layers of a sequence (length, features) that see only earlier ones are lstm, gru, and "
+    "layers of a sequence (length, features) that see only earlier positions are lstm, gru, and "
     'self_attention with "causal": true'
 )
 
@@ -39,12 +39,12 @@ SEQUENCES = (
 def shifted(layers: str) -> str:
     return (
         f"with padding 0, stride 1 and {layers} before it, which shift the sequence, it sees only "
-        "earlier ones"
+        "earlier positions"
     )
 
 
 REFUSED: dict[str, tuple[list[Json], str, str]] = {
-    "gru": ([BOTH], "layer 1: gru", 'with "bidirectional": false it sees only earlier ones'),
+    "gru": ([BOTH], "layer 1: gru", 'with "bidirectional": false it sees only earlier positions'),
     "attention": ([{"kind": "self_attention", "num_heads": 2}], "layer 1: self_attention", CAUSAL),
     "encoder": (
         [{"kind": "transformer_encoder_layer", "name": "it", "nhead": 2}],
@@ -59,7 +59,7 @@ REFUSED: dict[str, tuple[list[Json], str, str]] = {
             }
         ],
         "layer r.0.0.layers.attention: multihead_attention",
-        'self_attention with "causal": true sees only earlier ones',
+        'self_attention with "causal": true sees only earlier positions',
     ),
     "in a branch": (
         [
@@ -147,8 +147,8 @@ def test_a_language_model_that_sees_its_targets_is_refused(case: str) -> None:
         RunSpec.parse(job(layers))
 
     assert str(caught.value) == (
-        f"model: {layer} must not let a position see later ones, whose tokens are the targets of "
-        f"task language_model; {way}"
+        f"model: {layer} must not let a position see later positions, whose tokens are the targets "
+        f"of task language_model; {way}"
     )
     network = network_of([{**EMBEDDING, "num_embeddings": WORDS}, *layers], NUMBERS)
     assert any(last > t for t, last in enumerate(last_seen(network)))
@@ -169,8 +169,8 @@ def test_what_is_not_known_is_a_warning(case: str) -> None:
 
     kind = DOUBTED[case][0]["kind"]
     assert text == (
-        f"layer 1: {kind} may let a position see later ones, whose tokens are the targets of task "
-        f"language_model; it is not known which positions its output depends on. "
+        f"layer 1: {kind} may let a position see later positions, whose tokens are the targets of "
+        f"task language_model; it is not known which positions its output depends on. "
         f"{SEQUENCES.capitalize()}"
     )
 
@@ -179,8 +179,8 @@ def test_statistics_over_positions_are_a_warning() -> None:
     (text,) = doubts(RunSpec.parse(job([AS_SIGNAL, {"kind": "batch_norm"}, AS_SEQUENCE])))
 
     assert text == (
-        "layer 2: batch_norm lets a position see later ones in training, by the mean and variance "
-        "over all positions; in evaluation it does not"
+        "layer 2: batch_norm lets a position see later positions in training, by the mean and "
+        "variance over all positions; in evaluation it does not"
     )
 
 

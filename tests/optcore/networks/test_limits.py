@@ -131,7 +131,8 @@ HOSTILE: dict[str, tuple[list[Json], str, str]] = {
         [FLAT, *repeated(10_000, [{"kind": "linear", "out_features": 9}])],
         "model",
         "model must accept examples of digits, which are (channels 1, height 8, width 8): layer 1: "
-        "repeat needs layers that return what they take, (features 64), got (features 9)",
+        "repeat needs layers whose output has the shape of their input, (features 64), "
+        "got (features 9)",
     ),
 }
 

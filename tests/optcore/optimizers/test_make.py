@@ -75,7 +75,7 @@ def test_two_parameters_in_one_memory_are_refused() -> None:
     data = torch.zeros(4)
     pair = [("a", nn.Parameter(data)), ("b", nn.Parameter(data))]
 
-    with pytest.raises(ValueError, match="b shares the memory of a; tie weights by using one"):
+    with pytest.raises(ValueError, match="b must not share memory with a; to tie weights, use one"):
         optcore.make_optimizer(pair, {"kind": "sgd"})
 
 

@@ -289,7 +289,7 @@ def test_a_negative_number_never_gets_the_code_of_0_in_the_cuda_kernels() -> Non
         ({**ADAMW, "backend": "xpu"}, "backend must be one of cuda, cpu, got 'xpu'"),
         (
             {**ADAMW, "cautious": True},
-            "cautious must be false in dialect bitsandbytes, which has no such step, got true",
+            "cautious must be false in dialect bitsandbytes, which lacks cautious steps, got true",
         ),
         (
             {**ADAMW, "state_bits": 32, "embeddings_32bit": True},
