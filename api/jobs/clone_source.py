@@ -140,9 +140,14 @@ def trained_on(parent: Record) -> list[TrainedOn]:
 
 def _network(parent: Record, name: str, step: int) -> Pointer | None:
     """
-    Return the pointer to an artifact of *parent* that holds its network after *step* steps.
+    Return the pointer to the artifact *name* of *parent*, a network.
 
-    Return None if *parent* has not succeeded, or has no artifact *name*.
+    Return None if *parent* has not succeeded, or has no such artifact.
+
+    Args:
+        parent: the record of the job that is cloned.
+        name: the name of the artifact.
+        step: the number of steps after which the network was saved.
     """
     if parent.state is not State.SUCCEEDED or name not in parent.artifacts:
         return None

@@ -18,4 +18,4 @@ def require_packages(record: Record) -> None:
     """
     found = missing(json.loads(record.fields.get("packages", "{}")))
     if found:
-        raise MachineFault(f"the job needs other installed packages: {', '.join(found)}")
+        raise MachineFault(f"the worker lacks packages that the job needs: {', '.join(found)}")

@@ -1,4 +1,4 @@
-"""A text of the operator's, as bytes."""
+"""A text file that the operator of the service provides, read as bytes."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class TensorSpec:
         known = {len(each): each for each in (VECTOR, SEQUENCE, IMAGE)}
         if axes is None and len(shape) not in known:
             raise ShapeError(
-                f"a shape without axes must have 1 to {max(known)} dimensions, got {shape}"
+                f"a shape must have 1 to {max(known)} dimensions if axes is None, got {shape}"
             )
         return cls(tuple(shape), known[len(shape)] if axes is None else axes)
 

@@ -234,13 +234,13 @@ def _named(
     """
     Yield the tensors of *layers*, once for each copy of a repeated layer.
 
-    Each tensor comes with the full name of the parameter that is shared in its place; empty if
-    none is.
+    Each tensor comes with a full name. If the layer uses a parameter of another layer in place of
+    the tensor, this is the name of that parameter; otherwise it is empty.
 
     Args:
         layers: the layers of a list.
         prefix: the beginning of the layers' paths.
-        own: path -> tensors of the layer. For a repeated layer, the path of the first copy.
+        own: path of a layer -> its tensors. The path of a repeated layer is that of its first copy.
         within: path of the outermost block around *layers* that counts as one layer, if any.
     """
     for name, layer in named(layers):

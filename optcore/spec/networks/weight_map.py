@@ -1,4 +1,4 @@
-"""Which weights of another network a new network starts with, by their names."""
+"""The weights that a network takes over from another one, by their names."""
 
 from __future__ import annotations
 
