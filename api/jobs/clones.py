@@ -9,10 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from api.http.dependencies import (
-    BlockingClient,
     Client,
-    JobStore,
-    RenderJob,
+    Services,
     StoredFiles,
     TenantName,
     Threads,
@@ -21,7 +19,6 @@ from api.http.params import IdempotencyKey
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.jobs.clone_source import check_fits, merged, source_of, trained_on
-from api.jobs.expected import expected_times
 from api.jobs.plan import checking_cost, plan_text
 from api.jobs.responses import submitted_response
 from api.jobs.wakeups import wake_workers
@@ -182,8 +179,7 @@ class Cloner:
 async def validate_clone(
     clone: SpecBody[CloneSpec],
     cloner: Annotated[Cloner, Depends()],
-    threads: Threads,
-    store: JobStore,
+    services: Services,
 ) -> Response:
     """
     Return the plan of a clone of the job without submitting the clone.
@@ -193,8 +189,8 @@ async def validate_clone(
     that the clone would have in `parent.warnings`.
     """
     spec, known, size = await cloner.validated(clone)
-    times = await expected_times(store, spec)
-    text = await threads.run(size + checking_cost(spec), plan_text, spec, times, known)
+    times = await services.expected_times.of(spec)
+    text = await services.threads.run(size + checking_cost(spec), plan_text, spec, times, known)
     return Response(text, media_type="application/json")
 
 
@@ -208,9 +204,7 @@ async def clone_job(
     *,
     clone: SpecBody[CloneSpec],
     cloner: Annotated[Cloner, Depends()],
-    blocking_client: BlockingClient,
-    render: RenderJob,
-    threads: Threads,
+    services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """
@@ -236,6 +230,6 @@ async def clone_job(
     so.
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
-    response = await submitted_response(submitted, render=render, threads=threads)
-    await wake_workers(blocking_client, submitted.wakeups, submitted.record.id)
+    response = await submitted_response(submitted, render=services.render, threads=services.threads)
+    await wake_workers(services.blocking_client, submitted.wakeups, submitted.record.id)
     return response

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast, get_args
 
 from annotated_types import Gt
 from pydantic import (
@@ -124,8 +124,8 @@ class Spec(BaseModel):
         fixed = fixed_defaults(type(self))
         if name in fixed:
             return fixed[name]
-        field = fields_of(type(self))[name]
-        return field.get_default(call_default_factory=True, validated_data=dict(self))
+        # Called here, since `FieldInfo.get_default` looks at the factory's signature first.
+        return _factories(type(self))[name](dict(self))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -182,6 +182,16 @@ def fixed_defaults(cls: type[BaseModel]) -> Mapping[str, object]:
         name: field.get_default(call_default_factory=True)
         for name, field in fields_of(cls).items()
         if not field.default_factory_takes_validated_data
+    }
+
+
+@cache
+def _factories(cls: type[BaseModel]) -> Mapping[str, Callable[[dict[str, Any]], object]]:
+    """Return the functions that make those defaults of *cls* that depend on other fields."""
+    return {
+        name: cast("Callable[[dict[str, Any]], object]", field.default_factory)
+        for name, field in fields_of(cls).items()
+        if field.default_factory_takes_validated_data
     }
 
 

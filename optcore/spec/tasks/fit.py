@@ -45,7 +45,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
             f"got {training.top_k}",
             training.top_k,
         )
-    known = metrics_of(task)
+    known = metrics_of(task) if training.metrics else {}
     for i, name in enumerate(training.metrics):
         if name in training.metrics[:i]:
             reject(["training", "metrics", i], f"metrics must differ, got {name!r} twice", name)
