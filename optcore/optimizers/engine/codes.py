@@ -32,6 +32,8 @@ TAIL = (1 << TAIL_BITS) - 1
 """Largest value of the tail of a float32: the other 16 bits of its fraction."""
 PAIRS = 1 << 16
 """Number of values of two codes."""
+MIN_PAIRED = 32_768
+"""Number of codes from which two are looked up at a time: for few, another call takes as long."""
 BINS = 65_536
 """Entries of the table from which the CPU kernel takes codes."""
 
@@ -46,23 +48,21 @@ def decoded(codes: Tensor, largest: Tensor, *, signed: bool) -> Tensor:
         signed: whether the numbers may be negative.
     """
     numbers = _numbers(codes, signed).to(largest.dtype)
-    whole = codes.numel() // BLOCK
-    if whole:
-        blocks = numbers[: whole * BLOCK].view(-1, BLOCK)
-        blocks.mul_(largest[:whole].unsqueeze(1))
+    scale = largest.unsqueeze(1)
     if codes.numel() % BLOCK:
-        numbers[whole * BLOCK :].mul_(largest[whole])
+        return numbers.mul_(scale.expand(-1, BLOCK).reshape(-1)[: codes.numel()])
+    numbers.view(-1, BLOCK).mul_(scale)
     return numbers
 
 
 def _numbers(codes: Tensor, signed: bool) -> Tensor:
     """Return the number in the map for each of *codes*, as float32."""
-    if not codes.is_cpu or codes.numel() % 2 or codes.storage_offset() % 2:
-        return code_map(signed, codes.device).index_select(0, codes.int())
-    # Two codes at a time take half as long: on a CPU a look-up takes more time than anything else,
-    # in one thread.
-    pairs = codes.view(torch.int16).int().bitwise_and_(PAIRS - 1)
-    return _pairs(signed).index_select(0, pairs).view(torch.float32)
+    if codes.is_cpu and codes.numel() >= MIN_PAIRED and not codes.numel() % 2:
+        # Two codes at a time: a look-up takes longer than any other operation here, and one thread.
+        pairs = codes.clone() if codes.storage_offset() % 2 else codes
+        pairs = pairs.view(torch.int16).int().bitwise_and_(PAIRS - 1)
+        return _pairs(signed).index_select(0, pairs).view(torch.float32)
+    return code_map(signed, codes.device).index_select(0, codes.int())
 
 
 def encode(
@@ -82,7 +82,7 @@ def encode(
             as its CUDA kernels do.
     """
     padding = -numbers.numel() % BLOCK
-    blocks = torch.nn.functional.pad(numbers, (0, padding)) if padding else numbers
+    blocks = torch.constant_pad_nd(numbers, (0, padding)) if padding else numbers
     blocks = blocks.view(-1, BLOCK)
     sizes = blocks.abs()
     torch.amax(sizes, dim=1, out=largest)
@@ -155,6 +155,7 @@ def _packed_codes(signed: bool, device: torch.device) -> Tensor:
 
     The sum carries into the code if the tail is larger than T. A larger tail makes a negative
     number smaller, so the entry of a negative head has -c in place of c, and the sum gives -code.
+    If not *signed*, all float32 with a negative head get the same code, and the entry has c.
     """
     heads = torch.arange(HEADS, dtype=torch.int32, device=device)
     heads -= (heads >= HEADS // 2) * HEADS  # as the shift of an int32 gives them
@@ -166,7 +167,8 @@ def _packed_codes(signed: bool, device: torch.device) -> Tensor:
     above = torch.nextafter(bounds, bounds.new_tensor(torch.inf))
     farthest = torch.where(heads < 0, above[code - 1], bounds[code]).view(torch.int32)
     tail = torch.where(code == last, TAIL, farthest & TAIL)
-    code = torch.where(heads < 0, -code, code)
+    if signed:
+        code = torch.where(heads < 0, -code, code)
     return ((code - heads) << TAIL_BITS) + (TAIL - tail)
 
 
@@ -193,7 +195,7 @@ def _nearest(shares: Tensor, signed: bool) -> Tensor:
     heads = (bits >> TAIL_BITS).bitwise_and_(HEADS - 1)
     codes = _packed_codes(signed, shares.device).index_select(0, heads)
     codes.add_(bits).bitwise_right_shift_(TAIL_BITS)
-    return codes.abs_()
+    return codes.abs_() if signed else codes
 
 
 @cache
