@@ -218,8 +218,10 @@ def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem
     return [_problem(error, data) for error in told], more
 
 
-def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
-    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and how many more there are."""
+def first_of(
+    errors: Iterable[ErrorDetails], most: int = MOST_PROBLEMS
+) -> tuple[list[ErrorDetails], int]:
+    """Return the first *most* of pydantic's *errors*, and how many more there are."""
     told: list[ErrorDetails] = []
     more = 0
     for error in errors:
@@ -229,7 +231,7 @@ def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
         # Counted one level below: this runs at each level of a spec, and once more at the end.
         if error["type"] == MORE:
             more += error["ctx"]["number"]
-        elif len(told) < MOST_PROBLEMS:
+        elif len(told) < most:
             told.append(error)
         else:
             more += 1

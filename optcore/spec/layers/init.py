@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from optcore.spec.base import Spec, by_kind
 from optcore.spec.errors import RULE, reject, short_repr
-from optcore.spec.limits import MAX_NAME
+from optcore.spec.limits import MAX_NAME, at_most
 
 MATRIX = 2
 """Number of dimensions from which a parameter has a fan-in and a fan-out."""
@@ -251,6 +251,7 @@ have fewer. In a layer that has none of these, such as a norm, it stands for its
 """
 Inits = Annotated[
     dict[Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_has_few_wildcards)], AnyInit],
+    at_most(MAX_PATTERNS, "init"),
     Field(max_length=MAX_PATTERNS),
     BeforeValidator(_by_pattern),
 ]

@@ -127,6 +127,16 @@ HOSTILE: dict[str, tuple[list[Json], str, str]] = {
         "model.layers[0].kernel_size",
         f"kernel_size must be at most 64, got 1{'0' * 76}...",
     ),
+    "50,000 initialisations": (
+        [FLAT, {**FC, "init": {f"w{i}": "zeros" for i in range(50_000)}}],
+        "model.layers[1].init",
+        "init must have at most 64 names, got 50000",
+    ),
+    "50,000 shares": (
+        [FLAT, {**FC, "share": {f"w{i}": "a.b" for i in range(50_000)}}],
+        "model.layers[1].share",
+        "share must have at most 64 names, got 50000",
+    ),
     "10,000 times a wrong shape": (
         [FLAT, *repeated(10_000, [{"kind": "linear", "out_features": 9}])],
         "model",
