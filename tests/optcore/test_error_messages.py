@@ -65,6 +65,12 @@ def test_mistakes_of_a_group_are_told_after_those_of_many_layers() -> None:
     [
         ({"kind": "values", "values": [0.1, -1.0, *[-1.0] * 1000]}, "values[1]", "must be at leas"),
         ({"kind": "multiplicative", "factors": ["x"] * 1000}, "factors[0]", "must be a number"),
+        ({"kind": "multi_step", "milestones": ["x"] * 999}, "milestones[0]", "must be a whole"),
+        (
+            {"kind": "piecewise", "boundaries": [5], "values": ["x"] * 999},
+            "values[0]",
+            "must be a number",
+        ),
     ],
 )
 def test_only_the_first_mistake_in_a_list_of_numbers_is_listed(

@@ -50,7 +50,7 @@ def _names_form(value: Any) -> str:  # noqa: ANN401  likewise
 
 Names = Annotated[
     Annotated[Glob, Tag(f"{TAG}one")]
-    | Annotated[list[Glob], Field(max_length=MAX_NAMES), Tag(f"{TAG}several")],
+    | Annotated[list[Glob], Field(max_length=MAX_NAMES, fail_fast=True), Tag(f"{TAG}several")],
     Discriminator(_names_form),
 ]
 """A glob, or a list of globs."""

@@ -78,8 +78,14 @@ class Matched:
     rest: list[Parameter] = field(default_factory=list)
 
 
-def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
-    """Return the assignment of *parameters* to *groups*: each to the first group that matches."""
+def match(
+    groups: Sequence[Group], parameters: Sequence[Parameter], *, all_unused: bool = True
+) -> Matched:
+    """
+    Return the assignment of *parameters* to *groups*: each to the first group that matches.
+
+    Unless *all_unused*, the groups after the first one without parameters are left out.
+    """
     left = {parameter.name: parameter for parameter in parameters}
     place = {name: i for i, name in enumerate(left)}
     taken: list[Taken] = []
@@ -99,6 +105,8 @@ def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
                 break
         if len(taken) == before and first is not None:
             unused.append((index, first))
+            if not all_unused:
+                break
     return Matched(taken, unused, list(left.values()))
 
 

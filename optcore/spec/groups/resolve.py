@@ -65,7 +65,7 @@ def resolve_groups(
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
     undecayed = _undecayed_by_the_dialect(spec, trainable)
-    matched = match(spec.groups, trainable)
+    matched = match(spec.groups, trainable, all_unused=most_told > 1)
     # Frozen parameters too, so that a message can say that a match finds only frozen ones.
     check_used(matched.unused, parameters, most_told)
     check_order(spec, parameters, most_told)

@@ -31,7 +31,11 @@ class ClassLoss(LossSpec):
 
     # Not dumped by default: a spec of 0.2.0 keeps its JSON and digest.
     class_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
-        None, min_length=1, max_length=MAX_CLASSES, exclude_if=lambda weights: weights is None
+        None,
+        min_length=1,
+        max_length=MAX_CLASSES,
+        fail_fast=True,
+        exclude_if=lambda weights: weights is None,
     )
     """A weight w for each class: the loss of a batch is sum(w_y * loss) / sum(w_y). null: all
     weights are 1."""

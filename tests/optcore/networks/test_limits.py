@@ -11,7 +11,8 @@ import pytest
 
 from optcore.spec import base, errors
 from optcore.spec.errors import SpecError
-from optcore.spec.groups.globs import _Pattern
+from optcore.spec.groups import matching
+from optcore.spec.groups.globs import Globs, _Pattern
 from optcore.spec.networks.tree import MAX_DEPTH, MAX_NODES
 from optcore.spec.run import RunSpec
 from tests.support.counting import calls_counted
@@ -265,6 +266,7 @@ def test_globs_that_find_nothing_compile_no_expression_and_get_one_message(
         "compiled": re.compile,
         "near": errors.did_you_mean,
         "parts": _Pattern._has_parts,
+        "groups": matching.fitting,
     }
 
     with calls_counted(functions) as counted, pytest.raises(SpecError) as caught:
@@ -272,7 +274,19 @@ def test_globs_that_find_nothing_compile_no_expression_and_get_one_message(
 
     (problem,) = caught.value.problems
     assert problem.param == param
-    assert counted == {"compiled": 0, "near": 1, "parts": 0}
+    # Compared with the parameters, and again for the message.
+    groups = 2 if "groups" in param else 0
+    assert counted == {"compiled": 0, "near": 1, "parts": 0, "groups": groups}
+
+
+def test_the_first_layer_with_a_useless_initialisation_ends_the_check() -> None:
+    layers = [FLAT, *[{**FC, "init": {"*a1*": "zeros", "*a2*": "ones"}}] * 500]
+
+    with calls_counted({"globs": Globs.__init__}) as counted, pytest.raises(SpecError) as caught:
+        RunSpec.parse(run(model={"kind": "sequential", "layers": layers}))
+
+    assert "layer 1: init must match parameters" in caught.value.problems[0].message
+    assert counted["globs"] == 2
 
 
 def test_a_shared_network_does_not_keep_the_parameters_of_many_repetitions() -> None:
