@@ -316,3 +316,23 @@ async def test_an_idempotency_key_returns_the_first_clone_even_after_its_parent_
     assert again.headers["idempotent-replayed"] == "true"
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
     assert list(parent.root.glob("jobs/local/*")) == folders
+
+
+async def test_an_error_about_a_field_that_is_not_changed_says_that_the_job_has_it(
+    http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
+) -> None:
+    training = {"steps": 20, "frozen": ["fc1.*"]}
+    parent = Parent(client, tmp_path / "storage", model={"kind": "mlp"}, training=training)
+    layers = [{"kind": "flatten"}, {"kind": "linear", "out_features": 10}]
+
+    kept, own = [
+        (await http.post(parent.path, json={"changes": changes})).json()["errors"]
+        for changes in (
+            {"model": {"kind": "sequential", "layers": layers}},
+            {"training": {"frozen": ["fc9.*"]}},
+        )
+    ]
+
+    assert [error["param"] for error in (*kept, *own)] == ["training.frozen[0]"] * 2
+    assert kept[0]["message"].endswith(f"(1.weight, 1.bias); frozen is that of job {parent.id}")
+    assert own[0]["message"].endswith("fc2.bias)")
