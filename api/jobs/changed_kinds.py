@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from optcore.packages.kinds import by_kind
 from optcore.schedules.catalogue import SCHEDULES
-from optcore.spec.base import Spec, by_kind, fields_of
+from optcore.spec.base import Spec, fields_of
 from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.models.catalogue import MODELS

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from api.jobs.changed_kinds import without_unknown
 from optcore.plan.values import check_values
@@ -38,9 +39,32 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     if sum(map(len, canonical.parts(data))) > MAX_POSTED:
         text = f"changes must result in a spec of at most {MAX_POSTED} bytes, got more"
         raise SpecError([Problem("changes", text)])
-    spec = JobSpec.parse(data)
-    check_values(spec)
+    try:
+        spec = JobSpec.parse(data)
+        check_values(spec)
+    except SpecError as error:
+        told = [_with_origin(each, parent, clone.changes) for each in error.problems]
+        raise SpecError(told, error.more) from None
     return spec
+
+
+def _with_origin(problem: Problem, parent: Record, changes: Mapping[str, Any]) -> Problem:
+    """Return *problem*; its message says so if *parent* has the field and *changes* do not."""
+    names = problem.param.partition("[")[0].split(".")
+    if _has(changes, names) or not _has(parent.posted, names):
+        return problem
+    return Problem(problem.param, f"{problem.message}; {names[-1]} is that of job {parent.id}")
+
+
+def _has(spec: object, names: Sequence[str]) -> bool:
+    """Return whether *spec* has the field with the path *names*, or a value around it."""
+    for name in names:
+        if not isinstance(spec, Mapping):
+            return True
+        if name not in spec:
+            return False
+        spec = spec[name]
+    return True
 
 
 def source_of(parent: Record, clone: CloneSpec) -> Pointer:

@@ -277,7 +277,8 @@ class RunSpec(Spec):
     def _groups(self) -> list[ResolvedGroup]:
         # check_parts resolves the groups, perhaps inside `lifted`. The groups are cached because
         # parsing such specs again outside `lifted` would raise an error.
-        return resolve_groups(self.optimizer, self.parameters())
+        # The error about a run has the first mistake alone.
+        return resolve_groups(self.optimizer, self.parameters(), most_told=1)
 
     @property
     def total_steps(self) -> int:

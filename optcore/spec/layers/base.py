@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import prod
-from typing import ClassVar, Literal, NoReturn
+from typing import Annotated, ClassVar, Literal, NoReturn
 
 from pydantic import Field, field_validator
 
@@ -19,6 +19,7 @@ from optcore.spec.errors import reject, short_repr
 from optcore.spec.later import LaterSpec
 from optcore.spec.layers.init import Inits
 from optcore.spec.layers.reach import PRESENT, Reach
+from optcore.spec.limits import at_most
 
 Shape = tuple[int, ...]
 LayerDialect = Literal["torch", "paddle"]
@@ -171,7 +172,9 @@ class LayerSpec(LaterSpec):
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
     """Name of the layer, which begins the names of its parameters; null to use its number."""
 
-    share: dict[str, str] = Field(default_factory=dict, max_length=MAX_SHARED)
+    share: Annotated[dict[str, str], at_most(MAX_SHARED, "share")] = Field(
+        default_factory=dict, max_length=MAX_SHARED
+    )
     """Maps a parameter of this layer to that of an earlier layer which is used in its place, by its
     full name: ``{"weight": "tokens.weight"}`` ties an output layer to an embedding."""
 

@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field
 
 from optcore.spec.base import Spec
 from optcore.spec.errors import Mistakes, did_you_mean, short_repr
-from optcore.spec.groups.globs import Globs, Name, listed
-from optcore.spec.limits import MAX_COMPARISONS
+from optcore.spec.groups.globs import Globs, Name, comparison, listed
+from optcore.spec.limits import MAX_COMPARED
 
 if TYPE_CHECKING:
     from optcore.spec.groups.matching import Parameter
@@ -147,15 +147,16 @@ def check_map(
             with the first of each kind.
     """
     mistakes = Mistakes()
-    globs = len(taken.prefixes) + len(taken.fresh) + len(taken.omit)
-    number = len(own) + len(theirs) + sum(map(len, shared))
-    compared = globs * number
-    if compared > MAX_COMPARISONS:
+    globs = sum(map(comparison, [*taken.fresh, *taken.omit]))
+    names = chain((each.name for each in (*own, *theirs)), *shared)
+    characters = sum(map(len, names)) if globs else 0
+    if globs * characters > MAX_COMPARED:
         mistakes.add(
             "fresh",
             lambda: (
-                f"prefixes, fresh and omit must compare at most {MAX_COMPARISONS} pairs of a name "
-                f"and a weight, got {globs} names for {number} weights"
+                f"fresh and omit must compare at most {MAX_COMPARED} characters, got {characters} "
+                f"in the names of the weights times {globs} for globs: 1 for one with * only at "
+                "its ends, 2 for each wildcard of another (with ? or [ at least 10)"
             ),
         )
     mistakes.tell()
@@ -205,14 +206,15 @@ def _useless(
         ),
         ("omit", taken.omit, taken._omit, paths_in_other, in_other, shared[1], whose),
     ):
+        known = dict.fromkeys(names)
         for i, glob in enumerate(globs):
             one = Globs([glob])
-            also = [name for name in ties if name in one]
+            also = one.among(ties)
             # A part of what the glob names would be taken all the same.
-            half = next((name for name in also if ties[name] not in all_of), None)
+            half = next((name for name in ties if name in also and ties[name] not in all_of), None)
             if half is not None:
                 yield f"{field}[{i}]", partial(_other_name, field, glob, half, ties[half])
-            elif not also and not any(name in one for name in names):
+            elif not also and not one.among(known):
                 rule = f"{field} must find {of}"
                 yield f"{field}[{i}]", partial(_unknown, rule, glob, paths, names)
     chosen = {id(taken.prefix_of(name)) for name in in_new if not taken.is_fresh(name)}
