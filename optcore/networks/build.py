@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import assert_never
 
 import torch
@@ -14,9 +14,11 @@ from optcore.networks.init import initialise
 from optcore.networks.layers.blocks import ParallelModule, ResidualModule
 from optcore.networks.layers.catalogue import Block, module
 from optcore.networks.layout import memory_format
+from optcore.networks.memory import Memories
 from optcore.spec.layers.blocks import BlockSpec, Parallel, Repeat, Residual, SequentialBlock, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.init import AnyInit
+from optcore.spec.layers.memory import MemoryLayer
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.tree import Node
@@ -97,8 +99,8 @@ def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
         draws: the source of random numbers for the layers; None for torch's global generators.
     """
     nodes = {node.path: node for node in network.nodes}
-    builder = _Builder(nodes, draws, network.initial)
-    model = builder.sequence(network.layers, "", "")
+    builder = _Builder(nodes, draws, network.initial, network.memories.keys())
+    model = builder.sequence(network.layers, "", "", Memories())
     for path, own, source in builder.shared:
         holder, _, name = f"{path}.{own}".rpartition(".")
         setattr(model.get_submodule(holder), name, model.get_parameter(source))
@@ -113,6 +115,7 @@ class _Builder:
         nodes: the node of each path; of repeated layers, the path of the first.
         draws: what the layers draw from in training.
         initial: initialisations of the parameters of layers, with the same paths as *nodes*.
+        memories: paths of the layers whose output later ones attend to.
 
     Attributes:
         shared: for each parameter that is another layer's: the path of the layer that uses it, its
@@ -124,11 +127,15 @@ class _Builder:
         nodes: Mapping[str, Node],
         draws: Draws | None,
         initial: Mapping[str, Sequence[tuple[str, AnyInit]]],
+        memories: Set[str],
     ) -> None:
         self._nodes, self._draws, self._initial = nodes, draws, initial
+        self._memories = memories
         self.shared: list[tuple[str, str, str]] = []
 
-    def sequence(self, layers: Sequence[AnyLayer], path: str, known: str) -> nn.Sequential:
+    def sequence(
+        self, layers: Sequence[AnyLayer], path: str, known: str, around: Memories
+    ) -> nn.Sequential:
         """
         Return the module of *layers*.
 
@@ -136,12 +143,14 @@ class _Builder:
             layers: the layers.
             path: what the paths of the layers begin with.
             known: the same for the first copies, where the layers are repeated.
+            around: the memories that the lists around have.
         """
+        memories = around.inside()
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         before: AnyLayer | None = None
         for name, layer in pooled_first(named(layers)):
             if isinstance(layer, BlockSpec):
-                modules[name] = self._block(layer, f"{path}{name}", f"{known}{name}")
+                modules[name] = self._block(layer, f"{path}{name}", f"{known}{name}", memories)
             else:
                 modules[name] = module(
                     layer,
@@ -149,15 +158,19 @@ class _Builder:
                     inplace=isinstance(before, OWN_OUTPUT),
                     draws=self._draws,
                     path=f"{path}{name}",
+                    memory=memories.read(layer.memory) if isinstance(layer, MemoryLayer) else None,
                 )
                 initialise(modules[name], self._initial.get(f"{known}{name}", ()))
                 self.shared += [(f"{path}{name}", *each) for each in layer.share.items()]
             before = layer
+            if f"{known}{name}" in self._memories:
+                memories.keep(f"{known}{name}", modules[name])
+                before = None  # a relu must not overwrite what is still read
         return nn.Sequential(modules)
 
-    def _block(self, layer: Block, path: str, known: str) -> nn.Module:
+    def _block(self, layer: Block, path: str, known: str, around: Memories) -> nn.Module:
         def part(layers: Sequence[AnyLayer], name: str) -> nn.Sequential:
-            return self.sequence(layers, f"{path}.{name}", f"{known}.{name}")
+            return self.sequence(layers, f"{path}.{name}", f"{known}.{name}", around)
 
         match layer:
             case SequentialBlock():
@@ -165,7 +178,7 @@ class _Builder:
             case Repeat():
                 return nn.Sequential(
                     *(
-                        self.sequence(layer.layers, f"{path}.{i}.", f"{known}.0.")
+                        self.sequence(layer.layers, f"{path}.{i}.", f"{known}.0.", around)
                         for i in range(layer.times)
                     )
                 )

@@ -74,6 +74,10 @@ class ShapeError(ValueError):
         self.path = path
 
 
+class PathError(ShapeError):
+    """A layer names another one, of which it cannot take the output."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """
@@ -84,11 +88,13 @@ class TensorSpec:
         axes: what each dimension is: an image is (channels, height, width), a sequence of vectors
             is (length, features), a sequence of tokens (length,).
         integers: whether the values are the numbers of tokens, from 0, and not real numbers.
+        memory: what a layer gets besides, if it attends to the output of an earlier layer.
     """
 
     shape: Shape
     axes: tuple[Axis, ...]
     integers: bool = False
+    memory: TensorSpec | None = None
 
     @classmethod
     def of(cls, shape: Shape, axes: tuple[Axis, ...] | None = None) -> TensorSpec:
