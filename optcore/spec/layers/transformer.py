@@ -127,7 +127,11 @@ class TransformerEncoderLayer(TransformerLayer):
         """Return what both halves keep: products, sums, activations and masks."""
         length = given.shape[0]
         attention = length * self._saved_weights(length)
-        return (8 if self.draws else 6) * given.size + length * self._saved_inner + attention
+        return (9 if self.draws else 7) * given.size + length * self._saved_inner + attention
+
+    def workspace(self, given: TensorSpec) -> int:
+        """Return what attention takes, or the linear layers if they take more."""
+        return self._own_workspace(given)
 
 
 class TransformerDecoderLayer(TransformerLayer, MemoryLayer):

@@ -133,6 +133,7 @@ ALL = {
     "encoder, gelu": of_tokens(
         {**ENCODER, "dim_feedforward": 256, "activation": "gelu", "causal": True}
     ),
+    "an encoder of images": network([*ENCODED, {**ENCODER, "dim_feedforward": 256}, *DECODED], 50),
     "a decoder of the sequence": network(
         [*ENCODED, {**DECODER, "dim_feedforward": 256, "dropout": 0.0}, *DECODED], 100
     ),
