@@ -32,13 +32,17 @@ class _Beside(NamedTuple):
     What the blocks around a layer hold in memory while the layer is computed.
 
     Attributes:
-        forward: number of elements of the blocks' inputs, and of the outputs of parts that are not
-            joined yet.
+        forward: number of elements of the blocks' inputs, of the outputs of parts that are not
+            joined yet, and of the memories to which later layers attend.
         backward: number of elements of the gradients of these tensors.
     """
 
     forward: int = 0
     backward: int = 0
+
+    def with_more(self, forward: int, backward: int) -> _Beside:
+        """Return the numbers with *forward* and *backward* added."""
+        return _Beside(self.forward + forward, self.backward + backward)
 
 
 class LayerMemory(NamedTuple):
@@ -79,7 +83,7 @@ class LayerMemory(NamedTuple):
 @lru_cache(maxsize=64)
 def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...]:
     """Return the layers of *network*, whose parameters *frozen* are not trained, as computed."""
-    known = _Known({node.path: node for node in network.nodes}, frozen)
+    known = _Known({node.path: node for node in network.nodes}, frozen, network.memories)
     found = _in_order(network.layers, "", "", known, _Beside())
     for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
         found[i] = layer._replace(taken=0)
@@ -89,10 +93,18 @@ def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...
 
 
 class _Known(NamedTuple):
-    """The nodes of a network by their paths, and the names of its frozen parameters."""
+    """
+    What is known of a network.
+
+    Attributes:
+        nodes: its nodes by their paths.
+        frozen: the names of its frozen parameters.
+        memories: path of a layer -> paths of the layers that attend to its output.
+    """
 
     nodes: Mapping[str, Node]
     frozen: frozenset[str]
+    memories: Mapping[str, Sequence[str]]
 
 
 def _in_order(
@@ -117,6 +129,7 @@ def _in_order(
         counted: whether *beside* includes the input of *layers*.
     """
     found: list[LayerMemory] = []
+    ends: dict[str, int] = {}
     before: AnyLayer | None = None
     for name, layer in pooled_first(named(layers)):
         node = known.nodes[f"{prefix}{name}"]
@@ -135,8 +148,22 @@ def _in_order(
                 if each.name not in layer.share and f"{path}{name}.{each.name}" not in known.frozen
             )
             found.append(_measured_layer(node, inputs, beside, trained, inplace=inplace))
-        before = layer
+        before = layer if node.path not in known.memories else None
+        ends[name] = len(found)
+    for name, end in ends.items():
+        readers = known.memories.get(f"{prefix}{name}", ())
+        last = max((ends[_name_in(prefix, each)] for each in readers), default=0)
+        size = known.nodes[f"{prefix}{name}"].output.size
+        for i in range(end, last):
+            # The layer behind a memory may take it as its input.
+            more = 0 if i == end and found[i].taken else size
+            found[i] = found[i]._replace(beside=found[i].beside.with_more(more, size))
     return found
+
+
+def _name_in(prefix: str, path: str) -> str:
+    """Return the name of the layer at *path*, or of the block that holds it, below *prefix*."""
+    return path.removeprefix(prefix).partition(".")[0]
 
 
 def _measured_layer(

@@ -75,6 +75,10 @@ class ShapeError(ValueError):
         self.path = path
 
 
+class PathError(ShapeError):
+    """A layer names another one, of which it cannot take the output."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """
@@ -85,11 +89,14 @@ class TensorSpec:
         axes: what each dimension is: an image is (channels, height, width), a sequence of vectors
             is (length, features), a sequence of tokens (length,).
         integers: whether the values are token ids, from 0, and not real numbers.
+        memory: the output of an earlier layer to which a layer attends, besides its input; None for
+            other layers.
     """
 
     shape: Shape
     axes: tuple[Axis, ...]
     integers: bool = False
+    memory: TensorSpec | None = None
 
     @classmethod
     def of(cls, shape: Shape, axes: tuple[Axis, ...] | None = None) -> TensorSpec:

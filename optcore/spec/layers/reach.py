@@ -71,6 +71,8 @@ class Reach:
 
 PRESENT = Reach(1, 0)
 """The bound of a layer whose output positions depend on their own position, or on earlier ones."""
+NOTHING = Reach(0, -1)
+"""The bound of outputs that do not depend on the input."""
 JOINED = Reach(1, 0, joins=True)
 """The bound of a layer that takes a vector, and whose values depend on all of it."""
 

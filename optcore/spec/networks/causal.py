@@ -11,11 +11,12 @@ from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
 from optcore.spec.layers.blocks import BlockSpec, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv1d, Conv2d
+from optcore.spec.layers.memory import MemoryLayer, Queries
 from optcore.spec.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RmsNorm
 from optcore.spec.layers.pooling import Pool
-from optcore.spec.layers.reach import PRESENT, Reach, widest
+from optcore.spec.layers.reach import NOTHING, PRESENT, Reach, widest
 from optcore.spec.layers.recurrent import Gru, Lstm
-from optcore.spec.layers.transformer import TransformerEncoderLayer
+from optcore.spec.layers.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.tree import Node
 
@@ -94,47 +95,83 @@ def traced(network: Network) -> tuple[Reach, list[tuple[Node, Reach]]]:
     Return which positions of the input the output of *network* depends on.
 
     Also return (layer, reach of its output) for each layer, without blocks. Layers that are
-    repeated are traced once.
+    repeated are traced once. Layers before queries are left out: they count only as a memory.
     """
-    nodes = {node.path: node for node in network.nodes}
-    seen: list[tuple[Node, Reach]] = []
-    return _after(network.layers, "", PRESENT, nodes, seen), seen
+    trace = _Trace({node.path: node for node in network.nodes}, network.memories, {}, [])
+    return trace.after(network.layers, "", PRESENT), trace.seen
 
 
-def _after(
-    layers: Sequence[AnyLayer],
-    prefix: str,
-    before: Reach,
-    nodes: Mapping[str, Node],
-    seen: list[tuple[Node, Reach]],
-) -> Reach:
+@dataclass(frozen=True)
+class _Trace:
     """
-    Return the reach of the output of *layers*, from that of their input.
+    What is known while layers are traced.
 
-    Args:
-        layers: layers, one after another.
-        prefix: the beginning of the layers' paths.
-        before: reach of the input of *layers*.
+    Attributes:
         nodes: the nodes of the network by path.
-        seen: list to which (layer, reach of its output) is appended for each layer but blocks.
+        memories: path of a layer -> paths of the layers that attend to its output.
+        reaches: path of a layer or block that was traced -> reach of its output.
+        seen: (layer, reach of its output) for each layer that was traced, without blocks.
     """
-    for name, layer in named(layers):
-        node = nodes[f"{prefix}{name}"]
-        if not isinstance(layer, BlockSpec):
-            before = layer.reach(node.given).after(before)
-            seen.append((node, before))
-            continue
-        first = f"{node.path}.0." if layer.NUMBERED else f"{node.path}."
+
+    nodes: Mapping[str, Node]
+    memories: Mapping[str, Sequence[str]]
+    reaches: dict[str, Reach]
+    seen: list[tuple[Node, Reach]]
+
+    def after(self, layers: Sequence[AnyLayer], prefix: str, before: Reach) -> Reach:
+        """
+        Return the reach of the output of *layers*, from that of their input.
+
+        Args:
+            layers: layers, one after another.
+            prefix: the beginning of the paths of *layers*.
+            before: reach of the input of *layers*.
+        """
+        begin = len(self.seen)
+        for name, layer in named(layers):
+            node = self.nodes[f"{prefix}{name}"]
+            if isinstance(layer, BlockSpec):
+                before = self._after_block(layer, node, before)
+            elif isinstance(layer, Queries):
+                del self.seen[begin:]
+                before = NOTHING
+            elif isinstance(layer, MemoryLayer):
+                own = layer.reach(node.given).after(before)
+                before = widest([own, self._of_memory(layer.memory)], node.output.positions)
+            else:
+                before = layer.reach(node.given).after(before)
+            if not isinstance(layer, BlockSpec):
+                self.seen.append((node, before))
+            self.reaches[node.path] = before
+        return before
+
+    def _after_block(self, block: BlockSpec, node: Node, before: Reach) -> Reach:
+        first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
         inside = [
-            (each.layers, f"{first}{each.name}." if each.name else first) for each in layer.parts
+            (each.layers, f"{first}{each.name}." if each.name else first) for each in block.parts
         ]
         positions = node.output.positions
-        once = widest([_after(*each, before, nodes, seen) for each in inside], positions)
-        if layer.copies > 1:
-            own = widest([_after(*each, PRESENT, nodes, []) for each in inside], positions)
-            once = own.times(layer.copies - 1).after(once)
-        before = once
-    return before
+        once = widest([self.after(*each, before) for each in inside], positions)
+        if block.copies == 1:
+            return once
+        # Later copies, as functions of their input; memories from outside are the same for all.
+        outside = self._memories_outside(first)
+        alone = _Trace(self.nodes, self.memories, dict.fromkeys(outside, NOTHING), [])
+        own = widest([alone.after(*each, PRESENT) for each in inside], positions)
+        last = own.times(block.copies - 1).after(once)
+        return widest([last, *map(self._of_memory, outside)], positions)
+
+    def _of_memory(self, path: str) -> Reach:
+        """Return the bound of what a position that attends to the layer at *path* depends on."""
+        return Reach.all_of(self.nodes[path].output.positions).after(self.reaches[path])
+
+    def _memories_outside(self, first: str) -> list[str]:
+        """Return the layers elsewhere that layers below *first* attend to."""
+        return [
+            path
+            for path, readers in self.memories.items()
+            if not path.startswith(first) and any(each.startswith(first) for each in readers)
+        ]
 
 
 def _way(node: Node) -> str:
@@ -144,6 +181,11 @@ def _way(node: Node) -> str:
             return 'with "bidirectional": false it sees only earlier positions'
         case SelfAttention() | TransformerEncoderLayer():
             return 'with "causal": true it sees only earlier positions'
+        case TransformerDecoderLayer():
+            return (
+                'with "causal": true it sees only earlier positions of its input, but always all '
+                f"of its memory, {node.layer.memory}, which must depend on no token after the first"
+            )
         case MultiheadAttention():
             return 'self_attention with "causal": true sees only earlier positions'
         case LayerNorm() | RmsNorm() | GroupNorm() | InstanceNorm():

@@ -10,7 +10,7 @@ from optcore.spec.base import value_of
 from optcore.spec.errors import reject
 from optcore.spec.groups.globs import comparison
 from optcore.spec.layers.activations import LogSoftmax, Sigmoid, Softmax
-from optcore.spec.layers.base import ShapeError
+from optcore.spec.layers.base import PathError, ShapeError
 from optcore.spec.layers.blocks import Repeat, SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.normalization import BatchNorm
@@ -33,6 +33,8 @@ def layers_fit(run: RunSpec) -> None:
     network = run.network
     try:
         output = network.output
+    except PathError as error:
+        reject(["model"], str(error), run.model.kind)
     except ShapeError as error:
         reject(
             ["model"],
@@ -42,6 +44,7 @@ def layers_fit(run: RunSpec) -> None:
         )
     _names_are_bounded(run)
     try:
+        network.check_used()
         network.check_shared()
         _ = network.initial
     except ShapeError as error:

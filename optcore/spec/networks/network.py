@@ -13,7 +13,9 @@ from optcore.spec.layers.base import Shape, ShapeError, TensorSpec
 from optcore.spec.layers.blocks import BlockSpec, SequentialBlock, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.init import AnyInit
+from optcore.spec.layers.memory import MemoryLayer, Queries
 from optcore.spec.networks.initial import initial
+from optcore.spec.networks.memories import check_used
 from optcore.spec.networks.tree import Node, walk
 
 MAX_CACHED = 2000
@@ -146,6 +148,25 @@ class Network:
                     shared[full] = node.layer.share[name]
                 else:
                     known[full] = shape
+
+    def check_used(self) -> None:
+        """
+        Check that the output of each layer is used, which queries do not do.
+
+        Raises:
+            ShapeError: it is used neither by the layer behind it nor as a memory.
+        """
+        if any(isinstance(node.layer, Queries) for node in self.leaves):
+            check_used(self.layers)
+
+    @cached_property
+    def memories(self) -> Mapping[str, Sequence[str]]:
+        """Path of a layer -> paths of the layers whose memory its output is; of first copies."""
+        found: dict[str, list[str]] = {}
+        for node in self.leaves:
+            if isinstance(node.layer, MemoryLayer):
+                found.setdefault(node.layer.memory, []).append(node.path)
+        return found
 
     @cached_property
     def initial(self) -> Mapping[str, Sequence[tuple[str, AnyInit]]]:

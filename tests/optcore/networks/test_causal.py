@@ -29,6 +29,15 @@ ATTENTION: Json = {"kind": "multihead_attention", "num_heads": 2, "name": "atten
 SQUARED: Json = {"kind": "reshape", "shape": [LENGTH, WIDTH]}
 BOTH: Json = {"kind": "gru", "hidden_size": 2, "bidirectional": True}
 ONWARD: Json = {"kind": "gru", "hidden_size": WIDTH}
+DECODER: Json = {
+    **{"kind": "transformer_decoder_layer", "name": "it", "nhead": 2, "dim_feedforward": 8},
+    **{"dropout": 0.0, "causal": True},
+}
+QUERIES: Json = {"kind": "queries", "num_queries": LENGTH, "features": WIDTH}
+FIRST: list[Json] = [
+    {"kind": "select", "index": 0},
+    {"kind": "reshape", "shape": [1, WIDTH], "name": "first"},
+]
 CAUSAL = 'with "causal": true it sees only earlier positions'
 SEQUENCES = (
     "layers of a sequence (length, features) that see only earlier positions are lstm, gru, and "
@@ -51,6 +60,46 @@ REFUSED: dict[str, tuple[list[Json], str, str]] = {
         "layer it: transformer_encoder_layer",
         CAUSAL,
     ),
+    **{
+        f"decoder {case}": (
+            layers,
+            f"layer {path}: transformer_decoder_layer",
+            'with "causal": true it sees only earlier positions of its input, but always all of '
+            f"its memory, {memory}, which must depend on no token after the first",
+        )
+        for case, path, memory, layers in (
+            ("of itself", "it", "1", [ONWARD, {**DECODER, "memory": "1"}]),
+            (
+                "of queries",
+                "it",
+                "1",
+                [{"kind": "self_attention", "num_heads": 2}, QUERIES, {**DECODER, "memory": "1"}],
+            ),
+            ("not causal", "it", "0", [QUERIES, {**DECODER, "memory": "0", "causal": False}]),
+            (
+                "in a repeat",
+                "r.0.it",
+                "0",
+                [
+                    {
+                        **{"kind": "repeat", "name": "r", "times": 3},
+                        "layers": [ONWARD, {**DECODER, "memory": "0"}],
+                    }
+                ],
+            ),
+            (
+                "in a repeat, of itself",
+                "r.0.it",
+                "r.0.0",
+                [
+                    {
+                        **{"kind": "repeat", "name": "r", "times": 3},
+                        "layers": [ONWARD, {**DECODER, "memory": "r.0.0"}],
+                    }
+                ],
+            ),
+        )
+    },
     "in blocks": (
         [
             {
@@ -105,6 +154,15 @@ REFUSED: dict[str, tuple[list[Json], str, str]] = {
     ),
 }
 ACCEPTED: dict[str, list[Json]] = {
+    "decoder of the first position": [
+        {
+            "kind": "parallel",
+            "branches": [
+                [ONWARD],
+                [*FIRST, QUERIES, {**DECODER, "memory": "1.1.first"}],
+            ],
+        },
+    ],
     "nothing": [],
     "gru": [ONWARD],
     "attention": [{"kind": "self_attention", "num_heads": 2, "causal": True}],

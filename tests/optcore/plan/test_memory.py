@@ -104,6 +104,16 @@ FEW = {
     "mobilenet_v3": mnist({"kind": "mobilenet_v3"}, batch_size=32),
     "vit": mnist({"kind": "vit", "patch_size": 7, "layers": 4, "heads": 4, "hidden": 128}),
 }
+ENCODED: list[dict[str, Any]] = [
+    {"kind": "reshape", "shape": [28, 28]},
+    {"kind": "linear", "out_features": 64},
+    {"kind": "identity", "name": "rows"},
+]
+DECODER = {"kind": "transformer_decoder_layer", "nhead": 4, "memory": "rows"}
+DECODED: list[dict[str, Any]] = [
+    {"kind": "flatten"},
+    {"kind": "linear", "out_features": 10},
+]
 GRU: dict[str, Any] = {"kind": "gru", "hidden_size": 64, "num_layers": 2}
 ENCODER = {"kind": "transformer_encoder_layer", "nhead": 4, "dropout": 0.0}
 ALL = {
@@ -127,6 +137,23 @@ ALL = {
     "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
     "encoder, gelu": of_tokens(
         {**ENCODER, "dim_feedforward": 256, "activation": "gelu", "causal": True}
+    ),
+    "an encoder of images": network([*ENCODED, {**ENCODER, "dim_feedforward": 256}, *DECODED], 50),
+    "a decoder of the sequence": network(
+        [*ENCODED, {**DECODER, "dim_feedforward": 256, "dropout": 0.0}, *DECODED], 100
+    ),
+    "a decoder of queries": network(
+        [
+            *ENCODED,
+            {"kind": "queries", "num_queries": 8, "features": 64},
+            {
+                "kind": "repeat",
+                "times": 3,
+                "layers": [{**DECODER, "dim_feedforward": 128, "dropout": 0.0}],
+            },
+            *DECODED,
+        ],
+        100,
     ),
     **{kind: function(kind) for kind in ("quadratic", "rosenbrock", "valley")},
     **{
