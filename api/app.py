@@ -30,6 +30,7 @@ from api.http.params import only_known
 from api.http.thread_pool import FairThreadPool
 from api.jobs import actions, clones, files, history
 from api.jobs import routes as jobs
+from api.jobs.expected import ExpectedTimes
 from api.metrics import routes as metrics
 from api.metrics.charts import routes as charts
 from api.metrics.charts.reader import SeriesReader
@@ -88,6 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         storage = Storage(settings.storage_dir)
         app.state.files = StoragePool(storage, timeout_s=settings.storage_patience_s)
         app.state.store = Store(client, app.state.files)
+        app.state.expected_times = ExpectedTimes(app.state.store)
         app.state.series_reader = SeriesReader(app.state.store)
         app.state.evaluation_reader = EvaluationReader(app.state.store)
         app.state.stream_hub = hub.StreamHub(Store(streaming, app.state.files), settings)

@@ -56,7 +56,8 @@ PEERS = [
     Peer(ELSEWHERE, "NovoGrad", FOREACH, {"kind": "novograd"}),
     Peer(ELSEWHERE, "SignSGD", FOREACH, {"kind": "signum"}),
     Peer(ELSEWHERE, "SimplifiedAdEMAMix", FOREACH, {"kind": "simplified_ademamix"}),
-    Peer(ELSEWHERE, "SM3", FOREACH, {"kind": "sm3"}),
+    # Without its momentum, the peer would keep no mean of steps.
+    Peer(ELSEWHERE, "SM3", {**FOREACH, "momentum": 0.9}, {"kind": "sm3"}),
     Peer(ELSEWHERE, "Yogi", FOREACH, {"kind": "yogi"}),
     Peer("schedulefree", "AdamWScheduleFree", FOREACH, {"kind": "schedule_free_adamw"}),
     Peer("schedulefree", "SGDScheduleFree", FOREACH, {"kind": "schedule_free_sgd"}),

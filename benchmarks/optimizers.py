@@ -48,6 +48,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lamb, cautious": {"kind": "lamb", "dialect": "timm", "cautious": True},
     "lars, timm": {"kind": "lars", "dialect": "timm"},
     "muon, article": {"kind": "muon", "dialect": "article"},
+    "muon, keras": {"kind": "muon", "dialect": "keras"},
+    "muon, optax": {"kind": "muon", "dialect": "optax"},
     "adafactor, optax": {"kind": "adafactor", "dialect": "optax"},
 }
 """Specs of dialects and options in which a rule does other work, beside each kind by itself."""

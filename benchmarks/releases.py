@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PAIRS = 25
 START_S = 120.0
 SUBMITTED = 20
-"""Number of jobs posted one after another for one measurement of `submit`."""
+"""Number of jobs posted one after another for one measurement of `submit` or of a plan."""
 REPORTED = 2000
 """Number of steps in the job whose steps are timed."""
 LONG_STEPS = 30_000
@@ -51,6 +51,7 @@ class Served:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=60)
         self.long = ""
+        self._width = 0
 
     def submit(self) -> float:
         """Return the seconds that a POST of a job takes; no worker takes the job."""
@@ -61,6 +62,23 @@ class Served:
         for job_id in posted:
             self._http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
         return took
+
+    def validate(self) -> float:
+        """Return the seconds that the plan of a job takes, which is asked for again and again."""
+        return self._plans([JOB] * SUBMITTED)
+
+    def validate_others(self) -> float:
+        """Return the seconds that a plan takes if each is of another network."""
+        # Of other widths in each measurement, as nothing of them is to be known before.
+        self._width += SUBMITTED
+        models = [{"kind": "mlp", "hidden": [self._width - i]} for i in range(SUBMITTED)]
+        return self._plans([{**JOB, "model": model} for model in models])
+
+    def _plans(self, bodies: list[dict[str, Any]]) -> float:
+        start = time.perf_counter()
+        for body in bodies:
+            self._http.post("/v1/jobs/validate", json=body).raise_for_status()
+        return (time.perf_counter() - start) / len(bodies)
 
     def first_step(self) -> float:
         """Return the seconds from the POST of a job to the first row in its stream."""
@@ -169,6 +187,8 @@ def main() -> None:
             "This checkout beside another",
             [
                 measured("submit", Served.submit),
+                measured("validate", Served.validate),
+                measured("validate, each another network", Served.validate_others),
                 measured("submit to first step", Served.first_step),
                 measured("a step of the loop, reported", Served.steps),
                 measured("400 steps with 40 checkpoints", Served.checkpoints),

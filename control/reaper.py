@@ -38,6 +38,8 @@ class Reaper:
 
     def run(self) -> None:
         """Take back some jobs; ring the doorbell for jobs that wait although a worker is idle."""
+        # One call, which the server runs as a whole: a reaper that dies cannot leave a job that is
+        # neither running nor queued.
         reaped = send(self._client, calls.reap(limit=PER_ROUND, lease_ms=self._lease_ms))
         for member in reaped.jobs:
             log.warning("%s lost its worker", member)

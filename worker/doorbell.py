@@ -32,7 +32,9 @@ class Message(Job):
     def perform(self) -> Any:  # noqa: ANN401  as RQ declares it
         """Call `answer`; raise `UnknownMessage` if the message names another function."""
         if self.func_name != ANSWER:
-            raise UnknownMessage(f"a message may only call {ANSWER}(), got {self.func_name!r}")
+            raise UnknownMessage(
+                f"a message must name the function {ANSWER}, got {self.func_name!r}"
+            )
         return super().perform()
 
     def send_webhooks(self, *_: object, **__: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -60,6 +61,8 @@ class AllowedHosts:
         return name in self._names or name.endswith(self._endings) or is_address(name)
 
 
+# As for `api.connections.connections.peer_of`.
+@lru_cache(maxsize=1024)
 def is_address(name: str) -> bool:
     """Return whether the name in a Host header is an IP address."""
     try:

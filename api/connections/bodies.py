@@ -37,9 +37,8 @@ class Bodies:
 
     A body is counted from the arrival of its first byte until the response begins.
 
-    While the total size exceeds the limit, requests with incomplete bodies are refused one by one.
-    First the address is found whose bodies have the largest total size; then the oldest incomplete
-    request from this address is refused.
+    While the total size exceeds the limit, requests with incomplete bodies are refused one by one:
+    each time the oldest such request from the address whose bodies have the largest total size.
 
     A request with a complete body is never refused. Such a request is being processed, or it waits
     a short time for a thread (`api/http/thread_pool.py`). A small body is complete at once, since

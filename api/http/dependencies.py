@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import redis
 import redis.asyncio
 from fastapi import Depends, Request
 
 from api.http.thread_pool import RequestThreads, threads_of
+from api.jobs.expected import ExpectedTimes
 from api.metrics.charts.reader import SeriesReader
 from api.metrics.evaluations.reader import EvaluationReader
 from api.metrics.streams.hub import StreamHub
@@ -73,6 +74,36 @@ async def _stream_hub(request: Request) -> StreamHub:
     return hub
 
 
+class SubmitServices(NamedTuple):
+    """
+    What routes need that submit and validate jobs, each as described below.
+
+    It is one dependency, since FastAPI takes some 10 us to resolve a dependency: as long as to
+    parse a small job.
+    """
+
+    tenant: str
+    client: redis.asyncio.Redis
+    blocking_client: redis.Redis
+    expected_times: ExpectedTimes
+    render: Callable[[Record], Job]
+    threads: RequestThreads
+
+
+async def _services(request: Request) -> SubmitServices:
+    state = request.app.state
+    return SubmitServices(
+        tenant=await _tenant(),
+        client=state.client,
+        blocking_client=state.blocking_client,
+        expected_times=state.expected_times,
+        render=await _render(request),
+        threads=threads_of(request.scope),
+    )
+
+
+Services = Annotated[SubmitServices, Depends(_services)]
+"""What routes need that submit and validate jobs."""
 Threads = Annotated[RequestThreads, Depends(_threads)]
 """The thread pool for this request, for work that would block the event loop if large."""
 TenantName = Annotated[str, Depends(_tenant)]

@@ -1,4 +1,4 @@
-"""What `SpecBodyRoute` gives FastAPI for a body, and error responses read again."""
+"""The validated body of a request, which `SpecBodyRoute` gives to FastAPI."""
 
 from __future__ import annotations
 

@@ -80,6 +80,7 @@ class JobAction:
         return await self._respond(changed.record, changed.wakeups)
 
     async def _respond(self, record: Record, wakeups: Sequence[str]) -> Response:
+        # The change is stored already: if this process dies here, the reaper wakes the workers.
         await wake_workers(self._blocking_client, wakeups, self.job_id)
         return await job_response(record, render=self._render, threads=self._threads)
 

@@ -1,12 +1,13 @@
-"""What stays of a spec when a clone changes the kind of a part of it."""
+"""Removes the fields of a spec that become unknown when a clone changes a kind in it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from optcore.packages.kinds import by_kind
 from optcore.schedules.catalogue import SCHEDULES
-from optcore.spec.base import Spec, by_kind, fields_of
+from optcore.spec.base import Spec, fields_of
 from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.models.catalogue import MODELS
@@ -39,17 +40,17 @@ LENGTHS = {"steps": "epochs", "epochs": "steps"}
 
 def without_unknown(posted: Json, changes: Json, field: str = "", around: str = "") -> Json:
     """
-    Return *posted* without the fields that only its kinds have, where *changes* has other kinds.
+    Return *posted* without the fields that become unknown if *changes* changes a kind.
 
     The ``length`` of a cosine, for example, is left out if *changes* makes the schedule a shift,
-    which has no such field. Fields that both kinds have stay. Likewise, of ``steps`` and ``epochs``
-    of a training one is left out if *changes* has the other.
+    which has no such field. Fields that both kinds have stay. A training has either ``steps`` or
+    ``epochs``: if *changes* has one of the two, the other is left out.
 
     Args:
         posted: a spec as it was posted, or a part of it.
         changes: a merge patch for *posted*.
         field: the name of the field that has the value *posted*.
-        around: the name of the field whose value has *field*.
+        around: the name of the field that contains *field*.
     """
     if not (isinstance(posted, Mapping) and isinstance(changes, Mapping)):
         return posted
@@ -60,6 +61,7 @@ def without_unknown(posted: Json, changes: Json, field: str = "", around: str = 
         known = {*fields_of(kinds[kind]), *(() if field in KINDS else ("value",))}
         posted = {name: value for name, value in posted.items() if name in known}
     if field == "training":
+        # Not where *changes* names both: what it says of each counts.
         given = {LENGTHS[name] for name in LENGTHS if changes.get(name) is not None}
         posted = {
             name: value for name, value in posted.items() if name not in given - changes.keys()

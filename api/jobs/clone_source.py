@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from api.jobs.changed_kinds import without_unknown
 from optcore.plan.values import check_values
@@ -18,7 +19,7 @@ from optserve.contract.states import State
 from store.errors import NothingToClone
 from store.jobs.pointers import Pointer
 from store.jobs.record import Record
-from store.storage.names import MODEL
+from store.storage.names import BEST, MODEL
 
 MAX_POSTED = 3 * 2**20
 """Maximum size of a merged spec as JSON, in bytes. Without it, each clone of a clone could add as
@@ -38,9 +39,32 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     if sum(map(len, canonical.parts(data))) > MAX_POSTED:
         text = f"changes must result in a spec of at most {MAX_POSTED} bytes, got more"
         raise SpecError([Problem("changes", text)])
-    spec = JobSpec.parse(data)
-    check_values(spec)
+    try:
+        spec = JobSpec.parse(data)
+        check_values(spec)
+    except SpecError as error:
+        told = [_with_origin(each, parent, clone.changes) for each in error.problems]
+        raise SpecError(told, error.more) from None
     return spec
+
+
+def _with_origin(problem: Problem, parent: Record, changes: Mapping[str, Any]) -> Problem:
+    """Return *problem*; its message says so if *parent* has the field and *changes* do not."""
+    names = problem.param.partition("[")[0].split(".")
+    if _has(changes, names) or not _has(parent.posted, names):
+        return problem
+    return Problem(problem.param, f"{problem.message}; {names[-1]} is that of job {parent.id}")
+
+
+def _has(spec: object, names: Sequence[str]) -> bool:
+    """Return whether *spec* has the field with the path *names*, or a value around it."""
+    for name in names:
+        if not isinstance(spec, Mapping):
+            return True
+        if name not in spec:
+            return False
+        spec = spec[name]
+    return True
 
 
 def source_of(parent: Record, clone: CloneSpec) -> Pointer:
@@ -53,13 +77,17 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         SpecError: no checkpoint at the requested step is retained, or *clone* keeps the optimizer's
             state and the checkpoint has none.
     """
-    network, retained = _network(parent), parent.retained()
+    network, retained = _network(parent, MODEL, parent.rows), parent.retained()
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
                 f"job {parent.id} has no best checkpoint: a job saves one only if its spec sets "
                 "training.keep_best, and only after an evaluation"
             )
+        # As below, the weights that were evaluated may be an average of those that were trained.
+        evaluated = _network(parent, BEST, parent.best.step)
+        if evaluated is not None and clone.keep == "weights":
+            return evaluated
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
         raise NothingToClone(f"job {parent.id} has no checkpoint yet")
@@ -130,16 +158,25 @@ def _check_states(
 
 
 def trained_on(parent: Record) -> list[TrainedOn]:
-    """Return which datasets *parent*, and the jobs that it goes back to, trained its weights on."""
+    """Return the datasets on which the weights of *parent* were trained, also by earlier jobs."""
     return joined(parent.trained_on, TrainedOn.of(parent.id, parent.spec.dataset))
 
 
-def _network(parent: Record) -> Pointer | None:
-    """Return the pointer to the network that *parent* saved when it succeeded, or None."""
-    if parent.state is not State.SUCCEEDED or MODEL not in parent.artifacts:
+def _network(parent: Record, name: str, step: int) -> Pointer | None:
+    """
+    Return the pointer to the artifact *name* of *parent*, a network.
+
+    Return None if *parent* has not succeeded, or has no such artifact.
+
+    Args:
+        parent: the record of the job that is cloned.
+        name: the name of the artifact.
+        step: the number of steps after which the network was saved.
+    """
+    if parent.state is not State.SUCCEEDED or name not in parent.artifacts:
         return None
-    file = parent.artifacts[MODEL]
-    return Pointer(parent.rows, file["path"], file["sha256"])
+    file = parent.artifacts[name]
+    return Pointer(step, file["path"], file["sha256"])
 
 
 def _final_state(parent: Record, step: int, retained: list[Pointer]) -> Pointer:
@@ -147,8 +184,8 @@ def _final_state(parent: Record, step: int, retained: list[Pointer]) -> Pointer:
     Return the pointer to the checkpoint of *parent* after its last step, number *step*.
 
     Raises:
-        SpecError: there is none, since the job ended under a release up to 0.2.0, which kept only
-            the network.
+        SpecError: the job has no such checkpoint. Releases up to 0.2.0 kept only the network after
+            the last step.
     """
     for pointer in retained:
         if pointer.step == step:

@@ -9,10 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from api.http.dependencies import (
-    BlockingClient,
     Client,
-    JobStore,
-    RenderJob,
+    Services,
     StoredFiles,
     TenantName,
     Threads,
@@ -21,7 +19,6 @@ from api.http.params import IdempotencyKey
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.jobs.clone_source import check_fits, merged, source_of, trained_on
-from api.jobs.expected import expected_times
 from api.jobs.plan import checking_cost, plan_text
 from api.jobs.responses import submitted_response
 from api.jobs.wakeups import wake_workers
@@ -99,6 +96,7 @@ class Cloner:
         parent = await self._parent()
         size = self._size(parent)
         spec = await self._threads.run(size, merged, parent, clone)
+        # Called for its errors: they say whether `submit` would find a state to copy.
         source_of(parent, clone)
         await self._threads.run(size, check_fits, parent, spec, clone)
         before = await self._threads.run(size, trained_on, parent)
@@ -181,19 +179,18 @@ class Cloner:
 async def validate_clone(
     clone: SpecBody[CloneSpec],
     cloner: Annotated[Cloner, Depends()],
-    threads: Threads,
-    store: JobStore,
+    services: Services,
 ) -> Response:
     """
     Return the plan of a clone of the job without submitting the clone.
 
-    The body is that of `clone`, and so are the errors, except that the files of the state that the
-    clone would start from are not read. The warnings of the plan include those that the clone would
-    have in `parent.warnings`.
+    The request and its errors are those of `clone`. But the files from which the clone would start
+    are not read, so it is not noticed if one is damaged. The warnings of the plan include those
+    that the clone would have in `parent.warnings`.
     """
     spec, known, size = await cloner.validated(clone)
-    times = await expected_times(store, spec)
-    text = await threads.run(size + checking_cost(spec), plan_text, spec, times, known)
+    times = await services.expected_times.of(spec)
+    text = await services.threads.run(size + checking_cost(spec), plan_text, spec, times, known)
     return Response(text, media_type="application/json")
 
 
@@ -207,33 +204,32 @@ async def clone_job(
     *,
     clone: SpecBody[CloneSpec],
     cloner: Annotated[Cloner, Depends()],
-    blocking_client: BlockingClient,
-    render: RenderJob,
-    threads: Threads,
+    services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """
     Submit a clone of the job: a new job that starts at step 0 with the weights of this job.
 
-    With `"keep": "optimizer"` the clone continues the training, also after the last step of a job
-    that has succeeded: with the optimizer's state, and from the same place in the order of the
-    examples. Its own schedule begins at step 0; `shift` moves a schedule.
+    With `"keep": "optimizer"`, the clone continues the training: with the optimizer's state, and
+    from the same position in the order of the examples. This is also possible after the last step
+    of a job that has succeeded. The clone's schedule begins at step 0; `shift` moves a schedule.
 
     `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
-    that are neither in `changes` nor in that spec get their defaults. Where `changes` has another
-    `kind`, fields that only the kind of that spec has are removed; where it sets one of `steps` and
-    `epochs`, the other is. The clone's network must have
-    weights with the same names and shapes as this job's network, running statistics included; what
-    has another name goes into `prefixes`, what is initialised into `fresh`, and what is left out
-    into `omit`. All differences are an error before anything is queued.
+    that are neither in `changes` nor in that spec get their defaults. If `changes` sets another
+    `kind`, the fields that the new kind does not have are removed. If `changes` sets `steps`, then
+    `epochs` is removed, and vice versa.
 
-    The clone has its own copy of the weights. So it does not depend on this job any more, even if
-    this job is removed.
+    The clone's network must have weights with the same names and shapes as this job's network,
+    running statistics included. `prefixes` lists weights with other names, `fresh` lists weights
+    of the clone that are initialised, and `omit` lists weights of this job that are left out. If
+    any other weights differ, the request is refused, and the error lists the differences.
+
+    The clone has its own copy of the weights, so this job may be removed afterwards.
 
     If the weights were trained on examples that the clone validates with, `parent.warnings` says
     so.
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
-    response = await submitted_response(submitted, render=render, threads=threads)
-    await wake_workers(blocking_client, submitted.wakeups, submitted.record.id)
+    response = await submitted_response(submitted, render=services.render, threads=services.threads)
+    await wake_workers(services.blocking_client, submitted.wakeups, submitted.record.id)
     return response

@@ -35,6 +35,7 @@ async def list_events(
     limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries.")] = 100,
 ) -> Page[Event]:
     """Return a job's history, oldest entry first: what happened to the job, and why."""
+    # One more than requested, which shows whether another page follows.
     found = await store.events(record.tenant, record.id, after=after, limit=limit + 1)
     events = found[:limit]
     return Page(

@@ -70,10 +70,11 @@ def plan_text(spec: JobSpec, times: list[ExpectedTime] | None, known: Sequence[s
 @dataclass(frozen=True)
 class _Planned:
     """
-    What the plan of a schedule depends on. Equal ones have equal plans.
+    All that the plan of a schedule depends on. Equal objects have equal plans.
 
-    *text* is compared in place of *schedule*, which may hold lists, which have no hash. It does not
-    say whether durations are rounded, as those of 0.2.0 are: those of a request are not.
+    *text* is compared in place of *schedule*, since a schedule may hold lists, which have no hash.
+    The text does not tell whether durations are rounded. In a request they never are; only
+    release 0.2.0 rounded them.
     """
 
     text: str

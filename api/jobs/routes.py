@@ -7,19 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.http.dependencies import (
-    BlockingClient,
-    Client,
     JobRecord,
     JobStore,
     RenderJob,
     RenderListedJob,
+    Services,
     TenantName,
     Threads,
 )
 from api.http.params import IdempotencyKey, labels_of
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
-from api.jobs.expected import expected_times
 from api.jobs.lists import page
 from api.jobs.plan import checking_cost, plan_text
 from api.jobs.responses import job_response, submitted_response
@@ -51,11 +49,7 @@ JOB_ID = r"^job_[0-9a-f-]{1,64}$"
 async def submit_job(
     *,
     spec: SpecBody[JobSpec],
-    tenant: TenantName,
-    client: Client,
-    blocking_client: BlockingClient,
-    render: RenderJob,
-    threads: Threads,
+    services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """
@@ -64,17 +58,18 @@ async def submit_job(
     A request with an `Idempotency-Key` may be repeated. The response to a repeated request contains
     the job that the first request submitted.
     """
+    threads = services.threads
     body_sha, fields = await threads.run(
         threads.size + checking_cost(spec), _prepare, spec, hashed=idempotency_key is not None
     )
     # The id is made here and not in the store: redis-py sends the call again after a lost reply,
     # and the function then finds by this id the job that it made the first time.
     call = calls.submit(
-        tenant, new_id(), fields, idempotency_key=idempotency_key or "", body_sha=body_sha
+        services.tenant, new_id(), fields, idempotency_key=idempotency_key or "", body_sha=body_sha
     )
-    submitted = await send_async(client, call)
-    response = await submitted_response(submitted, render=render, threads=threads)
-    await wake_workers(blocking_client, submitted.wakeups, submitted.record.id)
+    submitted = await send_async(services.client, call)
+    response = await submitted_response(submitted, render=services.render, threads=threads)
+    await wake_workers(services.blocking_client, submitted.wakeups, submitted.record.id)
     return response
 
 
@@ -89,11 +84,11 @@ def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
 
 
 @router.post("/validate", response_model=Plan, responses=documented(Busy))
-async def validate_job(spec: SpecBody[JobSpec], threads: Threads, store: JobStore) -> Response:
+async def validate_job(spec: SpecBody[JobSpec], services: Services) -> Response:
     """Return a job's plan without submitting the job: its full spec, sizes, and warnings."""
-    cost = threads.size + checking_cost(spec)
-    times = await expected_times(store, spec)
-    text = await threads.run(cost, _plan, spec, times)
+    threads = services.threads
+    times = await services.expected_times.of(spec)
+    text = await threads.run(threads.size + checking_cost(spec), _plan, spec, times)
     return Response(text, media_type="application/json")
 
 

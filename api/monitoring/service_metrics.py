@@ -125,6 +125,7 @@ def _counted(counters: Mapping[str, int]) -> Iterator[Metric]:
 
 def _waits(counters: Mapping[str, int]) -> Metric:
     classes = [str(ms) for ms in WAITS_MS] + ["over"]
+    # The store counts each wait in one class; a bucket of Prometheus contains all smaller ones.
     counts = accumulate(counters.get(f"waits:{name}", 0) for name in classes)
     bounds = [str(ms / 1000) for ms in WAITS_MS] + ["+Inf"]
     return HistogramMetricFamily(

@@ -55,7 +55,7 @@ class Batches:
         return served(inputs, self._dtype), targets
 
     def go_to(self, epoch: int, position: int) -> None:
-        """Go to where *position* examples of *epoch* have been served."""
+        """Continue after the first *position* examples of *epoch*."""
         self.epoch, self.position = epoch, position
         self._begin_epoch()
 

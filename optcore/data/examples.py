@@ -85,8 +85,8 @@ class Dataset:
         test: examples that are evaluated once, at the end of the run.
         validation: examples that are evaluated during the run, for early stopping, the best
             checkpoint and schedules that follow a metric; None if there is no such split.
-        digest: SHA-256 of the file that the examples come from, if the spec does not determine it;
-            a run is continued only with the same one.
+        digest: SHA-256 of the file that the examples come from; empty if the spec determines
+            the examples. A run is continued only with a file of the same digest.
     """
 
     train: Examples | Drawn

@@ -81,7 +81,9 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
         wrong = ((targets[:, :-1] < 0) & (targets[:, 1:] >= 0)).any(1)
         if wrong.any():
             got = short_repr(targets[wrong][0].tolist())
-            raise PackageError(f"{what} must have -1 only behind the classes, got {got}")
+            raise PackageError(
+                f"{what} must have -1 only after the last class of an example, got {got}"
+            )
 
 
 def _what(tensor: Tensor) -> str:

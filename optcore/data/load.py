@@ -58,7 +58,7 @@ def check_continued(spec: AnyDataset, dataset: Dataset, began: str) -> None:
     Check that *dataset* is the one that a run began with, whose digest was *began*.
 
     Raises:
-        DatasetMissing: it is another one.
+        DatasetMissing: *dataset* has another digest.
     """
     if dataset.digest != began:
         raise DatasetMissing(

@@ -38,12 +38,12 @@ class Noise:
 
     @property
     def inputs(self) -> Tensor:
-        """Zeros, of the shape of the examples of an epoch."""
+        """Zeros, in the shape of an epoch's examples."""
         return torch.zeros(1, self.size, device=self.device).expand(self.count, -1)
 
     @property
     def targets(self) -> Tensor:
-        """The same zeros."""
+        """Zeros, as the inputs: input and target of an example are equal."""
         return self.inputs
 
     def order(self, *, seed: int, epoch: int, shuffle: bool) -> Tensor:
@@ -57,7 +57,7 @@ class Noise:
         return torch.from_numpy(philox.random_raw(self.count).view(np.int64))
 
     def at(self, order: Tensor) -> Examples:
-        """Return the examples with the keys *order*."""
+        """Return the examples whose random numbers have the keys *order*."""
         if not self.deviation:
             return noiseless(len(order), self.size).to(self.device)
         keys = order.cpu().numpy().view(np.uint64)

@@ -169,7 +169,7 @@ class Files:
 
     def copy(self, name: str, target: str, *, sha256: str) -> StoredFile:
         """
-        Copy a file to a new name, and check the SHA-256 of what is copied.
+        Copy a file to a new name, and check the SHA-256 of the copied content.
 
         If the copy fails, no file is left. The errors are those of `read` and `create`.
         """
@@ -218,7 +218,7 @@ class Files:
         """
         Return the total size in bytes of all files below *folder*; 0 if it is missing.
 
-        What is deleted meanwhile does not count.
+        Files that are deleted meanwhile do not count.
 
         Raises:
             OSError: the size of a file, or a folder, cannot be read, which does not mean that it

@@ -1,4 +1,4 @@
-"""Finds damaged files: what is read has another SHA-256 than what was written."""
+"""Finds damaged files: their content has another SHA-256 than the content when written."""
 
 from __future__ import annotations
 

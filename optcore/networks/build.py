@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import assert_never
 
 import torch
@@ -14,9 +14,11 @@ from optcore.networks.init import initialise
 from optcore.networks.layers.blocks import ParallelModule, ResidualModule
 from optcore.networks.layers.catalogue import Block, module
 from optcore.networks.layout import memory_format
+from optcore.networks.memory import Memories
 from optcore.spec.layers.blocks import BlockSpec, Parallel, Repeat, Residual, SequentialBlock, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.init import AnyInit
+from optcore.spec.layers.memory import MemoryLayer
 from optcore.spec.networks.network import Network
 from optcore.spec.networks.order import OWN_OUTPUT, pooled_first
 from optcore.spec.networks.tree import Node
@@ -50,7 +52,9 @@ def check_fit(weights: Mapping[str, Tensor | None], own: Mapping[str, Tensor]) -
     """
     for name in sorted(weights.keys() | own.keys()):
         if name not in own:
-            raise ValueError(f"weights must be those of the network, which has no {name}")
+            raise ValueError(
+                f"weights must be those of the network, got {name}, which the network lacks"
+            )
         if name not in weights:
             raise ValueError(f"weights must be those of the network, got none for {name}")
         weight, wanted = weights[name], tuple(own[name].shape)
@@ -68,10 +72,11 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
     """
     Set the parameters and buffers of *model* to *tensors*, named as in `tensors_of`.
 
-    Those for which *tensors* have None stay as they are.
+    A parameter or buffer for which *tensors* has None stays as it is.
     """
     own = tensors_of(model)
     found = {name: own[name] if each is None else each for name, each in tensors.items()}
+    # `load_state_dict` is strict, and knows a shared parameter by each of its names.
     others = {name: found[first] for name, first in _shared_in(model).items()}
     model.load_state_dict({**found, **others})
 
@@ -97,8 +102,8 @@ def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
         draws: the source of random numbers for the layers; None for torch's global generators.
     """
     nodes = {node.path: node for node in network.nodes}
-    builder = _Builder(nodes, draws, network.initial)
-    model = builder.sequence(network.layers, "", "")
+    builder = _Builder(nodes, draws, network.initial, network.memories.keys())
+    model = builder.sequence(network.layers, "", "", Memories())
     for path, own, source in builder.shared:
         holder, _, name = f"{path}.{own}".rpartition(".")
         setattr(model.get_submodule(holder), name, model.get_parameter(source))
@@ -110,13 +115,15 @@ class _Builder:
     Builds modules.
 
     Args:
-        nodes: the node of each path; of repeated layers, the path of the first.
-        draws: what the layers draw from in training.
+        nodes: path -> node. The copies of a repeated layer have one node, under the path of the
+            first copy.
+        draws: the source of random numbers for the layers in training.
         initial: initialisations of the parameters of layers, with the same paths as *nodes*.
+        memories: paths of the layers whose output later ones attend to.
 
     Attributes:
-        shared: for each parameter that is another layer's: the path of the layer that uses it, its
-            name there, and the full name of the parameter.
+        shared: for each parameter that a layer takes from an earlier layer: the path of the later
+            layer, the parameter's name there, and the parameter's full name in the earlier layer.
     """
 
     def __init__(
@@ -124,24 +131,31 @@ class _Builder:
         nodes: Mapping[str, Node],
         draws: Draws | None,
         initial: Mapping[str, Sequence[tuple[str, AnyInit]]],
+        memories: Set[str],
     ) -> None:
         self._nodes, self._draws, self._initial = nodes, draws, initial
+        self._memories = memories
         self.shared: list[tuple[str, str, str]] = []
 
-    def sequence(self, layers: Sequence[AnyLayer], path: str, known: str) -> nn.Sequential:
+    def sequence(
+        self, layers: Sequence[AnyLayer], path: str, known: str, around: Memories
+    ) -> nn.Sequential:
         """
         Return the module of *layers*.
 
         Args:
             layers: the layers.
-            path: what the paths of the layers begin with.
-            known: the same for the first copies, where the layers are repeated.
+            path: the beginning of the layers' paths.
+            known: the beginning of the paths of the layers' nodes. It differs from *path* in the
+                second copy of repeated layers and later ones.
+            around: the memories of the lists around *layers*.
         """
+        memories = around.inside()
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         before: AnyLayer | None = None
         for name, layer in pooled_first(named(layers)):
             if isinstance(layer, BlockSpec):
-                modules[name] = self._block(layer, f"{path}{name}", f"{known}{name}")
+                modules[name] = self._block(layer, f"{path}{name}", f"{known}{name}", memories)
             else:
                 modules[name] = module(
                     layer,
@@ -149,15 +163,19 @@ class _Builder:
                     inplace=isinstance(before, OWN_OUTPUT),
                     draws=self._draws,
                     path=f"{path}{name}",
+                    memory=memories.read(layer.memory) if isinstance(layer, MemoryLayer) else None,
                 )
                 initialise(modules[name], self._initial.get(f"{known}{name}", ()))
                 self.shared += [(f"{path}{name}", *each) for each in layer.share.items()]
             before = layer
+            if f"{known}{name}" in self._memories:
+                memories.keep(f"{known}{name}", modules[name])
+                before = None  # a relu must not overwrite what is still read
         return nn.Sequential(modules)
 
-    def _block(self, layer: Block, path: str, known: str) -> nn.Module:
+    def _block(self, layer: Block, path: str, known: str, around: Memories) -> nn.Module:
         def part(layers: Sequence[AnyLayer], name: str) -> nn.Sequential:
-            return self.sequence(layers, f"{path}.{name}", f"{known}.{name}")
+            return self.sequence(layers, f"{path}.{name}", f"{known}.{name}", around)
 
         match layer:
             case SequentialBlock():
@@ -165,7 +183,7 @@ class _Builder:
             case Repeat():
                 return nn.Sequential(
                     *(
-                        self.sequence(layer.layers, f"{path}.{i}.", f"{known}.0.")
+                        self.sequence(layer.layers, f"{path}.{i}.", f"{known}.0.", around)
                         for i in range(layer.times)
                     )
                 )

@@ -5,7 +5,7 @@ The numbers of a layer depend only on the seed of the run, the step, the batch o
 name of the layer, not on numbers drawn before. A step that is repeated therefore draws the same
 numbers, in any process, without a saved state.
 
-The four are mixed into one key of 64 bits, where layer is a hash of the name::
+The seed, the step, the batch and a hash of the layer's name are mixed into a key of 64 bits::
 
     key = mixed(mixed(mixed(mixed(0, seed), step), batch), layer)
 
@@ -66,7 +66,7 @@ class Draws:
 
         For one layer, the elements that are 0 stay the same until `begin` is called, and are the
         same in every dtype. They are the same on all CPUs, with any number of threads. A GPU draws
-        other ones than a CPU.
+        other elements than a CPU.
 
         Args:
             layer: the number of the layer, as `number` returns it.

@@ -1,4 +1,4 @@
-"""How images are stored in memory, and which of two ways computes convolutions."""
+"""How images are stored in memory, and which of two algorithms computes convolutions."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def takes_taps(device: torch.device, dtype: torch.dtype) -> bool:
     """
     Return whether convolutions of many channels over few pixels are sums of matrix products.
 
-    So they are (`optcore.networks.taps`) in place of oneDNN's convolutions with channels last.
+    If so, these sums (`optcore.networks.taps`) take the place of oneDNN's convolutions, which take
+    longer for such shapes.
     """
     return memory_format(device, dtype) == torch.channels_last

@@ -22,7 +22,7 @@ WEIGHTS_PER_VALUE = 2
 """Number of weights per value of input and output from which products are faster (see the module).
 Measured with 64 to 512 channels, 1 x 1 to 8 x 8 pixels and 32 to 100 images."""
 TAPS = "taps"
-"""The fact ``convolutions`` of a run whose network may compute convolutions so."""
+"""The fact ``convolutions`` of a run whose network may compute by `convolve`."""
 
 
 class Geometry(NamedTuple):
@@ -67,10 +67,10 @@ class Tap(NamedTuple):
 
 class Conv2d(nn.Conv2d):
     """
-    torch's convolution, which may compute as `convolve` does.
+    torch's convolution, which may compute by `convolve` instead.
 
     Attributes:
-        by_taps: whether it does so where that is faster.
+        by_taps: whether `convolve` is used for the shapes for which it is faster.
     """
 
     by_taps = False
@@ -84,6 +84,7 @@ class Conv2d(nn.Conv2d):
         if given.shape != self._seen:  # most batches have one shape, and to choose takes 5 us
             self._seen = given.shape
             self._is_faster = is_faster(given.shape, self.weight.shape, self._geometry(given))
+        # `WEIGHTS_PER_VALUE` was measured in float32; autocast convolves in 16 bits.
         return self._is_faster and not torch.is_autocast_enabled(given.device.type)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -95,7 +96,7 @@ class Conv2d(nn.Conv2d):
 
     @property
     def can_use_taps(self) -> bool:
-        """Whether `convolve` computes such a convolution."""
+        """Whether `convolve` can compute this convolution."""
         return self.groups == 1 and self.padding_mode == "zeros"
 
     def _geometry(self, given: Tensor) -> Geometry:
@@ -104,14 +105,14 @@ class Conv2d(nn.Conv2d):
 
 
 def use_taps(model: nn.Module, on: bool) -> None:
-    """Choose whether the convolutions of *model* may compute as `convolve` does."""
+    """Choose whether the convolutions of *model* may compute by `convolve`."""
     for each in model.modules():
         if isinstance(each, Conv2d):
             each.by_taps = on and each.can_use_taps
 
 
 def uses_taps(model: nn.Module) -> bool:
-    """Return whether a convolution of *model* may compute so."""
+    """Return whether a convolution of *model* may compute by `convolve`."""
     return any(isinstance(each, Conv2d) and each.by_taps for each in model.modules())
 
 
@@ -133,7 +134,8 @@ def convolve(given: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """
     Return the convolution of *given* with *weight*, without a bias.
 
-    For each position (a, b) in the kernel, over the pixels that it connects::
+    The output is a sum over the positions (a, b) in the kernel. A position adds to each pixel
+    (y, x) for which the pixel of *given* exists::
 
         output[:, :, y, x] += weight[:, :, a, b] @ given[:, :, y * stride + a - padding, ...]
 
@@ -152,6 +154,8 @@ class _Convolution(torch.autograd.Function):
         ctx.geometry = geometry
         pixels, kernel = given.permute(0, 2, 3, 1), weight.permute(2, 3, 1, 0)
         channels, outputs = kernel.shape[2:]
+        # A sum over positions, not a product with a matrix of patches: that matrix would contain
+        # the padding, and each value as often as the kernel has positions (docs/decisions/0024).
         found = given.new_zeros(len(given), *geometry.output, outputs)
         for at, read, written in taps(geometry):
             part = pixels[:, *read]
@@ -173,6 +177,7 @@ class _Convolution(torch.autograd.Function):
         for at, read, written in taps(ctx.geometry):
             part, rows = pixels[:, *read], by_pixel[:, *written].reshape(-1, outputs)
             if of_weight is not None:
+                # Each position has a slice of the weight to itself, so nothing has to be added up.
                 torch.mm(
                     rows.t(), part.reshape(-1, channels), out=of_weight.permute(2, 3, 0, 1)[at]
                 )
@@ -185,6 +190,7 @@ class _Convolution(torch.autograd.Function):
         )
 
 
+# A network asks for the same few geometries in every step.
 @lru_cache(maxsize=256)
 def taps(geometry: Geometry) -> tuple[Tap, ...]:
     """Return the positions in the kernel that connect any pixels."""

@@ -101,7 +101,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         if counts.keys() != self.named_counts().keys() or slots.keys() - {*LISTS, *TENSORS}:
             own, given = ", ".join(self.named_counts()), ", ".join(sorted({*counts, *slots}))
             raise ValueError(
-                f"the state must be one of lbfgs, with the counts {own}, got the names {given}"
+                f"the state must be from lbfgs, which has the counts {own}, got the names {given}"
             )
         state: dict[str, Any] = dict(counts)
         for name, by in slots.items():

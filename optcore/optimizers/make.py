@@ -263,6 +263,7 @@ def _trainable(named_parameters: Iterable[tuple[str, Tensor]]) -> list[tuple[str
         owner = owners.setdefault(param.data_ptr(), name)
         if param.numel() and owner != name:
             raise ValueError(
-                f"{name} shares the memory of {owner}; tie weights by using one parameter twice"
+                f"{name} must not share memory with {owner}; to tie weights, use one parameter "
+                "twice"
             )
     return [(name, param) for param, name in once.items()]

@@ -95,7 +95,7 @@ def problems() -> list[str]:
 
 
 def broken() -> str:
-    """Return the end of an error about an unknown name: the first problem; empty if none."""
+    """Return what an error about an unknown name ends with: the first problem, or an empty text."""
     found = problems()
     return f" (a package cannot be used: {found[0]})" if found else ""
 

@@ -1,13 +1,32 @@
-"""Adds the specs of installed packages to the unions of which `kind` selects one."""
+"""The unions in which `kind` selects a class, with the specs of installed packages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from optcore.packages.code import CODE
 from optcore.packages.entry_points import NAMES, installed
 from optcore.spec.base import Spec, kind_of
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noqa: ANN401
+    """
+    Return kind -> class for the classes in *union*, in alphabetical order of the kinds.
+
+    Args:
+        union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``. Its members
+            may have tags: ``Annotated[A, Tag("a")]``.
+        base: the base class of all classes in the union.
+    """
+    found: dict[str, type[AnySpec]] = {}
+    for member in get_args(get_args(union)[0]):
+        cls = next(iter(get_args(member)), member)
+        assert issubclass(cls, base)
+        found[kind_of(cls)] = cls
+    return dict(sorted(found.items()))
 
 
 def with_installed(union: Any, group: str, base: type[Spec], required: Sequence[str]) -> Any:  # noqa: ANN401

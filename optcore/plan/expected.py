@@ -71,6 +71,8 @@ def expected_time(steps: int, durations: Sequence[Duration]) -> Expected | None:
     ]
     if len(near) < FEWEST:
         return None
+    # In proportion to the steps, although the set-up takes as long in a short job: `MOST_LENGTHS`
+    # limits the error.
     scaled = [each.seconds * steps / each.steps for each in near]
     # Times below a millisecond are stored as 0.
     spread = max(scaled) / max(min(scaled), 1e-3)

@@ -22,6 +22,7 @@ def likeness(run: RunSpec) -> str:
     hyperparameters, the schedules and the seed are not among them.
     """
     training = run.training.model_dump(mode="json", include=set(OF_THE_LOOP))
+    # In steps, since one job may give in epochs what another one gives in steps.
     intervals = {
         name: None if every is None else max(1, run.length.steps(every))
         for name, every in (

@@ -35,6 +35,7 @@ def stored_groups(run: RunSpec) -> list[dict[str, Any]]:
     found = []
     for group in run.groups():
         # Many groups may share a spec: layer_decay makes one for each layer.
+        # By identity: a comparison of specs would read all of their fields.
         if id(group.spec) not in known:
             base = base or _fields(run.optimizer)
             known[id(group.spec)] = _difference(_fields(group.spec), base)
@@ -91,6 +92,7 @@ def _difference(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, An
     found: dict[str, Any] = {
         "set": {name: value for name, value in own.items() if base.get(name, ...) != value}
     }
+    # A group may have an optimizer of another kind, which lacks fields of the run's.
     dropped = [name for name in base if name not in own]
     return {**found, "drop": dropped} if dropped else found
 
@@ -104,6 +106,7 @@ def _spec(
     if "set" not in group:
         return optimizer
     dropped = group.get("drop", [])
+    # Groups with equal fields share a spec, as they do when a run resolves them itself.
     key = repr((group["set"], dropped))
     if key not in specs:
         fields = {n: v for n, v in base.items() if n not in dropped} | group["set"]

@@ -187,7 +187,7 @@ def _unfusible(spec: OptimizerSpec) -> Iterator[str]:
     """
     Yield the features of *spec* that torch's fused kernels lack.
 
-    If there is one, the engine ``fused`` computes the update without these kernels.
+    With any of these features, the engine ``fused`` computes the update without these kernels.
     """
     for name in ("maximize", "multi_precision", "grad_centralization", "nesterov"):
         if getattr(spec, name, False):

@@ -47,15 +47,21 @@ def check_values(spec: RunSpec) -> None:
             the limit, the value and the step.
     """
     # Groups with the same schedule for the same hyperparameter and first value are checked once.
-    checks = {(_text(s.schedule), s.name, s.value, f): (s, f) for s, f in _with_factors(spec)}
-    for (text, *_), (scheduled, factor) in checks.items():
+    checks: dict[tuple[str, str, float, float], Scheduled] = {}
+    texts: dict[int, str] = {}
+    for scheduled, value, factor in _with_factors(spec):
+        # A text takes 3 us, and most schedules come several times.
+        known = id(scheduled.schedule)
+        text = texts.get(known) or texts.setdefault(known, _text(scheduled.schedule))
+        checks[text, scheduled.name, value, factor] = scheduled
+    for (text, _, value, factor), scheduled in checks.items():
         cost = scheduled.schedule.cost(spec.length)
         # cost is for all steps, so one step costs cost / total_steps values.
         affordable = min(MAX_SAMPLED, spec.total_steps * MAX_COMPUTED // cost)
         check = _Check(
             text=text,
             name=scheduled.name,
-            value=scheduled.value,
+            value=value,
             factor=factor,
             whose=type(scheduled.spec),
             param=dotted(scheduled.path),
@@ -70,22 +76,27 @@ def check_values(spec: RunSpec) -> None:
             _perform(check)
 
 
-def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
-    """Yield each scheduled hyperparameter, with the factor that multiplies its values."""
+def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float, float]]:
+    """Yield each scheduled hyperparameter, its first value, and the factor of its values."""
     groups = spec.optimizer.groups
     for scheduled in spec.scheduled():
         match scheduled.path:
             case ("optimizer", "groups", int(i), *_) if scheduled.name == "lr":
-                yield scheduled, groups[i].lr_scale
+                yield scheduled, scheduled.value, groups[i].lr_scale
             case _:
-                yield scheduled, 1.0
+                yield scheduled, scheduled.value, 1.0
     # The run's schedule applies to the lr of every group without a schedule of its own. Of those
     # groups, the ones with the highest factor and the highest product have the highest lr.
-    followers = [g for g in spec.groups() if g.schedule is None]
-    for height in (lambda g: g.lr_scale, lambda g: g.lr_scale * g.spec.hyperparameters()["lr"]):
-        if followers:
-            highest = max(followers, key=height)
-            yield Scheduled(("schedule",), "lr", spec.schedule, highest.spec), highest.lr_scale
+    followers = [
+        (group.lr_scale, group.spec.hyperparameters()["lr"], group.spec)
+        for group in spec.groups()
+        if group.schedule is None
+    ]
+    if followers:
+        by_factor = max(followers, key=lambda follower: follower[0])
+        by_product = max(followers, key=lambda follower: follower[0] * follower[1])
+        for factor, lr, own in (by_factor, by_product):
+            yield Scheduled(("schedule",), "lr", spec.schedule, own), lr, factor
 
 
 def _text(schedule: ScheduleSpec) -> str:

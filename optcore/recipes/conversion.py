@@ -155,7 +155,7 @@ class Conversion:
 
 
 def leaves(config: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, object]]:
-    """Yield (path, value) of each key whose value is no mapping, or an empty one."""
+    """Yield (path, value) of each key whose value is not a mapping, or is an empty mapping."""
     for name, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*path, str(name)))

@@ -58,7 +58,7 @@ def flag(field: str) -> Read:
 
 
 def text(field: str) -> Read:
-    """Return a function that takes a key's value, a text, as that of *field*; null becomes ''."""
+    """Return a function that takes a key's value as the text for *field*; null becomes ''."""
     return lambda block, key: block.converted(
         key, field, block.text(key) if block.given(key) else ""
     )

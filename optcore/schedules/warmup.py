@@ -109,20 +109,20 @@ class Warmup(LaterSpec):
         if self.toward == "curve" and self.after not in ("overlap", None):
             reject(
                 ["toward"],
-                f"toward must be peak where after is {self.after}, got curve: the schedule has no "
-                f"value during the warmup",
+                f"toward must be 'peak' if after is {self.after!r}, got 'curve': the schedule has "
+                "no value during the warmup",
                 self.toward,
             )
         if self.toward == "curve" and self.end is not None:
             reject(
                 ["end"],
-                f"end must be null where toward is curve, got {self.end}",
+                f"end must be null if toward is 'curve', got {self.end}",
                 self.end,
             )
         if self.toward == "curve" and self.shape == "constant":
             reject(
                 ["toward"],
-                "toward must be peak where shape is constant, got curve: a constant warmup does "
+                "toward must be 'peak' if shape is 'constant', got 'curve': a constant warmup does "
                 "not rise",
                 self.toward,
             )
@@ -133,7 +133,7 @@ class Warmup(LaterSpec):
         if self.shape == "exponential" and self.start == 0 and not self.start_fraction:
             reject(
                 ["start"],
-                f"start must be positive where shape is exponential, got {self.start}",
+                f"start must be positive if shape is 'exponential', got {self.start}",
                 self.start,
             )
         return self

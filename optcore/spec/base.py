@@ -7,9 +7,10 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache, partial
-from itertools import pairwise
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
+from itertools import islice, pairwise
+from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 from annotated_types import Gt
 from pydantic import (
@@ -56,6 +57,11 @@ description of the optimizer, or its author's code."""
 Defaults = Mapping[str, float | bool | str | None]
 """Maps a dialect to the default of a field in that dialect."""
 
+# A megabyte may hold 2,000 layers with 30 mistakes each, and to explain one takes 20 us. Per
+# context, as several threads parse specs.
+_told: ContextVar[int | None] = ContextVar("told", default=None)
+"""Number of mistakes that have a message so far, in all specs that are validated together."""
+
 
 class Spec(BaseModel):
     """
@@ -81,12 +87,16 @@ class Spec(BaseModel):
     @classmethod
     def parse(cls, data: object) -> Self:
         """Return the spec parsed from *data* (a mapping or a spec), or raise `SpecError`."""
+        # A validator may parse another spec, and needs at least one message if that is refused.
+        before = _told.set(None)
         try:
             if are_lifted():
                 return parsed_without(cls, data)
             return cls.model_validate(data)
         except ValidationError as error:
             raise SpecError.of(error, data) from None
+        finally:
+            _told.reset(before)
 
     @classmethod
     def parse_accepted(cls, data: object) -> Self:
@@ -119,31 +129,41 @@ class Spec(BaseModel):
         """
         Return the default of the field *name*, which may depend on this spec's other fields.
 
-        It is there to compare with: several calls may return the same list or object.
+        Do not change the result: several calls may return the same list or object.
         """
         fixed = fixed_defaults(type(self))
         if name in fixed:
             return fixed[name]
-        field = fields_of(type(self))[name]
-        return field.get_default(call_default_factory=True, validated_data=dict(self))
+        # Called here, since `FieldInfo.get_default` looks at the factory's signature first.
+        return _factories(type(self))[name](dict(self))
 
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
         # This runs for each nested spec, since only the class that has the fields can suggest the
         # right names. The levels above pass its messages on.
-        known, left_out = _without_most_unknown(cls, data)
+        outer = _told.get()
+        before = outer or 0  # None in the spec around all others
+        known, more = _without_most_unknown(cls, data, MOST_PROBLEMS - before)
+        _told.set(before)
         try:
-            return handler(known)
+            found = handler(known)
         except ValidationError as error:
-            told, more = first_of(error.errors(include_url=False))
-            explained = [_explained(cls, e) for e in told]
-            if more + left_out:
-                explained.append(_further(more + left_out))
-            raise ValidationError.from_exception_data(error.title, explained) from None
-
-
-AnySpec = TypeVar("AnySpec", bound=Spec)
+            told, others = first_of(error.errors(include_url=False), MOST_PROBLEMS - before)
+            more += others
+            _told.set(before + len(told))  # those of the specs inside are among them
+            if told:
+                explained = [_explained(cls, each) for each in told]
+                if more:
+                    explained.append(InitErrorDetails(type=_further(more), loc=(), input=None))
+                raise ValidationError.from_exception_data(error.title, explained) from None
+        else:
+            if not more:
+                return found
+        finally:
+            if outer is None:
+                _told.set(None)
+        raise _further(more)
 
 
 def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
@@ -182,6 +202,16 @@ def fixed_defaults(cls: type[BaseModel]) -> Mapping[str, object]:
         name: field.get_default(call_default_factory=True)
         for name, field in fields_of(cls).items()
         if not field.default_factory_takes_validated_data
+    }
+
+
+@cache
+def _factories(cls: type[BaseModel]) -> Mapping[str, Callable[[dict[str, Any]], object]]:
+    """Return the functions that make those defaults of *cls* that depend on other fields."""
+    return {
+        name: cast("Callable[[dict[str, Any]], object]", field.default_factory)
+        for name, field in fields_of(cls).items()
+        if field.default_factory_takes_validated_data
     }
 
 
@@ -233,52 +263,38 @@ def _texts_in(node: ast.ClassDef) -> Iterator[tuple[str, str | None]]:
                 yield name, None
 
 
-def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noqa: ANN401
-    """
-    Return kind -> class for the classes in *union*, in alphabetical order of the kinds.
-
-    Args:
-        union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``. Its members
-            may have tags: ``Annotated[A, Tag("a")]``.
-        base: the base class of all classes in the union.
-    """
-    found: dict[str, type[AnySpec]] = {}
-    for member in get_args(get_args(union)[0]):
-        cls = next(iter(get_args(member)), member)
-        assert issubclass(cls, base)
-        found[kind_of(cls)] = cls
-    return dict(sorted(found.items()))
-
-
 def kind_of(cls: type[Spec]) -> str:
     """Return the only value that the field ``kind`` of *cls* accepts."""
     (kind,) = get_args(cls.model_fields["kind"].annotation)
     return str(kind)
 
 
-def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
+def _without_most_unknown(cls: type[Spec], data: object, most: int) -> tuple[object, int]:
     """
-    Return *data* without the unknown fields that get no message, and the number of those fields.
+    Return *data* without unknown fields beyond the first *most*, and the number of those left out.
 
     pydantic makes an error for every unknown field at every level of the spec. A request may have
     80,000 unknown fields, of which only `MOST_PROBLEMS` get a message.
     """
     # If there are few fields, pydantic can name them all. In a Group, extra fields are allowed:
     # they are hyperparameters, which the optimizer's class checks.
-    if not isinstance(data, dict) or cls.model_config["extra"] != "forbid":
+    if not isinstance(data, dict) or cls.model_config["extra"] != "forbid" or len(data) <= most:
         return data, 0
-    if len(data) <= len(fields_of(cls)) + MOST_PROBLEMS:
-        return data, 0
-    known = {field.alias or name for name, field in cls.model_fields.items()}
-    unknown = [name for name in data if name not in known]
-    left_out = set(unknown[MOST_PROBLEMS:])
-    return {name: value for name, value in data.items() if name not in left_out}, len(left_out)
+    names = _names_of(cls)
+    known = {name: data[name] for name in names if name in data}
+    known |= {name: data[name] for name in islice((n for n in data if n not in names), most)}
+    return known, len(data) - len(known)
 
 
-def _further(number: int) -> InitErrorDetails:
+@cache
+def _names_of(cls: type[Spec]) -> frozenset[str]:
+    """Return the names that the fields of *cls* have in JSON."""
+    return frozenset(field.alias or name for name, field in fields_of(cls).items())
+
+
+def _further(number: int) -> PydanticCustomError:
     """Return the error that stands for *number* further errors."""
-    kind = PydanticCustomError(MORE, "and {number} more", {"number": number})
-    return InitErrorDetails(type=kind, loc=(), input=None)
+    return PydanticCustomError(MORE, "and {number} more", {"number": number})
 
 
 def _unknown(cls: type[Spec], name: str, value: object) -> str:

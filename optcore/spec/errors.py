@@ -218,18 +218,18 @@ def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem
     return [_problem(error, data) for error in told], more
 
 
-def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
-    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and how many more there are."""
-    told: list[ErrorDetails] = []
-    more = 0
+def first_of(
+    errors: Iterable[ErrorDetails], most: int = MOST_PROBLEMS
+) -> tuple[list[ErrorDetails], int]:
+    """Return the first *most* of pydantic's *errors*, and how many more there are."""
+    told, more = list[ErrorDetails](), 0
     for error in errors:
-        # It only repeats that an earlier field is wrong, and that field has an error of its own.
         if error["type"] == "default_factory_not_called":
-            continue
+            continue  # an earlier field is wrong, and has an error of its own
         # Counted one level below: this runs at each level of a spec, and once more at the end.
         if error["type"] == MORE:
             more += error["ctx"]["number"]
-        elif len(told) < MOST_PROBLEMS:
+        elif len(told) < most:
             told.append(error)
         else:
             more += 1

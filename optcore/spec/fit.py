@@ -90,7 +90,7 @@ def _steps_are_bounded(run: RunSpec) -> None:
     if run.total_steps > MAX_STEPS:
         reject(
             ["training", "epochs"],
-            f"epochs must come to at most {MAX_STEPS} steps, got {run.total_steps}",
+            f"epochs must give at most {MAX_STEPS} steps, got {run.total_steps}",
             run.training.epochs,
         )
 
@@ -122,7 +122,7 @@ def _evaluations_are_bounded(run: RunSpec) -> None:
         least = ceil(run.total_steps / MAX_EVALUATIONS)
         reject(
             ["training", "evaluate_every"],
-            f"evaluate_every must come to at most {MAX_EVALUATIONS} evaluations, got "
+            f"evaluate_every must give at most {MAX_EVALUATIONS} evaluations, got "
             f"{evaluations}; evaluate every {least} steps or less often",
             every,
         )

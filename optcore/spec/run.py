@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from math import ceil, prod
 from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from optcore.metrics.base import Metric
 from optcore.metrics.catalogue import metrics, metrics_of
 from optcore.packages.entry_points import package_of, packages_of, raised
 from optcore.schedules.base import ScheduleSpec
@@ -77,7 +77,7 @@ class RunSpec(Spec):
     training: Training
     """How long to train, on which device and in which precision."""
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
         """Number of updates in a pass over the training data; the last update may be smaller."""
         # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
@@ -101,11 +101,14 @@ class RunSpec(Spec):
     @property
     def packages(self) -> dict[str, str]:
         """Name -> version of the installed packages whose kinds or metrics the run uses."""
-        known = metrics()
-        measured = [known[name] for name in self.metric_names]
-        parts = (self.model, self.dataset, self.training.loss)
-        layers = (node.layer for node in self.network.nodes)
-        return packages_of(chain(measured, map(type, chain(parts, layers))))
+        # Before `packages_of`, which knows a package once its metrics are there.
+        return packages_of(self._classes(metrics()))
+
+    def _classes(self, known: Mapping[str, type[Metric]]) -> Iterator[type]:
+        """Yield the class of each part that a package may add; *known* are all metrics."""
+        yield from (known[name] for name in self.metric_names)
+        yield from map(type, (self.model, self.dataset, self.training.loss))
+        yield from (type(node.layer) for node in self.network.nodes)
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -200,7 +203,7 @@ class RunSpec(Spec):
 
     @property
     def num_parameters(self) -> int:
-        """Number of numbers in the parameters of the network, frozen ones included."""
+        """Number of elements in the parameters of the network, frozen parameters included."""
         return self.network.num_parameters
 
     @cached_property
@@ -210,7 +213,7 @@ class RunSpec(Spec):
 
     @cached_property
     def num_frozen(self) -> int:
-        """Number of numbers in the parameters that are not trained."""
+        """Number of elements in the parameters that are not trained."""
         return sum(prod(each.shape) for each in self.parameters() if not each.trainable)
 
     @property
@@ -274,7 +277,8 @@ class RunSpec(Spec):
     def _groups(self) -> list[ResolvedGroup]:
         # check_parts resolves the groups, perhaps inside `lifted`. The groups are cached because
         # parsing such specs again outside `lifted` would raise an error.
-        return resolve_groups(self.optimizer, self.parameters())
+        # The error about a run has the first mistake alone.
+        return resolve_groups(self.optimizer, self.parameters(), most_told=1)
 
     @property
     def total_steps(self) -> int:
@@ -286,7 +290,7 @@ class RunSpec(Spec):
         # run.
         return max(1, round(self.training.epochs * self.steps_per_epoch))
 
-    @property
+    @cached_property
     def length(self) -> RunLength:
         """The length of the run, which converts durations to steps."""
         return RunLength(self.total_steps, self.steps_per_epoch)

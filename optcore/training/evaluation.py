@@ -100,7 +100,7 @@ def _evaluate(
     *weights* is called for each batch. It returns a context manager that gives the model other
     weights for that batch, such as averaged ones.
     """
-    measured, size = requested(run), evaluated(run.spec.dataset.target)
+    measured, size = requested(run), evaluated(run.spec, run.device.type)
     for inputs, targets in zip(
         examples.inputs.split(size), examples.targets.split(size), strict=True
     ):

@@ -44,7 +44,7 @@ def forward_of(model: nn.Module, precision: Precision) -> Callable[[Tensor], Ten
 
 
 class _Casting:
-    """The forward pass of a network with the casts of a level."""
+    """The forward pass of a network, with the casts of a level of mixed precision."""
 
     def __init__(self, model: nn.Sequential, level: Level) -> None:
         self._model, self._level = model, level

@@ -23,8 +23,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
     A `StepReport` is yielded for each step, in order, and an `Evaluation` for each evaluation.
     `Progress` is yielded during evaluations and between the batches of a step. To stop the
-    training, the caller stops iterating. Of a run that has ended, the last evaluation is made again
-    and yielded.
+    training, the caller stops iterating. If *run* has ended already, only its last evaluation is
+    made again and yielded.
 
     *run* may be saved between two reports, whenever `run.settled` is true. A run restored from this
     state gives the same results bit for bit. `run.settled` is true before every evaluation and

@@ -59,10 +59,10 @@ class Run:
         batches: the training batches, and the position in them.
         displayed_group: the index of the parameter group whose lr is reported as the run's lr.
         scaler: the current loss scale; None if the loss is not scaled.
-        ema: the averaged weights beside the trained ones, if there are any.
-        slow: the slow weights of lookahead, if there are any.
+        ema: the averaged weights; None if no average is kept in addition to the trained weights.
+        slow: the slow weights of lookahead; None without lookahead.
         best: the best value of the metric that chooses the best checkpoint, if one is kept.
-        stopping: the best value of the metric that may stop the run early, if there is one.
+        stopping: the best value of the metric for early stopping; None without early stopping.
         total_steps: the number of steps in the whole run.
         evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
         checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
@@ -280,7 +280,7 @@ class Run:
 
     def adopt(self, facts: Mapping[str, str]) -> None:
         """
-        Draw random numbers and compute steps as the continued run did, by its *facts*.
+        Draw random numbers and compute steps as the run with these *facts* did.
 
         Raises:
             DatasetMissing: the run began with another file.

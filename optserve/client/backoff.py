@@ -58,6 +58,7 @@ class Backoff:
         self.start()
         if self.remaining_s() == 0:
             return False
+        # Not beyond the deadline, at which the caller reports the error.
         self._sleep(min(self._delay_s, self.remaining_s()))
         self._delay_s = min(2 * self._delay_s, MAX_DELAY_S)
         return self.remaining_s() > 0

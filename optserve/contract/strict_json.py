@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from itertools import compress
 from typing import Any
 
 MAX_DEPTH = 32
 """Maximum depth of nested objects and lists; a job needs seven."""
 MAX_PARTS = 10_000
 """Maximum number of objects and lists; the largest accepted job has a third as many."""
+
+
+CONTAINERS = frozenset({dict, list})
+"""Types of the values that hold others."""
 
 
 class NotStrict(ValueError):
@@ -53,13 +59,21 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        # RFC 8259, section 4: parsers differ in which value of a repeated name they take.
-        if name in found:
-            raise NotStrict(f"names must be unique in an object, got {name[:80]!r} twice")
-        found[name] = value
+    found = dict(pairs)
+    # RFC 8259, section 4: parsers differ in which value of a repeated name they take.
+    if len(found) != len(pairs):
+        raise NotStrict(f"names must be unique in an object, got {_repeated(pairs)[:80]!r} twice")
     return found
+
+
+def _repeated(pairs: list[tuple[str, Any]]) -> str:
+    """Return the first name in *pairs* that comes twice."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            break
+        seen.add(name)
+    return name
 
 
 def _finite(text: str) -> float:
@@ -83,15 +97,17 @@ def _check_parts(value: object) -> None:
             raise NotStrict(
                 f"the JSON must have at most {MAX_PARTS} objects and lists in total, got more"
             )
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, (dict, list))
-        ]
+        level = [child for parent in level for child in _containers(parent)]
         if not level:
             return
     raise _too_deep()
+
+
+def _containers(parent: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    """Yield the objects and lists in *parent*."""
+    values = parent.values() if isinstance(parent, dict) else parent
+    # In C, as a list may have half a million numbers: a loop over them takes 40 ms.
+    return compress(values, map(CONTAINERS.__contains__, map(type, values)))
 
 
 def _check_pairs(value: object) -> None:

@@ -92,6 +92,8 @@ def url_of(home: Path) -> str | None:
 
 def _lock(descriptor: int) -> bool:
     try:
+        # A lock of lockf belongs to one process. That of flock belongs to the open file, which all
+        # processes of a stack have.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False

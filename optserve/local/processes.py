@@ -94,6 +94,7 @@ class Child:
             log.warning(
                 "%s ended with exit code %s; its log is %s", self.name, code, self._log_file
             )
+        # A child that dies at once would otherwise be started in each round of `supervise`.
         if time.monotonic() - self._started_at > RESTART_S:
             self._start()
 

@@ -73,6 +73,7 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
         evaluated=_evaluated(entries[:count]),
     )
     outcome = send(client, call)
+    # Only now: before the call, the record pointed to the parts that were joined.
     for each in joined if outcome == "ok" else [] if outcome == "already" else [part]:
         storage.delete(each.path)
 
@@ -100,6 +101,8 @@ def _written(storage: Storage, tenant: str, job_id: str, text: bytes) -> StoredF
 
 def _evaluated(entries: Sequence[bytes]) -> list[int]:
     """Return the steps of the evaluations among *entries*."""
+    # Few entries are evaluations, so the bytes are searched before any entry is parsed. Another
+    # entry may contain these bytes in a text, so the kind is compared, too.
     told = [json.loads(entry) for entry in entries if b'"kind":"evaluated"' in entry]
     return [entry["data"]["step"] for entry in told if entry["kind"] == "evaluated"]
 

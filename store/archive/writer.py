@@ -107,6 +107,8 @@ def _rows(client: redis.Redis, storage: Storage, name: str, record: Record) -> S
     try:
         _compare(client, record, words, File(storage.local(name)))
     except BaseException:
+        # Not left to the search for orphans, which deletes nothing in this folder before the record
+        # points to a file there.
         storage.delete(name)
         raise
     return new.stored
@@ -130,6 +132,8 @@ def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> N
 def _stored(client: redis.Redis, record: Record, first: int) -> bytes:
     """Return the rows of one row group, from row *first* on, as Redis holds them."""
     count = min(ROWS_PER_GROUP, record.rows - first)
+    # No transaction: rows of an ended job never change. If another process archives them now, bytes
+    # are missing below.
     pipe = client.pipeline(transaction=False)
     for chunk, start, stop in record.series.stretches(first, count):
         pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)

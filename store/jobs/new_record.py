@@ -38,10 +38,10 @@ def new_fields(
     former = is_former(spec) and not continues and not is_mapped
     if trained_on:
         parent["trained_on"] = json.dumps([each.stored() for each in trained_on])
-    found = warnings(spec.dataset, trained_on)
-    if found:
-        parent["parent_warnings"] = json.dumps(found)
-    limit = spec.time_limit_s
+        found = warnings(spec.dataset, trained_on)
+        if found:
+            parent["parent_warnings"] = json.dumps(found)
+    limit, packages = spec.time_limit_s, spec.packages
     return {
         **parent,
         # The limit is stored twice: in whole milliseconds for the server's arithmetic (rounded up,
@@ -60,7 +60,7 @@ def new_fields(
         # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
         **({"format": FORMER} if former else {}),
         "plan": StoredPlan.of(spec).text(),
-        **({"packages": json.dumps(spec.packages)} if spec.packages else {}),
+        **({"packages": json.dumps(packages)} if packages else {}),
         # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
         # parses the spec.
         "device": spec.training.device,

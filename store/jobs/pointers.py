@@ -93,7 +93,7 @@ class StartingState:
 
     @classmethod
     def read(cls, text: str) -> StartingState:
-        """Return the starting state that `stored` has made *text* of."""
+        """Return the starting state in *text*, the JSON of what `stored` returned."""
         data = json.loads(text)
         own = {each.name: data[each.name] for each in fields(cls) if each.name != "weights"}
         return cls(**own, weights=WeightMap.read(data))

@@ -192,10 +192,9 @@ class Record:
     @property
     def archive(self) -> dict[str, StoredFile]:
         """
-        The files of an archived job, or an empty dict if the job is not archived.
+        The files of an archived job, by name; empty if the job is not archived.
 
-        The key of the file with the rows is ``rows``; that of the file with the history is
-        ``events``.
+        ``rows`` is the file with the rows, ``events`` that with the history.
         """
         return stored_files(self.fields.get("archive", "{}"))
 

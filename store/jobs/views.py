@@ -115,6 +115,7 @@ class Store:
             )
         index = keys.JOBS_IN_STATE % (tenant, state) if state else keys.JOBS % tenant
         newest = f"({after}" if after else "+"
+        # One more than requested, which shows whether another page follows.
         found = await self._client.zrevrangebylex(index, newest, "-", 0, limit + 1)
         ids = [job_id.decode() for job_id in found[:limit]]
         return ids, ids[-1] if len(found) > limit else None
@@ -185,6 +186,7 @@ class Store:
 
         For a job that does not exist, or whose record cannot be read, the list has None.
         """
+        # No transaction: Redis may serve other clients between two jobs, which are independent.
         pipe = self._client.pipeline(transaction=False)
         for tenant, job_id in jobs:
             pipe.hmget(keys.JOB % (tenant, job_id), PROGRESS)
@@ -303,7 +305,9 @@ class Store:
 
     async def _moved(self, record: Record, what: str) -> StoredFile | None:
         """
-        Return the file to which data of a job was moved after *record* was read, or None.
+        Return the file to which data of a job has moved since *record* was read.
+
+        None if the data is still in Redis.
 
         *what* names the data: ``rows``, or ``events`` for the history.
         """

@@ -68,6 +68,7 @@ def make(folder: Path) -> None:
     if not path.exists():
         # 256 bits, in characters that need no quoting in a URL.
         replace(path, [secrets.token_urlsafe(32).encode()], mode=0o400)
+    # Readable by all: the Redis server runs as another user, and the file has only a hash.
     replace(folder / USERS, [users(path.read_text()).encode()], mode=0o444)
 
 

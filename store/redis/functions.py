@@ -107,9 +107,11 @@ class Call(Generic[T]):
     @property
     def command(self) -> tuple[object, ...]:
         """The Redis command to send, as its name and arguments."""
+        # As bytes: of any other argument, redis-py checks the type five times.
+        args = (arg.encode() if isinstance(arg, str) else arg for arg in self.args)
         # No key is declared (the 0): a function derives its keys from tenant and id. Only a Redis
         # cluster needs declared keys, and this service requires a single primary.
-        return ("FCALL_RO" if self.reads_only else "FCALL", self.function, 0, *self.args)
+        return ("FCALL_RO" if self.reads_only else "FCALL", self.function, 0, *args)
 
 
 def send(client: redis.Redis, call: Call[T]) -> T:

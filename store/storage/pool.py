@@ -110,6 +110,7 @@ class StoragePool:
         except Saturated:
             why = "was not read: earlier calls to the storage have not returned"
         except FileNotFoundError:
+            # An unmounted storage looks like an empty folder: the file may exist in the real one.
             if await self.read(path, 0, _is_there, self.storage):
                 raise
             why = "cannot be used: the storage is not mounted"
@@ -155,6 +156,7 @@ def _opened(storage: Storage, path: str) -> tuple[BinaryIO, os.stat_result]:
         file = storage.open(path)
     except IsADirectoryError as error:
         raise FileNotFoundError(errno.ENOENT, "the path is a folder", path) from error
+    # Of the open file: at the path, there may soon be no file any more.
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode):
         file.close()

@@ -132,6 +132,7 @@ def _try(place: Place, path: Path) -> None:
     try:
         match place.use:
             case Use.WRITE:
+                # Tried, since permissions do not show what a file server or a mount allows.
                 with tempfile.TemporaryFile(dir=path):
                     pass
             case Use.READ:
@@ -171,6 +172,7 @@ def _said(place: Place, error: OSError, *, made: bool) -> tuple[str, str]:
 
 async def _unusable(places: Sequence[Place], limit_s: float) -> list[str]:
     """Return a line for each unusable place; log a warning for errors that may be temporary."""
+    # A thread for each place: a mount that hangs must not delay the checks of the others.
     threads = Threads(max(1, len(places)))
     tries = [asyncio.wait_for(threads.run(try_place, place), limit_s) for place in places]
     missing = []

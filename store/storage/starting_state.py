@@ -64,6 +64,7 @@ def take(
     except BaseException:
         forget(storage, tenant, job_id)
         raise
+    # A thread cannot be cancelled, so a copy always ends before its request's end is noticed.
     if unwanted.is_set():
         forget(storage, tenant, job_id)
         raise Unwanted

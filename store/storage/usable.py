@@ -81,6 +81,7 @@ def _is_ours(client: redis.Redis, storage: Storage) -> bool:
                 "storage is not mounted, or another folder is mounted in its place",
             )
         write_once(storage.root / STORE, name.encode())
+        # Read again: another process may have written its name first.
         found = _read_name(storage)
     if found == name and not named:
         send(client, calls.storage_named())

@@ -18,6 +18,8 @@ from benchmarks.optimizers import MAX_MORE, VARIANTS, memory_of
         {"kind": "sm3"},
         pytest.param({"kind": "muon"}, marks=pytest.mark.long),
         pytest.param(VARIANTS["muon, article"], marks=pytest.mark.long),
+        pytest.param(VARIANTS["muon, keras"], marks=pytest.mark.long),
+        pytest.param(VARIANTS["muon, optax"], marks=pytest.mark.long),
     ],
     ids=str,
 )

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from optcore.spec import base
 from optcore.spec.errors import MAX_VALUE_LENGTH, MOST_PROBLEMS, did_you_mean, short_repr
+from tests.support.counting import calls_counted
 from tests.support.optcore.runs.run_specs import refused, run
 
 
@@ -29,11 +31,46 @@ def test_mistakes_deep_in_a_spec_are_counted_too() -> None:
     assert error.more == 7 * 50 - MOST_PROBLEMS
 
 
+def test_only_the_mistakes_that_are_listed_are_explained() -> None:
+    """However many layers have them."""
+    layers = [{"kind": "relu", **{f"f{i}": 1 for i in range(30)}} for _ in range(200)]
+
+    with calls_counted({"explained": base._explained}) as counted:
+        error = refused(run(model={"kind": "sequential", "layers": layers}))
+
+    assert [p.param for p in error.problems] == [f"model.layers[0].f{i}" for i in range(20)]
+    assert error.more == 200 * 30 - MOST_PROBLEMS
+    # By the layer, the model, and the run.
+    assert counted["explained"] == 3 * MOST_PROBLEMS
+
+
+def test_mistakes_of_a_group_are_told_after_those_of_many_layers() -> None:
+    """The optimizer's class parses a group while another spec is parsed."""
+    layers = [{"kind": "relu", "f": 1}] * 200
+    groups = [{"match": "*", "lr": -1}]
+
+    error = refused(
+        run(
+            model={"kind": "sequential", "layers": layers},
+            optimizer={"kind": "adam", "groups": groups},
+        )
+    )
+
+    assert len(error.problems) == MOST_PROBLEMS
+    assert error.more == 201 - MOST_PROBLEMS
+
+
 @pytest.mark.parametrize(
     ("schedule", "param", "message"),
     [
         ({"kind": "values", "values": [0.1, -1.0, *[-1.0] * 1000]}, "values[1]", "must be at leas"),
         ({"kind": "multiplicative", "factors": ["x"] * 1000}, "factors[0]", "must be a number"),
+        ({"kind": "multi_step", "milestones": ["x"] * 999}, "milestones[0]", "must be a whole"),
+        (
+            {"kind": "piecewise", "boundaries": [5], "values": ["x"] * 999},
+            "values[0]",
+            "must be a number",
+        ),
     ],
 )
 def test_only_the_first_mistake_in_a_list_of_numbers_is_listed(

@@ -113,7 +113,7 @@ WIDE = {
                 "training": {"epochs": 500_001},
             },
             "training.evaluate_every",
-            "evaluate_every must come to at most 100000 evaluations, got 500001; evaluate every 11 "
+            "evaluate_every must give at most 100000 evaluations, got 500001; evaluate every 11 "
             "steps or less often",
         ),
     ],

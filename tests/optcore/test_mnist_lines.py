@@ -290,13 +290,13 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"max_gap": 5}, "width must be at least 195, for 8 digits of 20 pixels with gaps of up to 5"),
     (
         {"validation": 0.1},
-        "validation must be null where validation_lines is not 0, since both say which lines are "
+        "validation must be null if validation_lines is not 0, since both say which lines are "
         "for validation, got 0.1 with 31 lines",
     ),
     (
         {"train_lines": 87_000, "test_lines": 1_000, "validation_lines": 0},
-        "train_lines, validation_lines and test_lines must come to at most 87381 lines of 32 x 192 "
-        "pixels, got 88000",
+        "train_lines, validation_lines and test_lines must have a sum of at most 87381 lines of "
+        "32 x 192 pixels, got 88000",
     ),
     ({"batch_size": 61}, "batch_size must be at most 60, the number of training examples"),
 ]

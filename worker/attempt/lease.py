@@ -130,6 +130,7 @@ class Lease:
     ) -> None:
         self._closing.set()
         self._thread.join()
+        # After the join, since the thread would set the timer again.
         faulthandler.cancel_dump_traceback_later()
 
     def _keep(self) -> None:
@@ -189,5 +190,6 @@ class Lease:
 
     def _give_up(self, still: float) -> None:
         log.error("%s: no progress for %.0f s in phase %s", self._claim.job_id, still, self._phase)
+        # sys.exit would end only this thread, and the thread that hangs would run on.
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         os._exit(STALLED)

@@ -14,8 +14,8 @@ def require_packages(record: Record) -> None:
     Check that this process has the packages that the job was accepted with, in these versions.
 
     Raises:
-        MachineFault: it lacks some; a worker that has them may train the job.
+        MachineFault: some of the packages are missing. A worker that has them may train the job.
     """
     found = missing(json.loads(record.fields.get("packages", "{}")))
     if found:
-        raise MachineFault(f"the job needs packages of the operator: {', '.join(found)}")
+        raise MachineFault(f"the worker lacks packages that the job needs: {', '.join(found)}")

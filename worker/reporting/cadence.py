@@ -29,8 +29,8 @@ class Cadence:
 
     A step may take 0.1 ms, and reading the clock after every step would cost a percent of that. So
     `steps_left` returns the number of steps to make before its next call. This is about as many as
-    fit into a quarter of a period, at the speed of the last steps. Even if steps suddenly take 4
-    times as long, the period ends at most one period late.
+    fit into a quarter of a period, at the speed of the last steps. If each step suddenly takes 4
+    times as long, the next poll is late by at most one period.
 
     The object also records when the loop last polled, and when rows were last sent. These two times
     decide which sender may send the next rows (see `worker.reporting.reporter`).

@@ -43,6 +43,7 @@ class Journal:
             return
         try:
             # Unbuffered, so that a full disk raises here, and `rows` finds what was added.
+            # `rows` may have moved the position to rows that it read.
             self._file.seek(0, os.SEEK_END)
             self._complete = self._file.write(data) == len(data)
         except OSError as error:

@@ -34,6 +34,7 @@ def examples(spec: RunSpec) -> Axis:
 
     def seen(rows: Rows) -> NDArray[np.int64]:
         epoch, step = np.divmod(rows, spec.steps_per_epoch)
+        # Not a product of steps: the last step of each epoch may see fewer examples.
         found: Rows = epoch * of_epoch + np.minimum((step + 1) * of_step, of_epoch)
         return found
 

@@ -57,6 +57,7 @@ def bucket_size(first: int, stop: int, max_points: int) -> int:
     """
     size = 1
     if stop - first > max_points:
+        # Buckets begin at multiples of their size, so a range may touch one more than it fills.
         while 2 * (-(-stop // size) - first // size) > max_points:
             size *= 2
     return size

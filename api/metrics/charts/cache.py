@@ -86,11 +86,13 @@ class CachedBuckets:
     def whole(self, first: int, stop: int) -> tuple[int, int]:
         """Return the range of rows, within *first* to *stop*, that whole cached buckets cover."""
         begin = min(-(-first // self.size) * self.size, stop)
+        # The last bucket of an ended job may have fewer rows, and is complete nevertheless.
         end = self.rows if stop >= self.rows else stop // self.size * self.size
         return begin, max(begin, end)
 
     def between(self, begin: int, end: int) -> Buckets:
-        """Return the buckets of a range that `whole` has returned."""
+        """Return the buckets of rows *begin* to *end*, a range from `whole`."""
+        # An empty range may lie within a bucket, which must not be returned.
         return self.buckets[begin // self.size : -(-end // self.size) if begin < end else 0]
 
     def _truncate(self, rows: int) -> None:

@@ -102,6 +102,7 @@ async def curves(
     ]
     size = 1
     if along is XAxis.STEP:
+        # The coarsest size, for all jobs: points at equal steps can then be compared.
         size = max(bucket_size(begin, final + 1, max_points) for begin, final in ranges)
     found = []
     for (record, axis), (begin, final) in zip(sides, ranges, strict=True):
@@ -140,6 +141,7 @@ async def evaluation_curves(
         views.append(found[name])
     size = 1
     if window.along is XAxis.STEP:
+        # As in `curves`; the size of each view is known only after its evaluations were read.
         size = max(view.size for view in views if view)
     return [
         responses.compared_evaluations(record, view.coarser(size), axes.of_evaluations(axis))

@@ -45,12 +45,12 @@ def chart(
 
 
 def compared(view: View, axis: Axis) -> ComparedJob:
-    """Return the curve of one job of a comparison; *axis* says what its x values are."""
+    """Return the curve of one job of a comparison; *axis* gives its x values."""
     return _compared(view.record, view.buckets[:, 0], view.size, axis)
 
 
 def compared_evaluations(record: Record, view: EvaluationView, axis: Axis) -> ComparedJob:
-    """Return the curve of a metric of one job of a comparison; *axis* says what x is."""
+    """Return the curve of a metric of one job of a comparison; *axis* gives its x values."""
     return _compared(record, view.buckets, view.size, axis)
 
 

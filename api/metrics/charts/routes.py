@@ -57,8 +57,8 @@ async def chart_metrics(
     A column has a value for every step; a metric has values only for steps with an evaluation.
     Equal requests get equal responses.
 
-    If a file of the job's history is missing or damaged, a chart whose `evaluations` are not named
-    has its columns alone, and says so in `evaluations_unreadable`.
+    If a file of the job's history is missing or damaged, and the request names no `evaluations`,
+    the chart has the columns alone, and `evaluations_unreadable` gives the reason.
     """
     names = columns_of(record, columns)
     # 0 is allowed for a job without steps, too.

@@ -33,6 +33,7 @@ def planned(record: Record) -> list[str]:
         for split in (*(("val",) if val else ()), "test")
         for ema in ("", *(("ema_",) if training.shadow_ema is not None else ()))
         for name in spec.metric_names
+        # A confusion matrix cannot be drawn as a curve.
         if known[name].IS_NUMBER
     ]
 

@@ -215,10 +215,13 @@ class EvaluationReader:
         while cached.series.read < newest or not cached.series.is_complete:
             series = cached.series
             if series.read >= newest:
+                # All entries were read, but some evaluations in a bucket are void: only the entries
+                # still have the values of the others.
                 cached.series = series.emptied()
                 continue
             entries = await self._store.entries(record, after=series.read, limit=BLOCK)
             if not entries:
+                # The record counts more entries, so the job was removed after it was read.
                 raise JobNotFound(record.id)
             extended = partial(series.extended, entries)
             cached.series = await _computed(_num_bytes(entries), INLINE_BYTES, extended)

@@ -95,7 +95,7 @@ class EvaluationSeries:
 
     @property
     def names(self) -> list[str]:
-        """Names of all metrics that were measured, in the order in which they first were."""
+        """Names of all metrics that were measured, in the order of their first values."""
         return list(self._buckets)
 
     def between(self, name: str, first: int, last: int) -> Buckets:

@@ -102,7 +102,7 @@ class Subscription:
         return events.rows(record.series.columns, batch, self.cursor)
 
     async def _shared(self, number: int) -> AsyncIterator[bytes]:
-        """Yield the shared events from frame *number* on."""
+        """Yield the events that all subscribers of the job share, from frame *number* on."""
         while not self._subscriber.closing:
             parts: list[bytes] = []
             size, last = 0, False

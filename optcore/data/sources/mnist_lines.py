@@ -58,7 +58,7 @@ def read(spec: MnistLinesSpec, folder: Path) -> Dataset:
 
 
 def lines_of(spec: MnistLinesSpec, mnist: Dataset) -> Dataset:
-    """Return lines of the digits in *mnist*, whose targets are their digits."""
+    """Return lines of digits from *mnist*; the target of a line is the sequence of its digits."""
     assert isinstance(mnist.train, Examples)
     first_validated = int(len(mnist.train) * (1 - VALIDATED))
     validation = None
@@ -76,7 +76,7 @@ def random_words(seed: int, key: int, rows: int, columns: int) -> NDArray[np.uin
     """
     Return random numbers of 64 bits, (rows, columns), that depend on *seed* and *key*.
 
-    The first rows are the same however many there are.
+    A row depends on its number, and not on how many rows there are.
     """
     # Raw words, not `integers`: numpy promises only the words to be the same in every release.
     words = np.random.Philox(key=[seed, key]).random_raw(rows * columns)
@@ -100,7 +100,8 @@ def _lines(spec: MnistLinesSpec, digits: Digits, count: int, key: int) -> Exampl
     """
     Return *count* lines, whose targets are their classes, followed by -1.
 
-    A line is drawn in MNIST's pixels, *factor* of which are one of the line's (20 / digit_size)::
+    A line is drawn in the pixels of MNIST. *factor* is the side of a pixel of the line in pixels
+    of MNIST, 20 / digit_size::
 
         n          = min_digits + random mod (max_digits - min_digits + 1)
         digit_j    = random mod (number of digits)

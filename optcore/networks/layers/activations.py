@@ -38,9 +38,14 @@ def hardsigmoid(layer: Hardsigmoid) -> nn.Module:
 
 
 def hardsigmoid_of(slope: float, offset: float, *, rounded: bool) -> nn.Module:
-    """Return the module for these numbers, if *rounded* as float32; torch's own where it is one."""
+    """
+    Return torch's module if it computes this function, else one of ours.
+
+    With *rounded*, slope and offset are rounded to float32.
+    """
     if rounded:
         return HardsigmoidModule(float(np.float32(slope)), float(np.float32(offset)))
+    # torch's kernel takes less than half of the time: one pass over memory in place of three.
     if (slope, offset) == (TORCHS_SLOPE, 0.5):
         return nn.Hardsigmoid()
     return HardsigmoidModule(slope, offset)

@@ -17,7 +17,7 @@ class ResidualModule(nn.Module):
         self.layers, self.shortcut = layers, shortcut
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return the sum."""
+        """Return the sum of the outputs of layers and shortcut."""
         output: Tensor = self.layers(given) + self.shortcut(given)
         return output
 
@@ -50,5 +50,7 @@ class ParallelModule(nn.Module):
             return torch.cat(outputs, self.along)
         found: Tensor = outputs[0]
         for output in outputs[1:]:
+            # Not in place: autograd needs each factor of a product, and the output of a relu at the
+            # end of a branch.
             found = found + output if self.join == "add" else found * output
         return found

@@ -1,4 +1,4 @@
-"""Build the torch module of a layer that is no block from its spec."""
+"""Build the torch module of a single layer from its spec; `optcore.networks.build` has blocks."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from optcore.networks.layers.patches import class_token, patch_embedding, select
 from optcore.networks.layers.point import point
 from optcore.networks.layers.pooling import adaptive_pool, global_pool, pool
 from optcore.networks.layers.positions import position_embedding
+from optcore.networks.layers.queries import queries
 from optcore.networks.layers.recurrent import gru, lstm
 from optcore.networks.layers.shaping import permute, reshape, upsample
 from optcore.networks.layers.squeeze_excite import squeeze_excite
-from optcore.networks.layers.transformer import transformer_encoder_layer
+from optcore.networks.layers.transformer import transformer_decoder_layer, transformer_encoder_layer
+from optcore.networks.memory import Memory
 from optcore.spec.layers import activations
 from optcore.spec.layers.attention import MultiheadAttention, SelfAttention
 from optcore.spec.layers.base import InstalledLayer, TensorSpec
@@ -36,6 +38,7 @@ from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, Con
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
 from optcore.spec.layers.embedding import Embedding
+from optcore.spec.layers.memory import Queries
 from optcore.spec.layers.normalization import (
     BatchNorm,
     GroupNorm,
@@ -60,7 +63,7 @@ from optcore.spec.layers.positions import PositionEmbedding
 from optcore.spec.layers.recurrent import Gru, Lstm
 from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
-from optcore.spec.layers.transformer import TransformerEncoderLayer
+from optcore.spec.layers.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 
 Block = SequentialBlock | Repeat | Residual | Parallel
 
@@ -72,6 +75,7 @@ def module(  # noqa: PLR0912  a case per kind of layer
     inplace: bool = False,
     draws: Draws | None = None,
     path: str = "",
+    memory: Memory | None = None,
 ) -> nn.Module:
     """
     Return the torch module for *layer*, with torch's initial weights.
@@ -82,6 +86,7 @@ def module(  # noqa: PLR0912  a case per kind of layer
         inplace: whether an activation may overwrite its input.
         draws: what the layer draws from in training; None for torch's global generators.
         path: the path of the layer in its network.
+        memory: what the layer attends to besides, if it is a `MemoryLayer`.
     """
     match layer:
         case Conv1d() | Conv2d() | ConvTranspose1d() | ConvTranspose2d():
@@ -136,6 +141,11 @@ def module(  # noqa: PLR0912  a case per kind of layer
             return self_attention(layer, given, draws=draws, path=path)
         case TransformerEncoderLayer():
             return transformer_encoder_layer(layer, given, draws=draws, path=path)
+        case TransformerDecoderLayer():
+            assert memory is not None
+            return transformer_decoder_layer(layer, given, memory, draws=draws, path=path)
+        case Queries():
+            return queries(layer)
         case Point():
             return point(layer, given)
         case InstalledLayer():

@@ -25,7 +25,7 @@ MODULES: dict[type[Convolution], type[nn.Module]] = {
 
 
 def convolution(layer: Convolution, given: TensorSpec) -> nn.Module:
-    """Return torch's module for *layer*; `taps.Conv2d` is one too."""
+    """Return torch's module for *layer*; for conv2d, its subclass `taps.Conv2d`."""
     sizes = {
         name: each(getattr(layer, name), layer.DIMS)
         for name in ("kernel_size", "stride", "padding", "dilation")

@@ -33,6 +33,7 @@ def installed(
         raise PackageError(
             f"{subject}: the module must have the parameters of the spec, {declared}, got {built}"
         )
+    # `state_dict` lists a shared parameter under each of its names; none of them is a buffer.
     named = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     declared = [(each.name, each.shape) for each in layer.buffers(given)]
     built = [(n, tuple(each.shape)) for n, each in module.state_dict().items() if n not in named]

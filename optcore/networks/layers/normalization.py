@@ -46,6 +46,8 @@ class PaddleBatchNorm(nn.BatchNorm2d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
+        # With momentum 1, torch stores the mean and the variance of the batch alone. Computing them
+        # here would read the input once more.
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         output = F.batch_norm(
             input, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
@@ -53,6 +55,7 @@ class PaddleBatchNorm(nn.BatchNorm2d):
         count = input.numel() // input.shape[1]
         with torch.no_grad():
             decay = float(np.float32(1 - self.momentum))
+            # torch stores the unbiased variance, whose divisor is count - 1.
             biased = var * ((count - 1) / count)
             self.running_mean.mul_(decay).add_(mean, alpha=1 - decay)
             self.running_var.mul_(decay).add_(biased, alpha=1 - decay)

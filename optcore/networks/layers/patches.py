@@ -28,6 +28,7 @@ class ClassTokenModule(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         """Return *given* with one more position."""
+        # Under autocast, *given* may have 16 bits: `cat` would return all of it as float32.
         token = self.weight.to(given.dtype).expand(len(given), 1, -1)
         return torch.cat([token, given], 1)
 

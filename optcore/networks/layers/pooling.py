@@ -67,6 +67,7 @@ def _counts(
 ) -> list[int]:
     """Return the number of pixels of each window along an axis; with *included*, padding counts."""
     before, behind = (padding, side + padding) if included else (0, side)
+    # With ceil_mode, the last window may reach beyond the padding: pixels there never count.
     starts = [stride * k - padding for k in range(outputs)]
     return [min(start + kernel, side + padding, behind) - max(start, -before) for start in starts]
 

@@ -48,6 +48,7 @@ class LstmModule(nn.LSTM):
             return self._computed(input.float())
 
     def _computed(self, given: Tensor) -> Tensor:
+        # Where no mask is drawn, one call of torch's kernel computes all layers.
         if not (self.training and self._between):
             output: Tensor = super().forward(given)[0]
             return output
@@ -116,9 +117,9 @@ def _layer_by_layer(
     given: Tensor,
 ) -> Tensor:
     """
-    Return the outputs of *module*, with the dropouts *between* two layers each.
+    Return the outputs of *module*, computed layer by layer, with the dropouts *between* the layers.
 
-    torch's own kernel would draw the masks from its global generator.
+    torch's own kernel would draw the masks of dropout from its global generator.
 
     Args:
         module: torch's module, with the weights of all layers.

@@ -26,7 +26,6 @@ class PermuteModule(nn.Module):
     Exchange channels and positions of each example.
 
     Args:
-        given: what the examples are.
         shape: the shape of the result.
         transposes: whether channels and positions change places.
     """

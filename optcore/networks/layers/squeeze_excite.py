@@ -12,7 +12,7 @@ from optcore.spec.layers.squeeze_excite import SqueezeExcite
 
 class SqueezeExciteModule(nn.Module):
     """
-    Scale each channel by what all channels say; see `optcore.spec.layers.squeeze_excite`.
+    Scale each channel by a factor that depends on all channels; see `SqueezeExcite`.
 
     Args:
         pool: returns the mean of each channel as an image of 1 x 1.

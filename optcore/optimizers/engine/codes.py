@@ -25,9 +25,15 @@ from torch import Tensor
 BLOCK = 256
 """Number of elements that share a largest absolute value."""
 EXPONENTS = 7
-TAIL_BITS = 15
+TAIL_BITS = 16
 HEADS = 1 << 32 - TAIL_BITS
-"""Number of values of the first 17 bits of a float32."""
+"""Number of values of the head of a float32: its sign, its exponent and 7 bits of its fraction."""
+TAIL = (1 << TAIL_BITS) - 1
+"""Largest value of the tail of a float32: the other 16 bits of its fraction."""
+PAIRS = 1 << 16
+"""Number of values of two codes."""
+MIN_PAIRED = 32_768
+"""Number of codes from which two are looked up at a time: for few, another call takes as long."""
 BINS = 65_536
 """Entries of the table from which the CPU kernel takes codes."""
 
@@ -41,8 +47,22 @@ def decoded(codes: Tensor, largest: Tensor, *, signed: bool) -> Tensor:
         largest: the largest absolute value that was stored with each block.
         signed: whether the numbers may be negative.
     """
-    numbers = code_map(signed, codes.device).to(largest.dtype).index_select(0, codes.int())
-    return numbers.mul_(largest.repeat_interleave(BLOCK)[: codes.numel()])
+    numbers = _numbers(codes, signed).to(largest.dtype)
+    scale = largest.unsqueeze(1)
+    if codes.numel() % BLOCK:
+        return numbers.mul_(scale.expand(-1, BLOCK).reshape(-1)[: codes.numel()])
+    numbers.view(-1, BLOCK).mul_(scale)
+    return numbers
+
+
+def _numbers(codes: Tensor, signed: bool) -> Tensor:
+    """Return the number in the map for each of *codes*, as float32."""
+    if codes.is_cpu and codes.numel() >= MIN_PAIRED and not codes.numel() % 2:
+        # Two codes at a time: a look-up takes longer than any other operation here, and one thread.
+        pairs = codes.clone() if codes.storage_offset() % 2 else codes
+        pairs = pairs.view(torch.int16).int().bitwise_and_(PAIRS - 1)
+        return _pairs(signed).index_select(0, pairs).view(torch.float32)
+    return code_map(signed, codes.device).index_select(0, codes.int())
 
 
 def encode(
@@ -62,17 +82,21 @@ def encode(
             as its CUDA kernels do.
     """
     padding = -numbers.numel() % BLOCK
-    blocks = torch.nn.functional.pad(numbers, (0, padding)).view(-1, BLOCK)
-    torch.amax(blocks.abs(), dim=1, out=largest)
+    blocks = torch.constant_pad_nd(numbers, (0, padding)) if padding else numbers
+    blocks = blocks.view(-1, BLOCK)
+    sizes = blocks.abs()
+    torch.amax(sizes, dim=1, out=largest)
     scale = largest.unsqueeze(1)
     # All numbers of a block without a largest one are 0, whatever their codes.
     scale = torch.where(scale == 0, 1.0, scale)
     # For a largest value below 2.9e-39 the reciprocal is infinite in float32, as in the CPU kernel:
     # the block then holds only the codes of -1 (also of 0) and 1.
-    shares = blocks * (1 / scale) if by_table else blocks / scale
+    if by_table:
+        shares = torch.mul(blocks, 1 / scale, out=sizes)
+    else:
+        shares = torch.div(blocks, scale, out=sizes)
     shares = shares.view(-1)[: numbers.numel()].float()
-    found = _from_table(shares, signed) if by_table else _nearest(shares, signed)
-    codes.copy_(found)
+    codes.copy_(_from_table(shares, signed) if by_table else _nearest(shares, signed))
 
 
 @cache
@@ -87,6 +111,14 @@ def code_map(signed: bool, device: torch.device) -> Tensor:
         middles = (edges[:-1] + edges[1:]) / 2 * 10.0 ** (exponent - EXPONENTS + 1)
         parts += [middles, -middles] if signed else [middles]
     return torch.cat([*parts, torch.tensor([0.0, 1.0])]).sort().values.to(device)
+
+
+@cache
+def _pairs(signed: bool) -> Tensor:
+    """Return, for each two codes in memory, read as an int16, their two numbers as one float64."""
+    two = torch.arange(PAIRS, dtype=torch.int32).to(torch.int16).view(torch.uint8)
+    numbers = code_map(signed, two.device).index_select(0, two.int())
+    return numbers.view(torch.float64)
 
 
 @cache
@@ -110,31 +142,46 @@ def _upper_bounds(signed: bool, device: torch.device) -> Tensor:
 
 
 @cache
-def _first_codes(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+def _packed_codes(signed: bool, device: torch.device) -> Tensor:
     """
-    Return two tables, with which `_nearest` finds the code of a float32 without a search.
+    Return an int32 for each head, with which `_nearest` finds the code of a float32 by a sum.
 
-    The head of a float32 is its sign, its exponent and the first 8 bits of its fraction. The first
-    table has, for each head, the code of the lowest float32 with this head. The second table has,
-    for each code, the largest float32 that gets this code.
+    All float32 with one head get the same code, or one of two neighbouring codes. Of these let c be
+    the code of the number with the smallest tail, and T the largest tail with this code. Writing
+    bits for a float32 read as an int32, and entry for the result at its head::
 
-    All float32 with one head get the same code, or one of two neighbouring codes. If the first
-    table has code c for a head, a float32 with this head gets code c, or c + 1 if the float32 is
-    larger than entry c of the second table.
+        entry = (c - (bits >> 16)) * 2 ** 16 + (2 ** 16 - 1 - T)
+        code  = (entry + bits) >> 16
+
+    The sum carries into the code if the tail is larger than T. A larger tail makes a negative
+    number smaller, so the entry of a negative head has -c in place of c, and the sum gives -code.
+    If not *signed*, all float32 with a negative head get the same code, and the entry has c.
     """
-    heads = torch.arange(HEADS, dtype=torch.int64, device=device)
-    negative = heads >= HEADS // 2
-    # Among negative numbers, the lowest has the largest fraction.
-    bits = (heads << TAIL_BITS) + negative * ((1 << TAIL_BITS) - 1)
-    lowest = (bits - (negative.long() << 32)).int().view(torch.float32)
-    bounds = _upper_bounds(signed, device).clone()
-    codes = torch.bucketize(lowest, bounds[:-1], out_int32=True)
+    heads = torch.arange(HEADS, dtype=torch.int32, device=device)
+    heads -= (heads >= HEADS // 2) * HEADS  # as the shift of an int32 gives them
+    first = heads << TAIL_BITS
+    code, last = (_searched(bits, signed) for bits in (first, first + TAIL))
+    code = torch.where(first.view(torch.float32).isinf(), last, code)  # as NaN
+    bounds = _upper_bounds(signed, device)
+    # The number farthest from 0 that gets the first code.
+    above = torch.nextafter(bounds, bounds.new_tensor(torch.inf))
+    farthest = torch.where(heads < 0, above[code - 1], bounds[code]).view(torch.int32)
+    tail = torch.where(code == last, TAIL, farthest & TAIL)
+    if signed:
+        code = torch.where(heads < 0, -code, code)
+    return ((code - heads) << TAIL_BITS) + (TAIL - tail)
+
+
+def _searched(bits: Tensor, signed: bool) -> Tensor:
+    """Return the codes of the float32 numbers with these *bits*, by a search."""
+    codes = torch.bucketize(
+        bits.view(torch.float32), _upper_bounds(signed, bits.device)[:-1], out_int32=True
+    )
     if signed:
         # No number with a negative sign, not even -0, has the code of 0 or more.
-        zero = int((code_map(signed, device) == 0).nonzero())
-        bounds[zero - 1] = 0.0
-        codes = torch.where(negative, codes.clamp(max=zero - 1), codes.clamp(min=zero))
-    return codes, bounds
+        zero = int((code_map(signed, bits.device) == 0).nonzero())
+        codes = torch.where(bits < 0, codes.clamp(max=zero - 1), codes.clamp(min=zero))
+    return codes
 
 
 def _nearest(shares: Tensor, signed: bool) -> Tensor:
@@ -144,11 +191,11 @@ def _nearest(shares: Tensor, signed: bool) -> Tensor:
     A share is an element divided by the largest absolute value of its block. If *signed*, a share
     with a negative sign, even -0, gets the code of a negative number.
     """
-    first, bounds = _first_codes(signed, shares.device)
-    heads = (shares.view(torch.int32) >> TAIL_BITS) & (HEADS - 1)
-    codes = first.index_select(0, heads)
-    # Three times as fast as a binary search (torch.bucketize) for every number.
-    return codes.add_(shares > bounds.index_select(0, codes))
+    bits = shares.view(torch.int32)
+    heads = (bits >> TAIL_BITS).bitwise_and_(HEADS - 1)
+    codes = _packed_codes(signed, shares.device).index_select(0, heads)
+    codes.add_(bits).bitwise_right_shift_(TAIL_BITS)
+    return codes.abs_() if signed else codes
 
 
 @cache
@@ -159,5 +206,6 @@ def _table(signed: bool, device: torch.device) -> Tensor:
 
 
 def _from_table(shares: Tensor, signed: bool) -> Tensor:
-    bins = (shares.clamp(-1, 1) + 1) * 0.5 * (BINS - 1) + 0.5
-    return _table(signed, shares.device).index_select(0, bins.nan_to_num(0).int())
+    # In place: a float32 that is new at every step would take as long again.
+    bins = shares.clamp(-1, 1).add_(1).mul_(0.5).mul_(BINS - 1).add_(0.5).nan_to_num_(0)
+    return _table(signed, shares.device).index_select(0, bins.int())

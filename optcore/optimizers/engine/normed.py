@@ -75,7 +75,11 @@ class Normed(Eager):
     def _continued(
         self, part: Part, spans: Spans, values: Numbers, numbers: Numbers, space: int
     ) -> bool:
-        """Update *part* by both programs of a split, if *space* suffices for what is kept."""
+        """
+        Update *part* by both programs of a split; return False if *space* is too small.
+
+        *space* is the largest number of elements that may be kept between the programs.
+        """
         (stage,), split = self._stages, self._split(values)
         param = spans.params[0]
         if split.num_saved * param.numel() > space:
@@ -161,7 +165,7 @@ class Normed(Eager):
     def _norms_of(
         self, part: Part, split: Split, values: Numbers, buffers: tuple[Tensor, ...]
     ) -> list[Tensor]:
-        """Return each norm for each parameter in *part*, of one slice, in `wide_dtype`."""
+        """Return the norms that *split* measures, for each parameter in *part*, in `wide_dtype`."""
         num_extra = split.num_measured + split.first.num_scratch
         extra = self._scratch.take(num_extra, buffers[0])
         tensors = [*buffers, *extra[: split.num_measured]]
@@ -171,7 +175,7 @@ class Normed(Eager):
         return _norms_on_device([view for i in split.norms for view in part.views(tensors[i])])
 
     def _only_norms(self, stage: str, values: Numbers, num_slots: int) -> Split:
-        """Return the program that measures, and changes no state."""
+        """Return the program that measures norms and changes no state."""
         zeros = tuple([name for name in values if not values[name]])
         if (stage, zeros) not in self._splits:
             of = self._measures(stage, values, zeros)
@@ -179,7 +183,7 @@ class Normed(Eager):
         return self._splits[stage, zeros]
 
     def _split(self, values: Numbers, per_param: tuple[str, ...] = ()) -> Split:
-        """Return the rule in two programs."""
+        """Return the rule as two programs: one measures norms, and the other needs them."""
         zeros = tuple([name for name in values if not values[name]])
         if (zeros, per_param) not in self._splits:
             known = [name for name in self._update_numbers if name in values]
@@ -198,7 +202,7 @@ class Normed(Eager):
         return self._splits[zeros, per_param]
 
     def _measures(self, stage: str, values: Numbers, zeros: Sequence[str]) -> Call:
-        """Return the function whose results are measured."""
+        """Return the function that returns the tensors whose norms are measured."""
         function = getattr(self._rule, stage)
         if stage == "masks":
             function = _alone(function)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -92,6 +93,8 @@ class _Slot(NamedTuple):
 
     def part(self, start: int, stop: int) -> _Slot:
         """Return the elements from *start* to *stop*; *start* is the first element of a block."""
+        if stop - start == self.stored.numel():
+            return self
         if self.largest is None:
             return self._replace(stored=self.stored[start:stop])
         largest = self.largest[start // BLOCK : -(-stop // BLOCK)]
@@ -135,19 +138,32 @@ class Quantized:
         # Blocks follow the order of the indices, whatever the order in memory: reshape copies what
         # is not contiguous.
         flat, grad = param.reshape(-1), spans.grads[0].reshape(-1)
-        slots = list(self._slots([slot[0] for slot in spans.slots], numbers))
+        names = list(self._rule.slots(numbers, self._flags))
+        slots = list(self._slots(names, [slot[0] for slot in spans.slots]))
+        keep = 1 - numbers["lr"] * numbers["weight_decay"]
+        if self._storage.rounds_lr and any(slot.largest is not None for slot in slots):
+            numbers = {**numbers, "lr": _rounded(numbers["lr"], param.dtype)}
+        average = slots.pop() if AVERAGE in names else None
         for start in range(0, flat.numel(), SLICE):
             stop = min(start + SLICE, flat.numel())
-            parts = [slot.part(start, stop) for slot in slots]
-            self._run(flat[start:stop], grad[start:stop], parts, t, numbers)
+            part = flat[start:stop]
+            of_part = [slot.part(start, stop) for slot in slots]
+            if self._storage.decays == "first":
+                part.mul_(keep)
+            self._run(part, grad[start:stop], of_part, t, numbers)
+            # The CUDA kernels decay the rounded parameter, and round again.
+            if self._storage.decays == "last":
+                part.mul_(keep)
+            if average is not None:
+                self._average(part, average.part(start, stop).stored, t, numbers)
         if flat.data_ptr() != param.data_ptr():
             param.copy_(flat.view(param.shape))
         if spans.stored is not None:
             spans.stored[0].copy_(param)
 
-    def _slots(self, tensors: Sequence[Tensor], numbers: Numbers) -> Iterator[_Slot]:
+    def _slots(self, names: Sequence[str], tensors: Sequence[Tensor]) -> Iterator[_Slot]:
         left = iter(tensors)
-        for name in self._names(numbers):
+        for name in names:
             stored = next(left).reshape(-1)
             largest = next(left) if stored.dtype == torch.uint8 else None
             yield _Slot(stored, largest, name not in self._rule.not_negative)
@@ -155,39 +171,29 @@ class Quantized:
     def _run(
         self, param: Tensor, grad: Tensor, slots: Sequence[_Slot], t: int, numbers: Numbers
     ) -> None:
-        """Apply update *t* to a slice."""
-        average = None
-        if AVERAGE in self._names(numbers):
-            *slots, average = slots
-        keep = 1 - numbers["lr"] * numbers["weight_decay"]
-        if self._storage.decays == "first":
-            param.mul_(keep)
-        if self._storage.rounds_lr and any(slot.largest is not None for slot in slots):
-            numbers = {**numbers, "lr": float(torch.tensor(numbers["lr"], dtype=param.dtype))}
+        """Apply update *t* of the rule to a slice."""
         wide = param.to(wide_dtype(param))
         values = [slot.values() for slot in slots]
         spans = Spans([wide], [grad.to(wide.dtype)], [[value] for value in values])
         self._eager(spans, t, numbers)
         if wide is not param:
             param.copy_(wide)
-        # The CUDA kernels decay the rounded parameter, and round again.
-        if self._storage.decays == "last":
-            param.mul_(keep)
-        if average is not None:
-            self._average(param, average.stored, t, numbers)
         for slot, value in zip(slots, values, strict=True):
             if slot.largest is not None:
                 by_table = self._storage.by_table
                 encode(value, slot.stored, slot.largest, signed=slot.signed, by_table=by_table)
-
-    def _names(self, numbers: Numbers) -> list[str]:
-        return list(self._rule.slots(numbers, self._flags))
 
     def _average(self, param: Tensor, average: Tensor, t: int, numbers: Numbers) -> None:
         now = self._rule.scalars(t, numbers, self._flags)
         average.copy_(torch.lerp(param.to(average.dtype), average, now["average_momentum"]))
         if now["overwrite"]:
             param.copy_(average)
+
+
+@lru_cache(maxsize=1024)
+def _rounded(number: float, dtype: torch.dtype) -> float:
+    """Return *number*, rounded to *dtype*."""
+    return float(torch.tensor(number, dtype=dtype))
 
 
 def wide_dtype(param: Tensor) -> torch.dtype:

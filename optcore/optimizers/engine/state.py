@@ -90,7 +90,9 @@ def _new_state(
     rule = update.rule
     first_values = rule.slots(numbers, update.flags)
     if taken := RESERVED & first_values.keys():
-        raise ValueError(f"no slot of {update.kind} may be called {', '.join(sorted(taken))}")
+        raise ValueError(
+            f"{update.kind} must not name a slot {', '.join(sorted(taken))}, which is reserved"
+        )
     whose = f"{update.kind} in dialect {update.dialect}"
     carried = None
     if names := carried_names(rule, numbers, update.flags):
@@ -247,16 +249,16 @@ def imply(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -
 
 def note_last(update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers) -> None:
     """
-    Mark carried numbers to be saved, if `imply` would compute other values from *numbers*.
+    Mark carried numbers to be saved if the last update had other hyperparameters than *numbers*.
 
-    It would if *numbers* are not the hyperparameters that the last update had. They may differ,
-    since a schedule that depends on a metric knows only its next value, and since users may set the
-    lr of a group.
+    In that case, `imply` could not compute the carried numbers from *numbers*. The hyperparameters
+    differ if a schedule depends on a metric, since such a schedule knows only its next value, or if
+    the user has set the lr of a group.
 
     Args:
         update: the update of the group.
         states: the states of the group.
-        numbers: the hyperparameters that `imply` would use as those of the last update.
+        numbers: the hyperparameters that the schedules have for the last update.
     """
     for state in states:
         if state.carried is not None:

@@ -46,6 +46,8 @@ class Whole:
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place: to one parameter, or to small ones together."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
+        # Runs that began under an older version keep their bits.
+        values["in_blocks"] = spans.aligned
         if len(spans.params) > 1:
             assert self._rule.together is not None
             self._rule.together(spans.params, spans.grads, *spans.slots, **values)

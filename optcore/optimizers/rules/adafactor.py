@@ -114,7 +114,7 @@ def rms(tensor: Tensor) -> float:
 
 
 def _by_size(shape: Size) -> tuple[int, int]:
-    """Return the two largest dimensions, the largest first. Of equal ones, the last is first."""
+    """Return the indices of the largest dimension and of the second; if equal, the last first."""
     second, largest = sorted(range(len(shape)), key=lambda i: shape[i])[-2:]
     return largest, second
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Size, Tensor
 
+from optcore.optimizers.rules.orthogonal import MATRIX, orthogonal
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
-
-MATRIX = 2
-"""Number of dimensions of a matrix."""
-
 
 NS_SCHEDULES: Mapping[str, tuple[tuple[float, float, float], ...]] = {
     "quintic": (
@@ -63,6 +60,7 @@ def muon(
     grad_share: float,
     beta2: float,
     correction2: float,
+    in_blocks: bool = False,
     **flags: bool,
 ) -> tuple[Tensor, ...]:
     """
@@ -101,6 +99,7 @@ def muon(
         grad_share: factor of the gradient in n, if corrected; 0 without Nesterov's momentum.
         beta2: share of the old exp_avg_sq that is kept, if adaptive.
         correction2: 1 - beta2 ** t; 1 if by_size.
+        in_blocks: as in `orthogonal`; false gives the bits of 0.2.0.
         flags: the flags of `orthogonal`, the names in `NS_SCHEDULES`, and those below. If a name in
             `NS_SCHEDULES` is true, its coefficients take the place of ns_a, ns_b and ns_c.
 
@@ -138,6 +137,7 @@ def muon(
         floored=flags["floored"],
         eps_by_shape=flags["eps_by_shape"],
         rounded=flags["rounded"],
+        in_blocks=in_blocks,
     )
     shape = param.shape[-2:] if flags["by_last"] else step.shape[-2:]
     outputs, inputs = shape[::-1] if flags["inputs_first"] else shape
@@ -233,64 +233,6 @@ def _coefficients(
     named = next((name for name in NS_SCHEDULES if flags[name]), None)
     known = list(NS_SCHEDULES[named]) if named is not None else [constant]
     return known[:steps] + [known[-1]] * (steps - len(known))
-
-
-def orthogonal(
-    matrix: Tensor,
-    *,
-    coefficients: Sequence[tuple[float, float, float]],
-    ns_eps: float,
-    ns_safety: float,
-    floored: bool,
-    eps_by_shape: bool,
-    rounded: bool,
-) -> Tensor:
-    """
-    Return approximately U V^T, where U S V^T is the singular value decomposition of *matrix*.
-
-    ::
-
-        X = matrix / norm(matrix)
-        for each (a, b, c):  A = X X^T;  X = a * X + (b * A + c * A A) X
-
-    Args:
-        matrix: a matrix, or, with three dimensions, a stack of matrices along the first dimension.
-        coefficients: (a, b, c) for each iteration.
-        ns_eps: lower bound of the norm if *floored* (torch, timm); if not, added to the norm.
-        ns_safety: factor that the norm is multiplied by.
-        floored: whether *ns_eps* is a lower bound.
-        eps_by_shape: whether ns_eps * sqrt(columns / rows) is added to the norm (timm's scale_eps).
-        rounded: whether each product is rounded to the dtype before it is added, as in the code of
-            Jordan et al.
-
-    References:
-        Newton-Schulz iteration of fifth order, as in Jordan et al., 2024.
-        Amsel et al., The Polar Express, 2025. https://arxiv.org/abs/2505.16932
-    """
-    # X X^T is smaller for a wide matrix, so a tall matrix is transposed. torch does so too, and so
-    # the same numbers are rounded to bfloat16.
-    rows, columns = matrix.shape[-2:]
-    x = matrix if rows <= columns else matrix.mT
-    norm = x.norm() if x.ndim == MATRIX else x.norm(2, dim=(-2, -1), keepdim=True)
-    norm = norm if ns_safety == 1 else norm * ns_safety
-    if eps_by_shape:
-        norm = norm + ns_eps * (columns / rows) ** 0.5
-    else:
-        norm = norm.clamp(min=ns_eps) if floored else norm + ns_eps
-    x = x / norm
-    del matrix, norm
-    product = torch.addmm if x.ndim == MATRIX else torch.baddbmm
-    for a, b, c in coefficients:
-        gram = x @ x.mT
-        if rounded:
-            product_of = ((c * gram) @ gram).add_(gram.mul_(b)) @ x
-            x = x.mul_(a).add_(product_of)
-        else:
-            # A square of the shorter side is as large as the matrix itself where that is square,
-            # so the first is freed before the next copy of the matrix is made.
-            gram = product(gram, gram, gram, beta=b, alpha=c)
-            x = product(x, gram, x, beta=a)
-    return x if rows <= columns else x.mT
 
 
 def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:

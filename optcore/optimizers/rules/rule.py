@@ -99,7 +99,8 @@ class Rule:
         own_caution: whether *update* applies the flag ``cautious`` itself. If not, `Transforms` do.
         shapes: a function from the shape of a parameter, and the numbers, to slot name -> shape,
             for a rule that is not elementwise. *update* then gets the parameter in its own shape,
-            and may overwrite the parameter and the slots.
+            and may overwrite the parameter and the slots. It also gets ``in_blocks``, if it takes
+            that: false if it must compute the bits of 0.2.0.
         together: a function that updates several small parameters in place, with the results of
             *update* bit for bit, for a rule with *shapes*. It gets lists in place of tensors, of
             parameters with equally many dimensions. None if there is no such function.

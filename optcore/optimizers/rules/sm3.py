@@ -51,15 +51,20 @@ def sm3(
     """
     # In place: a rule that is not traced would hold further copies of a large tensor.
     total = reduce(torch.minimum, reversed(accumulators)).addcmul_(grad, grad)
-    # No sum is 0 once every accumulator is above 0. (On a GPU the CPU would have to wait.)
-    positive = grad.is_cpu and grad.numel() and all(float(a.amin()) > 0 for a in accumulators)
+    # Not on a GPU, for which the CPU would have to wait.
+    known = grad.is_cpu and grad.numel() > 0
+    lowest = [float(a.amin()) for a in accumulators] if known else [0.0]
     if param.ndim <= 1:
         total = total.clone()  # the accumulator itself
     else:
         torch._foreach_copy_(accumulators, _largest(total))
-    if not positive:
+    # No sum is 0 once every accumulator is above 0.
+    if not all(low > 0 for low in lowest):
         _make_positive(total)
-    momentum_buffer.lerp_(total.add_(eps).rsqrt_().mul_(grad), 1 - momentum)
+    # A sum is not changed by an eps of less than half of its last digit.
+    if not all(eps <= low * torch.finfo(total.dtype).eps / 4 for low in lowest):
+        total.add_(eps)
+    momentum_buffer.lerp_(total.rsqrt_().mul_(grad), 1 - momentum)
     return param.add_(momentum_buffer, alpha=-lr), momentum_buffer, *accumulators
 
 

@@ -29,15 +29,20 @@ which it has code of its own."""
 
 class _Beside(NamedTuple):
     """
-    Numbers of elements that live beside a layer for other parts of the blocks that hold it.
+    What the blocks around a layer hold in memory while the layer is computed.
 
     Attributes:
-        forward: inputs of blocks, and outputs of their parts that are computed, until they join.
-        backward: gradients of them.
+        forward: number of elements of the blocks' inputs, of the outputs of parts that are not
+            joined yet, and of the memories to which later layers attend.
+        backward: number of elements of the gradients of these tensors.
     """
 
     forward: int = 0
     backward: int = 0
+
+    def with_more(self, forward: int, backward: int) -> _Beside:
+        """Return the numbers with *forward* and *backward* added."""
+        return _Beside(self.forward + forward, self.backward + backward)
 
 
 class LayerMemory(NamedTuple):
@@ -52,12 +57,12 @@ class LayerMemory(NamedTuple):
         is_flatten: whether the gradient of the input also shares the memory of the gradient of the
             output.
         saved: number of values that are kept for the backward pass, per element of the output.
-        inner: number of values that are kept besides, for an example.
+        inner: number of further values that are kept for the backward pass, for an example.
         index_bytes: further bytes that are kept for the backward pass, per element of the output.
         workspace: number of values that computing an example takes besides input and output.
         taken: number of elements in the input that nothing else counts, for an example.
         reordered: number of elements in the gradient of a weight before it is brought into order.
-        beside: numbers of elements that live beside the layer, for an example.
+        beside: what the blocks around the layer hold meanwhile, for an example.
     """
 
     inputs: int
@@ -77,8 +82,8 @@ class LayerMemory(NamedTuple):
 # Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
 def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...]:
-    """Return the layers of *network* in the order of computing; *frozen*: untrained parameters."""
-    known = _Known({node.path: node for node in network.nodes}, frozen)
+    """Return the layers of *network*, whose parameters *frozen* are not trained, as computed."""
+    known = _Known({node.path: node for node in network.nodes}, frozen, network.memories)
     found = _in_order(network.layers, "", "", known, _Beside())
     for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
         found[i] = layer._replace(taken=0)
@@ -88,10 +93,18 @@ def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...
 
 
 class _Known(NamedTuple):
-    """The nodes of a network by their paths, and the names of its frozen parameters."""
+    """
+    What is known of a network.
+
+    Attributes:
+        nodes: its nodes by their paths.
+        frozen: the names of its frozen parameters.
+        memories: path of a layer -> paths of the layers that attend to its output.
+    """
 
     nodes: Mapping[str, Node]
     frozen: frozenset[str]
+    memories: Mapping[str, Sequence[str]]
 
 
 def _in_order(
@@ -106,10 +119,17 @@ def _in_order(
     """
     Return *layers* in the order in which they are computed.
 
-    The paths of their nodes begin with *prefix*, and their own, in copies of repeated layers, with
-    *path*. *counted*: whether *beside* has their input.
+    Args:
+        layers: layers one after another.
+        prefix: the beginning of the paths of the layers' nodes.
+        path: the beginning of the layers' own paths. The copies of a repeated layer have one node,
+            and a path each.
+        known: facts about the network.
+        beside: what the blocks around *layers* hold.
+        counted: whether *beside* includes the input of *layers*.
     """
     found: list[LayerMemory] = []
+    ends: dict[str, int] = {}
     before: AnyLayer | None = None
     for name, layer in pooled_first(named(layers)):
         node = known.nodes[f"{prefix}{name}"]
@@ -129,8 +149,22 @@ def _in_order(
                 if each.name not in layer.share and f"{path}{name}.{each.name}" not in known.frozen
             )
             found.append(_measured_layer(node, inputs, taken, beside, trained, inplace=inplace))
-        before = layer
+        before = layer if node.path not in known.memories else None
+        ends[name] = len(found)
+    for name, end in ends.items():
+        readers = known.memories.get(f"{prefix}{name}", ())
+        last = max((ends[_name_in(prefix, each)] for each in readers), default=0)
+        size = known.nodes[f"{prefix}{name}"].output.size
+        for i in range(end, last):
+            # The layer behind a memory may take it as its input.
+            more = 0 if i == end and found[i].taken else size
+            found[i] = found[i]._replace(beside=found[i].beside.with_more(more, size))
     return found
+
+
+def _name_in(prefix: str, path: str) -> str:
+    """Return the name of the layer at *path*, or of the block that holds it, below *prefix*."""
+    return path.removeprefix(prefix).partition(".")[0]
 
 
 def _measured_layer(
@@ -174,7 +208,7 @@ def _reordered(layer: Conv2d, given: TensorSpec) -> int:
 def _in_block(
     node: Node, block: BlockSpec, path: str, known: _Known, beside: _Beside, *, counted: bool
 ) -> list[LayerMemory]:
-    """Return the layers in a block, once for each copy, and the join of its parts if it has any."""
+    """Return the layers in a block, once for each copy, and the join if parts are joined."""
     first = f"{node.path}.0." if block.NUMBERED else f"{node.path}."
     parts = block.parts
     if len(parts) == 1:

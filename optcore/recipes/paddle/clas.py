@@ -209,7 +209,7 @@ def _amp(file: Block) -> None:
 
 
 def _ema(file: Block) -> None:
-    """Convert the block EMA, a moving average of the weights beside the trained ones."""
+    """Convert the block EMA, a moving average of the weights that does not affect the training."""
     if "EMA" not in file:
         return
     if not file.get("EMA"):

@@ -63,7 +63,7 @@ class Chain(ScheduleSpec):
         if len(self.boundaries) != expected:
             reject(
                 ["boundaries"],
-                f"boundaries must have one entry less than schedules: {expected} for "
+                f"boundaries must have one entry fewer than schedules: {expected} for "
                 f"{len(self.schedules)} schedules, got {len(self.boundaries)}",
                 self.boundaries,
             )
@@ -144,8 +144,9 @@ class Product(Dialectal):
     changes lr, the second schedule changes the result, and so on. In a product of dialect torch,
     every schedule must have dialect torch and no warmup.
 
-    The lr in dialect torch equals the formula unless a schedule also adds to lr. Only a cosine does
-    so: one with an end other than 0, or one that rises again after its length.
+    The lr in dialect torch equals the formula unless a schedule also adds to lr. Only two
+    schedules add to lr: a cosine with an end other than 0, and a cosine that rises again after its
+    length.
 
     References:
         torch 2.13 ChainedScheduler.

@@ -290,9 +290,10 @@ def two_step_cosine(
     """
     Return a cosine over *first* steps, then the rest of a longer cosine over *length* steps.
 
-    With *after_first* ``zero``, lr follows PaddleOCR's recursion, which multiplies the previous lr
-    by a factor. At t = first, lr is at its end, and no factor can raise lr from there. One step
-    after each odd multiple of *length* the recursion adds to lr, so that lr rises again.
+    With *after_first* ``zero``, lr follows PaddleOCR's recursion. A step of the recursion
+    multiplies the distance of lr from its end value by a factor. At t = first, this distance is 0,
+    so lr stays at its end value. One step after each odd multiple of *length*, the recursion adds
+    to lr instead, and lr rises again.
     """
     early = cosine(lr=lr, length=first, end=end, end_fraction=end_fraction)
     late = cosine(lr=lr, length=length, end=end, end_fraction=end_fraction, past_end=past_end)

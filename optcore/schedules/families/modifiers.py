@@ -143,7 +143,7 @@ class PerEpoch(Modifier):
         return self
 
     def inner(self, run: RunLength) -> RunLength:
-        """Return the length of the run with epochs as steps; an incomplete last epoch counts."""
+        """Return the number of epochs, including an incomplete one, as the length of the run."""
         return RunLength(-(-run.total_steps // run.steps_per_epoch), 1)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -216,7 +216,7 @@ def reject_per_batch(schedule: ScheduleSpec, outer: str) -> None:
     if any(part.kind == "per_batch" for part in schedule.walk()):
         reject(
             ["schedule"],
-            f"schedule must not be or contain a per_batch inside a {outer}, got {schedule.kind}",
+            f"schedule inside a {outer} must not be or contain a per_batch, got {schedule.kind}",
             schedule.kind,
         )
 

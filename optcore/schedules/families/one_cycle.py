@@ -121,7 +121,7 @@ class OneCycle(Dialectal):
         if self.dialect != "optax":
             return self
         if self.past_end == "go_on":
-            reject(["past_end"], "past_end must be hold in dialect optax, got go_on", "go_on")
+            reject(["past_end"], "past_end must be 'hold' in dialect optax, got 'go_on'", "go_on")
         if self.start == 0:
             reject(
                 ["start"],

@@ -140,9 +140,9 @@ class Piecewise(Dialectal):
     EXAMPLE: ClassVar[Example] = {"boundaries": [100, {"epochs": 12}], "values": [1.0, 0.4, 0.1]}
 
     kind: Literal["piecewise"]
-    boundaries: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
+    boundaries: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES, fail_fast=True)
     """The steps at which the value changes, in increasing order."""
-    values: list[Rate] = Field(min_length=2, max_length=MAX_ENTRIES + 1)
+    values: list[Rate] = Field(min_length=2, max_length=MAX_ENTRIES + 1, fail_fast=True)
     """The lr before, between and after the boundaries, with one entry more than boundaries."""
     at_boundary: Literal["new", "old"] = by_dialect("new", keras="old", tf1="old")
     """Which value applies at the boundary itself."""
@@ -154,8 +154,8 @@ class Piecewise(Dialectal):
         if self.interpolation != "none" and self.at_boundary == "old":
             reject(
                 ["interpolation"],
-                "interpolation must be none if at_boundary is old (the default in dialects keras "
-                f"and tf1), got {self.interpolation}",
+                "interpolation must be 'none' if at_boundary is 'old' (the default in dialects "
+                f"keras and tf1), got {self.interpolation!r}",
                 self.interpolation,
             )
         return self

@@ -101,7 +101,7 @@ class Plateau(MetricDriven, Dialectal):
         if self.dialect == "optax" and self.in_cooldown != "remember":
             reject(
                 ["in_cooldown"],
-                f"in_cooldown must be remember in dialect optax, got {self.in_cooldown}",
+                f"in_cooldown must be 'remember' in dialect optax, got {self.in_cooldown!r}",
                 self.in_cooldown,
             )
         return self

@@ -236,8 +236,8 @@ def cycle_of(
     """
     Return, for each *t*, the cycle's number, the time since its beginning, and its length.
 
-    Use only the ratio of the time to the length of the cycle: both are in steps, or both are in
-    multiples of the argument *length*.
+    The time and the length of the cycle have the same unit: steps, or multiples of the argument
+    *length*. Which of the two it is depends on the arguments, so use only their ratio.
     """
     n, one, grow = numbers(length), numbers(1), numbers(t_mul)
     if t_mul == 1 and edges == "exact":

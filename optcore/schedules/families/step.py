@@ -107,7 +107,7 @@ class MultiStep(Dialectal):
     EXAMPLE: ClassVar[Example] = {"milestones": [100, 300], "gamma": 0.3}
 
     kind: Literal["multi_step"]
-    milestones: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
+    milestones: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES, fail_fast=True)
     """The first step of each stair after the first stair; must not decrease."""
     gamma: float = Field(0.1, gt=0)
     """The factor for lr from one stair to the next."""

@@ -110,7 +110,7 @@ class DatasetSpec(Spec):
 
     @property
     def input(self) -> TensorSpec:
-        """What a network gets of one example."""
+        """The input of a network for one example."""
         return TensorSpec.of(self.shape)
 
     @property

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from optcore.packages.kinds import with_installed
-from optcore.spec.base import by_kind
+from optcore.packages.kinds import by_kind, with_installed
 from optcore.spec.datasets.base import DatasetSpec, InstalledDataset
 from optcore.spec.datasets.diabetes import Diabetes
 from optcore.spec.datasets.digit_lines import DigitLines

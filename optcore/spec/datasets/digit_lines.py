@@ -23,8 +23,9 @@ class DigitLines(DatasetSpec):
     images come with scikit-learn: no download.
 
     The lines are the same in every run. 3,000 training lines are made of the first 1,200 digits,
-    500 validation lines of the next 300 digits, and 500 test lines of the 297 test digits. Training
-    lines that are held out with *validation* share digits with other training lines.
+    500 validation lines of the next 300 digits, and 500 test lines of the 297 test digits. If the
+    field *validation* is set, validation lines are some of the training lines instead, and share
+    digits with the others.
 
     References:
         Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998 (the images).

@@ -9,6 +9,7 @@ from optcore.spec.layers.base import Shape
 from optcore.spec.tasks.tasks import Target
 
 TRAIN_DIGITS, TEST_DIGITS = 1_500, 297
+TARGET = Target("classification", 10)
 
 
 class Digits(DatasetSpec):
@@ -43,4 +44,4 @@ class Digits(DatasetSpec):
     @property
     def target(self) -> Target:
         """One of 10 classes, the digits."""
-        return Target("classification", 10)
+        return TARGET

@@ -19,6 +19,7 @@ MNIST_IDX_FILES = {
 
 MNIST_JSON_FILE = "mnist.json.gz"
 """Name of the file in which Paddle's tutorials provide MNIST."""
+TARGET = Target("classification", 10)
 
 
 class Mnist(DatasetSpec):
@@ -77,4 +78,4 @@ class Mnist(DatasetSpec):
     @property
     def target(self) -> Target:
         """One of 10 classes, the digits."""
-        return Target("classification", 10)
+        return TARGET

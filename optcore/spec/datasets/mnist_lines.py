@@ -80,7 +80,7 @@ class MnistLinesSpec(DatasetSpec):
         if self.validation is not None and self.validation_lines:
             reject(
                 ["validation"],
-                "validation must be null where validation_lines is not 0, since both say which "
+                "validation must be null if validation_lines is not 0, since both say which "
                 f"lines are for validation, got {self.validation} with {self.validation_lines} "
                 "lines",
                 self.validation,
@@ -91,8 +91,8 @@ class MnistLinesSpec(DatasetSpec):
             most = MAX_PIXELS // (self.height * self.width)
             reject(
                 ["train_lines"],
-                f"train_lines, validation_lines and test_lines must come to at most {most} lines "
-                f"of {self.height} x {self.width} pixels, got {lines}",
+                f"train_lines, validation_lines and test_lines must have a sum of at most {most} "
+                f"lines of {self.height} x {self.width} pixels, got {lines}",
                 self.train_lines,
             )
         return self
@@ -135,15 +135,17 @@ class MnistLines(MnistLinesSpec):
     Lines of 3 to 8 handwritten digits at random offsets; the target is the sequence of the digits.
 
     A dataset for networks that read text and are trained with the loss ctc. A line consists of
-    digits of MNIST, without their margins, on black. Its number of digits is random, from
-    min_digits to max_digits. Between neighbours is a random gap, from 1 to max_gap. The first digit
-    begins at a random column from which all digits fit, and each digit at a random row.
+    digits of MNIST, without their margins, on black. The number of digits is random, from
+    min_digits to max_digits. Two neighbouring digits have a random gap between them, from 1 to
+    max_gap pixels. The first digit begins at a random column from which all digits fit into the
+    line. Each digit begins at a random row.
 
-    MNIST's four IDX files are read from the folder ``mnist`` of the data directory. Lines are drawn
-    with random numbers that depend on the seed, the split and the number of the line alone: they
-    are the same on every machine, and the first lines of a longer split are those of a shorter one.
-    Lines of different splits have no digits in common. Training lines that are held out with
-    *validation* share digits with other training lines; those of validation_lines do not.
+    MNIST's four IDX files are read from the folder ``mnist`` of the data directory. The random
+    numbers of a line depend only on the seed, the split and the number of the line. So lines are
+    the same on every machine, and more lines in a split do not change the lines before them.
+
+    Lines of different splits have no digits in common. So the lines of validation_lines share no
+    digits with training lines, whereas training lines that are held out with *validation* do.
 
     References:
         LeCun, Cortes and Burges, The MNIST Database of Handwritten Digits, 1998 (the images).
@@ -159,16 +161,17 @@ class MnistLines(MnistLinesSpec):
 
 class MnistLinesRotated(MnistLinesSpec):
     """
-    Lines of handwritten digits, half of them turned by 180 degrees; the target is whether one is.
+    Lines of handwritten digits; half of the lines are turned by 180 degrees, and form class 1.
 
-    A dataset for networks that tell which way up a text is, PaddleOCR's direction classifiers. The
-    lines are those of the dataset mnist_lines with the same fields. Of every two lines in a row,
-    one is turned by 180 degrees; which, is random. Class 0 is upright, class 1 is turned. Where the
-    digits stand does not tell the class, since they have no margins: with them, MNIST's digits
-    would stand a pixel higher when they are turned.
+    A dataset for networks that detect whether a text is upside down, such as PaddleOCR's direction
+    classifiers. The lines are those of the dataset mnist_lines with the same fields. Of lines 0 and
+    1, of lines 2 and 3, and so on, one line at random is turned by 180 degrees.
 
-    A line that has only the digits 0, 1, 6, 8 and 9 is a line of digits when it is turned, too; of
-    lines of 3 to 8 digits, 4 % are such lines.
+    The margins of MNIST's digits are left out, since they would show the class: with margins, a
+    turned digit is a pixel higher than an upright digit.
+
+    Some lines cannot be classified for certain: a turned line of only the digits 0, 1, 6, 8 and 9
+    looks like digits, too. Of lines of 3 to 8 digits, 4 % are such lines.
 
     References:
         LeCun, Cortes and Burges, The MNIST Database of Handwritten Digits, 1998 (the images).

@@ -1,4 +1,4 @@
-"""Functions to minimize, on which one can see how an optimizer walks."""
+"""Functions to minimize, which show the path of an optimizer."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ class ObjectiveSpec(DatasetSpec):
     """
     The base of functions to minimize, for the model point and the loss objective.
 
-    What is trained is the point itself. An example is a vector of normal numbers, which are added
-    to the gradient of the function. They depend on the seed of the run, the epoch and the number of
-    the example alone; without shuffle, every epoch has those of the first. Evaluations have no
-    noise: their one example, for validation and for test, is a vector of zeros.
+    The point itself is trained. An example is noise: a vector of normal numbers, which is added to
+    the gradient of the function. The noise depends only on the seed of the run, the epoch and the
+    number of the example. Without shuffle, every epoch has the examples of the first epoch.
+
+    Evaluations have no noise: validation and test have one example each, a vector of zeros.
     """
 
     SOURCE: ClassVar[str] = "objectives"
@@ -50,7 +51,7 @@ class ObjectiveSpec(DatasetSpec):
 
     @property
     def objective(self) -> Objective:
-        """The function."""
+        """The function to minimize."""
         raise NotImplementedError
 
     @property
@@ -75,7 +76,7 @@ class ObjectiveSpec(DatasetSpec):
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of the keys of an epoch, and of the examples for validation and test."""
+        """Bytes of an epoch's random keys, and of the examples for validation and test."""
         return KEY_BYTES * self.examples + 2 * NUMBER_BYTES * self.objective.size
 
     @property
@@ -111,7 +112,7 @@ class Quadratic(ObjectiveSpec):
 
     @property
     def objective(self) -> Objective:
-        """The function."""
+        """The function to minimize."""
         return Objective("quadratic", self.dimensions, self.condition)
 
 
@@ -137,7 +138,7 @@ class Rosenbrock(ObjectiveSpec):
 
     @property
     def objective(self) -> Objective:
-        """The function."""
+        """The function to minimize."""
         return Objective("rosenbrock", self.dimensions)
 
 
@@ -149,10 +150,10 @@ class Valley(ObjectiveSpec):
 
         f(x) = sqrt(1 + x_1^2) - 1 + condition * sum_i x_i^2 / 2        i from 2 to dimensions
 
-    Along the floor the slope is below 1, however far the minimum is. The curvature across is
-    condition. A large lr advances along the floor and bounces between the walls by its noise; only
-    a decay of lr then shows how far it has come. The minimum is 0, at 0; the model point starts at
-    (10, 1, 1, ...).
+    The floor is the axis of x_1. Its slope is below 1, however far the minimum is. The curvature
+    along all other axes is condition. With a large lr, x_1 comes closer to the minimum in each
+    step, while noise keeps the other coordinates away from 0; the loss shows this progress only
+    once lr has decayed. The minimum is 0, at 0. The model point starts at (10, 1, 1, ...).
 
     References:
         The picture is that of Wen et al., Understanding Warmup-Stable-Decay Learning Rates: A River
@@ -169,5 +170,5 @@ class Valley(ObjectiveSpec):
 
     @property
     def objective(self) -> Objective:
-        """The function."""
+        """The function to minimize."""
         return Objective("valley", self.dimensions, self.condition)

@@ -1,4 +1,4 @@
-"""A text of the operator's, as bytes."""
+"""A text file that the operator of the service provides, read as bytes."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Text(DatasetSpec):
     """
     Windows of a text, for networks that predict the next byte; a token is a byte.
 
-    The text is a file of the operator's in the folder ``text`` of the data directory, such as
-    ``text/bible.txt``. Its last part (test_share) is for test, the part before it
-    (validation_share) for validation, and the rest for training. An example is a window of length
-    bytes, whose targets are the next byte of each.
+    The text is a file that the operator puts into the folder ``text`` of the data directory, such
+    as ``text/bible.txt``. The last part of the file (test_share) is for test, the part before it
+    (validation_share) for validation, and the rest for training. An example is a window of
+    *length* bytes. The target of each byte is the byte after it.
 
-    With shuffle, windows for training begin anywhere in their part; where, depends on the seed of
-    the run, the epoch and the number of the window in it. Without, and for validation and test,
-    they have equal distances and are the same in every epoch. Windows for validation and test do
-    not overlap.
+    With shuffle, windows for training begin at random bytes of their part, which depend on the
+    seed of the run, the epoch and the number of the window in the epoch. Without shuffle, windows
+    for training begin at equal distances, and are the same in every epoch. Windows for validation
+    and test always begin at equal distances, and do not overlap.
 
-    A job is accepted without looking at the file. A worker refuses a file that is missing, too
-    short for the windows, or changed: with sha256 since the job was written, without since it
-    began.
+    A job is accepted before the file is read. A worker refuses a file that is missing or too short
+    for the windows. With sha256, it refuses a file with another SHA-256. Without sha256, it
+    refuses a file that has changed since the run began.
     """
 
     kind: Literal["text"]
@@ -74,8 +74,8 @@ class Text(DatasetSpec):
         if (self.validation_windows == 0) != (self.validation_share == 0):
             reject(
                 ["validation_share"],
-                "validation_share must be 0 if, and only if, validation_windows is 0, got "
-                f"{self.validation_share} with {self.validation_windows} windows",
+                "validation_share and validation_windows must both be 0, or both be positive, got "
+                f"{self.validation_share} and {self.validation_windows}",
                 self.validation_share,
             )
         if self.validation_share + self.test_share >= 1:
@@ -89,8 +89,8 @@ class Text(DatasetSpec):
         if evaluated > MAX_EVALUATED:
             reject(
                 ["test_windows"],
-                f"test_windows and validation_windows must come to at most {MAX_EVALUATED} bytes, "
-                f"got {evaluated}",
+                f"test_windows and validation_windows must have at most {MAX_EVALUATED} bytes "
+                f"together, got {evaluated}",
                 self.test_windows,
             )
         return self
@@ -112,7 +112,7 @@ class Text(DatasetSpec):
 
     @property
     def content(self) -> str:
-        """The SHA-256 of the file, or its name if that is not given, and how it is divided."""
+        """The SHA-256 of the file (its name if sha256 is null), and the shares of the splits."""
         return f"{self.sha256 or self.file}, {self.validation_share}, {self.test_share}"
 
     @property
@@ -122,7 +122,7 @@ class Text(DatasetSpec):
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of the windows for validation and test; the file, of unknown size, is not in it."""
+        """Bytes of the windows for validation and test, without the file, whose size is unknown."""
         return (self.validation_windows + self.test_windows) * 2 * self.length * TOKEN_BYTES
 
     @property

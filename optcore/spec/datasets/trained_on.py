@@ -35,7 +35,7 @@ class TrainedOn:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
-        """Return what `stored` has made *data* of."""
+        """Return the object for which `stored` returned *data*."""
         return cls(**data)
 
     def stored(self) -> dict[str, Any]:
@@ -45,11 +45,11 @@ class TrainedOn:
 
 def joined(before: Sequence[TrainedOn], last: TrainedOn) -> list[TrainedOn]:
     """
-    Return what weights were trained on after *last*, if they had been trained on *before*.
+    Return *before* with *last* added, with one entry for the files of each dataset.
 
-    One entry is kept for the files of each dataset, the one that held out least. The examples that
-    are held out are those with the smallest hashes (`optcore.spec.datasets.validation_split`), so
-    the job that held out least trained on all that the others did.
+    Of the entries with the same files, the entry that held out the fewest examples is kept. The
+    examples with the smallest hashes are held out (`optcore.spec.datasets.validation_split`). So
+    the job of this entry trained on all examples that the other jobs trained on.
     """
     same = [each for each in before if each.dataset == last.dataset]
     rest = [each for each in before if each.dataset != last.dataset]
@@ -57,7 +57,11 @@ def joined(before: Sequence[TrainedOn], last: TrainedOn) -> list[TrainedOn]:
 
 
 def warnings(dataset: DatasetSpec, trained_on: Sequence[TrainedOn]) -> list[str]:
-    """Return a warning for each job in *trained_on* that knows validation examples of *dataset*."""
+    """
+    Return a warning for each job in *trained_on* that has seen validation examples of *dataset*.
+
+    There is also a warning for a job that may have seen them: its files differ from *dataset*'s.
+    """
     if dataset.target.task == "minimization":
         return []  # its validation example has no noise: there is nothing to know of it
     if dataset.VALIDATION_IS_APART and dataset.validation is None:

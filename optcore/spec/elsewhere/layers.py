@@ -55,8 +55,9 @@ LAYERS: Mapping[str, Answers] = table(
     dropout (of single values, not of whole channels): Dropout1d Dropout2d Dropout3d Dropout2D
         SpatialDropout1D SpatialDropout2D FeatureAlphaDropout
     transformer_encoder_layer with causal true (which has no attention to another sequence):
-        TransformerDecoderLayer TransformerDecoder DecoderLayer GPT2Block LlamaDecoderLayer
-        decoder_layer
+        GPT2Block LlamaDecoderLayer
+    transformer_decoder_layer: TransformerDecoder DecoderLayer
+    queries: latents query_embed object_queries learned_queries PerceiverEmbeddings
     transformer_encoder_layer: TransformerEncoder EncoderLayer
     rms_norm: LlamaRMSNorm RMSNormalization T5LayerNorm
     group_norm: GroupNormalization gn
@@ -100,6 +101,8 @@ LAYER_FIELDS: Mapping[str, Answers] = table(
     shape: target_shape unflattened_size dims
     momentum: bn_momentum
     eps: variance_epsilon bn_eps
+    memory: encoder context cross_attention encoder_output encoder_hidden_states
+    num_queries: num_latents num_embeddings length queries latents
     share: tie tied weight_tying tie_weights shared
     """
 )

@@ -155,7 +155,7 @@ def _is_former_network(network: Network) -> bool:
 
 
 def _is_former_layer(node: Node) -> bool:
-    """Return whether 0.2.0 accepts a layer in its place, and computes the same."""
+    """Return whether 0.2.0 accepts a layer at its place in the network, and computes it equally."""
     layer = node.layer
     if layer.kind not in FORMER_LAYERS or layer.later_fields():
         return False
@@ -213,9 +213,9 @@ def has_fractions(run: RunSpec) -> bool:
 
 def _has_fraction(part: tuple[BaseModel, int]) -> bool:
     """
-    Return whether a spec is a duration with a fraction of a step that is not rounded.
+    Return whether *part* is a duration in epochs that has a fraction of a step and keeps it.
 
-    *part* is the spec, with its number of steps per epoch.
+    *part* is a spec, and the number of steps per epoch that applies to it.
     """
     spec, epoch = part
     return isinstance(spec, Epochs) and not spec.is_rounded and spec.epochs * epoch % 1 != 0

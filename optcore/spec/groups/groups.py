@@ -10,7 +10,7 @@ from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Spec
 from optcore.spec.errors import TAG, SpecError, did_you_mean, reject, short_repr
 from optcore.spec.former.places import reject_schedule_of_lr
-from optcore.spec.groups.globs import Glob
+from optcore.spec.groups.globs import Glob, comparison
 from optcore.spec.limits import MAX_NAMES
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _names_form(value: Any) -> str:  # noqa: ANN401  likewise
 
 Names = Annotated[
     Annotated[Glob, Tag(f"{TAG}one")]
-    | Annotated[list[Glob], Field(max_length=MAX_NAMES), Tag(f"{TAG}several")],
+    | Annotated[list[Glob], Field(max_length=MAX_NAMES, fail_fast=True), Tag(f"{TAG}several")],
     Discriminator(_names_form),
 ]
 """A glob, or a list of globs."""
@@ -109,6 +109,15 @@ class Group(Spec):
         match = as_match(self.match)
         lists = (match.name, match.module, self.overrides.get("exclude"))
         return sum(len(names) if isinstance(names, list) else 1 for names in lists if names)
+
+    @property
+    def comparisons(self) -> int:
+        """How long it takes to compare the group with a parameter (see `comparison`)."""
+        match, excluded = as_match(self.match), self.overrides.get("exclude", [])
+        names = [match.name] if isinstance(match.name, str) else match.name
+        # Without a name, all parameters are looked at; with no_decay_norm_bias, four times.
+        own = (4 if self.preset else 1) if names is None else sum(map(comparison, names))
+        return own + sum(map(comparison, excluded))
 
     def check(self, base: OptimizerSpec, i: int) -> None:
         """Raise an error if a field of this group, group *i* of the optimizer *base*, is wrong."""

@@ -1,17 +1,19 @@
 """
 Assign each parameter to the first group that matches it, in one pass over the groups.
 
-A group is compared only with parameters that no earlier group matched. Globs are compiled once.
+A group is compared only with parameters that no earlier group matched; names without wildcards are
+looked up. Globs are made ready once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from optcore.spec.groups.globs import Globs
-from optcore.spec.groups.groups import Group, Match, as_match
+from optcore.spec.groups.groups import Group, Match
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class Parameter:
 
 NORMS = ["layer_norm", "rms_norm"]
 """Layers whose weights, over images, have several dimensions."""
-Fits = Callable[[Parameter], bool]
+UNDECAYED = (Match(name="*bias"), Match(ndim=1), Match(ndim=0), Match(module=NORMS))
+"""What the preset no_decay_norm_bias matches."""
+Find = Callable[[Mapping[str, Parameter]], Iterable[str]]
+"""Returns the names of those parameters, of a mapping by name, that belong to a group."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,16 @@ class Matched:
     rest: list[Parameter] = field(default_factory=list)
 
 
-def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
-    """Return the assignment of *parameters* to *groups*: each to the first group that matches."""
-    left = list(parameters)
+def match(
+    groups: Sequence[Group], parameters: Sequence[Parameter], *, all_unused: bool = True
+) -> Matched:
+    """
+    Return the assignment of *parameters* to *groups*: each to the first group that matches.
+
+    Unless *all_unused*, the groups after the first one without parameters are left out.
+    """
+    left = {parameter.name: parameter for parameter in parameters}
+    place = {name: i for i, name in enumerate(left)}
     taken: list[Taken] = []
     unused: list[tuple[int, Group]] = []
     for index, group in enumerate(groups):
@@ -83,60 +95,54 @@ def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
         first: Group | None = None
         # Made from all parameters, not from those left: a layer's depth, and so its lr, must not
         # depend on the groups before.
-        for rule, fits in _rules(group, parameters):
+        for rule, find in _rules(group, parameters):
             first = first or rule
-            found, left = _dealt(left, fits)
-            if found:
-                taken.append(Taken(index, rule, found))
+            names = sorted(find(left), key=place.__getitem__)
+            if names:
+                taken.append(Taken(index, rule, [left.pop(name) for name in names]))
             # Nothing is left to match, and each of 500 layer_decays would make a group per layer.
             if not left:
                 break
         if len(taken) == before and first is not None:
             unused.append((index, first))
-    return Matched(taken, unused, left)
+            if not all_unused:
+                break
+    return Matched(taken, unused, list(left.values()))
 
 
-def _dealt(parameters: Sequence[Parameter], fits: Fits) -> tuple[list[Parameter], list[Parameter]]:
-    """Return the *parameters* for which *fits* is true, and those for which it is false."""
-    found: list[Parameter] = []
-    others: list[Parameter] = []
-    for parameter in parameters:
-        (found if fits(parameter) else others).append(parameter)
-    return found, others
-
-
-def what_fits(group: Group) -> Fits:
-    """Return a function that checks whether a parameter meets the conditions of *group*."""
-    conditions = as_match(group.match)
-    names, ndim = _several(conditions.name), conditions.ndim
-    modules = _several(conditions.module)
-    globs = None if names is None else Globs(names)
-    return lambda parameter: (
-        (globs is None or parameter.name in globs)
-        and (ndim is None or len(parameter.shape) == ndim)
-        and (modules is None or parameter.module in modules)
-    )
+def fitting(group: Group, parameters: Mapping[str, Parameter]) -> list[str]:
+    """Return the names of those *parameters* that meet the conditions of *group*, in any order."""
+    match = group.match
+    if not isinstance(match, Match):
+        return list(parameters if match is None else Globs([match]).among(parameters))
+    globs, ndim, kinds = _several(match.name), match.ndim, _several(match.module)
+    modules = None if kinds is None else frozenset(kinds)
+    return [
+        name
+        for name in (parameters if globs is None else Globs(globs).among(parameters))
+        if (ndim is None or len(parameters[name].shape) == ndim)
+        and (modules is None or parameters[name].module in modules)
+    ]
 
 
 def _several(value: str | list[str] | None) -> list[str] | None:
     return [value] if isinstance(value, str) else value
 
 
-def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
+def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Find]]:
     """
-    Yield (group, fits) for *group*, or for each group that the preset of *group* expands to.
+    Yield (group, find) for *group*, or for each group that the preset of *group* expands to.
 
-    fits is a function that checks whether a parameter belongs to the group.
+    find is a function that returns the names of the parameters that belong to the group.
     """
     if group.preset == "layer_decay":
         yield from _layers(group, parameters)
         return
-    rules = [group]
-    if group.preset == "no_decay_norm_bias":
-        undecayed = (Match(name="*bias"), Match(ndim=1), Match(ndim=0), Match(module=NORMS))
-        rules = [_without_decay(group, match) for match in undecayed]
-    for rule in rules:
-        yield rule, what_fits(rule)
+    # One by one, as nothing may be left after the first.
+    matches = UNDECAYED if group.preset == "no_decay_norm_bias" else (None,)
+    for match in matches:
+        rule = group if match is None else _without_decay(group, match)
+        yield rule, partial(fitting, rule)
 
 
 def _without_decay(group: Group, match: Match) -> Group:
@@ -144,9 +150,9 @@ def _without_decay(group: Group, match: Match) -> Group:
     return Group(match=match, schedule=group.schedule, **data)
 
 
-def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
+def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Find]]:
     """
-    Yield (group, fits) for each layer, the last layer first.
+    Yield (group, find) for each layer, the last layer first.
 
     A residual or parallel block, or a copy of a repeat, is one layer (`Parameter.layer`).
     """
@@ -166,9 +172,8 @@ def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Gro
         yield rule, _among(names)
 
 
-def _among(names: Sequence[str]) -> Fits:
-    known = frozenset(names)
-    return lambda parameter: parameter.name in known
+def _among(names: Sequence[str]) -> Find:
+    return lambda parameters: [name for name in names if name in parameters]
 
 
 def _literal(name: str) -> str:

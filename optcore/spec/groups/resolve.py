@@ -8,7 +8,7 @@ from math import isfinite
 
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import value_of
-from optcore.spec.errors import Problem, SpecError
+from optcore.spec.errors import MOST_PROBLEMS, Problem, SpecError
 from optcore.spec.groups.groups import Group, match_text
 from optcore.spec.groups.matching import Parameter, Taken, match
 from optcore.spec.groups.muon_matrices import by_shape
@@ -43,7 +43,9 @@ class ResolvedGroup:
     normed_with: str = ""
 
 
-def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list[ResolvedGroup]:
+def resolve_groups(
+    spec: OptimizerSpec, parameters: Sequence[Parameter], *, most_told: int = MOST_PROBLEMS
+) -> list[ResolvedGroup]:
     """
     Return *parameters* in groups: each trainable parameter in the first group that matches it.
 
@@ -53,6 +55,7 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     Args:
         spec: the optimizer, with the groups as a client wrote them.
         parameters: the parameters of the model, in the model's order.
+        most_told: largest number of mistakes that the error describes.
 
     Raises:
         SpecError: in one of these cases. A group, or a glob in exclude, matches no parameter. The
@@ -62,11 +65,11 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
     undecayed = _undecayed_by_the_dialect(spec, trainable)
-    matched = match(spec.groups, trainable)
+    matched = match(spec.groups, trainable, all_unused=most_told > 1)
     # Frozen parameters too, so that a message can say that a match finds only frozen ones.
-    check_used(matched.unused, parameters)
-    check_order(spec, parameters)
-    check_excluded(spec, parameters)
+    check_used(matched.unused, parameters, most_told)
+    check_order(spec, parameters, most_told)
+    check_excluded(spec, parameters, most_told)
     resolved = [_resolved(spec, taken) for taken in matched.taken]
     if matched.rest:
         resolved.append(_rest(spec, matched.rest))

@@ -21,7 +21,7 @@ class ParameterState(NamedTuple):
 
     Attributes:
         kind: the name of the optimizer that updates the parameter.
-        options: what selects the slots, of the optimizers whose slots are not always the same.
+        options: the fields that select the slots, if the slots of the optimizer depend on fields.
         size: the bytes of state if the parameter is float32, to about a percent.
         copies: whether the state includes a float32 copy of the parameter.
         averages: whether the state includes Keras' average of the parameter.

@@ -9,44 +9,57 @@ from optcore.spec.base import value_of
 from optcore.spec.errors import Mistakes, did_you_mean, short_repr
 from optcore.spec.groups.globs import Globs, listed
 from optcore.spec.groups.groups import Group, as_match, match_text
-from optcore.spec.groups.matching import Parameter, what_fits
+from optcore.spec.groups.matching import Parameter, fitting
 from optcore.spec.optimizers.base import OptimizerSpec
 
 
-def check_used(unused: Sequence[tuple[int, Group]], parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` about the groups without parameters (*unused*), if there are any."""
-    mistakes = Mistakes()
+def check_used(
+    unused: Sequence[tuple[int, Group]], parameters: Sequence[Parameter], most: int
+) -> None:
+    """
+    Raise `SpecError` about the groups without parameters (*unused*), if there are any.
+
+    At most *most* of them get a message, which takes a millisecond: it names similar parameters.
+    """
+    mistakes = Mistakes(most)
     for index, group in unused:
         mistakes.add(f"groups[{index}].match", partial(_why_unused, group, parameters))
     mistakes.tell()
 
 
-def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` about globs in muon's exclude that match no parameter, if there are any."""
-    names = [parameter.name for parameter in parameters]
+def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter], most: int) -> None:
+    """
+    Raise `SpecError` about globs in muon's exclude that match no parameter, if there are any.
+
+    At most *most* of them get a message.
+    """
+    names = {parameter.name: None for parameter in parameters}
     given: Mapping[str, Sequence[str]] = {
         "": value_of(spec, "exclude", []),
         **{f"groups[{i}].": g.overrides.get("exclude", []) for i, g in enumerate(spec.groups)},
     }
-    mistakes = Mistakes()
+    mistakes = Mistakes(most)
     known: dict[str, bool] = {}
     for path, globs in given.items():
         for i, glob in enumerate(globs):
             # Groups may repeat each other's globs: each is compiled and tried once.
             if glob not in known:
-                one = Globs([glob])
-                known[glob] = any(name in one for name in names)
+                known[glob] = bool(Globs([glob]).among(names))
             if not known[glob]:
-                mistakes.add(f"{path}exclude[{i}]", partial(_why_not_excluded, glob, names))
+                mistakes.add(f"{path}exclude[{i}]", partial(_why_not_excluded, glob, [*names]))
     mistakes.tell()
 
 
-def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` if order_params is given and does not name each parameter to train once."""
+def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter], most: int) -> None:
+    """
+    Raise `SpecError` if order_params is given and does not name each parameter to train once.
+
+    At most *most* of its mistakes get a message.
+    """
     if spec.order_params is None:
         return
     trainable = {parameter.name: parameter.trainable for parameter in parameters}
-    mistakes = Mistakes()
+    mistakes = Mistakes(most)
     seen: set[str] = set()
     for i, name in enumerate(spec.order_params):
         if not trainable.get(name) or name in seen:
@@ -64,15 +77,14 @@ def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
 
 def _why_unused(group: Group, parameters: Sequence[Parameter]) -> str:
     match = match_text(group)
-    fits = what_fits(group)
-    fitting = [parameter for parameter in parameters if fits(parameter)]
-    frozen = [parameter.name for parameter in fitting if not parameter.trainable]
-    if fitting and len(frozen) == len(fitting):
+    found = {*fitting(group, {parameter.name: parameter for parameter in parameters})}
+    frozen = [p.name for p in parameters if p.name in found and not p.trainable]
+    if found and len(frozen) == len(found):
         return (
             f"match must find a trainable parameter, got {match!r}, which finds only frozen "
             f"ones: {listed(frozen)}"
         )
-    if fitting:
+    if found:
         return (
             f"match must find a parameter that no earlier group has, got {match!r}, whose "
             f"parameters are all in groups before it"

@@ -51,7 +51,7 @@ class Prelu(LayerSpec):
     """Number of weights: 1 for all values, or one per channel, or per feature of a vector."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, whose channels are as many as the weights if these are several."""
+        """Return *given*; several weights require as many channels or features."""
         found = super().output(given)
         if self.num_parameters > 1:
             needs(self, given, VECTOR, SIGNAL, IMAGE, hint="num_parameters 1 takes anything")
@@ -163,12 +163,12 @@ class OverFeatures(LayerSpec):
     """The base of activations over the features of a vector, or of each position."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, which must be a vector or a sequence; of an image, over its channels."""
+        """Return *given*, which must be a vector, a sequence or an image."""
         needs(self, given, VECTOR, SEQUENCE, IMAGE)
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all features of itself."""
+        """Return that an output position depends on all features of its own position."""
         return JOINED if given.axes == VECTOR else PRESENT
 
 

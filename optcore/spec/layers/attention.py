@@ -143,7 +143,7 @@ class SelfAttention(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions; with causal, on no later ones."""
+        """Return that a position depends on all positions; with causal, on none after it."""
         return PRESENT if self.causal else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
@@ -161,7 +161,11 @@ class SelfAttention(LayerSpec):
         return 8 * length * width**2 + attention_flops(given)
 
     def saved(self, given: TensorSpec) -> int:
-        """Return q, k, v and the result of all heads; with dropout, the weights of attention."""
+        """
+        Return how many values the backward pass of one example needs, besides input and output.
+
+        They are q, k, v and the heads, and with dropout also the weights of attention.
+        """
         length = given.shape[0]
         weights = 3 * self.num_heads * length**2 if self.draws else self.num_heads * length
         return 4 * given.size + weights

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import prod
-from typing import ClassVar, Literal, NoReturn
+from typing import Annotated, ClassVar, Literal, NoReturn
 
 from pydantic import Field, field_validator
 
@@ -19,6 +19,7 @@ from optcore.spec.errors import reject, short_repr
 from optcore.spec.later import LaterSpec
 from optcore.spec.layers.init import Inits
 from optcore.spec.layers.reach import PRESENT, Reach
+from optcore.spec.limits import at_most
 
 Shape = tuple[int, ...]
 LayerDialect = Literal["torch", "paddle"]
@@ -74,6 +75,10 @@ class ShapeError(ValueError):
         self.path = path
 
 
+class PathError(ShapeError):
+    """A layer names another one, of which it cannot take the output."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """
@@ -83,23 +88,28 @@ class TensorSpec:
         shape: size of each dimension.
         axes: what each dimension is: an image is (channels, height, width), a sequence of vectors
             is (length, features), a sequence of tokens (length,).
-        integers: whether the values are the numbers of tokens, from 0, and not real numbers.
+        integers: whether the values are token ids, from 0, and not real numbers.
+        memory: the output of an earlier layer to which a layer attends, besides its input; None for
+            other layers.
     """
 
     shape: Shape
     axes: tuple[Axis, ...]
     integers: bool = False
+    memory: TensorSpec | None = None
 
     @classmethod
     def of(cls, shape: Shape, axes: tuple[Axis, ...] | None = None) -> TensorSpec:
         """
         Return the spec of real numbers in *shape*.
 
-        Unless *axes* are given: a vector, a sequence or an image, by the number of dimensions.
+        If *axes* is None, 1 dimension is a vector, 2 are a sequence, and 3 are an image.
         """
         known = {len(each): each for each in (VECTOR, SEQUENCE, IMAGE)}
         if axes is None and len(shape) not in known:
-            raise ShapeError(f"must have from 1 to {max(known)} dimensions, got {shape}")
+            raise ShapeError(
+                f"a shape must have 1 to {max(known)} dimensions if axes is None, got {shape}"
+            )
         return cls(tuple(shape), known[len(shape)] if axes is None else axes)
 
     @property
@@ -109,7 +119,7 @@ class TensorSpec:
 
     @property
     def positions(self) -> int:
-        """Number of positions: of a sequence or signal its length, of an image its columns."""
+        """Number of positions: the length of a sequence or signal, or the columns of an image."""
         return next((n for axis, n in zip(self.axes, self.shape, strict=True) if axis in ALONG), 1)
 
     def __str__(self) -> str:
@@ -169,7 +179,9 @@ class LayerSpec(LaterSpec):
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
     """Name of the layer, which begins the names of its parameters; null to use its number."""
 
-    share: dict[str, str] = Field(default_factory=dict, max_length=MAX_SHARED)
+    share: Annotated[dict[str, str], at_most(MAX_SHARED, "share")] = Field(
+        default_factory=dict, max_length=MAX_SHARED
+    )
     """Maps a parameter of this layer to that of an earlier layer which is used in its place, by its
     full name: ``{"weight": "tokens.weight"}`` ties an output layer to an embedding."""
 
@@ -220,10 +232,10 @@ class LayerSpec(LaterSpec):
 
     def reach(self, given: TensorSpec) -> Reach:
         """
-        Return which positions of *given* an output position depends on; by default no later ones.
+        Return the positions of *given* that an output position depends on; by default none later.
 
-        Language models need it: the next tokens are their targets. Statistics of a batch do not
-        count.
+        The check of language models needs it: their outputs must not depend on later tokens, which
+        are the targets. A dependence through the statistics of a batch does not count.
         """
         return PRESENT
 
@@ -261,9 +273,10 @@ class InstalledLayer(LayerSpec):
     """
     The base of layers from installed packages (entry points of the group ``optserve.layers``).
 
-    `docs/extending.md` has a whole package. What changes while the module trains must be in its
-    parameters and persistent buffers, which checkpoints hold. Random numbers must be those of
-    *draws* (`optcore.networks.draws`), and the property `draws` of the spec must then be true.
+    `docs/extending.md` has a whole package. All state that changes during training must be in the
+    module's parameters and persistent buffers, which checkpoints hold. If the module needs random
+    numbers, they must come from *draws* (`optcore.networks.draws`), and the property `draws` of
+    the spec must be true.
     """
 
     CODE: ClassVar[str]
@@ -277,7 +290,7 @@ class InstalledLayer(LayerSpec):
     """
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that all positions may count: a language model is then warned of the layer."""
+        """Return that outputs may depend on all positions; language models then get a warning."""
         return Reach.all_of(given.positions, certain=False)
 
 
@@ -315,7 +328,7 @@ def needs(layer: LayerSpec, given: TensorSpec, *allowed: tuple[Axis, ...], hint:
 
 
 def _way(given: tuple[Axis, ...], allowed: Sequence[tuple[Axis, ...]]) -> str:
-    """Return what would bring values with the axes *given* to *allowed* ones; empty if unknown."""
+    """Return the advice how to convert the axes *given* to axes in *allowed*; empty for none."""
     if given == VECTOR:
         return "insert a reshape layer before it"
     for axes, word in ((SEQUENCE, "sequence"), (SIGNAL, "signal"), (IMAGE, "image")):

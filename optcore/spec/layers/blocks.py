@@ -81,7 +81,7 @@ class SequentialBlock(BlockSpec):
 
     @property
     def parts(self) -> list[Part]:
-        """The layers."""
+        """The layers, as one part."""
         return [Part("", self.layers)]
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
@@ -98,23 +98,24 @@ class Repeat(BlockSpec):
     times: int = Field(ge=1, le=MAX_TIMES)
     """How many times."""
     layers: Layers = Field(min_length=1)
-    """The layers, from first to last; they return what they take in shape."""
+    """The layers, from first to last. Their output has the shape of their input."""
 
     @property
     def parts(self) -> list[Part]:
-        """The layers."""
+        """The layers, as one part."""
         return [Part("", self.layers)]
 
     @property
     def copies(self) -> int:
-        """How many times."""
+        """How many times the layers follow each other."""
         return self.times
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
-        """Return *given*, since each time must return what it takes."""
+        """Return the output of the layers, which must equal *given* if they are repeated."""
         if self.times > 1 and outputs[0] != given:
             raise ShapeError(
-                f"repeat needs layers that return what they take, {given}, got {outputs[0]}"
+                f"repeat needs layers whose output has the shape of their input, {given}, got "
+                f"{outputs[0]}"
             )
         return outputs[0]
 
@@ -130,7 +131,7 @@ class Residual(BlockSpec):
 
     @property
     def parts(self) -> list[Part]:
-        """The layers, and the shortcut."""
+        """Two parts: the layers, and the shortcut."""
         return [Part("layers", self.layers), Part("shortcut", self.shortcut)]
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
@@ -139,8 +140,8 @@ class Residual(BlockSpec):
         ours, short = outputs
         if ours != short:
             raise ShapeError(
-                f"residual needs layers and shortcut that return the same, got {ours} and {short}; "
-                "layers in the shortcut may bring it to that shape"
+                f"residual needs layers and shortcut that return equal shapes, got {ours} and "
+                f"{short}; give the shortcut layers that return the first shape"
             )
         return ours
 
@@ -157,14 +158,14 @@ class Parallel(BlockSpec):
 
     @property
     def parts(self) -> list[Part]:
-        """The branches."""
+        """The branches, each as a part."""
         return [Part(str(i), layers) for i, layers in enumerate(self.branches)]
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
         """Return the joined outputs."""
         _are_numbers(self, outputs)
         first, along = outputs[0], self.along(outputs[0].axes)
-        rule = "the same"
+        rule = "equal shapes"
         if self.join == "concat":
             rule += f", except for {first.axes[along]}"
         for i, other in enumerate(outputs[1:], 1):
@@ -183,7 +184,7 @@ class Parallel(BlockSpec):
         return TensorSpec(tuple(sizes), first.axes)
 
     def along(self, axes: Sequence[Axis]) -> int:
-        """Return which of *axes* join concat makes longer: that of the channels or features."""
+        """Return the index in *axes* of the axis for concat: the channels or the features."""
         return axes.index("channels" if "channels" in axes else "features")
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from optcore.packages.kinds import with_installed
-from optcore.spec.base import by_kind
+from optcore.packages.kinds import by_kind, with_installed
 from optcore.spec.layers.activations import (
     Elu,
     Gelu,
@@ -33,6 +32,7 @@ from optcore.spec.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, Con
 from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
 from optcore.spec.layers.embedding import Embedding
+from optcore.spec.layers.memory import Queries
 from optcore.spec.layers.normalization import (
     BatchNorm,
     GroupNorm,
@@ -57,7 +57,7 @@ from optcore.spec.layers.positions import PositionEmbedding
 from optcore.spec.layers.recurrent import Gru, Lstm
 from optcore.spec.layers.shaping import Flatten, Permute, Reshape, Upsample
 from optcore.spec.layers.squeeze_excite import SqueezeExcite
-from optcore.spec.layers.transformer import TransformerEncoderLayer
+from optcore.spec.layers.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 
 AnyLayer = Annotated[
     Conv1d
@@ -111,6 +111,8 @@ AnyLayer = Annotated[
     | Gru
     | SelfAttention
     | TransformerEncoderLayer
+    | TransformerDecoderLayer
+    | Queries
     | Point
     | SequentialBlock
     | Repeat

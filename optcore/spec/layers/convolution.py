@@ -83,7 +83,7 @@ class Convolution(LayerSpec):
         return TensorSpec((self.out_channels, *self._sides(given.shape[1:])), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on those below the kernel."""
+        """Return that an output position depends on the input positions that its kernel covers."""
         kernel, stride, padding, dilation = self.along
         start = dilation * (kernel - 1) - padding
         if padding and self.padding_mode == "circular":
@@ -111,7 +111,7 @@ class Convolution(LayerSpec):
         return 2 * weight.size * prod(self._applied(given))
 
     def _applied(self, given: TensorSpec) -> Shape:
-        """Return the sides of the image of the places at which the kernel is applied."""
+        """Return along each axis how many times the kernel is applied."""
         return self.output(given).shape[1:]
 
     def _channels(self, given: TensorSpec) -> int:
@@ -131,12 +131,12 @@ class Convolution(LayerSpec):
         ):
             if self.padding_mode == "reflect" and padding >= side:
                 raise ShapeError(
-                    f"padding must be below {side} for a side of {side} pixels that is reflected, "
+                    f"padding must be below {side} to reflect a side of {side} pixels, "
                     f"got {padding}"
                 )
             if self.padding_mode == "circular" and padding > side:
                 raise ShapeError(
-                    f"padding must be at most {side} for a side of {side} pixels that is repeated, "
+                    f"padding must be at most {side} to repeat a side of {side} pixels, "
                     f"got {padding}"
                 )
             # Rounded down, as torch does: pixels that do not fill a last stride are ignored.
@@ -189,7 +189,7 @@ class TransposedConvolution(Convolution):
     """Pixels added at the far end of each axis of the output; less than stride or dilation."""
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on those whose kernels lie over it."""
+        """Return that an output position depends on input positions whose kernels cover it."""
         _, stride, padding, _ = self.along
         return Reach(Fraction(1, stride), Fraction(padding, stride))
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from optcore.spec.base import Spec, by_kind
+from optcore.packages.kinds import by_kind
+from optcore.spec.base import Spec
 from optcore.spec.errors import RULE, reject, short_repr
-from optcore.spec.limits import MAX_NAME
+from optcore.spec.limits import MAX_NAME, at_most
 
 MATRIX = 2
 """Number of dimensions from which a parameter has a fan-in and a fan-out."""
@@ -251,6 +252,7 @@ have fewer. In a layer that has none of these, such as a norm, it stands for its
 """
 Inits = Annotated[
     dict[Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_has_few_wildcards)], AnyInit],
+    at_most(MAX_PATTERNS, "init"),
     Field(max_length=MAX_PATTERNS),
     BeforeValidator(_by_pattern),
 ]

@@ -30,7 +30,8 @@ class BatchNorm(LayerSpec):
     """
     Normalise values over the batch, per channel or feature, then scale and shift them.
 
-    In training with the mean and variance of the batch, in evaluation with running statistics::
+    In training, the mean and the variance are those of the batch. In evaluation, they are running
+    statistics::
 
         running = (1 - momentum) * running + momentum * batch        dialect torch
         running = momentum * running + (1 - momentum) * batch        dialect paddle

@@ -52,7 +52,11 @@ class PatchEmbedding(LayerSpec):
         return TensorSpec((patches, self.features), SEQUENCE)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on the columns of its patch; of several rows, on any."""
+        """
+        Return that an output position depends on the columns of its patch.
+
+        With several rows of patches, it may depend on any column.
+        """
         if given.shape[1] == self.patch_size:
             return Reach(self.patch_size, self.patch_size - 1)
         return Reach.all_of(given.positions, certain=False)
@@ -83,7 +87,7 @@ class ClassToken(LayerSpec):
         return TensorSpec((given.shape[0] + 1, given.shape[1]), SEQUENCE)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on the one before it, which it was."""
+        """Return that output position t + 1 depends on input position t."""
         return Reach(1, -1)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

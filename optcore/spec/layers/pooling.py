@@ -33,7 +33,7 @@ class Pool(LayerSpec):
         out_i    = floor((in_i + 2 * padding_i - window_i) / stride_i) + 1
 
     where i is an axis of the image or signal; the dilation of a mean is 1. With ceil_mode the
-    quotient is rounded up, unless the last window would begin in the padding behind the image.
+    quotient is rounded up, unless the last window would begin in the padding after the image.
     """
 
     DIMS: ClassVar[int]

@@ -21,10 +21,10 @@ class Reach:
     Attributes:
         slope: number of input positions per output position.
         start: the last position that output position 0 depends on; below 0 if there is none.
-        certain: whether outputs depend on the last positions that the bound allows. If not, they
-            may do so.
-        joins: whether the output is a vector, and each of its values depends on all values of the
-            input, so that it is certain what they depend on.
+        certain: whether outputs certainly depend on the last positions that the bound allows. If
+            false, it is not known.
+        joins: whether the output is a vector of which each value depends on all values of the
+            input. A bound that includes such a layer is certain.
     """
 
     slope: Fraction | int
@@ -71,6 +71,8 @@ class Reach:
 
 PRESENT = Reach(1, 0)
 """The bound of a layer whose output positions depend on their own position, or on earlier ones."""
+NOTHING = Reach(0, -1)
+"""The bound of outputs that do not depend on the input."""
 JOINED = Reach(1, 0, joins=True)
 """The bound of a layer that takes a vector, and whose values depend on all of it."""
 

@@ -122,8 +122,8 @@ class Permute(LayerSpec):
             channels, height, length = given.shape
             if height != 1:
                 raise ShapeError(
-                    f"permute needs an image of height 1, got {given}; pools and "
-                    "strides reduce the height, and reshape joins it with the channels"
+                    f"permute needs an image of height 1, got {given}; reduce the "
+                    "height by pools or strides, or join height and channels by reshape"
                 )
         elif given.axes == SIGNAL:
             channels, length = given.shape

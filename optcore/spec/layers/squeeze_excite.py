@@ -1,4 +1,4 @@
-"""Squeeze and excite: channels scaled by what all channels say."""
+"""Squeeze and excite: each channel is scaled by a factor that depends on all channels."""
 
 from __future__ import annotations
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from optcore.packages.kinds import with_installed
-from optcore.spec.base import by_kind
+from optcore.packages.kinds import by_kind, with_installed
 from optcore.spec.models.base import ModelSpec
 from optcore.spec.models.crnn import Crnn
 from optcore.spec.models.gpt import Gpt

@@ -1,12 +1,13 @@
-"""CRNN: convolutions, then a recurrent network, for text in images."""
+"""CRNN: convolutions, then a recurrent network, for text in images; and Rosetta, without one."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
+from optcore.spec.errors import reject
 from optcore.spec.layers.base import MAX_UNITS
 from optcore.spec.layers.blocks import SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
@@ -69,7 +70,8 @@ class Crnn(ModelSpec):
     References:
         Shi, Bai and Yao, An End-to-End Trainable Neural Network for Image-based Sequence
         Recognition, 2015. https://arxiv.org/abs/1507.05717. PaddleOCR, ppocr/modeling: necks/rnn.py
-        and heads/rec_ctc_head.py.
+        and heads/rec_ctc_head.py. With ``layers`` 0: Borisyuk, Gordo and Sivakumar, Rosetta, 2018.
+        https://arxiv.org/abs/1910.05085.
     """
 
     kind: Literal["crnn"]
@@ -77,22 +79,32 @@ class Crnn(ModelSpec):
     """The convolutions."""
     hidden: int = Field(48, ge=1, le=MAX_UNITS)
     """Width of the lstm in each direction, PaddleOCR's hidden_size."""
-    layers: int = Field(2, ge=1, le=64)
-    """Number of layers of the lstm."""
+    layers: int = Field(2, ge=0, le=64)
+    """Number of layers of the lstm; 0 for no lstm, PaddleOCR's encoder_type reshape."""
+
+    @model_validator(mode="after")
+    def _hidden_is_of_the_lstm(self) -> Self:
+        if not self.layers and self.hidden != self.default_of("hidden"):
+            text = f"hidden must be left out if layers is 0, as there is no lstm, got {self.hidden}"
+            reject(["hidden"], text, self.hidden)
+        return self
 
     def network(self, target: Target) -> list[AnyLayer]:
-        """Return the layers backbone, im2seq, lstm, fc."""
-        return [
+        """Return the layers backbone, im2seq, lstm (if there is one), fc."""
+        found: list[AnyLayer] = [
             SequentialBlock(
                 kind="sequential", name="backbone", layers=list(self.backbone.layers())
             ),
             Permute(kind="permute", name="im2seq", axes="sequence"),
-            Lstm(
-                kind="lstm",
-                name="lstm",
-                hidden_size=self.hidden,
-                num_layers=self.layers,
-                bidirectional=True,
-            ),
-            Linear(kind="linear", name="fc", out_features=target.size + 1),
         ]
+        if self.layers:
+            found.append(
+                Lstm(
+                    kind="lstm",
+                    name="lstm",
+                    hidden_size=self.hidden,
+                    num_layers=self.layers,
+                    bidirectional=True,
+                )
+            )
+        return [*found, Linear(kind="linear", name="fc", out_features=target.size + 1)]

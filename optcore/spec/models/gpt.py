@@ -34,8 +34,8 @@ class Gpt(ModelSpec):
     ::
 
         x = tokens[t] + positions
-        x = x + attention(norm(x))                   depth times, each
-        x = x + proj(gelu(fc(norm(x))))              followed by the other
+        x = x + attention(norm(x))                   these two lines for each
+        x = x + proj(gelu(fc(norm(x))))              of *depth* blocks
         y = head(norm(x))
 
     The context is the length of the dataset's windows. gelu is its approximation by tanh. All

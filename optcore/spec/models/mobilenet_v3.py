@@ -122,22 +122,24 @@ class MobileNetV3(ModelSpec):
 
         block:  conv@1x1 - depthwise conv@kxk - squeeze and excite - conv@1x1
 
-    A block adds its input to its output if it has stride 1 and keeps the channels. There is a batch
-    norm after each convolution, then relu in the first blocks, hardswish in the others and nothing
-    after the last convolution of a block. Tables 1 and 2 of the paper have the blocks; of each
-    number n of channels, ``scale * n`` is rounded to the nearest multiple of 8 (at least 8, and to
-    the next one where it would be below 0.9 of its value).
+    A block adds its input to its output if it has stride 1 and keeps the channels. A batch norm
+    follows each convolution. A relu (first blocks) or hardswish (other blocks) follows each batch
+    norm except the last one of a block.
 
-    In dialect torch, a block that does not widen its channels has no first convolution, squeeze and
-    excite has a quarter of the channels, rounded in the same way, batch norms have eps 0.001 and
-    momentum 0.01, the last convolution has 6 times the channels of the last block, and there is a
-    hidden linear layer of ``scale * 1024`` (small) or ``scale * 1280`` (large) features with
-    hardswish and dropout.
+    Tables 1 and 2 of the paper have the blocks. A number n of channels becomes ``scale * n``,
+    rounded to the nearest multiple of 8, but at least 8. If the result is below 0.9 of
+    ``scale * n``, the next multiple of 8 is taken.
 
-    In dialect paddleocr, the blocks have strides along the height only, squeeze and excite has a
-    quarter of the channels, rounded down, and a hardsigmoid of slope 0.2, the last convolution has
-    ``scale * 576`` (small) or ``scale * 960`` (large) channels, a max-pool of 2 x 2 follows it, and
-    there is no hidden linear layer. Numbers are rounded as in Paddle.
+    In dialect torch, a block that does not widen its channels has no first convolution. Squeeze and
+    excite has a quarter of the channels, rounded in the same way. Batch norms have eps 0.001 and
+    momentum 0.01. The last convolution has 6 times the channels of the last block. A hidden linear
+    layer of ``scale * 1024`` (small) or ``scale * 1280`` (large) features, with hardswish and
+    dropout, comes before the last layer.
+
+    In dialect paddleocr, the blocks have strides along the height only. Squeeze and excite has a
+    quarter of the channels, rounded down, and a hardsigmoid of slope 0.2. The last convolution has
+    ``scale * 576`` (small) or ``scale * 960`` (large) channels, and a max-pool of 2 x 2 follows it.
+    There is no hidden linear layer. Numbers are rounded as in Paddle.
 
     The last layer is named fc. Initial weights are those of torch's layers.
 

@@ -24,7 +24,7 @@ class SinglePoint(ModelSpec):
     the usual start of the dataset's function."""
 
     def network(self, target: Target) -> list[AnyLayer]:
-        """Return the layer point."""
+        """Return the only layer, a point, with its start."""
         start = self.start
         if start is None:
             start = target.objective.start if target.objective is not None else 0.0

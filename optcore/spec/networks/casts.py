@@ -33,7 +33,7 @@ def levels_take_the_layers(run: RunSpec) -> None:
 
 
 def _has_known_casts(node: Node) -> bool:
-    """Return whether `optcore.training.levels` casts what the layer takes and its parameters."""
+    """Return whether `optcore.training.levels` computes the layer with MindSpore's casts."""
     match node.layer:
         case Conv2d(groups=1, dilation=1, padding_mode="zeros") | BatchNorm():
             return True

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from optcore.spec.base import value_of
 from optcore.spec.errors import reject
+from optcore.spec.groups.globs import comparison
 from optcore.spec.layers.activations import LogSoftmax, Sigmoid, Softmax
-from optcore.spec.layers.base import ShapeError
+from optcore.spec.layers.base import PathError, ShapeError
 from optcore.spec.layers.blocks import Repeat, SequentialBlock
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.normalization import BatchNorm
-from optcore.spec.limits import MAX_COMPARISONS, are_lifted
+from optcore.spec.limits import MAX_COMPARED, are_lifted
 from optcore.spec.networks.causal import doubts
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def layers_fit(run: RunSpec) -> None:
     network = run.network
     try:
         output = network.output
+    except PathError as error:
+        reject(["model"], str(error), run.model.kind)
     except ShapeError as error:
         reject(
             ["model"],
@@ -41,6 +44,7 @@ def layers_fit(run: RunSpec) -> None:
         )
     _names_are_bounded(run)
     try:
+        network.check_used()
         network.check_shared()
         _ = network.initial
     except ShapeError as error:
@@ -82,7 +86,7 @@ def _names_are_bounded(run: RunSpec) -> None:
 
 
 def last_layer(layers: Sequence[AnyLayer]) -> AnyLayer:
-    """Return the layer that computes the output of *layers*; a block that joins several is one."""
+    """Return the last layer; a residual or parallel block, which joins its parts, is one layer."""
     last = layers[-1]
     return last_layer(last.layers) if isinstance(last, (SequentialBlock, Repeat)) else last
 
@@ -103,26 +107,28 @@ def network_warnings(run: RunSpec) -> Iterator[str]:
 
 
 def comparisons_are_bounded(run: RunSpec) -> None:
-    """Refuse groups that would take long to compare with the parameters of a large network."""
+    """Refuse globs that would take long to compare with the names of a large network."""
     if are_lifted():
         return
     groups, nodes = run.optimizer.groups, run.network.leaves
-    tensors = sum(node.copies * len(node.parameters) for node in nodes)
-    compared = len(value_of(run.optimizer, "exclude", []))
-    compared += len(str(value_of(run.optimizer, "no_weight_decay_name", "")).split())
+    compared = len(str(value_of(run.optimizer, "no_weight_decay_name", "")).split())
+    compared += sum(
+        map(comparison, [*value_of(run.optimizer, "exclude", []), *run.training.frozen])
+    )
     for group in groups:
-        compared += max(1, group.num_names)
         if group.preset == "layer_decay":  # a group for each layer
             compared += sum(node.copies for node in nodes if node.parameters)
             break  # it leaves no parameter for later ones
-    compared += len(run.training.frozen)
-    if tensors * compared > MAX_COMPARISONS:
+        compared += group.comparisons
+    _, characters = run.network.size_of_names
+    if characters * compared > MAX_COMPARED:
         others = " and training.frozen" if run.training.frozen else ""
         reject(
             ["optimizer", "groups"],
-            f"groups{others} must compare at most {MAX_COMPARISONS} pairs of a name and a "
-            f"parameter, got {compared} names (with layer_decay, one for each layer) for "
-            f"{tensors} parameters",
+            f"groups{others} must compare at most {MAX_COMPARED} characters, got {characters} in "
+            f"the names of the parameters times {compared} for globs: 1 for one with * only at its "
+            "ends, 2 for each wildcard of another (with ? or [ at least 10); 1 for each layer with "
+            "layer_decay",
             compared,
         )
 

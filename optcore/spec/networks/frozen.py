@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from optcore.spec.errors import did_you_mean, reject, short_repr
@@ -17,8 +17,7 @@ def frozen_names(network: Network, globs: Sequence[str]) -> frozenset[str]:
     """Return the names of the parameters of *network* that one of *globs* matches."""
     if not globs:
         return frozenset()
-    found = Globs(globs)
-    return frozenset(each.name for each in network.parameters if each.name in found)
+    return frozenset(Globs(globs).among(dict.fromkeys(each.name for each in network.parameters)))
 
 
 def fixed_norms(network: Network, globs: Sequence[str], frozen: Collection[str]) -> frozenset[str]:
@@ -51,7 +50,8 @@ def frozen_parameters_exist(run: RunSpec) -> None:
     globs = run.training.frozen
     if globs:
         # Once for all globs: a large network does not keep them.
-        names, shared = [each.name for each in run.parameters()], run.network.shared
+        names = dict.fromkeys(each.name for each in run.parameters())
+        shared = run.network.shared
         for i, glob in enumerate(globs):
             _finds_a_parameter(run, i, Globs([glob]), names, shared)
         if len(run.frozen) == len(names):
@@ -66,28 +66,27 @@ def frozen_parameters_exist(run: RunSpec) -> None:
 
 
 def _finds_a_parameter(
-    run: RunSpec, i: int, found: Globs, names: Sequence[str], shared: Mapping[str, str]
+    run: RunSpec, i: int, one: Globs, names: Mapping[str, None], shared: Mapping[str, str]
 ) -> None:
     glob = run.training.frozen[i]
-    own = any(name in found for name in names)
-    for name, source in shared.items():
+    also = one.among(shared)
+    for name, source in shared.items() if also else ():
         # In torch's named_parameters a shared parameter has its first name alone. With a glob for
         # another name, a part of what the glob names would be trained all the same.
-        if name in found and source not in run.frozen:
+        if name in also and source not in run.frozen:
             text = (
                 f"frozen must find a shared parameter by its own name, got {short_repr(glob)}, "
                 f"which finds {name}, the same parameter as {source}"
             )
             reject(["training", "frozen", i], text, glob)
-        own = own or name in found
-    if not own:
+    if not also and not one.among(names):
         near = did_you_mean(glob, [*_globs_of_paths(names), *names])
-        text = f"frozen must find a parameter, got {short_repr(glob)}{near} ({listed(names)})"
+        text = f"frozen must find a parameter, got {short_repr(glob)}{near} ({listed([*names])})"
         reject(["training", "frozen", i], text, glob)
 
 
-def _globs_of_paths(names: Sequence[str]) -> Iterator[str]:
-    """Yield a glob for each first part of *names*: ``conv1.*``."""
+def _globs_of_paths(names: Iterable[str]) -> Iterator[str]:
+    """Yield a glob for the part of each of *names* before the first dot: ``conv1.*``."""
     yield from dict.fromkeys(f"{name.partition('.')[0]}.*" for name in names if "." in name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import cached_property
 
 from optcore.spec.errors import did_you_mean
 from optcore.spec.groups.globs import Globs
@@ -27,7 +28,8 @@ class _Source:
 
     Args:
         node: the layer, in its place in the network.
-        numbered: the paths of the blocks in which a number follows, that of a repetition.
+        numbered: the paths of the blocks that repeat layers; in a full name, the number of the
+            repetition follows such a path.
 
     Attributes:
         path: the path of the layer.
@@ -36,16 +38,20 @@ class _Source:
 
     def __init__(self, node: Node, numbered: Set[str]) -> None:
         self.path, self.layer = node.path, node.layer
-        globs = node.layer.init.keys() - {WEIGHTS}
-        # Not in the order of the JSON object, in which its keys have none.
-        ordered = sorted(globs, key=lambda glob: (-len(glob), glob))
-        self._globs = [(glob, Globs([glob]), node.layer.init[glob]) for glob in ordered]
         self._used: set[str] = set()
         self._known: list[str] = []
         self._numbered = numbered
         self._has_matrices = isinstance(node.layer, BlockSpec) or any(
             len(each.shape) >= MATRIX_DIMS for each in node.parameters
         )
+
+    @cached_property
+    def _globs(self) -> list[tuple[str, Globs, AnyInit]]:
+        """The globs, the longest first; made when the first parameter is compared."""
+        init = self.layer.init
+        # Not in the order of the JSON object, in which its keys have none.
+        ordered = sorted(init.keys() - {WEIGHTS}, key=lambda glob: (-len(glob), glob))
+        return [(glob, Globs([glob]), init[glob]) for glob in ordered]
 
     def find(self, name: str, dims: int) -> AnyInit | None:
         """Return the initialisation of the parameter with the full name *name*."""
@@ -117,6 +123,8 @@ def initial(nodes: Sequence[Node]) -> Mapping[str, Sequence[tuple[str, AnyInit]]
             if init is not None:
                 _check_dims(init, own, node.path)
                 found.setdefault(node.path, []).append((own.name, init))
+        if node.path in sources:  # nothing else can use its globs
+            sources[node.path].check()
     for source in sources.values():
         source.check()
     return found
@@ -129,7 +137,7 @@ def _initialised(node: Node) -> Iterable[Parameter]:
 
 
 def _paths_to(path: str) -> list[str]:
-    """Return *path* and the paths of all blocks that may hold it, the innermost first."""
+    """Return *path* and the paths of all blocks that may hold its layer, innermost first."""
     parts = path.split(".")
     return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
 

@@ -13,7 +13,9 @@ from optcore.spec.layers.base import Shape, ShapeError, TensorSpec
 from optcore.spec.layers.blocks import BlockSpec, SequentialBlock, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.init import AnyInit
+from optcore.spec.layers.memory import MemoryLayer, Queries
 from optcore.spec.networks.initial import initial
+from optcore.spec.networks.memories import check_used
 from optcore.spec.networks.tree import Node, walk
 
 MAX_CACHED = 2000
@@ -113,7 +115,7 @@ class Network:
 
     @cached_property
     def size_of_names(self) -> tuple[int, int]:
-        """Number of parameters, and at least how many characters their names have together."""
+        """Number of parameters, and a lower bound on the characters in their names together."""
         own = [
             (node.copies, len(node.path) + 1 + len(each.name))
             for node in self.leaves
@@ -127,7 +129,7 @@ class Network:
         Check that each parameter that a layer shares is one of an earlier layer.
 
         Raises:
-            ShapeError: it is not, or has another shape.
+            ShapeError: no earlier layer has the parameter, or it has another shape.
         """
         known: dict[str, Shape] = {}
         shared: dict[str, str] = {}
@@ -147,10 +149,29 @@ class Network:
                 else:
                     known[full] = shape
 
+    def check_used(self) -> None:
+        """
+        Check that the output of each layer is used, which queries do not do.
+
+        Raises:
+            ShapeError: it is used neither by the layer behind it nor as a memory.
+        """
+        if any(isinstance(node.layer, Queries) for node in self.leaves):
+            check_used(self.layers)
+
+    @cached_property
+    def memories(self) -> Mapping[str, Sequence[str]]:
+        """Path of a layer -> paths of the layers whose memory its output is; of first copies."""
+        found: dict[str, list[str]] = {}
+        for node in self.leaves:
+            if isinstance(node.layer, MemoryLayer):
+                found.setdefault(node.layer.memory, []).append(node.path)
+        return found
+
     @cached_property
     def initial(self) -> Mapping[str, Sequence[tuple[str, AnyInit]]]:
         """
-        Path of a layer -> (parameter, initialisation) pairs, where they are not torch's.
+        Path of a layer -> (parameter, initialisation) pairs; the others are torch's.
 
         Raises:
             ShapeError: an initialisation does not fit the parameters of its layer.
@@ -167,7 +188,7 @@ class Network:
 # networks.
 @lru_cache(maxsize=64)
 def network_of(layers: tuple[AnyLayer, ...], given: TensorSpec) -> Network:
-    """Return the network of *layers* for examples like *given*; equal ones share it."""
+    """Return the network of *layers* for examples like *given*; it is cached."""
     return Network(layers, given)
 
 
@@ -232,15 +253,16 @@ def _named(
     within: str | None,
 ) -> Iterator[tuple[Parameter, str]]:
     """
-    Yield the tensors of *layers*; all copies of a repeat.
+    Yield the tensors of *layers*, once for each copy of a repeated layer.
 
-    Each comes with the full name of the parameter that is used in its place, or an empty text.
+    Each tensor comes with a full name. If the layer uses a parameter of another layer in place of
+    the tensor, this is the name of that parameter; otherwise it is empty.
 
     Args:
         layers: the layers of a list.
-        prefix: beginning of their paths.
-        own: the tensors of each layer by its path, that of the first copy.
-        within: path of the outermost block around them that counts as one layer; None without.
+        prefix: the beginning of the layers' paths.
+        own: path of a layer -> its tensors. The path of a repeated layer is that of its first copy.
+        within: path of the outermost block around *layers* that counts as one layer, if any.
     """
     for name, layer in named(layers):
         path = f"{prefix}{name}"

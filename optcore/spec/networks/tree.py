@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from optcore.packages.entry_points import package_of, raised
-from optcore.spec.layers.base import InstalledLayer, LayerSpec, Parameter, ShapeError, TensorSpec
+from optcore.spec.layers.base import (
+    InstalledLayer,
+    LayerSpec,
+    Parameter,
+    PathError,
+    ShapeError,
+    TensorSpec,
+)
 from optcore.spec.layers.blocks import MAX_LAYERS, BlockSpec, named
 from optcore.spec.layers.catalogue import AnyLayer
+from optcore.spec.layers.memory import MemoryLayer
 from optcore.spec.limits import are_lifted
+from optcore.spec.networks.memories import not_a_memory
 
 MAX_NODES = 20_000
 """Largest number of layers in a network, repetitions and blocks included."""
@@ -24,13 +35,13 @@ class Node(NamedTuple):
     A layer in its place in a network.
 
     Attributes:
-        path: names of the blocks that hold it and its own name, with dots between them; of layers
-            that are repeated, the path of the first.
+        path: names of the blocks that hold the layer, and the layer's own name, joined by dots. For
+            a repeated layer, the path of the first copy.
         layer: the layer.
-        given: what it takes.
-        output: what it returns.
-        copies: how many times the network has it, with parameters of their own.
-        parameters: its trainable tensors; none of a block, whose layers have their own.
+        given: the input of the layer, with the memory if the layer attends to one.
+        output: the output of the layer.
+        copies: number of copies in the network, each with parameters of its own.
+        parameters: the trainable tensors of the layer; none for a block.
     """
 
     path: str
@@ -46,7 +57,7 @@ def too_large(layers: object) -> str | None:
     Return why a network is too large for its layers to be validated; None if it is not.
 
     Args:
-        layers: the layers as a client wrote them; what is no JSON of layers counts nothing.
+        layers: the layers as a client wrote them, as JSON. Anything else in *layers* is ignored.
     """
     written = total = 0
     left: list[tuple[object, int, int]] = [(layers, 1, 1)]
@@ -81,24 +92,46 @@ def walk(layers: Sequence[AnyLayer], given: TensorSpec) -> Iterator[Node]:
     Layers that are repeated are yielded once.
 
     Raises:
-        ShapeError: a layer does not accept its input, or one of a package raised another error.
-            The message begins with its path.
+        ShapeError: a layer does not accept its input, or a layer of an installed package raised
+            another error. The message begins with the path of the layer.
+        PathError: a memory is not an earlier layer of the same list, or of a list around it.
     """
-    yield from _walk(layers, given, "", 1)
+    yield from _walk(layers, given, "", 1, ChainMap())
 
 
 def _walk(
-    layers: Sequence[AnyLayer], given: TensorSpec, prefix: str, copies: int
+    layers: Sequence[AnyLayer],
+    given: TensorSpec,
+    prefix: str,
+    copies: int,
+    around: ChainMap[str, TensorSpec],
 ) -> Iterator[Node]:
+    """
+    Yield the nodes of *layers*.
+
+    Args:
+        layers: the layers of a list.
+        given: what the first takes.
+        prefix: beginning of their paths.
+        copies: how many times the network has them.
+        around: the outputs of the layers before them in the lists around, by path.
+    """
+    outputs_of = around.new_child()
     for name, layer in named(layers):
         path = f"{prefix}{name}"
+        if isinstance(layer, MemoryLayer):
+            if layer.memory not in outputs_of:
+                raise PathError(not_a_memory(layer.memory, outputs_of), path)
+            given = replace(given, memory=outputs_of[layer.memory])
         parameters: tuple[Parameter, ...] = ()
         try:
             if isinstance(layer, BlockSpec):
                 outputs, begin = [], f"{path}.0." if layer.NUMBERED else f"{path}."
                 for part in layer.parts:
                     last, inside = given, f"{begin}{part.name}." if part.name else begin
-                    for node in _walk(part.layers, given, inside, copies * layer.copies):
+                    for node in _walk(
+                        part.layers, given, inside, copies * layer.copies, outputs_of
+                    ):
                         yield node
                         last = node.output
                     outputs.append(last)
@@ -118,6 +151,7 @@ def _walk(
                 raise
             raise ShapeError(raised(type(layer), error), path) from error
         yield Node(path, layer, given, output, copies, parameters)
+        outputs_of[path] = output
         given = output
 
 

@@ -1,4 +1,4 @@
-"""Which weights of another network a new network starts with, by their names."""
+"""The weights that a network takes over from another one, by their names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field
 
 from optcore.spec.base import Spec
 from optcore.spec.errors import Mistakes, did_you_mean, short_repr
-from optcore.spec.groups.globs import Globs, Name, listed
-from optcore.spec.limits import MAX_COMPARISONS
+from optcore.spec.groups.globs import Globs, Name, comparison, listed
+from optcore.spec.limits import MAX_COMPARED
 
 if TYPE_CHECKING:
     from optcore.spec.groups.matching import Parameter
@@ -31,7 +31,7 @@ Shared = Mapping[str, str]
 
 
 class Prefix(Spec):
-    """A first part of names in the other network, and the part that takes its place in the new."""
+    """A path in the other network, and the path that replaces it in names of the new network."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -51,8 +51,8 @@ class WeightMap:
     in the new network determines its name in the other:
 
     * If one of *fresh* matches, the weight is initialised as in a run without starting weights.
-    * If the name begins with the path *to* of a prefix, *source* takes the place of *to*; if it
-      begins with several, of the longest.
+    * If the name begins with the path *to* of a prefix, *source* takes the place of *to*. If
+      several prefixes match, the one with the longest *to* counts.
     * All other weights have the same name in both networks. A weight of the other network whose
       name begins with the *source* of a prefix is not taken under its own name.
 
@@ -71,7 +71,7 @@ class WeightMap:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> WeightMap:
-        """Return the map that `stored` has made *data* of."""
+        """Return the map for which `stored` returned *data*."""
         prefixes = [Prefix.parse(each) for each in data.get("prefixes", ())]
         return cls(prefixes, data.get("fresh", ()), data.get("omit", ()))
 
@@ -132,29 +132,31 @@ def check_map(
     """
     Check that a network with the weights *own* can start with the weights *theirs* of *job*.
 
-    Every weight must be taken: what the other network lacks must be in *fresh*, and what the new
-    network lacks in *omit*.
+    The weights of the two networks must correspond, with two exceptions. *fresh* must name the
+    weights that only the new network has, and *omit* those that only the other network has.
 
     Args:
         taken: what the new network takes, under which names.
         own: weights of the new network, without those that are shared with an earlier layer.
-        theirs: weights of the other network, likewise.
+        theirs: weights of the other network, without those that are shared with an earlier layer.
         job: the id of the job that has the other network.
         shared: the weights that layers of the new and of the other network share.
 
     Raises:
-        SpecError: it cannot. The differences are listed, the first of each kind.
+        SpecError: the network cannot start with these weights. The error lists the differences,
+            with the first of each kind.
     """
     mistakes = Mistakes()
-    globs = len(taken.prefixes) + len(taken.fresh) + len(taken.omit)
-    number = len(own) + len(theirs) + sum(map(len, shared))
-    compared = globs * number
-    if compared > MAX_COMPARISONS:
+    globs = sum(map(comparison, [*taken.fresh, *taken.omit]))
+    names = chain((each.name for each in (*own, *theirs)), *shared)
+    characters = sum(map(len, names)) if globs else 0
+    if globs * characters > MAX_COMPARED:
         mistakes.add(
             "fresh",
             lambda: (
-                f"prefixes, fresh and omit must compare at most {MAX_COMPARISONS} pairs of a name "
-                f"and a weight, got {globs} names for {number} weights"
+                f"fresh and omit must compare at most {MAX_COMPARED} characters, got {characters} "
+                f"in the names of the weights times {globs} for globs: 1 for one with * only at "
+                "its ends, 2 for each wildcard of another (with ? or [ at least 10)"
             ),
         )
     mistakes.tell()
@@ -177,7 +179,7 @@ def _useless(
     job: str,
     shared: tuple[Shared, Shared],
 ) -> Iterator[tuple[str, Message]]:
-    """Yield (field, message) for each part of *taken* that finds nothing."""
+    """Yield (field, message) for each path or glob in *taken* that matches no weight."""
     if not taken:
         return
     in_new, in_other = [each.name for each in own], [each.name for each in theirs]
@@ -204,14 +206,15 @@ def _useless(
         ),
         ("omit", taken.omit, taken._omit, paths_in_other, in_other, shared[1], whose),
     ):
+        known = dict.fromkeys(names)
         for i, glob in enumerate(globs):
             one = Globs([glob])
-            also = [name for name in ties if name in one]
+            also = one.among(ties)
             # A part of what the glob names would be taken all the same.
-            half = next((name for name in also if ties[name] not in all_of), None)
+            half = next((name for name in ties if name in also and ties[name] not in all_of), None)
             if half is not None:
                 yield f"{field}[{i}]", partial(_other_name, field, glob, half, ties[half])
-            elif not also and not any(name in one for name in names):
+            elif not also and not one.among(known):
                 rule = f"{field} must find {of}"
                 yield f"{field}[{i}]", partial(_unknown, rule, glob, paths, names)
     chosen = {id(taken.prefix_of(name)) for name in in_new if not taken.is_fresh(name)}
@@ -306,12 +309,12 @@ def _longest(prefixes: Mapping[str, Prefix], name: str) -> Prefix | None:
 
 
 def _paths(names: Sequence[str]) -> Mapping[str, None]:
-    """Return, as keys, the paths that *names* begin with, and *names*; in their order."""
+    """Return the results of `_parts` for all *names*, as the keys of a mapping, in order."""
     return dict.fromkeys(part for name in names for part in _parts(name))
 
 
 def _parts(name: str) -> Iterator[str]:
-    """Yield each path that *name* begins with, and *name*."""
+    """Yield ``a``, ``a.b`` and ``a.b.c`` for the name ``a.b.c``."""
     for i, character in enumerate(name):
         if character == ".":
             yield name[:i]
@@ -332,7 +335,7 @@ def _path(prefix: str) -> str:
 
 
 def duplicate(prefixes: Sequence[Prefix]) -> int | None:
-    """Return the index of the first of *prefixes* whose *to* an earlier one has, or None."""
+    """Return the index of the first prefix whose *to* an earlier prefix has; None if none has."""
     seen: set[str] = set()
     for i, prefix in enumerate(prefixes):
         if _path(prefix.to) in seen:

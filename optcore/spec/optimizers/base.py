@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from optcore.schedules.catalogue import AnySchedule
-from optcore.spec.base import Dialect, Spec, fields_of, per_dialect, value_of
+from optcore.spec.base import Dialect, Spec, per_dialect, value_of
 from optcore.spec.errors import reject, short_repr
 from optcore.spec.former.places import (
     FormerPlace,
@@ -35,7 +35,7 @@ from optcore.spec.limits import (
 )
 from optcore.spec.optimizers.checked import check_dialect
 from optcore.spec.optimizers.clip import AnyClip, UpdateClip
-from optcore.spec.optimizers.dialect_fields import has_field, names_in
+from optcore.spec.optimizers.dialect_fields import has_field, names_in, number_fields
 from optcore.spec.optimizers.scheduled import take_schedules
 
 Engine = Literal["auto", "eager", "fused"]
@@ -44,6 +44,8 @@ LIKE_TORCH: frozenset[Dialect] = frozenset({"torch", "timm", "bitsandbytes"})
 """Dialects that clip by the global norm with torch's clip_grad_norm_."""
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 """Dialects with Paddle's math: PaddleOCR uses Paddle's optimizers, with other defaults."""
+ROUNDING: frozenset[Dialect] = PADDLE | {"mindspore", "tf1", "keras"}
+"""Dialects whose kernels take some hyperparameters as float32, whatever the optimizer is."""
 
 # While a service is upgraded, the previous release reads the same records.
 NEWER = frozenset({"corrected_weight_decay", "cautious", "clip_update"})
@@ -163,7 +165,7 @@ class OptimizerSpec(Spec):
         """Return the hyperparameters that are numbers, by name, with their values in the spec."""
         return {
             name: value
-            for name in fields_of(type(self))
+            for name in number_fields(type(self))
             # The exact type: a bool is an int, but flags are not numbers.
             if type(value := getattr(self, name)) in (int, float)
             and (name not in self.LEFT_OUT or self.has_field(name))
@@ -182,6 +184,8 @@ class OptimizerSpec(Spec):
 
         The other dialects take none as float32.
         """
+        if self.dialect not in ROUNDING:
+            return frozenset()
         numbers = frozenset(self.hyperparameters())
         always = self.FLOAT32_IN.get(self.dialect, frozenset())
         if self.dialect in ("mindspore", "tf1") and self.dialect not in self.FLOAT32_IN:
@@ -189,9 +193,7 @@ class OptimizerSpec(Spec):
         if self.dialect == "keras":
             always |= {"lr", "weight_decay"}
             return numbers - self.BIAS_IN_DOUBLE if single_precision else always
-        if self.dialect in PADDLE | {"mindspore", "tf1"}:
-            return numbers if single_precision else always & numbers
-        return frozenset()
+        return numbers if single_precision else always & numbers
 
     @property
     def own_decay(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from optcore.spec.base import by_kind
+from optcore.packages.kinds import by_kind
 from optcore.spec.optimizers.adabelief import AcProp, AdaBelief
 from optcore.spec.optimizers.adadelta import Adadelta
 from optcore.spec.optimizers.adafactor import Adafactor

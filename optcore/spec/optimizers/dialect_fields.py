@@ -1,8 +1,9 @@
-"""The fields that an optimizer has in a dialect."""
+"""The fields that an optimizer has: in a dialect, and those that may hold numbers."""
 
 from __future__ import annotations
 
 from functools import cache
+from typing import get_args
 
 from optcore.spec.base import Spec, dialects_of, fields_of
 
@@ -11,6 +12,18 @@ def has_field(cls: type[Spec], name: str, dialect: str) -> bool:
     """Return whether optimizers of *cls* have the field *name* in *dialect*."""
     defaults = dialects_of(cls, name)
     return defaults is None or dialect in defaults
+
+
+@cache
+def number_fields(cls: type[Spec]) -> tuple[str, ...]:
+    """Return the names of the fields of *cls* that may hold a number: not flags, texts, lists."""
+    return tuple(name for name, field in fields_of(cls).items() if _may_be_number(field.annotation))
+
+
+def _may_be_number(annotation: object) -> bool:
+    if annotation in (int, float) or type(annotation) in (int, float):  # a number: of a Literal
+        return True
+    return any(map(_may_be_number, get_args(annotation)))
 
 
 @cache

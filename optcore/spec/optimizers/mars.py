@@ -96,7 +96,12 @@ class Mars(CautiousSpec):
         return {name: numbers[name] for name in numbers if "_1d" not in name}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags as_lion (the step is a sign) and unscaled_mask (a mask only masks)."""
+        """
+        Return the flags as_lion and unscaled_mask, both true for mars_type lion.
+
+        With as_lion, the step is a sign. With unscaled_mask, the mask of cautious sets elements of
+        the step to 0, and does not scale the other elements.
+        """
         lion = self.mars_type == "lion"
         return {"as_lion": lion, "unscaled_mask": lion}
 

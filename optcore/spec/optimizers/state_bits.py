@@ -109,7 +109,8 @@ class StateBitsSpec(CautiousSpec):
         if self.cautious:
             reject(
                 ["cautious"],
-                "cautious must be false in dialect bitsandbytes, which has no such step, got true",
+                "cautious must be false in dialect bitsandbytes, which lacks cautious steps, got "
+                "true",
                 True,
             )
         if self.embeddings_32bit and self.state_bits != CODE_BITS:

@@ -45,7 +45,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
             f"got {training.top_k}",
             training.top_k,
         )
-    known = metrics_of(task)
+    known = metrics_of(task) if training.metrics else {}
     for i, name in enumerate(training.metrics):
         if name in training.metrics[:i]:
             reject(["training", "metrics", i], f"metrics must differ, got {name!r} twice", name)
@@ -59,7 +59,7 @@ def metrics_fit_the_task(run: RunSpec) -> None:
 
 
 def what_chooses_is_measured(run: RunSpec) -> None:
-    """Refuse a metric by which a run chooses, but which is not measured in validation."""
+    """Refuse a run that chooses by a metric that its validation does not measure."""
     training, stopping = run.training, run.training.early_stopping
     for path, metric in (
         (["training", "keep_best"], training.keep_best),

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from optcore.packages.kinds import with_installed
-from optcore.spec.base import by_kind
+from optcore.packages.kinds import by_kind, with_installed
 from optcore.spec.layers.base import IMAGE, SEQUENCE, TensorSpec
 from optcore.spec.tasks.base import InstalledLoss, LossSpec
 from optcore.spec.tasks.tasks import Target, Task
@@ -31,7 +30,11 @@ class ClassLoss(LossSpec):
 
     # Not dumped by default: a spec of 0.2.0 keeps its JSON and digest.
     class_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
-        None, min_length=1, max_length=MAX_CLASSES, exclude_if=lambda weights: weights is None
+        None,
+        min_length=1,
+        max_length=MAX_CLASSES,
+        fail_fast=True,
+        exclude_if=lambda weights: weights is None,
     )
     """A weight w for each class: the loss of a batch is sum(w_y * loss) / sum(w_y). null: all
     weights are 1."""

@@ -20,7 +20,7 @@ FUNCTIONS = ", ".join(kind for kind, each in DATASETS.items() if issubclass(each
 
 
 def functions_have_points(run: RunSpec) -> None:
-    """Refuse another network than a point for a function, and a point for examples."""
+    """Refuse a function without the layer point, and the layer point without a function."""
     minimizes = run.dataset.target.task == "minimization"
     # By the layers alone: what they return is checked later, with messages about shapes.
     begins = isinstance(run.network.layers[0], Point)
@@ -51,7 +51,7 @@ def _begins_with_a_point(layer: AnyLayer) -> bool:
 
 
 def points_come_first(run: RunSpec) -> None:
-    """Refuse a point where it would hide what is before it, and a start that has no effect."""
+    """Refuse a point that is not the first layer, and a *start* that init would overwrite."""
     network = run.network
     for i, node in enumerate(network.leaves):
         if not isinstance(node.layer, Point):
@@ -66,13 +66,13 @@ def points_come_first(run: RunSpec) -> None:
         if node.path in network.initial and node.layer.start != 0:
             reject(
                 ["model"],
-                f"layer {node.path}: start must be 0 with init, which sets the coordinates",
+                f"layer {node.path}: start must be 0 if init sets the coordinates",
                 node.path,
             )
 
 
 def points_have_the_columns(run: RunSpec) -> None:
-    """Refuse columns of coordinates that the point does not have, or where no loss is computed."""
+    """Refuse columns of coordinates that the point lacks, or that are not what the loss takes."""
     target = run.dataset.target
     size = target.size if target.task == "minimization" else 0
     for i, name in enumerate(run.training.columns):
@@ -81,8 +81,8 @@ def points_have_the_columns(run: RunSpec) -> None:
         if size and len(run.network.layers) > 1:
             reject(
                 ["training", "columns", i],
-                f"columns must not contain {name} where layers follow the point: the loss is "
-                "computed at what they return",
+                f"columns must not contain {name} if layers follow the point, since the loss is "
+                "then computed from their output",
                 name,
             )
         if POINT.index(name) < size:

@@ -29,7 +29,7 @@ Function = Literal["quadratic", "rosenbrock", "valley"]
 @dataclass(frozen=True)
 class Objective:
     """
-    A function of a point x. Its formula is in the docstring of the dataset of its name.
+    A function of a point x. The docstring of the dataset with the same name has the formula.
 
     Attributes:
         function: which function.
@@ -48,7 +48,7 @@ class Objective:
 
     @property
     def start(self) -> list[float]:
-        """The point from which a run starts, unless the job says another."""
+        """The point from which a run starts if the job gives no other point."""
         match self.function:
             case "quadratic":
                 return [1.0] * self.size

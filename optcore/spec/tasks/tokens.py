@@ -33,7 +33,7 @@ def tokens_fit(run: RunSpec) -> None:
 
 
 def sparse_gradients_are_taken(run: RunSpec) -> None:
-    """Refuse row-sparse gradients where the optimizer does not take them, or does not get them."""
+    """Refuse sparse embeddings if the optimizer cannot take or would not get sparse gradients."""
     sparse = {
         f"{node.path}.weight": node.path
         for node in run.network.leaves
@@ -57,7 +57,7 @@ def sparse_gradients_are_taken(run: RunSpec) -> None:
                 reject(
                     ["model"],
                     f"layer {sparse[source]}: sparse must be false, since {node.path}.{name} "
-                    "shares the parameter, so that its gradient is dense",
+                    "shares the parameter, whose gradient is then dense",
                     True,
                 )
     for group in run.groups():

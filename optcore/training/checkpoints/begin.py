@@ -104,7 +104,7 @@ def begin_from(
 def _renamed(
     model: Mapping[str, Tensor], spec: RunSpec, taken: WeightMap
 ) -> dict[str, Tensor | None]:
-    """Return the weights for the network of *spec*, by its names; None where they are drawn."""
+    """Return the weights for the network of *spec* by name; None for weights to initialise."""
     found: dict[str, Tensor | None] = {}
     for own in spec.network.tensors:
         source = taken.source_of(own.name)

@@ -119,7 +119,7 @@ def restore(
     facts = in_present_words(facts)
     run.adopt(facts["facts"])
     if facts["spec"] != run.spec.model_dump(mode="json"):
-        raise CheckpointUnusable(f"{path} belongs to a run of another spec")
+        raise CheckpointUnusable(f"{path} was saved by a run with another spec")
     if "durations" not in facts and has_fractions(run.spec):
         raise CheckpointUnusable(
             f"{path} is of a run that began under a release up to 0.2.0, whose schedules round "

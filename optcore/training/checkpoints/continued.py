@@ -33,8 +33,8 @@ def continue_from(run: Run, facts: Mapping[str, Any], state: Mapping[str, Tensor
       updates and begins after the same one, and slow weights of lookahead, each with the number of
       updates made.
 
-    Schedules, early stopping and the best evaluation begin anew. So do evaluations and checkpoints,
-    whose intervals are counted from the first step of *run*.
+    Schedules, early stopping and the best evaluation begin anew. The intervals between evaluations
+    and between checkpoints are counted from the first step of *run*.
 
     Args:
         run: a run at its first step, with the weights and the optimizer's state of the checkpoint.
@@ -92,11 +92,11 @@ def set_counts_before(run: Run, counts: Mapping[str, int]) -> None:
 
 def _counted(spec: RunSpec) -> tuple[object, ...] | None:
     """
-    Return the kind of average in *spec*, and all that its count of updates depends on.
+    Return the kind of average in *spec*, and all that determines when it is updated.
 
-    Two runs in which these are equal count the same updates. Durations are in updates, so that a
-    share of the run is another number in a run of another length. None if there is no average
-    besides the optimizer.
+    If two runs have equal results, their averages are updated at the same updates. Durations are
+    converted to updates, since a share of the run depends on the length of the run. The result is
+    None if no average is kept, or if the optimizer keeps it.
     """
     ema, run = spec.training.ema, spec.length
     if ema is None or isinstance(ema, KerasEma):

@@ -185,6 +185,7 @@ def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
         if before is not None:  # a steep curve must not fall apart into dots
             bottom, top = min(bottom, before), max(top, before)
         spans.append((bottom, top))
+        # The last value, and not an extreme: the curve continues from there.
         before = _dot(finite[-1], frame, dots)
     return _Trace(spans, not_finite)
 
@@ -228,6 +229,7 @@ def _mark(cells: list[list[str]], columns: set[int]) -> None:
 
 def _dot(value: float, frame: _Frame, dots: int) -> int:
     """Return the height of *value*, in dots from the bottom."""
+    # A curve that never changes has no height to divide by.
     if frame.high <= frame.low:
         return 0
     return round((value - frame.low) / (frame.high - frame.low) * (dots - 1))

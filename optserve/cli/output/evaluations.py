@@ -56,5 +56,6 @@ def _best(curve: EvaluationCurve) -> list[str]:
     if curve.higher_is_better is None or not points:
         return ["", ""]
     sign = -1 if curve.higher_is_better else 1
+    # Of equal values the first counts, as for the best checkpoint of a job.
     best, step = min(points, key=lambda point: (sign * point[0], point[1]))
     return [f"{best:.6g}", str(step)]

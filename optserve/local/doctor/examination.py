@@ -155,7 +155,7 @@ def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
         elif url is None:
             url = url_of(home.folder)
         if url is None:
-            raise NoStore("not checked: set REDIS_URL to the external server that the stack uses")
+            raise NoStore("not checked: set REDIS_URL to the URL of the stack's external server")
         client = running.enter_context(connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S))
         try:
             client.ping()

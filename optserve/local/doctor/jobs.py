@@ -139,6 +139,7 @@ def _twice(look: Callable[[], list[str]]) -> list[str]:
 def _odd(client: redis.Redis, key: str, states: frozenset[State]) -> list[str]:
     """Return the jobs in the set *key* that have no record, or a state that is not in *states*."""
     members = _members(client, key)
+    # In two calls, between which a job may change its state; `_twice` drops such a job.
     found = zip(members, _fields(client, members), strict=True)
     return [member for member, record in found if record.get("state") not in states]
 
@@ -149,6 +150,8 @@ def _without_lease(client: redis.Redis) -> list[str]:
         for tenant in _tenants(client)
         for job_id in _members(client, keys.JOBS_IN_STATE % (tenant, State.RUNNING))
     ]
+    # Read after the running jobs: a job that is claimed in between seems to have a lease too many,
+    # not too few.
     leased = set(_members(client, keys.LEASES))
     return [job for job in running if job not in leased]
 

@@ -1,4 +1,4 @@
-"""The call that reads how long finished jobs took, on each class of live workers."""
+"""The call that reads how long jobs took on workers like those that are alive."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class ClassDurations:
 
 def durations(device: str, like: str) -> Call[list[ClassDurations]]:
     """
-    Return how long finished jobs took on each class of live workers, in the order of the classes.
+    Return how long finished jobs took on each class of workers, sorted by class.
+
+    Only classes with a live worker are returned.
 
     Args:
         device: the device that the workers must have; ``auto`` for any.

@@ -19,11 +19,12 @@ end
 local function enqueue(job, tenant, id)
   local priority, number = get(job, 'priority', 'number')
   local score = (100 - tonumber(priority)) * PRIORITY_STEP + tonumber(number)
-  redis.call('HSET', job, 'queued', now())
-  redis.call('ZADD', key('pending', lane(job), tenant), score, id)
-  redis.call('SADD', key('waiting', lane(job)), tenant)
-  redis.call('SADD', key('lanes'), lane(job))
-  redis.call('ZADD', key('queued_since'), now(), tenant .. '/' .. id)
+  local where, since = lane(job), now()
+  redis.call('HSET', job, 'queued', since)
+  redis.call('ZADD', key('pending', where, tenant), score, id)
+  redis.call('SADD', key('waiting', where), tenant)
+  redis.call('SADD', key('lanes'), where)
+  redis.call('ZADD', key('queued_since'), since, tenant .. '/' .. id)
 end
 
 local function dequeue(job, tenant, id)
@@ -71,8 +72,8 @@ local function lacks(job, known)
   return known[where]
 end
 
--- The lanes from which the workers that may take this job also take jobs.
-local function rival_lanes(job)
+-- The lanes from which the workers that may take the jobs in a lane also take jobs.
+local function rival_lanes(own)
   local found, lanes = {}, {}
   local function add(name)
     if not found[name] then
@@ -80,22 +81,23 @@ local function rival_lanes(job)
       table.insert(lanes, name)
     end
   end
-  add(lane(job))
+  add(own)
   add('auto')
-  each_class(lane(job), {'idle', 'busy'}, function(device, fingerprint)
+  each_class(own, {'idle', 'busy'}, function(device, fingerprint)
     add(device)
     add('@' .. fingerprint)
   end)
   return lanes
 end
 
--- For each tenant, the number of its queued jobs with a higher priority than a job with this score
--- (higher), with the same priority (same), and with the same priority but submitted earlier (older).
-local function rivals_of(job, score)
+-- For each tenant, the number of its queued jobs with a higher priority than a job in the lane *own* with
+-- this score (higher), with the same priority (same), and with the same priority but submitted earlier
+-- (older).
+local function rivals_of(own, score)
   local first = math.floor(score / PRIORITY_STEP) * PRIORITY_STEP
   local bound = function(number) return string.format('(%.0f', number) end
   local rivals = {}
-  for _, where in ipairs(rival_lanes(job)) do
+  for _, where in ipairs(rival_lanes(own)) do
     for _, tenant in ipairs(redis.call('SMEMBERS', key('waiting', where))) do
       local pending = key('pending', where, tenant)
       local found = rivals[tenant] or {higher = 0, same = 0, older = 0}
@@ -113,9 +115,10 @@ end
 -- meanwhile; nil if the job is missing from its lane.
 local function queue_position(job)
   local tenant, id = get(job, 'tenant', 'id')
-  local score = tonumber(redis.call('ZSCORE', key('pending', lane(job), tenant), id) or nil)
+  local own = lane(job)
+  local score = tonumber(redis.call('ZSCORE', key('pending', own, tenant), id) or nil)
   if not score then return nil end
-  local rivals = rivals_of(job, score)
+  local rivals = rivals_of(own, score)
   for name, rival in pairs(rivals) do
     rival.share = redis.call('ZCARD', key('jobs_in_state', name, STATE.running)) + rival.higher
   end

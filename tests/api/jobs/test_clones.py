@@ -52,9 +52,6 @@ def copies(parent: Parent, job: dict[str, Any]) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in files}
 
 
-# ------------------------------------------------------------------ what it begins with
-
-
 async def test_a_clone_has_a_copy_of_the_last_weights(
     http: httpx.AsyncClient, parent: Parent
 ) -> None:
@@ -91,6 +88,20 @@ async def test_the_best_state_is_cloned(http: httpx.AsyncClient, parent: Parent)
     assert copies(parent, best)["model.safetensors"] == b"model of best-5"
 
 
+async def test_the_weights_that_were_best_are_those_that_were_evaluated(
+    http: httpx.AsyncClient, parent: Parent
+) -> None:
+    parent.best_kept(5)
+    parent.succeeded(best=b"the average at step 5", final_state=True)
+
+    weights = await cloned(http, parent, **{"from": "best"})
+    state = await cloned(http, parent, keep="optimizer", **{"from": "best"})
+
+    assert weights["parent"]["step"] == state["parent"]["step"] == 5
+    assert copies(parent, weights) == {"model.safetensors": b"the average at step 5"}
+    assert copies(parent, state)["model.safetensors"] == b"model of best-5"
+
+
 @pytest.mark.parametrize("source", ["last", 10])
 async def test_a_clone_of_a_succeeded_job_starts_from_its_final_network(
     http: httpx.AsyncClient, parent: Parent, source: str | int
@@ -109,9 +120,6 @@ async def test_a_clone_may_be_cloned(http: httpx.AsyncClient, parent: Parent) ->
     problem = (await http.post(f"/v1/jobs/{job['id']}/clone", json={})).json()
 
     assert problem["detail"] == f"job {job['id']} has no checkpoint yet"
-
-
-# ------------------------------------------------------------------ what is different
 
 
 async def test_the_size_of_a_merged_spec_is_limited(
@@ -316,3 +324,23 @@ async def test_an_idempotency_key_returns_the_first_clone_even_after_its_parent_
     assert again.headers["idempotent-replayed"] == "true"
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
     assert list(parent.root.glob("jobs/local/*")) == folders
+
+
+async def test_an_error_about_a_field_that_is_not_changed_says_that_the_job_has_it(
+    http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
+) -> None:
+    training = {"steps": 20, "frozen": ["fc1.*"]}
+    parent = Parent(client, tmp_path / "storage", model={"kind": "mlp"}, training=training)
+    layers = [{"kind": "flatten"}, {"kind": "linear", "out_features": 10}]
+
+    kept, own = [
+        (await http.post(parent.path, json={"changes": changes})).json()["errors"]
+        for changes in (
+            {"model": {"kind": "sequential", "layers": layers}},
+            {"training": {"frozen": ["fc9.*"]}},
+        )
+    ]
+
+    assert {error["param"] for error in (*kept, *own)} == {"training.frozen[0]"}
+    assert kept[0]["message"].endswith(f"(1.weight, 1.bias); frozen is that of job {parent.id}")
+    assert own[0]["message"].endswith("fc2.bias)")

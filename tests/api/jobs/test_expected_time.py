@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,7 +15,7 @@ import redis
 import redis.asyncio
 import torch
 
-from api.jobs.expected import expected_times
+from api.jobs.expected import FRESH_S, ExpectedTimes
 from optcore.training.fingerprint import fingerprint, machine_facts
 from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
@@ -83,6 +85,7 @@ async def test_after_three_jobs_of_a_kind_the_range_is_around_their_median(
         assert (unknown["device"], unknown["fingerprint"]) == ("cpu", HERE)
         took.append(await train(http, client, tmp_path, i, lr=0.01 * (i + 1)))
 
+    await asyncio.sleep(FRESH_S)
     known = await expected(http)
 
     assert known["jobs"] == 3
@@ -102,19 +105,59 @@ class Counted:
         return await self._client.execute_command(*command)
 
 
+@pytest.fixture
+async def counted(client: redis.Redis, server: EmbeddedServer) -> AsyncIterator[Counted]:
+    del client  # it has given the server the functions
+    async with redis.asyncio.from_url(server.url) as connected:
+        yield Counted(connected)
+
+
+def times_of(counted: Counted, storage: Storage, **options: float) -> ExpectedTimes:
+    client: Any = counted
+    return ExpectedTimes(Store(client, StoragePool(storage)), **options)
+
+
 async def test_however_many_workers_there_are_the_store_is_called_once(
-    client: redis.Redis, server: EmbeddedServer, storage: Storage
+    client: redis.Redis, counted: Counted, storage: Storage
 ) -> None:
     for i in range(8):
         hello(client, f"w{i}", fingerprint=f"f{i % 4}")
-    async with redis.asyncio.from_url(server.url) as connected:
-        counted: Any = Counted(connected)
 
-        found = await expected_times(Store(counted, StoragePool(storage)), JobSpec.parse(job()))
+    found = await times_of(counted, storage).of(JobSpec.parse(job()))
 
     assert found is not None
     assert [(each.fingerprint, each.workers) for each in found] == [(f"f{i}", 2) for i in range(4)]
     assert counted.sent == ["FCALL_RO"]
+
+
+async def test_for_jobs_with_equally_long_steps_the_store_is_called_once_a_second(
+    client: redis.Redis, counted: Counted, storage: Storage
+) -> None:
+    hello(client, fingerprint=HERE)
+    times = times_of(counted, storage)
+
+    found = [await times.of(JobSpec.parse(job(lr=lr))) for lr in (0.1, 0.2, 0.3)]
+
+    assert found[0] is not None
+    assert [each.workers for each in found[0]] == [1]
+    assert found == [found[0]] * 3
+    assert len(counted.sent) == 1
+    await times.of(JobSpec.parse(job(kind="sgd")))
+    assert len(counted.sent) == 2
+
+
+async def test_durations_that_are_not_fresh_are_read_again(
+    client: redis.Redis, counted: Counted, storage: Storage
+) -> None:
+    times = times_of(counted, storage, fresh_s=0.0)
+    assert await times.of(JobSpec.parse(job())) == []
+
+    hello(client, fingerprint=HERE)
+    found = await times.of(JobSpec.parse(job()))
+
+    assert found is not None
+    assert [each.workers for each in found] == [1]
+    assert len(counted.sent) == 2
 
 
 async def test_workers_of_another_device_do_not_count(

@@ -52,9 +52,11 @@ LAYER_KINDS = {
         "'layer_norm' (over all values of an image, not over the channels of each pixel)"
     ),
     "torch.nn.Dropout2d": "'dropout' (of single values, not of whole channels)",
-    "TransformerDecoderLayer": (
+    "TransformerDecoderLayer": "'transformer_decoder_layer'",
+    "GPT2Block": (
         "'transformer_encoder_layer' with causal true (which has no attention to another sequence)"
     ),
+    "PerceiverEmbeddings": "'queries'",
     "ReLU": "'relu'",
     "LeakyReLU": "'leaky_relu'",
     "GELU": "'gelu'",

@@ -171,6 +171,18 @@ def test_the_heights_that_a_recognizer_takes(
         _ = network(model, (1, least - 1, 100), TEXT).output
 
 
+def test_a_recognizer_without_an_lstm_is_the_rest_of_its_network() -> None:
+    whole, rest = (
+        network({"kind": "crnn", "layers": layers}, (3, 32, 100), TEXT) for layers in (2, 0)
+    )
+
+    left = {each.name: each.shape for each in rest.parameters}
+    before = [each.name for each in whole.parameters if not each.name.startswith("lstm.")]
+    assert list(left) == before
+    assert rest.output == whole.output
+    assert left["fc.weight"] == (7, 288)
+
+
 def test_a_recognizer_takes_targets_that_its_steps_hold() -> None:
     fitting = RunSpec.parse(run_of({"kind": "crnn", "backbone": THIN}, "ctc", "digit_lines"))
     classifier = {"kind": "mobilenet_v3", "scale": 0.1}
@@ -206,6 +218,10 @@ def test_a_recognizer_takes_targets_that_its_steps_hold() -> None:
             "dropout must be null in dialect paddleocr, since only dialect torch has it, got 0.1",
         ),
         ({"kind": "crnn", "hidden": 0}, "hidden must be at least 1, got 0"),
+        (
+            {"kind": "crnn", "layers": 0, "hidden": 96},
+            "hidden must be left out if layers is 0, as there is no lstm, got 96",
+        ),
         ({"kind": "crnn", "backbone": {"kind": "resnet"}}, "kind must be one of mobilenet_v3, "),
         ({"kind": "crnn", "backbone": {"kind": "resnet_vd", "depth": 1}}, "depth must be one of"),
         (VIT | {"heads": 5}, "heads must divide hidden, 12, got 5"),

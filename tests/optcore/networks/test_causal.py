@@ -1,4 +1,4 @@
-"""Language models in which a position sees later ones, whose tokens are its targets."""
+"""Language models in which a position sees later positions, whose tokens are its targets."""
 
 from __future__ import annotations
 
@@ -29,9 +29,18 @@ ATTENTION: Json = {"kind": "multihead_attention", "num_heads": 2, "name": "atten
 SQUARED: Json = {"kind": "reshape", "shape": [LENGTH, WIDTH]}
 BOTH: Json = {"kind": "gru", "hidden_size": 2, "bidirectional": True}
 ONWARD: Json = {"kind": "gru", "hidden_size": WIDTH}
-CAUSAL = 'with "causal": true it sees only earlier ones'
+DECODER: Json = {
+    **{"kind": "transformer_decoder_layer", "name": "it", "nhead": 2, "dim_feedforward": 8},
+    **{"dropout": 0.0, "causal": True},
+}
+QUERIES: Json = {"kind": "queries", "num_queries": LENGTH, "features": WIDTH}
+FIRST: list[Json] = [
+    {"kind": "select", "index": 0},
+    {"kind": "reshape", "shape": [1, WIDTH], "name": "first"},
+]
+CAUSAL = 'with "causal": true it sees only earlier positions'
 SEQUENCES = (
-    "layers of a sequence (length, features) that see only earlier ones are lstm, gru, and "
+    "layers of a sequence (length, features) that see only earlier positions are lstm, gru, and "
     'self_attention with "causal": true'
 )
 
@@ -39,18 +48,58 @@ SEQUENCES = (
 def shifted(layers: str) -> str:
     return (
         f"with padding 0, stride 1 and {layers} before it, which shift the sequence, it sees only "
-        "earlier ones"
+        "earlier positions"
     )
 
 
 REFUSED: dict[str, tuple[list[Json], str, str]] = {
-    "gru": ([BOTH], "layer 1: gru", 'with "bidirectional": false it sees only earlier ones'),
+    "gru": ([BOTH], "layer 1: gru", 'with "bidirectional": false it sees only earlier positions'),
     "attention": ([{"kind": "self_attention", "num_heads": 2}], "layer 1: self_attention", CAUSAL),
     "encoder": (
         [{"kind": "transformer_encoder_layer", "name": "it", "nhead": 2}],
         "layer it: transformer_encoder_layer",
         CAUSAL,
     ),
+    **{
+        f"decoder {case}": (
+            layers,
+            f"layer {path}: transformer_decoder_layer",
+            'with "causal": true it sees only earlier positions of its input, but always all of '
+            f"its memory, {memory}, which must depend on no token after the first",
+        )
+        for case, path, memory, layers in (
+            ("of itself", "it", "1", [ONWARD, {**DECODER, "memory": "1"}]),
+            (
+                "of queries",
+                "it",
+                "1",
+                [{"kind": "self_attention", "num_heads": 2}, QUERIES, {**DECODER, "memory": "1"}],
+            ),
+            ("not causal", "it", "0", [QUERIES, {**DECODER, "memory": "0", "causal": False}]),
+            (
+                "in a repeat",
+                "r.0.it",
+                "0",
+                [
+                    {
+                        **{"kind": "repeat", "name": "r", "times": 3},
+                        "layers": [ONWARD, {**DECODER, "memory": "0"}],
+                    }
+                ],
+            ),
+            (
+                "in a repeat, of itself",
+                "r.0.it",
+                "r.0.0",
+                [
+                    {
+                        **{"kind": "repeat", "name": "r", "times": 3},
+                        "layers": [ONWARD, {**DECODER, "memory": "r.0.0"}],
+                    }
+                ],
+            ),
+        )
+    },
     "in blocks": (
         [
             {
@@ -59,7 +108,7 @@ REFUSED: dict[str, tuple[list[Json], str, str]] = {
             }
         ],
         "layer r.0.0.layers.attention: multihead_attention",
-        'self_attention with "causal": true sees only earlier ones',
+        'self_attention with "causal": true sees only earlier positions',
     ),
     "in a branch": (
         [
@@ -105,6 +154,15 @@ REFUSED: dict[str, tuple[list[Json], str, str]] = {
     ),
 }
 ACCEPTED: dict[str, list[Json]] = {
+    "decoder of the first position": [
+        {
+            "kind": "parallel",
+            "branches": [
+                [ONWARD],
+                [*FIRST, QUERIES, {**DECODER, "memory": "1.1.first"}],
+            ],
+        },
+    ],
     "nothing": [],
     "gru": [ONWARD],
     "attention": [{"kind": "self_attention", "num_heads": 2, "causal": True}],
@@ -147,8 +205,8 @@ def test_a_language_model_that_sees_its_targets_is_refused(case: str) -> None:
         RunSpec.parse(job(layers))
 
     assert str(caught.value) == (
-        f"model: {layer} must not let a position see later ones, whose tokens are the targets of "
-        f"task language_model; {way}"
+        f"model: {layer} must not let a position see later positions, whose tokens are the targets "
+        f"of task language_model; {way}"
     )
     network = network_of([{**EMBEDDING, "num_embeddings": WORDS}, *layers], NUMBERS)
     assert any(last > t for t, last in enumerate(last_seen(network)))
@@ -169,8 +227,8 @@ def test_what_is_not_known_is_a_warning(case: str) -> None:
 
     kind = DOUBTED[case][0]["kind"]
     assert text == (
-        f"layer 1: {kind} may let a position see later ones, whose tokens are the targets of task "
-        f"language_model; it is not known which positions its output depends on. "
+        f"layer 1: {kind} may let a position see later positions, whose tokens are the targets of "
+        f"task language_model; it is not known which positions its output depends on. "
         f"{SEQUENCES.capitalize()}"
     )
 
@@ -179,8 +237,8 @@ def test_statistics_over_positions_are_a_warning() -> None:
     (text,) = doubts(RunSpec.parse(job([AS_SIGNAL, {"kind": "batch_norm"}, AS_SEQUENCE])))
 
     assert text == (
-        "layer 2: batch_norm lets a position see later ones in training, by the mean and variance "
-        "over all positions; in evaluation it does not"
+        "layer 2: batch_norm lets a position see later positions in training, by the mean and "
+        "variance over all positions; in evaluation it does not"
     )
 
 

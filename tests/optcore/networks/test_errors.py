@@ -180,12 +180,12 @@ SHAPES: list[tuple[Json, TensorSpec, str]] = [
     (
         {**CONV, "padding": 8, "padding_mode": "reflect"},
         PIXELS,
-        "padding must be below 8 for a side of 8 pixels that is reflected, got 8",
+        "padding must be below 8 to reflect a side of 8 pixels, got 8",
     ),
     (
         {**CONV, "padding": 9, "padding_mode": "circular"},
         PIXELS,
-        "padding must be at most 8 for a side of 8 pixels that is repeated, got 9",
+        "padding must be at most 8 to repeat a side of 8 pixels, got 9",
     ),
     (
         {**CONV, "groups": 2},
@@ -268,8 +268,8 @@ SHAPES: list[tuple[Json, TensorSpec, str]] = [
     (
         {"kind": "permute", "axes": "sequence"},
         PIXELS,
-        "permute needs an image of height 1, got (channels 1, height 8, width 8); pools and "
-        "strides reduce the height, and reshape joins it with the channels",
+        "permute needs an image of height 1, got (channels 1, height 8, width 8); reduce the "
+        "height by pools or strides, or join height and channels by reshape",
     ),
     (
         {"kind": "upsample", "mode": "linear"},
@@ -285,27 +285,28 @@ SHAPES: list[tuple[Json, TensorSpec, str]] = [
     (
         {"kind": "repeat", "times": 2, "layers": [CONV]},
         PIXELS,
-        "repeat needs layers that return what they take, (channels 1, height 8, width 8), got "
-        "(channels 2, height 6, width 6)",
+        "repeat needs layers whose output has the shape of their input, (channels 1, height 8, "
+        "width 8), got (channels 2, height 6, width 6)",
     ),
     (
         {"kind": "residual", "layers": [CONV]},
         PIXELS,
-        "residual needs layers and shortcut that return the same, got (channels 2, height 6, width "
-        "6) and (channels 1, height 8, width 8); layers in the shortcut may bring it to that shape",
+        "residual needs layers and shortcut that return equal shapes, got (channels 2, height 6, "
+        "width 6) and (channels 1, height 8, width 8); give the shortcut layers that return the "
+        "first shape",
     ),
     (
         {"kind": "parallel", "branches": [[], [CONV]]},
         PIXELS,
-        "parallel with join add needs branches that return the same, got (channels 1, height 8, "
-        "width 8) from branch 0 and (channels 2, height 6, width 6) from branch 1",
+        "parallel with join add needs branches that return equal shapes, got (channels 1, height "
+        "8, width 8) from branch 0 and (channels 2, height 6, width 6) from branch 1",
     ),
     (
         {"kind": "parallel", "branches": [[], [CONV]], "join": "concat"},
         PIXELS,
-        "parallel with join concat needs branches that return the same, except for channels, got "
-        "(channels 1, height 8, width 8) from branch 0 and (channels 2, height 6, width 6) from "
-        "branch 1",
+        "parallel with join concat needs branches that return equal shapes, except for channels, "
+        "got (channels 1, height 8, width 8) from branch 0 and (channels 2, height 6, width 6) "
+        "from branch 1",
     ),
     (
         {"kind": "parallel", "branches": [[], []], "join": "concat"},

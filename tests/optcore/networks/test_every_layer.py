@@ -31,6 +31,7 @@ ELSEWHERE = {
         ("embedding", "position_embedding", "gru", "self_attention", "transformer_encoder_layer"),
         "test_sequence_layers.py",
     ),
+    **dict.fromkeys(("transformer_decoder_layer", "queries"), "test_decoders.py"),
 }
 """Layers of sequences -> the file that compares them, with random arguments, in the same way."""
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from optcore.spec import base
+from optcore.spec import base, errors
 from optcore.spec.errors import SpecError
+from optcore.spec.groups import matching
+from optcore.spec.groups.globs import Globs, _Pattern
 from optcore.spec.networks.tree import MAX_DEPTH, MAX_NODES
 from optcore.spec.run import RunSpec
+from tests.support.counting import calls_counted
 from tests.support.optcore.runs.run_specs import run
 
 Json = dict[str, Any]
@@ -127,11 +132,22 @@ HOSTILE: dict[str, tuple[list[Json], str, str]] = {
         "model.layers[0].kernel_size",
         f"kernel_size must be at most 64, got 1{'0' * 76}...",
     ),
+    "50,000 initialisations": (
+        [FLAT, {**FC, "init": {f"w{i}": "zeros" for i in range(50_000)}}],
+        "model.layers[1].init",
+        "init must have at most 64 names, got 50000",
+    ),
+    "50,000 shares": (
+        [FLAT, {**FC, "share": {f"w{i}": "a.b" for i in range(50_000)}}],
+        "model.layers[1].share",
+        "share must have at most 64 names, got 50000",
+    ),
     "10,000 times a wrong shape": (
         [FLAT, *repeated(10_000, [{"kind": "linear", "out_features": 9}])],
         "model",
         "model must accept examples of digits, which are (channels 1, height 8, width 8): layer 1: "
-        "repeat needs layers that return what they take, (features 64), got (features 9)",
+        "repeat needs layers whose output has the shape of their input, (features 64), "
+        "got (features 9)",
     ),
 }
 
@@ -200,9 +216,9 @@ def test_groups_of_a_large_network_are_bounded(optimizer: Json) -> None:
     assert time.process_time() - began < AT_MOST_S
     assert problem.param == "optimizer.groups"
     assert problem.message.startswith(
-        "groups must compare at most 1000000 pairs of a name and a parameter, got "
+        "groups must compare at most 20000000 characters, got 198014 in the names of the "
+        "parameters times "
     )
-    assert problem.message.endswith("for 18002 parameters")
 
 
 def test_a_large_network_may_have_some_groups() -> None:
@@ -214,6 +230,64 @@ def test_a_large_network_may_have_some_groups() -> None:
             optimizer={"kind": "adamw", "groups": groups},
         )
     )
+
+
+def test_a_large_network_may_have_some_globs_and_many_names() -> None:
+    """20,000 tensors have globs of all kinds, and 500 groups name one of them each."""
+    model = {"kind": "sequential", "layers": [FLAT, FC, *repeated(9998, [FC])]}
+    frozen = ["*.bias", "2.1*", "*99*", "2.*.0.weight", "2.*7.0.*"]
+    named = [{"match": f"2.{i}.0.weight", "lr": 0.1 + i} for i in range(500)]
+
+    RunSpec.parse(run(model=model, training={"steps": 20, "frozen": frozen}))
+    spec = RunSpec.parse(run(model=model, optimizer={"kind": "adam", "groups": named}))
+
+    assert [group.names for group in spec.groups()[:2]] == [["2.0.0.weight"], ["2.1.0.weight"]]
+
+
+NOT_FOUND = [f"*a{i}*b" for i in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        (
+            {"optimizer": {"kind": "adam", "groups": [{"match": each} for each in NOT_FOUND]}},
+            "optimizer.groups[0].match",
+        ),
+        ({"optimizer": {"kind": "muon", "exclude": NOT_FOUND}}, "optimizer.exclude[0]"),
+        ({"training": {"steps": 20, "frozen": NOT_FOUND}}, "training.frozen[0]"),
+    ],
+    ids=["groups", "exclude", "frozen"],
+)
+def test_globs_that_find_nothing_compile_no_expression_and_get_one_message(
+    changes: Json, param: str
+) -> None:
+    model = {"kind": "sequential", "layers": [FLAT, *[FC] * 500]}
+    functions: dict[str, Callable[..., Any]] = {
+        "compiled": re.compile,
+        "near": errors.did_you_mean,
+        "parts": _Pattern._has_parts,
+        "groups": matching.fitting,
+    }
+
+    with calls_counted(functions) as counted, pytest.raises(SpecError) as caught:
+        RunSpec.parse(run(model=model, **changes))
+
+    (problem,) = caught.value.problems
+    assert problem.param == param
+    # Compared with the parameters, and again for the message.
+    groups = 2 if "groups" in param else 0
+    assert counted == {"compiled": 0, "near": 1, "parts": 0, "groups": groups}
+
+
+def test_the_first_layer_with_a_useless_initialisation_ends_the_check() -> None:
+    layers = [FLAT, *[{**FC, "init": {"*a1*": "zeros", "*a2*": "ones"}}] * 500]
+
+    with calls_counted({"globs": Globs.__init__}) as counted, pytest.raises(SpecError) as caught:
+        RunSpec.parse(run(model={"kind": "sequential", "layers": layers}))
+
+    assert "layer 1: init must match parameters" in caught.value.problems[0].message
+    assert counted["globs"] == 2
 
 
 def test_a_shared_network_does_not_keep_the_parameters_of_many_repetitions() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from optcore.spec.layers.blocks import MAX_LAYERS
 from optcore.spec.layers.catalogue import LAYERS
-from optcore.spec.limits import MAX_COMPARISONS
+from optcore.spec.limits import MAX_COMPARED
 from optcore.spec.networks.fit import MAX_CHARACTERS, MAX_PARAMETERS, MAX_TENSORS
 from optcore.spec.networks.table import with_table
 from optcore.spec.networks.tree import MAX_DEPTH, MAX_NODES, MAX_VALUES
@@ -54,5 +54,5 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         MAX_TENSORS,
         MAX_CHARACTERS,
         MAX_VALUES,
-        MAX_COMPARISONS,
+        MAX_COMPARED,
     ]

@@ -76,6 +76,17 @@ ALONE: list[tuple[Json, tuple[TensorSpec, ...]]] = [
         )
         for causal in (False, True)
     ),
+    *(
+        (
+            {
+                **{"kind": "transformer_decoder_layer", "nhead": 2, "dim_feedforward": 8},
+                **{"memory": "own", "causal": causal, "dropout": 0.0},
+            },
+            (STEPS,),
+        )
+        for causal in (False, True)
+    ),
+    ({"kind": "queries", "num_queries": 3, "features": WIDTH}, ANYTHING),
     *(({**CONV, **options}, (SAMPLES,)) for options in OPTIONS),
     *(({**FLAT, "padding": [0, padding]}, (ROW, PIXELS)) for padding in (0, 2)),
     *(
@@ -149,7 +160,8 @@ def test_every_kind_of_layer_has_a_case() -> None:
 
 @pytest.mark.parametrize(("layer", "given"), CASES, ids=lambda part: str(part)[:60])
 def test_a_layer_sees_what_it_says(layer: Json, given: TensorSpec) -> None:
-    network = network_of([layer], given)
+    own: list[Json] = [{"kind": "identity", "name": "own"}] if "memory" in layer else []
+    network = network_of([*own, layer], given)
     reach, _ = traced(network)
 
     found = last_seen(network)

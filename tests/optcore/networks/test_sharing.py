@@ -204,5 +204,5 @@ def test_all_parameters_of_a_transformer_layer_can_be_shared() -> None:
 def test_a_layer_shares_a_limited_number_of_parameters() -> None:
     share = {f"p{i}": "a.weight" for i in range(65)}
 
-    with pytest.raises(SpecError, match="share must have at most 64 entries, got 65"):
+    with pytest.raises(SpecError, match="share must have at most 64 names, got 65"):
         Linear.parse({**linear("b"), "share": share})

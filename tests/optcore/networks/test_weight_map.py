@@ -200,8 +200,9 @@ def test_globs_for_a_large_network_are_counted_before_they_are_tried() -> None:
     assert caught.value.problems == [
         Problem(
             "fresh",
-            "prefixes, fresh and omit must compare at most 1000000 pairs of a name and a weight, "
-            "got 100 names for 40000 weights",
+            "fresh and omit must compare at most 20000000 characters, got 457780 in the names of "
+            "the weights times 100 for globs: 1 for one with * only at its ends, 2 for each "
+            "wildcard of another (with ? or [ at least 10)",
         )
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -16,7 +17,7 @@ from optcore.packages.kinds import with_installed
 from optcore.spec.base import Spec, kind_of
 from optcore.spec.layers.base import InstalledLayer
 from optcore.spec.layers.catalogue import AnyLayer
-from tests.support.optcore.packages import forget, install
+from tests.support.optcore.packages import forget, install, python
 
 GROUP = "optserve.layers"
 HEAD = """
@@ -157,3 +158,34 @@ def test_a_package_in_another_version_is_missing(installed: Installed) -> None:
         "operators 1.1 must be installed, got version 1.0",
         "others 2.0 must be installed, got no such package",
     ]
+
+
+NOT_IMPORTED = "torch is not installed here: code that needs it was not imported\n"
+WITHOUT_TORCH = """
+import runpy, sys
+sys.modules["torch"] = None
+runpy.run_module("optcore.packages.check", run_name="__main__")
+"""
+
+
+def test_the_check_imports_no_code_where_torch_is_not_installed(tmp_path: Path) -> None:
+    code = LAYER.format(module="json", kind="own")
+    install(tmp_path, {"own.py": HEAD + code}, entry_points={GROUP: {"own": "own:Own"}})
+
+    here = python(tmp_path, "-m", "optcore.packages.check")
+    without = python(tmp_path, "-c", WITHOUT_TORCH)
+
+    assert here.returncode == os.EX_CONFIG
+    assert "has no attribute 'build'" in here.stdout
+    assert without.returncode == 0
+    assert without.stdout == NOT_IMPORTED
+
+
+def test_the_check_finds_a_broken_spec_where_torch_is_not_installed(tmp_path: Path) -> None:
+    install(tmp_path, {"own.py": "import nowhere\n"}, entry_points={GROUP: {"own": "own:Own"}})
+
+    without = python(tmp_path, "-c", WITHOUT_TORCH)
+
+    assert without.returncode == os.EX_CONFIG
+    assert without.stdout.startswith(NOT_IMPORTED)
+    assert "No module named 'nowhere'" in without.stdout

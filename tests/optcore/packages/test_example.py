@@ -251,11 +251,11 @@ def read(task: Task, targets: Sequence[Sequence[float]]) -> Dataset:
         ("multi_label", [[0, 1, 0, 0, 0.5], [1] * 5], "must be 0 or 1, got 0.5"),
         (
             *("sequence", [[4, 3, -1], [-1, 3, 2]]),
-            "must have -1 only behind the classes, got [-1, 3, 2]",
+            "must have -1 only after the last class of an example, got [-1, 3, 2]",
         ),
         (
             *("sequence", [[4, -1, 0], [1, 3, 2]]),
-            "must have -1 only behind the classes, got [4, -1, 0]",
+            "must have -1 only after the last class of an example, got [4, -1, 0]",
         ),
         ("sequence", [[4, 3, -2], [1, 3, 2]], "must be from -1 to 4, got -2 to 4"),
     ],

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from optcore.optimizers.make import parse
-from optcore.plan.memory.memory import Memory
+from optcore.plan.memory.memory import Memory, evaluated
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import resolve_groups
 from optcore.spec.run import RunSpec
@@ -80,6 +80,11 @@ def network(layers: list[dict[str, Any]], batch_size: int) -> dict[str, Any]:
     return mnist({"kind": "sequential", "layers": layers}, batch_size=batch_size)
 
 
+def validated(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return *spec* with a tenth of the training examples held out."""
+    return {**spec, "dataset": {**spec["dataset"], "validation": 0.1}}
+
+
 def partly_frozen(
     spec: dict[str, Any], *globs: str, optimizer: str = "adam", **training: Any
 ) -> dict[str, Any]:
@@ -99,6 +104,16 @@ FEW = {
     "mobilenet_v3": mnist({"kind": "mobilenet_v3"}, batch_size=32),
     "vit": mnist({"kind": "vit", "patch_size": 7, "layers": 4, "heads": 4, "hidden": 128}),
 }
+ENCODED: list[dict[str, Any]] = [
+    {"kind": "reshape", "shape": [28, 28]},
+    {"kind": "linear", "out_features": 64},
+    {"kind": "identity", "name": "rows"},
+]
+DECODER = {"kind": "transformer_decoder_layer", "nhead": 4, "memory": "rows"}
+DECODED: list[dict[str, Any]] = [
+    {"kind": "flatten"},
+    {"kind": "linear", "out_features": 10},
+]
 GRU: dict[str, Any] = {"kind": "gru", "hidden_size": 64, "num_layers": 2}
 ENCODER = {"kind": "transformer_encoder_layer", "nhead": 4, "dropout": 0.0}
 ALL = {
@@ -122,6 +137,23 @@ ALL = {
     "encoder": of_tokens({**ENCODER, "dim_feedforward": 256, "causal": True}),
     "encoder, gelu": of_tokens(
         {**ENCODER, "dim_feedforward": 256, "activation": "gelu", "causal": True}
+    ),
+    "an encoder of images": network([*ENCODED, {**ENCODER, "dim_feedforward": 256}, *DECODED], 50),
+    "a decoder of the sequence": network(
+        [*ENCODED, {**DECODER, "dim_feedforward": 256, "dropout": 0.0}, *DECODED], 100
+    ),
+    "a decoder of queries": network(
+        [
+            *ENCODED,
+            {"kind": "queries", "num_queries": 8, "features": 64},
+            {
+                "kind": "repeat",
+                "times": 3,
+                "layers": [{**DECODER, "dim_feedforward": 128, "dropout": 0.0}],
+            },
+            *DECODED,
+        ],
+        100,
     ),
     **{kind: function(kind) for kind in ("quadratic", "rosenbrock", "valley")},
     **{
@@ -165,6 +197,24 @@ def test_the_estimate_is_within_a_fifth_of_what_is_allocated(spec: dict[str, Any
 @pytest.mark.parametrize("spec", ALL.values(), ids=ALL)
 def test_the_estimate_is_within_a_fifth_for_every_size(spec: dict[str, Any]) -> None:
     check(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "on_cpu", "on_gpu"),
+    [
+        (network(RESIDUAL, 20), 109, 1000),
+        (network(RESIDUAL, 200), 200, 1000),
+        (validated(mnist({"kind": "mnist_cnn"})), 148, 1000),
+        (mnist({"kind": "mnist_cnn"}), 1000, 1000),  # as in 0.2.0, which trains it too
+        (mlp(16), 1000, 1000),
+    ],
+)
+def test_a_batch_of_an_evaluation_is_as_large_as_its_memory_allows(
+    spec: dict[str, Any], on_cpu: int, on_gpu: int
+) -> None:
+    parsed = RunSpec.parse(spec)
+
+    assert (evaluated(parsed, "cpu"), evaluated(parsed, "cuda")) == (on_cpu, on_gpu)
 
 
 def test_the_state_of_every_optimizer_has_the_planned_size() -> None:

@@ -150,17 +150,17 @@ def test_a_recursion_inside_computes_every_batch() -> None:
 NESTED: list[tuple[dict[str, Any], str]] = [
     (
         per_batch(per_batch(NUMBERED)),
-        "schedule must not be or contain a per_batch inside a per_batch (which counts the batches "
-        "itself), got",
+        "schedule inside a per_batch (which counts the batches itself) must not be or contain a "
+        "per_batch, got",
     ),
     (
         per_batch({"kind": "scale", "factor": 2, "schedule": per_batch(NUMBERED)}),
-        "schedule must not be or contain a per_batch inside a per_batch (which counts the batches "
-        "itself), got",
+        "schedule inside a per_batch (which counts the batches itself) must not be or contain a "
+        "per_batch, got",
     ),
     (
         {"kind": "per_epoch", "schedule": per_batch(NUMBERED)},
-        "schedule must not be or contain a per_batch inside a per_epoch (which counts epochs), got",
+        "schedule inside a per_epoch (which counts epochs) must not be or contain a per_batch, got",
     ),
     (per_batch(NUMBERED, accumulate=1), "accumulate must be at least 2, got 1"),
     (

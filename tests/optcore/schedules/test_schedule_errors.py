@@ -59,7 +59,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "cosine", "warmup": {"length": 10, "shape": "exponential"}},
         "warmup.start",
-        "start must be positive where shape is exponential, got 0.0",
+        "start must be positive if shape is 'exponential', got 0.0",
     ),
     (
         {"kind": "exponential", "rate": 0.9, "every": 0},
@@ -158,7 +158,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "chain", "schedules": [{"kind": "cosine"}], "boundaries": [5]},
         "boundaries",
-        "boundaries must have one entry less than schedules: 0 for 1 schedules, got 1",
+        "boundaries must have one entry fewer than schedules: 0 for 1 schedules, got 1",
     ),
     (
         {

@@ -95,9 +95,10 @@ def of_paddleocr(architecture: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     assert not backbone
     if not text:
         return spec | {"dialect": "paddleocr"}, head["class_dim"]
-    assert architecture["Neck"]["encoder_type"] == "rnn"
-    hidden = architecture["Neck"].get("hidden_size", 48)
-    return {"kind": "crnn", "backbone": spec, "hidden": hidden}, head["out_channels"]
+    lstm: dict[str, Any] = {"layers": 0}
+    if architecture["Neck"]["encoder_type"] == "rnn":
+        lstm = {"hidden": architecture["Neck"].get("hidden_size", 48)}
+    return {"kind": "crnn", "backbone": spec, **lstm}, head["out_channels"]
 
 
 def network_of(spec: dict[str, Any], target: Target, shape: tuple[int, ...]) -> Network:

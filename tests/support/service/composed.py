@@ -42,21 +42,23 @@ class Composed:
         self.project = project
         self.variables = {"IMAGE_PREFIX": PREFIX, "TAG": "now", "API_PORT": "0", **variables}
 
-    def run(self, *arguments: str, check: bool = True, timeout_s: float = 900) -> str:
-        """Run a command of compose; return what it prints, errors too."""
+    def run(
+        self, *arguments: str, check: bool = True, given: bytes = b"", timeout_s: float = 900
+    ) -> str:
+        """Run a command of compose with *given* as its input; return what it prints, errors too."""
         done = subprocess.run(
             [*self._command, *arguments],
             cwd=ROOT,
             env={**os.environ, **self.variables},
-            stdin=subprocess.DEVNULL,
+            input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
             timeout=timeout_s,
             check=False,
         )
-        assert done.returncode == 0 or not check, f"{arguments}: {done.stdout[-4000:]}"
-        return done.stdout
+        printed = done.stdout.decode(errors="replace")
+        assert done.returncode == 0 or not check, f"{arguments}: {printed[-4000:]}"
+        return printed
 
     def containers(self, service: str | None = None) -> list[str]:
         """Return the ids of the containers of a service, or of all."""

@@ -11,7 +11,7 @@ import redis
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.redis.functions import send
-from store.storage.names import MODEL, attempt_folder
+from store.storage.names import BEST, MODEL, attempt_folder
 from store.storage.storage import Storage
 from store.storage.usable import require_usable
 from tests.support.store.protocol import append, begin, some_rows, submit
@@ -65,13 +65,21 @@ class Parent:
         )
         send(self.client, call)
 
-    def succeeded(self, network: bytes = b"the network", *, final_state: bool = False) -> None:
-        """End it after ten steps, with this *network*, and with a checkpoint of its last step."""
+    def succeeded(
+        self,
+        network: bytes = b"the network",
+        *,
+        best: bytes | None = None,
+        final_state: bool = False,
+    ) -> None:
+        """End it after ten steps, with these networks, and with a checkpoint of its last step."""
         append(self.client, self.held, 9, some_rows(9, 1))
         if final_state:
             self.checkpointed(10)
-        name = f"{attempt_folder('local', self.id, 1, 't1')}/{MODEL}"
-        artifacts = {MODEL: asdict(Storage(self.root).put(name, network))}
+        folder, storage = attempt_folder("local", self.id, 1, "t1"), Storage(self.root)
+        artifacts = {MODEL: asdict(storage.put(f"{folder}/{MODEL}", network))}
+        if best is not None:
+            artifacts[BEST] = asdict(storage.put(f"{folder}/{BEST}", best))
         result = {"test_loss": 1.0, "test_accuracy": 0.5}
         send(
             self.client,

@@ -59,8 +59,8 @@ def test_from_the_request_to_the_end_and_elsewhere(
     outcome = train_next(client, tmp_path / "home", "other")
 
     why = (
-        "the job needs packages of the operator: operators 1.0 must be installed, got no such "
-        "package"
+        "the worker lacks packages that the job needs: operators 1.0 must be installed, got no "
+        "such package"
     )
     assert outcome == f"fault: {why}"
     record = record_of(client, waiting["id"])

@@ -86,10 +86,10 @@ class CarriedNumbers:
 
     def note_last(self, made_with: tuple[float, ...]) -> None:
         """
-        Set `implied` to false if loading a checkpoint would compute other numbers than the present.
+        Set `implied` to false if the last update used other hyperparameters than *made_with*.
 
-        Implied numbers are computed from *made_with*, the hyperparameters that the schedules have
-        for the last update. The last update may have used other hyperparameters.
+        When a checkpoint is loaded, implied numbers are computed from *made_with*, the
+        hyperparameters that the schedules have for the last update.
         """
         if self._made_with not in (None, made_with):
             self.implied = False

@@ -221,8 +221,8 @@ class FlatState:
         """
         Count an update of each parameter that has a gradient; return a (t, spans) pair for each.
 
-        For a row-sparse gradient, t is larger than the count. *sparse* has an entry for each
-        gradient, true if the gradient was row-sparse.
+        For a row-sparse gradient, t is `_sparse_ahead` more than the count. *sparse* has an entry
+        for each gradient, true if the gradient was row-sparse.
         """
         # Paddle's kernel for row-sparse gradients corrects by beta ** (t + 1), so that its first
         # step is 0.744 lr with the default betas; Paddle passes dense gradients to another kernel.

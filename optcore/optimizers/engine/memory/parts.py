@@ -36,7 +36,7 @@ class Part:
         self._split: dict[tuple[int, bool], tuple[Tensor, Sequence[Tensor]]] = {}
 
     def of(self, spans: Spans) -> Spans:
-        """Return *spans* without what is outside of this part."""
+        """Return the elements of *spans* that belong to this part."""
         columns = [spans.params, spans.grads, *spans.slots]
         if spans.stored is not None:
             columns.append(spans.stored)

@@ -136,7 +136,7 @@ class Spans(NamedTuple):
 
 
 def lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:
-    """Return a segment for each (name, parameter) pair, large ones first, without overlap."""
+    """Return a segment for each (name, parameter) pair, large parameters first, without overlap."""
     # sorted is stable: equal models get equal layouts, and so results that are equal bit for bit.
     large_first = sorted(named, key=lambda pair: pair[1].numel() < LARGE)
     segments, start = [], 0

@@ -16,8 +16,9 @@ class Allocator:
     that exists:
 
     1. the parameter or slot whose new value the result is;
-    2. a parameter or slot that the operation reads. No later operation may read the old value, and
-       the new value must be written no earlier than the last use of the result;
+    2. a parameter or slot that the operation reads, if two conditions hold: no later operation
+       reads its old value, and its new value is written after the result is used for the last
+       time;
     3. a scratch buffer whose value is no longer needed;
     4. a new scratch buffer.
 

@@ -76,15 +76,15 @@ def trace_split(
     update: Call, of: Call, slots: int, *, late: Sequence[str], per_param: Sequence[str] = ()
 ) -> Split:
     """
-    Return *update* as a `Split`: a program that measures norms, and one that needs them.
+    Return *update* as a `Split`: a program that measures norms, and a program that needs them.
 
     Args:
         update: the rule.
-        of: the function whose results have these norms.
+        of: the function that returns the tensors whose norms are measured.
         slots: the number of slots of the rule.
         late: the names of the arguments of *update* that depend on norms. The rule may not test
             whether one of these arguments is 0.
-        per_param: those of *late* for which the second program gets a `PerParam`.
+        per_param: the names in *late* for which the second program gets a `PerParam`.
     """
     graph = _Graph(slots, [*dict.fromkeys([*update.numbers, *of.numbers]), *late])
     results, measured = graph.trace([(update, [*update.numbers, *late]), (of, of.numbers)])
@@ -143,7 +143,7 @@ class _Graph:
         return [[same.get(node, node) for node in each] for each in nodes]
 
     def _merge(self) -> dict[fx.Node, fx.Node]:
-        """Remove operations that occur a second time; return what stays in place of each."""
+        """Remove repeated operations; return removed operation -> the equal one that stays."""
         first: dict[tuple[object, ...], fx.Node] = {}
         same: dict[fx.Node, fx.Node] = {}
         for node in operations(self._graph):
@@ -166,8 +166,9 @@ class _Graph:
         """
         Return the operations that the second program runs again, instead of reading their results.
 
-        These are the operations on numbers, and those on tensors that no operation has computed and
-        that stay as they are: they read no more than there would be to read of their results.
+        These are the operations on numbers, and the operations whose tensors are all inputs of the
+        rule that the first program does not overwrite. To compute such a result again reads no more
+        memory than to read a saved result.
         """
         left = (set(self.states) | set(self.numbers.values())) - set(writes.values())
         return {
@@ -276,8 +277,9 @@ class _Part:
         Return the program that writes *results*, and *extra* to the extra buffers.
 
         Args:
-            results: parameter or slot -> its new value, as nodes of the source. All others stay.
-            extra: what is written to the extra buffers; if there is nothing, they stay.
+            results: parameter or slot -> its new value, as nodes of the source. States that are
+                not in *results* keep their values.
+            extra: the values that are written to the extra buffers; empty to write none.
             per_param: the numbers for which the program gets a `PerParam`.
         """
         states = [self.known[state] for state in self._source.states]

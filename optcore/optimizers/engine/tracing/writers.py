@@ -47,7 +47,11 @@ class Writers:
         self._sunk: set[fx.Node] = set()
 
     def add(self, state: fx.Node, result: fx.Node) -> None:
-        """Choose the operation that writes *result* to *state*: its own, or an added copy."""
+        """
+        Choose the operation that writes *result* to *state*.
+
+        It is the operation that computes *result*, or an added operation that copies *result*.
+        """
         if result is state:
             return
         if result is self._grad or result in self.written:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from optcore.optimizers.engine.group_update import compile_group
 from optcore.optimizers.engine.memory.segments import ALIGNMENT_BYTES, LARGE, Spans, rounded_up
@@ -98,3 +99,42 @@ def test_a_copy_and_a_state_that_moves_keep_their_ranges(spec: dict[str, Any]) -
         optimizer.param_groups[0]["params"], again.param_groups[0]["params"], strict=True
     ):
         assert same([one], [other])
+
+
+class _Products(TorchDispatchMode):
+    """Notes the shape of the result of each product that is added to a matrix."""
+
+    def __init__(self, shapes: list[tuple[int, ...]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.shapes = shapes
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten.addmm.default:
+            self.shapes.append(tuple(result.shape))
+        return result
+
+
+@pytest.mark.parametrize("shape", [(512, 2050), (2050, 512)])
+def test_muon_multiplies_a_large_matrix_at_once_only_if_unaligned(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    before, grad = torch.randn(2, *shape, generator=generator)
+    seen: dict[bool, list[tuple[int, ...]]] = {False: [], True: []}
+    moved = {}
+
+    for aligned in (False, True):
+        param = before.clone().requires_grad_()
+        param.grad = grad
+        spec = {"kind": "muon", "dialect": "keras", "ns_steps": 1, "lr": 0.1}
+        optimizer: Any = make_optimizer([("a", param)], spec)
+        optimizer.align(aligned)
+        with _Products(seen[aligned]):
+            optimizer.step()
+        moved[aligned] = param.detach()
+
+    assert seen[False] == [(512, 512), (512, 2050)]
+    assert seen[True] == [(512, 512), *[(512, 513)] * 3, (512, 511)]
+    torch.testing.assert_close(moved[True], moved[False])
+    assert not torch.equal(moved[True], before)

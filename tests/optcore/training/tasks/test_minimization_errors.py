@@ -95,7 +95,7 @@ LINEAR = {"kind": "linear", "out_features": 2}
         (
             "quadratic",
             {"model": {**SEQUENTIAL, "layers": [{**POINT, "start": 2, "init": {"x": "ones"}}]}},
-            "model: layer 0: start must be 0 with init, which sets the coordinates",
+            "model: layer 0: start must be 0 if init sets the coordinates",
         ),
         (
             "digits",
@@ -111,8 +111,8 @@ LINEAR = {"kind": "linear", "out_features": 2}
         (
             "rosenbrock",
             {"model": {**SEQUENTIAL, "layers": [POINT, LINEAR]}, "columns": ["grad_norm", "x1"]},
-            "training.columns[1]: columns must not contain x1 where layers follow the point: the "
-            "loss is computed at what they return",
+            "training.columns[1]: columns must not contain x1 if layers follow the point, since "
+            "the loss is then computed from their output",
         ),
         (
             "rosenbrock",

@@ -159,8 +159,8 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"validation_windows": 0},
-        "validation_share must be 0 if, and only if, validation_windows is 0, got 0.05 with 0 "
-        "windows",
+        "validation_share and validation_windows must both be 0, or both be positive, got "
+        "0.05 and 0",
     ),
     (
         {"validation_share": 0.6, "test_share": 0.4},
@@ -168,7 +168,7 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"length": 65_536, "test_windows": 1000},
-        "test_windows and validation_windows must come to at most 33554432 bytes, got",
+        "test_windows and validation_windows must have at most 33554432 bytes together, got",
     ),
     ({"batch_size": 41}, "batch_size must be at most 40, the number of training examples"),
 ]

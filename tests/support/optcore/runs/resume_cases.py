@@ -206,6 +206,27 @@ NETWORKS = {
             "hidden": 8,
         },
     },
+    "decoder": {
+        **spec_of("adamw"),
+        "model": {
+            "kind": "sequential",
+            "layers": [
+                {"kind": "patch_embedding", "patch_size": 2, "features": 8, "name": "patches"},
+                {"kind": "queries", "num_queries": 3, "features": 8},
+                {
+                    **{"kind": "repeat", "times": 2},
+                    "layers": [
+                        {
+                            **{"kind": "transformer_decoder_layer", "memory": "patches"},
+                            **{"nhead": 2, "dim_feedforward": 8, "dropout": 0.1},
+                        }
+                    ],
+                },
+                {"kind": "flatten"},
+                {"kind": "linear", "out_features": 10},
+            ],
+        },
+    },
     "mobilenet_v3": {**spec_of("momentum"), "model": {"kind": "mobilenet_v3", "scale": 0.1}},
     "vit": {
         **spec_of("adamw"),

@@ -55,5 +55,5 @@ def test_a_slot_of_any_name_comes_back_from_state_dict(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["step", "master_weight"])
 def test_a_slot_named_like_an_entry_that_every_state_has_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"no slot of sgd may be called {name}"):
+    with pytest.raises(ValueError, match=f"sgd must not name a slot {name}, which is reserved"):
         with_slot(name, torch.ones(3, requires_grad=True))
