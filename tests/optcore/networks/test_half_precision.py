@@ -9,7 +9,7 @@ import torch
 
 from optcore.networks.build import build
 from optcore.networks.layers.attention import Attention
-from optcore.spec.layers.base import SEQUENCE, TensorSpec
+from optcore.spec.layers.base import IMAGE, SEQUENCE, SIGNAL, TensorSpec
 from tests.support.optcore.layers.networks import network_of
 
 
@@ -45,3 +45,51 @@ def test_attention_with_dropout_is_finite_where_that_without_is() -> None:
 
     assert plain.isfinite().all()
     torch.testing.assert_close(dropped, plain)
+
+
+def junk() -> None:
+    """Fill memory that the next tensors may get with a large number."""
+    for size in (100, 1_000, 10_000, 100_000):
+        torch.full((size,), 1e30)
+
+
+SMALL: dict[str, tuple[dict[str, Any], TensorSpec]] = {
+    "conv1d": ({"kind": "conv1d", "stride": 2}, TensorSpec((16, 1), SIGNAL)),
+    "conv2d": ({"kind": "conv2d", "stride": 2}, TensorSpec((16, 1, 1), IMAGE)),
+    "conv2d of groups": ({"kind": "conv2d", "groups": 16}, TensorSpec((16, 1, 1), IMAGE)),
+    "conv2d, 7 x 7": (
+        {"kind": "conv2d", "kernel_size": 7, "padding": 3, "out_channels": 64},
+        TensorSpec((16, 2, 2), IMAGE),
+    ),
+    "conv_transpose1d": ({"kind": "conv_transpose1d", "stride": 2}, TensorSpec((16, 1), SIGNAL)),
+    "conv_transpose2d": (
+        {"kind": "conv_transpose2d", "stride": 2, "output_padding": 1},
+        TensorSpec((16, 1, 1), IMAGE),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("mixed", [True, False], ids=["mixed", "all in 16 bits"])
+def test_the_gradient_of_a_kernel_that_meets_padding_is_zero_there(kind: str, mixed: bool) -> None:
+    fields, given = SMALL[kind]
+    layer = {"kernel_size": 3, "padding": 1, "out_channels": 32, "name": "it", **fields}
+    network = network_of([layer], given)
+    torch.manual_seed(1)
+    batch = torch.randn(7, *given.shape)
+    exact = build(network)
+    exact(batch).square().sum().backward()
+
+    for _ in range(5):
+        module = build(network).to(torch.float32 if mixed else torch.bfloat16)
+        module.load_state_dict(exact.state_dict())
+        junk()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            output = module(batch if mixed else batch.bfloat16())
+        assert output.dtype == torch.bfloat16
+        output.float().square().sum().backward()
+
+        for name, param in module.named_parameters():
+            wanted = exact.get_parameter(name).grad
+            assert param.grad is not None
+            torch.testing.assert_close(param.grad.float(), wanted, rtol=0.05, atol=0.5)
