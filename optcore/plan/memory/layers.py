@@ -7,13 +7,16 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from optcore.spec.layers.activations import Identity, Relu
+from optcore.spec.layers.activations import Gelu, Identity, Relu
+from optcore.spec.layers.attention import SelfAttention
 from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.blocks import BlockSpec, Parallel, Residual, named
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.layers.convolution import Conv2d
+from optcore.spec.layers.dense import Linear
 from optcore.spec.layers.dropout import Dropout
-from optcore.spec.layers.pooling import MaxPool2d
+from optcore.spec.layers.normalization import LayerNorm, RmsNorm
+from optcore.spec.layers.pooling import GlobalPool, MaxPool2d
 from optcore.spec.layers.shaping import Flatten
 from optcore.spec.layers.sizes import each
 from optcore.spec.networks.network import Network
@@ -22,6 +25,8 @@ from optcore.spec.networks.tree import Node
 
 INDEX_BYTES = 8
 """Bytes of the position that a max-pool keeps for each of its outputs."""
+NOT_READ = (*OWN_OUTPUT, LayerNorm, RmsNorm, Gelu, Residual, Parallel)
+"""Layers and blocks whose output their own backward pass does not read."""
 BLOCK, DEPTHWISE = 16, 9
 """Number of channels that oneDNN computes at a time, and most elements of a depthwise kernel for
 which it has code of its own."""
@@ -148,6 +153,8 @@ def _in_order(
                 for each in node.parameters
                 if each.name not in layer.share and f"{path}{name}.{each.name}" not in known.frozen
             )
+            if found and isinstance(before, NOT_READ) and not _reads_input(layer, trained):
+                found[-1] = found[-1]._replace(saved=0)
             found.append(_measured_layer(node, inputs, taken, beside, trained, inplace=inplace))
         before = layer if node.path not in known.memories else None
         ends[name] = len(found)
@@ -190,6 +197,14 @@ def _measured_layer(
     )
 
 
+def _reads_input(layer: AnyLayer, trained: int) -> bool:
+    """Return whether the backward pass of *layer*, with *trained* parameters, reads the input."""
+    if isinstance(layer, GlobalPool):
+        return layer.mode == "max"
+    # A convolution keeps its input even if its weight is frozen.
+    return not isinstance(layer, Linear | SelfAttention) or trained > 0
+
+
 def _is_nothing(layer: AnyLayer) -> bool:
     """Return whether *layer* returns its input itself."""
     return isinstance(layer, Identity) or (isinstance(layer, Dropout) and layer.p == 0)
@@ -222,7 +237,8 @@ def _in_block(
         return copies * times
     found: list[LayerMemory] = []
     given, computed = node.given.size, 0
-    adds = not isinstance(block, Parallel) or block.join == "add"
+    join = block.join if isinstance(block, Parallel) else "add"
+    adds, multiplies = join == "add", join == "multiply"
     overwrites = isinstance(block, Residual) and sums_in_place(block)
     for i, part in enumerate(parts):
         # The input lives as long as later parts take it, or as it is itself what a part returns.
@@ -244,12 +260,9 @@ def _in_block(
         if inside:
             inside[0] = inside[0]._replace(taken=0 if lives else given)
             n = next((n for n, it in enumerate(reversed(part.layers)) if not _is_nothing(it)), 0)
-            if (
-                adds
-                and inside[-1 - n].index_bytes == 0
-                and isinstance(part.layers[-1 - n], OWN_OUTPUT)
-            ):
-                inside[-1 - n] = inside[-1 - n]._replace(saved=0)  # a sum needs no input backwards
+            if not multiplies and isinstance(part.layers[-1 - n], OWN_OUTPUT):
+                # The backward pass of a sum or a concatenation reads no input.
+                inside[-1 - n] = inside[-1 - n]._replace(saved=0)
             computed += inside[-1].outputs
         found += inside
     outputs = node.output.size

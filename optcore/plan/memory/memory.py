@@ -170,7 +170,8 @@ def _step(run: RunSpec, layers: Sequence[LayerMemory], batch: int, number: int, 
     before, is_taken = 0, True
     for i in reversed(range(first)):
         if not layers[i].is_view:
-            before = max(before, batch * number * (layers[i].taken + layers[i].outputs))
+            around = layers[i].taken + layers[i].beside.forward
+            before = max(before, batch * number * (around + layers[i].outputs))
             saved[i] = batch * number * layers[i].outputs * is_taken
             is_taken = False
     alive = served + sum(saved) + values * outputs
