@@ -127,8 +127,8 @@ class Run:
             data_dir: the folder that holds the datasets.
             device: ``cpu`` or ``cuda``.
             weights: the initial weights of the network, by name; None for random ones.
-            plan: the stored plan of *spec*; the schedules of *spec* were checked when it was made.
-                None to check a sample of their values here.
+            plan: the stored plan of *spec*, whose schedules were checked when the plan was made. If
+                None, a sample of their values is checked here.
 
         Raises:
             DatasetMissing: *data_dir* lacks the dataset, or *plan* was made for another dataset.

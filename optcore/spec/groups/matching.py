@@ -24,7 +24,7 @@ class Parameter:
         shape: shape of the parameter.
         module: type of the module that contains the parameter, if known.
         trainable: whether the parameter gets a gradient; if not, it is in no group.
-        layer: name of what the preset layer_decay counts as the parameter's layer. If None, that
+        layer: name of the parameter's layer, as the preset layer_decay counts layers. None if this
             is the part of the parameter's name before the last dot.
     """
 

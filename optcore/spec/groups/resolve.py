@@ -165,7 +165,7 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the run's own schedule and *lr*; 0 if none has."""
+    """Return the index of the first group with the run's schedule and *lr*; 0 if there is none."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None

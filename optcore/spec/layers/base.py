@@ -77,7 +77,7 @@ class ShapeError(ValueError):
 @dataclass(frozen=True)
 class TensorSpec:
     """
-    What a layer gets or returns for one example; a batch has one more dimension in front.
+    The input or output of a layer for one example; a batch has one more dimension in front.
 
     Attributes:
         shape: size of each dimension.
@@ -222,9 +222,9 @@ class LayerSpec(LaterSpec):
 
     def reach(self, given: TensorSpec) -> Reach:
         """
-        Return the positions of *given* that an output position depends on; by default none later.
+        Return which positions of *given* an output position depends on; by default, none after it.
 
-        The check of language models needs it: their outputs must not depend on later tokens, which
+        Language models are checked by this: their outputs must not depend on later tokens, which
         are the targets. A dependence through the statistics of a batch does not count.
         """
         return PRESENT
@@ -250,12 +250,12 @@ class LayerSpec(LaterSpec):
         """
         Return how many values the backward pass of one example needs, besides input and output.
 
-        Only values that modules of several operations keep between them count.
+        Only values count that a module of several operations keeps between these operations.
         """
         return 0
 
     def workspace(self, given: TensorSpec) -> int:
-        """Return how many values computing an example takes at a time besides input and output."""
+        """Return how many values are needed at a time for one example, besides input and output."""
         return 0
 
 

@@ -77,7 +77,7 @@ class Normal(InitSpec):
 
 
 class TruncNormal(InitSpec):
-    """Numbers of a normal distribution, drawn again where they lie more than two std away."""
+    """Numbers of a normal distribution; one more than 2 std from the mean is drawn again."""
 
     kind: Literal["trunc_normal"]
     mean: float = 0.0
@@ -185,7 +185,9 @@ class KaimingNormal(Kaiming):
 
 class Orthogonal(Fan):
     """
-    A random matrix with orthogonal rows or columns; later dimensions are columns too.
+    A random matrix with orthogonal rows, or with orthogonal columns if there are more rows.
+
+    The first dimension of the parameter forms the rows, all other dimensions form the columns.
 
     References:
         Saxe, McClelland and Ganguli, Exact Solutions to the Nonlinear Dynamics of Learning in Deep

@@ -27,8 +27,8 @@ class PatchEmbedding(LayerSpec):
     """
     Divide an image into square patches, and map each to a vector by one linear layer.
 
-    The patches of a row are one after another, and the rows too. The linear layer is a convolution
-    whose stride is its kernel.
+    The sequence has the patches row by row. The linear layer is a convolution whose stride is the
+    size of its kernel.
 
     References:
         Dosovitskiy et al., An Image is Worth 16x16 Words, 2020. https://arxiv.org/abs/2010.11929

@@ -19,8 +19,8 @@ def _start(given: Any) -> Any:  # noqa: ANN401  as given
         if type(number) not in (int, float) or not isfinite(number) or abs(number) > MAX_START:
             raise PydanticCustomError(
                 RULE,
-                f"start must be a number from -{MAX_START:g} to {MAX_START:g}, or a list of one "
-                f"for each dimension, got {short_repr(number)}",
+                f"start must be a number from -{MAX_START:g} to {MAX_START:g}, or a list with "
+                f"such a number for each dimension, got {short_repr(number)}",
             )
     return given
 

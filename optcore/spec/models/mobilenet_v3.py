@@ -37,7 +37,7 @@ FIRST = 16
 
 class Row(NamedTuple):
     """
-    A block before its channels are scaled.
+    A block of the paper's tables, with the numbers of channels before they are scaled.
 
     Attributes:
         kernel: size of the depthwise kernel.
@@ -114,7 +114,7 @@ def divisible(value: float) -> int:
 
 class MobileNetV3(ModelSpec):
     """
-    MobileNetV3 for images: torchvision's, or PaddleOCR's of its direction classifier.
+    MobileNetV3 for images: torchvision's, or that of PaddleOCR's direction classifier.
 
     ::
 
@@ -190,7 +190,7 @@ class MobileNetV3(ModelSpec):
 def mobilenet_backbone(
     size: Size, scale: float, dialect: NetworkDialect, strides: tuple[int, ...] | None
 ) -> tuple[AnyLayer, ...]:
-    """Return the layers of the network without those for a task, from images to images."""
+    """Return the layers from images to feature maps: the network without its classifier."""
     is_paddle = dialect == "paddleocr"
     channels = divisible(FIRST * scale)
     blocks: list[AnyLayer] = []
@@ -215,7 +215,7 @@ def mobilenet_backbone(
 def _stride(
     size: Size, dialect: NetworkDialect, strides: tuple[int, ...] | None, block: int
 ) -> int | tuple[int, int]:
-    """Return the stride of a block, for both axes or for each."""
+    """Return the stride of a block: one number for both axes, or one number for each axis."""
     if dialect == "torch":
         return 2 if block in HALVING[size] else 1
     if block not in STRIDED[size]:
