@@ -99,7 +99,7 @@ def _chooses(text: str, info: ValidationInfo) -> str:
         )
         nearest = text.replace("test_", "val_", 1)
     else:
-        rule = "must be val_ or ema_val_ and the name of a metric"
+        rule = "must be val_ or ema_val_ followed by the name of a metric"
         nearest = text
     hint = did_you_mean(nearest, names)
     raise PydanticCustomError(RULE, f"{info.field_name} {rule}, got {text!r}{hint}")

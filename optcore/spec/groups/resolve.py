@@ -27,7 +27,7 @@ class ResolvedGroup:
     Attributes:
         match: short text that describes, for people, which parameters are in the group.
         names: names of the parameters.
-        spec: the optimizer with the hyperparameters of this group; its field groups is ignored.
+        spec: the optimizer with the hyperparameters of this group; its field ``groups`` is ignored.
         lr_scale: factor that multiplies the learning rate.
         schedule: schedule of the group's lr; None for the schedule of the run.
         normed_with: name of the global norm that includes the gradients of this group, for

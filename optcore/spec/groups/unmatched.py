@@ -1,4 +1,4 @@
-"""Errors about groups, globs in exclude and names in order_params that match no parameter."""
+"""Errors about groups, globs (field ``exclude``) and names (``order_params``) without a match."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_used(unused: Sequence[tuple[int, Group]], parameters: Sequence[Paramet
 
 
 def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` about globs in muon's exclude that match no parameter, if there are any."""
+    """Raise `SpecError` about globs in ``exclude`` (of muon) that match no parameter, if any."""
     names = [parameter.name for parameter in parameters]
     given: Mapping[str, Sequence[str]] = {
         "": value_of(spec, "exclude", []),
@@ -42,7 +42,7 @@ def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None
 
 
 def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` if order_params is given and does not name each parameter to train once."""
+    """Raise `SpecError` if the field ``order_params`` does not name each trained parameter once."""
     if spec.order_params is None:
         return
     trainable = {parameter.name: parameter.trainable for parameter in parameters}

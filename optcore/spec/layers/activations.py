@@ -120,7 +120,7 @@ class Softplus(LayerSpec):
 
 
 class Identity(LayerSpec):
-    """x itself, such as in the place of a layer that is left out."""
+    """x itself; for example, in place of a layer that is left out."""
 
     kind: Literal["identity"]
 
@@ -171,7 +171,7 @@ class OverFeatures(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on all features of its own position."""
+        """Return the reach: an output position depends on all features of the same position."""
         return JOINED if given.axes == VECTOR else PRESENT
 
 

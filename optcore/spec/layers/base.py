@@ -215,7 +215,7 @@ class LayerSpec(LaterSpec):
         return False
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return what the layer returns for *given*, or raise `ShapeError`."""
+        """Return the output for the input *given*; raise `ShapeError` if it is not accepted."""
         if given.integers:
             refuse_tokens(self, given)
         return given
@@ -263,7 +263,7 @@ class InstalledLayer(LayerSpec):
     """
     The base of layers from installed packages (entry points of the group ``optserve.layers``).
 
-    `docs/extending.md` has a whole package. All state that changes during training must be in the
+    `docs/extending.md` shows a whole package. All state that changes during training must be in the
     module's parameters and persistent buffers, which checkpoints hold. If the module needs random
     numbers, they must come from *draws* (`optcore.networks.draws`), and the property `draws` of
     the spec must be true.
@@ -280,7 +280,7 @@ class InstalledLayer(LayerSpec):
     """
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that outputs may depend on all positions; language models then get a warning."""
+        """Return the reach: outputs may depend on all positions; language models get a warning."""
         return Reach.all_of(given.positions, certain=False)
 
 

@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 
 class BlockSpec(LayerSpec):
-    """The base of blocks."""
+    """The base of blocks: layers that hold other layers."""
 
     NUMBERED: ClassVar[bool] = False
     """Whether the paths of what the block holds have a number: that of the repetition."""

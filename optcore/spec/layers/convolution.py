@@ -83,7 +83,7 @@ class Convolution(LayerSpec):
         return TensorSpec((self.out_channels, *self._sides(given.shape[1:])), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on the input positions that its kernel covers."""
+        """Return the reach: an output position depends on the positions that its kernel covers."""
         kernel, stride, padding, dilation = self.along
         start = dilation * (kernel - 1) - padding
         if padding and self.padding_mode == "circular":
@@ -189,7 +189,7 @@ class TransposedConvolution(Convolution):
     """Pixels added at the far end of each axis of the output; less than stride or dilation."""
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on input positions whose kernels cover it."""
+        """Return the reach: an output position depends on inputs whose kernels cover it."""
         _, stride, padding, _ = self.along
         return Reach(Fraction(1, stride), Fraction(padding, stride))
 

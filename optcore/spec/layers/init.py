@@ -94,6 +94,8 @@ class Fan(InitSpec):
 
         fan_in  = shape[1] * receptive        receptive = shape[2] * shape[3] * ...
         fan_out = shape[0] * receptive
+
+    shape is the shape of the parameter.
     """
 
     MIN_DIMS: ClassVar[int] = MATRIX
@@ -106,6 +108,8 @@ class XavierUniform(Fan):
     ::
 
         a = gain * sqrt(6 / (fan_in + fan_out))
+
+    fan_in and fan_out are the numbers of inputs and outputs of a value.
 
     References:
         Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural
@@ -125,6 +129,9 @@ class XavierNormal(Fan):
 
         std = gain * sqrt(2 / (fan_in + fan_out))
 
+    std is the standard deviation; fan_in and fan_out are the numbers of inputs and outputs of a
+    value.
+
     References:
         Glorot and Bengio, 2010, as for xavier_uniform. torch.nn.init.xavier_normal_.
     """
@@ -141,6 +148,8 @@ class Kaiming(Fan):
     ::
 
         gain = sqrt(2 / (1 + slope ** 2))
+
+    slope is that of the rectifier below 0.
 
     References:
         He, Zhang, Ren and Sun, Delving Deep into Rectifiers, 2015.
@@ -161,6 +170,9 @@ class KaimingUniform(Kaiming):
 
         a = gain * sqrt(3 / fan)        gain = sqrt(2 / (1 + slope ** 2))
 
+    fan is the number of inputs or outputs of a value, by *mode*. slope is that of the rectifier
+    below 0.
+
     References:
         He, Zhang, Ren and Sun, 2015. torch.nn.init.kaiming_uniform_.
     """
@@ -175,6 +187,9 @@ class KaimingNormal(Kaiming):
     ::
 
         std = gain / sqrt(fan)        gain = sqrt(2 / (1 + slope ** 2))
+
+    std is the standard deviation, and fan is the number of inputs or outputs of a value, by *mode*.
+    slope is that of the rectifier below 0.
 
     References:
         He, Zhang, Ren and Sun, 2015. torch.nn.init.kaiming_normal_.

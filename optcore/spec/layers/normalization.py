@@ -102,7 +102,7 @@ class LayerNorm(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on itself; in an image or signal, on all positions."""
+        """Return the reach: an output depends on its position; in images and signals, on all."""
         if given.axes == SEQUENCE:
             return PRESENT
         return JOINED if given.axes == VECTOR else Reach.all_of(given.positions)
@@ -140,7 +140,7 @@ class RmsNorm(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on itself; in an image or signal, on all positions."""
+        """Return the reach: an output depends on its position; in images and signals, on all."""
         if given.axes == SEQUENCE:
             return PRESENT
         return JOINED if given.axes == VECTOR else Reach.all_of(given.positions)
@@ -175,7 +175,7 @@ class GroupNorm(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions."""
+        """Return the reach: an output position depends on all input positions."""
         return PRESENT if given.axes == VECTOR else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
@@ -200,7 +200,7 @@ class InstanceNorm(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions."""
+        """Return the reach: an output position depends on all input positions."""
         return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

@@ -1,4 +1,4 @@
-"""A point that is trained by itself."""
+"""A layer whose output is a trained point."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Point(LayerSpec):
     """The coordinates before the first step: a number for all, or a list of one for each."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a vector, for which *start* must have a number for each feature."""
+        """Return *given*, a vector; a *start* that is a list must have a number per feature."""
         needs(self, given, VECTOR)
         if isinstance(self.start, list) and len(self.start) != given.size:
             raise ShapeError(

@@ -98,7 +98,7 @@ class Pool(LayerSpec):
         return TensorSpec((given.shape[0], *self._sides(given.shape[1:])), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on the input positions in its window."""
+        """Return the reach: an output position depends on the input positions in its window."""
         return Reach(self.strides[-1], self.windows[-1] - 1 - each(self.padding, self.DIMS)[-1])
 
     def _sides(self, sides: Shape) -> Shape:
@@ -218,7 +218,7 @@ class AdaptivePool(LayerSpec):
         return TensorSpec((given.shape[0], *each(self.output_size, self.DIMS)), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on the input positions in its window."""
+        """Return the reach: an output position depends on the input positions in its window."""
         n, m = given.positions, each(self.output_size, self.DIMS)[-1]
         return Reach(Fraction(n, m), Fraction(n - 1, m))
 
@@ -275,5 +275,5 @@ class GlobalPool(LayerSpec):
         return TensorSpec((size,), ("features",))
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that the vector depends on all positions."""
+        """Return the reach: the vector depends on all positions."""
         return Reach.all_of(given.positions)

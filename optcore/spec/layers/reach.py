@@ -38,7 +38,7 @@ class Reach:
         return cls(0, positions - 1, certain)
 
     def after(self, before: Reach) -> Reach:
-        """Return the bound of this layer and of what comes *before* it, together."""
+        """Return the bound of this layer after layers that have the bound *before*."""
         if self == PRESENT:
             return before
         slope = before.slope * self.slope

@@ -54,7 +54,7 @@ class Recurrent(LayerSpec):
         return TensorSpec((given.shape[0], self.directions * self.hidden_size), SEQUENCE)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on none after it; if bidirectional, on all positions."""
+        """Return the reach: an output depends on no later position; if bidirectional, on all."""
         return Reach.all_of(given.positions) if self.bidirectional else PRESENT
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

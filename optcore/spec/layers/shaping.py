@@ -47,7 +47,7 @@ class Flatten(LayerSpec):
         return TensorSpec((given.size,), VECTOR)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that the vector may depend on all positions, each value on one of them."""
+        """Return the reach: the vector may depend on all positions, each value on one of them."""
         return Reach.all_of(given.positions, certain=given.positions == 1)
 
 
@@ -176,7 +176,7 @@ class Upsample(LayerSpec):
         return TensorSpec((given.shape[0], *scaled), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on the pixel that it repeats, or on those around it."""
+        """Return the reach: a pixel depends on the pixel that it repeats, or on nearby pixels."""
         before, after = given.positions, self.output(given).positions
         slope = Fraction(before, after)
         if self.mode == "nearest" or before == after:

@@ -59,7 +59,7 @@ class SqueezeExcite(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions."""
+        """Return the reach: an output position depends on all input positions."""
         return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

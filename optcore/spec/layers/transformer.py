@@ -68,7 +68,7 @@ class TransformerEncoderLayer(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions; with causal, on none after it."""
+        """Return the reach: an output depends on all positions; with causal, on no later ones."""
         return PRESENT if self.causal else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

@@ -103,7 +103,7 @@ def _network(spec: VisionTransformer, outputs: int) -> tuple[AnyLayer, ...]:
 
 
 def _layer(spec: VisionTransformer) -> Iterator[AnyLayer]:
-    """Yield the two residuals of a layer of the transformer."""
+    """Yield the two residual blocks of one layer of the transformer."""
     heads = MultiheadAttention(
         kind="multihead_attention", name="self_attention", num_heads=spec.heads
     )
