@@ -168,8 +168,9 @@ class Swa(Beside):
 
     The training loop in torch's documentation averages after each epoch i > swa_start, where i is 0
     for the first epoch, and then calls update_bn. For this loop, *begin* is
-    ``{"epochs": swa_start + 1}`` and *statistics* is recompute. The lr of the loop's SWALR is a
-    chain whose last schedule is a constant with a warmup (docs/training.md).
+    ``{"epochs": swa_start + 1}`` and *statistics* is recompute. The lr of SWALR, which the loop
+    uses, is a schedule of kind chain here: its last part is a constant with a warmup
+    (docs/training.md).
 
     References:
         Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018.

@@ -75,7 +75,7 @@ class Run:
         stopped: whether early stopping has ended the run.
         evaluated: *row* at the last evaluation; -1 before the first evaluation.
         loss_sum, loss_count: sum and number of the steps' losses since the last evaluation.
-        interrupt: an event that any thread may set; `settled` then becomes true soon, in `train`.
+        interrupt: an event that any thread may set, so that `train` soon makes `settled` true.
     """
 
     spec: RunSpec

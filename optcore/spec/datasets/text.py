@@ -32,10 +32,10 @@ class Text(DatasetSpec):
     (validation_share) for validation, and the rest for training. An example is a window of
     *length* bytes. The target of each byte is the byte after it.
 
-    With shuffle, windows for training begin at random bytes of their part, which depend on the
-    seed of the run, the epoch and the number of the window in the epoch. Without shuffle, windows
-    for training begin at equal distances, and are the same in every epoch. Windows for validation
-    and test always begin at equal distances, and do not overlap.
+    With shuffle, each window for training begins at a random byte of the part for training. The
+    byte depends on the seed of the run, the epoch and the number of the window in the epoch.
+    Without shuffle, windows for training begin at equal distances, and are the same in every epoch.
+    Windows for validation and test always begin at equal distances, and do not overlap.
 
     A job is accepted before the file is read. A worker refuses a file that is missing or too short
     for the windows. If the field sha256 is given, the worker also refuses a file with another

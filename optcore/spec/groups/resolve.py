@@ -30,9 +30,10 @@ class ResolvedGroup:
         spec: the optimizer with the hyperparameters of this group; its field ``groups`` is ignored.
         lr_scale: factor that multiplies the learning rate.
         schedule: schedule of the group's lr; None for the schedule of the run.
-        normed_with: name of the global norm that includes the gradients of this group, for
-            clipping. "" is the norm over all groups without a norm of their own. If a group of the
-            spec has a norm of its own, the name is the path of that group: ``groups[0]``.
+        normed_with: name of the global norm, for clipping, that includes the gradients of this
+            group. A group in the spec has a norm of its own if it has a clip of its own, or if the
+            optimizer's clip has *per_group*. The name is then the path of the group in the spec,
+            such as ``groups[0]``. All other groups have one norm in common, with the name "".
     """
 
     match: str

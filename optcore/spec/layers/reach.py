@@ -23,8 +23,8 @@ class Reach:
         start: the last position that output position 0 depends on; below 0 if there is none.
         certain: whether outputs certainly depend on the last positions that the bound allows. If
             false, it is not known whether they do.
-        joins: whether the output is a vector of which each value depends on all values of the
-            input. A bound that includes such a layer is certain.
+        joins: whether the output is a vector, each of whose values depends on all values of the
+            input. Up to the output of such a layer, a bound is certain.
     """
 
     slope: Fraction | int

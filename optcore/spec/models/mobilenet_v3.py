@@ -122,9 +122,10 @@ class MobileNetV3(ModelSpec):
 
         block:  conv@1x1 - depthwise conv@kxk - squeeze and excite - conv@1x1
 
-    A block adds its input to its output if it has stride 1 and keeps the channels. A batch norm
-    follows each convolution. A relu (first blocks) or hardswish (other blocks) follows each batch
-    norm except the last one of a block.
+    conv 16@3x3 is a convolution with 16 output channels and a kernel of 3 x 3; k is the kernel size
+    of a block. A batch norm follows each convolution. A relu (first blocks) or hardswish (other
+    blocks) follows each batch norm except the last one of a block. A block adds its input to its
+    output if it has stride 1 and keeps the number of channels.
 
     Tables 1 and 2 of the paper have the blocks. A number n of channels becomes ``scale * n``,
     rounded to the nearest multiple of 8, but at least 8. If the result is below 0.9 of
