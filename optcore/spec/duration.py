@@ -131,8 +131,9 @@ class RunLength(NamedTuple):
     Attributes:
         total_steps: number of steps in the run.
         steps_per_epoch: number of steps in an epoch.
-        exact_steps: length of a part of a schedule, such as one repetition, that is not a whole
-            number of steps; *total_steps* is then the next whole number. None in all other cases.
+        exact_steps: the length in steps if it is not a whole number, else None. Only a part of a
+            schedule, such as one repetition, may have such a length. *total_steps* is then the next
+            whole number.
     """
 
     total_steps: int

@@ -80,7 +80,7 @@ class MetricName(NamedTuple):
 
 
 def choosing_names(metric: str) -> list[str]:
-    """Return the names by which a run may choose: *metric* after ``val_`` or ``ema_val_``."""
+    """Return the names of *metric* by which a run may choose: after ``val_`` or ``ema_val_``."""
     return [f"{ema}val_{metric}" for ema in ("", "ema_")]
 
 
@@ -99,7 +99,7 @@ def _chooses(text: str, info: ValidationInfo) -> str:
         )
         nearest = text.replace("test_", "val_", 1)
     else:
-        rule = "must be val_ or ema_val_ and the name of a metric"
+        rule = "must be val_ or ema_val_ followed by the name of a metric"
         nearest = text
     hint = did_you_mean(nearest, names)
     raise PydanticCustomError(RULE, f"{info.field_name} {rule}, got {text!r}{hint}")
@@ -108,9 +108,9 @@ def _chooses(text: str, info: ValidationInfo) -> str:
 @dataclass(frozen=True)
 class Listed:
     """
-    Lists in a field's JSON Schema the texts that the field accepts.
+    An annotation of a field, which adds the texts that the field accepts to its JSON Schema.
 
-    They are looked up when a schema is made: an installed package may add metrics.
+    The texts are looked up when the schema is made, since an installed package may add metrics.
 
     Attributes:
         names: a function that returns the texts.

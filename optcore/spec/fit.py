@@ -292,8 +292,8 @@ def _schedules_fit(run: RunSpec) -> None:
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],
-            f"schedules must compute at most {MAX_REPEATED} values from the value of the previous "
-            f"step, all together, got {repeated}; schedules with precision float64, and products "
-            "with dialect plain, do not need the previous step",
+            f"schedules must compute at most {MAX_REPEATED} values, all together, from the value "
+            f"of the previous step, got {repeated}; a schedule of precision float64, or a product "
+            "of dialect plain, does not need the value of the previous step",
             run.schedule.kind,
         )

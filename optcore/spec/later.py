@@ -39,7 +39,7 @@ class LaterSpec(Spec):
 
 @cache
 def _defaults_of_later(cls: type[LaterSpec]) -> tuple[list[tuple[str, object]], list[str]]:
-    """Return (field, default) for the fields in `LATER`, and those whose default is not fixed."""
+    """Return (field, default) for the fields in `LATER`, and the fields without a fixed default."""
     fixed = fixed_defaults(cls)
     known = [(name, fixed[name]) for name in cls.LATER if name in fixed]
     return known, [name for name in cls.LATER if name not in fixed]

@@ -74,7 +74,7 @@ MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 def at_most(most: int, name: str) -> BeforeValidator:
     """
-    Return a validator for the field *name*, which refuses an object with more than *most* keys.
+    Return a validator that refuses an object with more than *most* keys in the field *name*.
 
     The validator runs before any key is validated. pydantic would check max_length only after it
     has validated every key.

@@ -79,7 +79,7 @@ class RunSpec(Spec):
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """Number of updates in a pass over the training data; the last update may be smaller."""
+        """Number of updates in a pass over the training data; the last may have fewer examples."""
         # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
         return ceil(self.dataset.train_examples / self.examples_per_step)
 
@@ -105,7 +105,12 @@ class RunSpec(Spec):
         return packages_of(self._classes(metrics()))
 
     def _classes(self, known: Mapping[str, type[Metric]]) -> Iterator[type]:
-        """Yield the class of each part that a package may add; *known* are all metrics."""
+        """
+        Yield the class of each part of the run that a package may have added.
+
+        Args:
+            known: name -> class of each metric.
+        """
         yield from (known[name] for name in self.metric_names)
         yield from map(type, (self.model, self.dataset, self.training.loss))
         yield from (type(node.layer) for node in self.network.nodes)
@@ -159,8 +164,8 @@ class RunSpec(Spec):
         """
         Columns of the series of recorded values.
 
-        They are lr, loss, t (the number of updates) if updates may be skipped, and then the
-        computed and the observed columns that the spec requests.
+        They are lr and loss, then t (the number of updates) if updates may be skipped, then the
+        computed and at last the observed columns that the spec requests.
         """
         asked = self.training.columns
         # Where no update is skipped, t would only repeat the row's number.

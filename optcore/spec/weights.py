@@ -77,11 +77,11 @@ class ShadowEma(Beside):
         begin       0 while t <= begin
         copy_first  0 at the first update of e after begin
 
-    With a schedule, decay is the schedule's value at t - 1, as with the lr of update t.
+    If decay has a schedule, update t uses the schedule's value at step t - 1, as for lr.
 
-    torch's AveragedModel copies w at its first update, while its n_averaged is 0; give
-    *copy_first*. Some scripts set n_averaged back to 0 after updates, as torchvision's script does
-    in its warmup. *begin* is then the last update after which the script sets n_averaged to 0.
+    torch's AveragedModel copies w at its first update, while its n_averaged is 0. A *copy_first* of
+    true does the same. Some scripts set n_averaged back to 0 after updates, as torchvision's script
+    does in its warmup. *begin* is then the last update after which the script sets n_averaged to 0.
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
@@ -168,8 +168,9 @@ class Swa(Beside):
 
     The training loop in torch's documentation averages after each epoch i > swa_start, where i is 0
     for the first epoch, and then calls update_bn. For this loop, *begin* is
-    ``{"epochs": swa_start + 1}`` and *statistics* is recompute. The lr of the loop's SWALR is a
-    chain whose last schedule is a constant with a warmup (docs/training.md).
+    ``{"epochs": swa_start + 1}`` and *statistics* is recompute. The lr of SWALR, which the loop
+    uses, is a schedule of kind chain here: its last part is a constant with a warmup
+    (docs/training.md).
 
     References:
         Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018.

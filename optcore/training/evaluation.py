@@ -53,8 +53,8 @@ def evaluate_best(run: Run) -> Iterator[Progress | Evaluation]:
     Nothing depends on the result: the run has chosen these weights by its validation examples.
 
     Args:
-        run: a run that has ended, with its best weights loaded into the network. They are evaluated
-            as they are: an average was stored in place of the trained weights.
+        run: a run that has ended, with its best weights loaded into the network. If the best
+            weights are an average, the network holds the average.
 
     Yields:
         the progress, once per batch, and at last an evaluation with the step of the best weights

@@ -99,7 +99,7 @@ def run_facts(
         device: the device that the run trains on.
         engine: the name of the optimizer's engine.
         memory_format: the memory format of images.
-        keyed: whether the network has layers that draw random numbers, and these draw them from
+        keyed: whether the network has layers that draw random numbers, and these layers draw from
             `optcore.networks.draws`.
         aligned: whether updates run over ranges of memory that end at a multiple of 128 bytes.
         taps: whether the network may compute convolutions as sums of matrix products.

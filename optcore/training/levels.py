@@ -25,9 +25,9 @@ def forward_of(model: nn.Module, precision: Precision) -> Callable[[Tensor], Ten
     level, layers cast as follows, and the outputs of the network are float32::
 
         mindspore_o1  conv2d and linear cast input, weight and bias to float16, and their output to
-                      float32; all others compute in float32
-        mindspore_o2  batch_norm casts its input to float32 and its output to float16; all others
-                      cast input, weight and bias to float16
+                      float32; all other layers compute in float32
+        mindspore_o2  batch_norm casts its input to float32 and its output to float16; all other
+                      layers cast input, weight and bias to float16
         mindspore_o3  all layers cast input, weight and bias to float16, except the parameters of
                       batch_norm, whose kernel takes them as float32
 

@@ -74,7 +74,7 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
 
 def steps_alone(run: Run, step: int) -> int:
-    """Return the number of step reports that certainly come next, after the report of *step*."""
+    """Return how many step reports certainly follow that of *step* before any other report."""
     # The worker takes this many reports without checking their type, so a number that is too high
     # would hide an evaluation among the rows.
     if run.spec.training.accumulate > 1 or run.optimizer.needs_closure:

@@ -79,7 +79,7 @@ class Loss:
         return None if index is None else targets != index
 
     def weight(self, targets: Tensor) -> Tensor:
-        """Return the divisor of the mean loss: the sum of the weights of the examples, float64."""
+        """Return the divisor of the mean loss: the sum of the examples' weights, as float64."""
         if not isinstance(self.spec, ClassLoss):
             return torch.tensor(float(len(targets)), dtype=torch.float64, device=targets.device)
         counted = self.counted(targets)
@@ -156,7 +156,7 @@ def _installed(spec: InstalledLoss, target: Target) -> Function:
 
 
 def _positions(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return outputs and targets; those of a language model with one row for each position."""
+    """Return outputs and targets; for a language model, reshaped to one row per position."""
     if targets.dim() == 1:
         return outputs, targets
     return outputs.flatten(0, 1), targets.flatten()

@@ -75,7 +75,7 @@ class Run:
         stopped: whether early stopping has ended the run.
         evaluated: *row* at the last evaluation; -1 before the first evaluation.
         loss_sum, loss_count: sum and number of the steps' losses since the last evaluation.
-        interrupt: an event that any thread may set; `settled` then becomes true soon, in `train`.
+        interrupt: an event that any thread may set, so that `train` soon makes `settled` true.
     """
 
     spec: RunSpec
@@ -127,8 +127,8 @@ class Run:
             data_dir: the folder that holds the datasets.
             device: ``cpu`` or ``cuda``.
             weights: the initial weights of the network, by name; None for random ones.
-            plan: the stored plan of *spec*; the schedules of *spec* were checked when it was made.
-                None to check a sample of their values here.
+            plan: the stored plan of *spec*, whose schedules were checked when the plan was made. If
+                None, a sample of their values is checked here.
 
         Raises:
             DatasetMissing: *data_dir* lacks the dataset, or *plan* was made for another dataset.

@@ -18,10 +18,10 @@ def recompute_statistics(run: Run) -> Generator[Progress, None, None]:
     """
     Compute the running statistics of BatchNorm for the averaged weights of *run*.
 
-    The network computes all training data with the averaged weights, batch by batch. The new
-    statistics are the mean of the batches' statistics. All batches have the same weight in this
-    mean, even a shorter last one, as in torch's update_bn. Unlike in update_bn, dropout is off and
-    the data are not shuffled, so that no random numbers are drawn.
+    The network computes its outputs for all training data, batch by batch, with the averaged
+    weights. The new statistics are the mean of the batches' statistics. All batches have the same
+    weight in this mean, even a shorter last one, as in torch's update_bn. Unlike in update_bn,
+    dropout is off and the data are not shuffled, so that no random numbers are drawn.
 
     Yields:
         the progress, once per batch; the network then has the trained weights.

@@ -103,9 +103,9 @@ WIDE = {
                 },
             },
             "schedule",
-            "schedules must compute at most 2000000 values from the value of the previous step, "
-            "all together, got 2700000; schedules with precision float64, and products with "
-            "dialect plain, do not need the previous step",
+            "schedules must compute at most 2000000 values, all together, from the value of the "
+            "previous step, got 2700000; a schedule of precision float64, or a product of dialect "
+            "plain, does not need the value of the previous step",
         ),
         (
             {

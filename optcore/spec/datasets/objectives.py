@@ -23,11 +23,12 @@ NUMBER_BYTES = 4
 
 class ObjectiveSpec(DatasetSpec):
     """
-    The base of functions to minimize, for the model point and the loss objective.
+    The base of datasets that are a function to minimize.
 
-    The point itself is trained. An example is noise: a vector of normal numbers, which is added to
-    the gradient of the function. The noise depends only on the seed of the run, the epoch and the
-    number of the example. Without shuffle, every epoch has the examples of the first epoch.
+    The model begins with a point x, and the loss is objective: a run trains x itself. An example of
+    the dataset is noise, a vector of normal numbers that is added to the gradient of the function.
+    This noise depends only on the seed of the run, the epoch and the number of the example. Without
+    shuffle, every epoch has the examples of the first epoch.
 
     Evaluations have no noise: validation and test have one example each, a vector of zeros.
     """
@@ -71,7 +72,7 @@ class ObjectiveSpec(DatasetSpec):
 
     @property
     def content(self) -> str:
-        """The standard deviation of the noise."""
+        """Version of the examples: the standard deviation of the noise."""
         return f"noise {self.noise}"
 
     @property
@@ -100,8 +101,8 @@ class Quadratic(ObjectiveSpec):
         f(x) = sum_i a_i * x_i^2 / 2
         a_i  = condition^((i - 1) / (dimensions - 1))        i from 1 to dimensions
 
-    With one dimension, a_1 is condition. The minimum is 0, at 0; the model point starts at 1 in
-    every coordinate. Gradient descent converges for lr < 2 / condition.
+    With one dimension, a_1 is condition. The smallest value of f is 0, at x = 0. The model point
+    starts at 1 in every coordinate. Gradient descent converges for lr < 2 / condition.
     """
 
     kind: Literal["quadratic"]
@@ -124,8 +125,8 @@ class Rosenbrock(ObjectiveSpec):
 
         f(x) = sum_i 100 * (x_(i+1) - x_i^2)^2 + (1 - x_i)^2        i from 1 to dimensions - 1
 
-    The minimum is 0, at 1 in every coordinate; the model point starts at (-1.2, 1, -1.2, 1, ...).
-    From 4 dimensions on there is a second, local minimum near (-1, 1, 1, ...).
+    The smallest value of f is 0, where every coordinate is 1. The model point starts at (-1.2, 1,
+    -1.2, 1, ...). From 4 dimensions on there is a second, local minimum near (-1, 1, 1, ...).
 
     References:
         Rosenbrock, An Automatic Method for Finding the Greatest or Least Value of a Function, 1960.
@@ -152,8 +153,9 @@ class Valley(ObjectiveSpec):
 
     The floor is the axis of x_1. Its slope is below 1, however far the minimum is. The curvature
     along all other axes is condition. With a large lr, x_1 comes closer to the minimum in each
-    step, while noise keeps the other coordinates away from 0; the loss shows this progress only
-    once lr has decayed. The minimum is 0, at 0. The model point starts at (10, 1, 1, ...).
+    step, while noise keeps the other coordinates away from 0. The loss shows this progress only
+    once lr has decayed. The smallest value of f is 0, at x = 0. The model point starts at
+    (10, 1, 1, ...).
 
     References:
         The picture is that of Wen et al., Understanding Warmup-Stable-Decay Learning Rates: A River

@@ -32,14 +32,14 @@ class Text(DatasetSpec):
     (validation_share) for validation, and the rest for training. An example is a window of
     *length* bytes. The target of each byte is the byte after it.
 
-    With shuffle, windows for training begin at random bytes of their part, which depend on the
-    seed of the run, the epoch and the number of the window in the epoch. Without shuffle, windows
-    for training begin at equal distances, and are the same in every epoch. Windows for validation
-    and test always begin at equal distances, and do not overlap.
+    With shuffle, each window for training begins at a random byte of the part for training. The
+    byte depends on the seed of the run, the epoch and the number of the window in the epoch.
+    Without shuffle, windows for training begin at equal distances, and are the same in every epoch.
+    Windows for validation and test always begin at equal distances, and do not overlap.
 
     A job is accepted before the file is read. A worker refuses a file that is missing or too short
-    for the windows. With sha256, it refuses a file with another SHA-256. Without sha256, it
-    refuses a file that has changed since the run began.
+    for the windows. If the field sha256 is given, the worker also refuses a file with another
+    SHA-256. If it is null, the worker refuses a file that has changed since the run began.
     """
 
     kind: Literal["text"]
@@ -112,7 +112,7 @@ class Text(DatasetSpec):
 
     @property
     def content(self) -> str:
-        """The SHA-256 of the file (its name if sha256 is null), and the shares of the splits."""
+        """Version of the examples: the file's SHA-256 or name, and the shares of the splits."""
         return f"{self.sha256 or self.file}, {self.validation_share}, {self.test_share}"
 
     @property
@@ -137,5 +137,5 @@ class Text(DatasetSpec):
 
     @property
     def target(self) -> Target:
-        """The next of 256 bytes, at each position."""
+        """The byte that follows each position, one of 256."""
         return Target("language_model", NUM_BYTES, self.length)

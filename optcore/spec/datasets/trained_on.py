@@ -1,4 +1,4 @@
-"""Which examples the weights that a run starts from were trained on before."""
+"""The examples on which earlier jobs trained the weights that a run starts from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVING = {"batch_size", "shuffle", "validation"}
 @dataclass(frozen=True)
 class TrainedOn:
     """
-    The examples that a job trained weights on: those of a dataset that it did not hold out.
+    The examples that a job trained on: those of its dataset, without those it held out.
 
     Attributes:
         job: the id of the job.
@@ -39,17 +39,17 @@ class TrainedOn:
         return cls(**data)
 
     def stored(self) -> dict[str, Any]:
-        """Return this as JSON types."""
+        """Return this object as JSON types."""
         return asdict(self)
 
 
 def joined(before: Sequence[TrainedOn], last: TrainedOn) -> list[TrainedOn]:
     """
-    Return *before* with *last* added, with one entry for the files of each dataset.
+    Return *before* and *last* in one list, with only one entry for jobs with the same files.
 
-    Of the entries with the same files, the entry that held out the fewest examples is kept. The
-    examples with the smallest hashes are held out (`optcore.spec.datasets.validation_split`). So
-    the job of this entry trained on all examples that the other jobs trained on.
+    This is the entry of the job that held out the fewest examples. Every job holds out the examples
+    with the smallest hashes (`optcore.spec.datasets.validation_split`). So this job has trained on
+    all examples that the other jobs with these files have trained on.
     """
     same = [each for each in before if each.dataset == last.dataset]
     rest = [each for each in before if each.dataset != last.dataset]

@@ -1,4 +1,4 @@
-"""Layers in other libraries: the names of classes, and of their arguments, and ours for them."""
+"""Layers in other libraries: the names of classes and of their arguments, with our names."""
 
 from __future__ import annotations
 

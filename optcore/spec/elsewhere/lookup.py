@@ -20,7 +20,8 @@ def our_word(
     """
     Return optserve's name for *given*, a name from another library; None if there is none.
 
-    If a name in *known* differs from *given* only in case, module or separators, it is returned.
+    If a name in *known* differs from *given* only in case, module or separators, this name in
+    *known* is the result.
 
     Args:
         given: the name that a client used: ``T_max``, ``torch.optim.AdamW``.

@@ -1,4 +1,4 @@
-"""Parse tables in which a line has our name, a colon, and its names in other libraries."""
+"""Parse tables whose lines have our name for something, a colon, and the names elsewhere."""
 
 from __future__ import annotations
 

@@ -102,8 +102,8 @@ def is_former(run: RunSpec) -> bool:
     """
     Return whether 0.2.0 would accept *run* and compute it in the same way as this release.
 
-    The result is false if one of the two is not certain. Workers of 0.2.0 leave a job with the
-    result false to workers of this release.
+    The result is false also if one of the two is not certain. Workers of 0.2.0 leave jobs whose
+    run has the result false to workers of this release.
     """
     if run.draws or run.packages:  # dropout had other masks
         return False
@@ -207,15 +207,18 @@ def _is_left_untrained(run: RunSpec) -> bool:
 
 
 def has_fractions(run: RunSpec) -> bool:
-    """Return whether a schedule has a duration with a fraction of a step that is not rounded."""
+    """Return whether a duration in the schedules of *run* stays a fraction of steps, unrounded."""
     return any(map(_has_fraction, _parts(run)))
 
 
 def _has_fraction(part: tuple[BaseModel, int]) -> bool:
     """
-    Return whether *part* is a duration in epochs that has a fraction of a step and keeps it.
+    Return whether a spec is a duration in epochs that is not a whole number of steps.
 
-    *part* is a spec, and the number of steps per epoch that applies to it.
+    A duration that schedules round to whole steps does not count.
+
+    Args:
+        part: the spec, and the number of steps per epoch that applies to it.
     """
     spec, epoch = part
     return isinstance(spec, Epochs) and not spec.is_rounded and spec.epochs * epoch % 1 != 0

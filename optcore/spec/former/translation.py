@@ -9,7 +9,7 @@ Stored records and checkpoints still have the fields in their former places::
     optimizer.average             training.ema, of kind keras
     optimizer.schedules.lr        schedule
     groups[i].schedules.lr        groups[i].schedule
-    groups[i].lr, if a schedule   groups[i].schedule
+    groups[i].lr (a schedule)     groups[i].schedule
 
 A spec that a client posts is not translated: there, a field in its former place is an error
 (`optcore.spec.former.places`).

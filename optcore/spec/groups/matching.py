@@ -26,7 +26,7 @@ class Parameter:
         shape: shape of the parameter.
         module: type of the module that contains the parameter, if known.
         trainable: whether the parameter gets a gradient; if not, it is in no group.
-        layer: name of what the preset layer_decay counts as the parameter's layer. If None, that
+        layer: name of the parameter's layer, as the preset layer_decay counts layers. None if this
             is the part of the parameter's name before the last dot.
     """
 
@@ -154,7 +154,8 @@ def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Gro
     """
     Yield (group, find) for each layer, the last layer first.
 
-    A residual or parallel block, or a copy of a repeat, is one layer (`Parameter.layer`).
+    fits is a function that checks whether a parameter belongs to the layer. A residual or parallel
+    block, or a copy of a repeat, is one layer (`Parameter.layer`).
     """
     layers: dict[str, list[str]] = {}
     for parameter in parameters:

@@ -25,7 +25,7 @@ MIN_SIDE, MAX_ASPECT = 4, 128
 
 
 def is_matrix(spec: Muon, shape: Sequence[int]) -> bool:
-    """Return whether muon in this dialect trains a parameter of *shape* as a matrix."""
+    """Return whether muon, in the dialect of *spec*, trains a parameter of *shape* as a matrix."""
     if spec.dialect == "timm":
         return _suits_timm(shape)
     return len(shape) >= MATRIX if spec.dialect == "article" else len(shape) == MATRIX

@@ -27,12 +27,13 @@ class ResolvedGroup:
     Attributes:
         match: short text that describes, for people, which parameters are in the group.
         names: names of the parameters.
-        spec: the optimizer with the hyperparameters of this group; its field groups is ignored.
+        spec: the optimizer with the hyperparameters of this group; its field ``groups`` is ignored.
         lr_scale: factor that multiplies the learning rate.
         schedule: schedule of the group's lr; None for the schedule of the run.
-        normed_with: name of the global norm that includes the gradients of this group, for
-            clipping. "" is the norm over all groups without a norm of their own. If a group of the
-            spec has a norm of its own, the name is the path of that group: ``groups[0]``.
+        normed_with: name of the global norm, for clipping, that includes the gradients of this
+            group. A group in the spec has a norm of its own if it has a clip of its own, or if the
+            optimizer's clip has *per_group*. The name is then the path of the group in the spec,
+            such as ``groups[0]``. All other groups have one norm in common, with the name "".
     """
 
     match: str
@@ -168,7 +169,7 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first group with the run's own schedule and *lr*; 0 if none has."""
+    """Return the index of the first group with the run's schedule and *lr*; 0 if there is none."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None

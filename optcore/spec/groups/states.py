@@ -41,7 +41,7 @@ class ParameterState(NamedTuple):
         return f"{self.kind}{having} ({self.size} bytes) in the group {self.group!r}"
 
     def fits(self, other: ParameterState | None) -> bool:
-        """Return whether a parameter with this state may continue with the state *other*."""
+        """Return whether *other* is the same state; the attribute group may differ."""
         return other is not None and self[:-1] == other[:-1]
 
 

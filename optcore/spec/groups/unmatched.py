@@ -1,4 +1,4 @@
-"""Errors about groups, globs in exclude and names in order_params that match no parameter."""
+"""Errors about groups, globs (field ``exclude``) and names (``order_params``) without a match."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_used(
 
 def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter], most: int) -> None:
     """
-    Raise `SpecError` about globs in muon's exclude that match no parameter, if there are any.
+    Raise `SpecError` about globs in ``exclude`` (of muon) that match no parameter, if any.
 
     At most *most* of them get a message.
     """
@@ -52,7 +52,7 @@ def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter], most: i
 
 def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter], most: int) -> None:
     """
-    Raise `SpecError` if order_params is given and does not name each parameter to train once.
+    Raise `SpecError` if the field ``order_params`` does not name each trained parameter once.
 
     At most *most* of its mistakes get a message.
     """

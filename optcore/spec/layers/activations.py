@@ -1,4 +1,4 @@
-"""Activations: functions without parameters, applied to each value or along the features."""
+"""Activations: functions of each value, or of the features. Only prelu has parameters."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Prelu(LayerSpec):
     """Number of weights: 1 for all values, or one per channel, or per feature of a vector."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*; several weights require as many channels or features."""
+        """Return *given*; several weights must be one for each channel or feature."""
         found = super().output(given)
         if self.num_parameters > 1:
             needs(self, given, VECTOR, SIGNAL, IMAGE, hint="num_parameters 1 takes anything")
@@ -87,7 +87,9 @@ class Gelu(LayerSpec):
     """
     x * P(X <= x) for a standard normal X.
 
-    The approximation is 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))).
+    With an *approximate* of tanh::
+
+        0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))
     """
 
     kind: Literal["gelu"]
@@ -118,7 +120,7 @@ class Softplus(LayerSpec):
 
 
 class Identity(LayerSpec):
-    """x itself, such as in the place of a layer that is left out."""
+    """x itself; for example, in place of a layer that is left out."""
 
     kind: Literal["identity"]
 
@@ -145,9 +147,10 @@ class Hardsigmoid(LayerSpec):
     """
     min(max(slope * x + offset, 0), 1).
 
-    torch's slope is 1/6; its gradient for this slope and offset 0.5 is computed with 1/6 as a
-    float32 number, also in float64. Paddle's slope is 0.1666667 by default, and a float32 number in
-    dialect paddle.
+    By default, slope is 1/6 in dialect torch and 0.1666667 in dialect paddle.
+
+    With the defaults of torch, the gradient has 1/6 rounded to float32 as its factor, also in
+    float64. Dialect paddle rounds slope and offset to float32.
     """
 
     kind: Literal["hardsigmoid"]
@@ -168,7 +171,7 @@ class OverFeatures(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on all features of its own position."""
+        """Return the reach: an output position depends on all features of the same position."""
         return JOINED if given.axes == VECTOR else PRESENT
 
 

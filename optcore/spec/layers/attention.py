@@ -1,4 +1,4 @@
-"""Attention: positions of a sequence read from each other."""
+"""Attention: each position of a sequence gets a weighted mean over the positions."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class MultiheadAttention(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions."""
+        """Return the reach: an output position depends on all input positions."""
         return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
-        """Return in_proj_weight (3 * features, features), in_proj_bias, and those of out_proj."""
+        """Return in_proj_weight (3 * features, features), in_proj_bias, out_proj.weight, ..."""
         features = given.shape[-1]
         found = [Parameter("in_proj_weight", (3 * features, features))]
         if self.bias:
@@ -97,15 +97,16 @@ class MultiheadAttention(LayerSpec):
 
 class SelfAttention(LayerSpec):
     """
-    Attention of each position of a sequence to all positions, or to those before it and itself.
+    Attention of each position to all positions; with causal, to itself and earlier ones only.
 
     ::
 
         q, k, v = q_proj(x), k_proj(x), v_proj(x)      each divided among the heads
         y       = out_proj(softmax(q k^T / sqrt(features of a head)) v)
 
-    With rotary, the pairs (i, i + h/2) of the h features of a head are turned before the product,
-    in q and k, by the angle ``position * 10000 ** (-2 i / h)``.
+    With rotary, q and k are rotated before their product. A head has h features. For each i below
+    h/2, the pair of features i and i + h/2 is rotated by the angle
+    ``position * 10000 ** (-2 i / h)``.
 
     References:
         Vaswani et al., Attention Is All You Need, 2017. https://arxiv.org/abs/1706.03762
@@ -143,7 +144,7 @@ class SelfAttention(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions; with causal, on none after it."""
+        """Return the reach: an output depends on all positions; with causal, on no later ones."""
         return PRESENT if self.causal else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
@@ -176,7 +177,9 @@ def check_heads(name: str, heads: int, width: int) -> None:
     if width % heads:
         fit = [n for n in range(1, min(width, MAX_UNITS) + 1) if width % n == 0]
         near = max((n for n in fit if n < heads), default=1)
-        raise ShapeError(f"{name} must divide the {width} features, such as {near}, got {heads}")
+        raise ShapeError(
+            f"{name} must divide the number of features, {width}, as {near} does, got {heads}"
+        )
 
 
 def attention_flops(given: TensorSpec) -> int:

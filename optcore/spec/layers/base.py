@@ -82,7 +82,7 @@ class PathError(ShapeError):
 @dataclass(frozen=True)
 class TensorSpec:
     """
-    What a layer gets or returns for one example; a batch has one more dimension in front.
+    The input or output of a layer for one example; a batch has one more dimension in front.
 
     Attributes:
         shape: size of each dimension.
@@ -225,16 +225,16 @@ class LayerSpec(LaterSpec):
         return False
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return what the layer returns for *given*, or raise `ShapeError`."""
+        """Return the output for the input *given*; raise `ShapeError` if it is not accepted."""
         if given.integers:
             refuse_tokens(self, given)
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
         """
-        Return the positions of *given* that an output position depends on; by default none later.
+        Return which positions of *given* an output position depends on; by default, none after it.
 
-        The check of language models needs it: their outputs must not depend on later tokens, which
+        Language models are checked by this: their outputs must not depend on later tokens, which
         are the targets. A dependence through the statistics of a batch does not count.
         """
         return PRESENT
@@ -260,12 +260,12 @@ class LayerSpec(LaterSpec):
         """
         Return how many values the backward pass of one example needs, besides input and output.
 
-        Only values that modules of several operations keep between them count.
+        Only values count that a module of several operations keeps between these operations.
         """
         return 0
 
     def workspace(self, given: TensorSpec) -> int:
-        """Return how many values computing an example takes at a time besides input and output."""
+        """Return how many values are needed at a time for one example, besides input and output."""
         return 0
 
 
@@ -273,7 +273,7 @@ class InstalledLayer(LayerSpec):
     """
     The base of layers from installed packages (entry points of the group ``optserve.layers``).
 
-    `docs/extending.md` has a whole package. All state that changes during training must be in the
+    `docs/extending.md` shows a whole package. All state that changes during training must be in the
     module's parameters and persistent buffers, which checkpoints hold. If the module needs random
     numbers, they must come from *draws* (`optcore.networks.draws`), and the property `draws` of
     the spec must be true.
@@ -290,7 +290,7 @@ class InstalledLayer(LayerSpec):
     """
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that outputs may depend on all positions; language models then get a warning."""
+        """Return the reach: outputs may depend on all positions; language models get a warning."""
         return Reach.all_of(given.positions, certain=False)
 
 

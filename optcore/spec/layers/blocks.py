@@ -43,7 +43,7 @@ class Part(NamedTuple):
     Layers in a block that are computed one after another.
 
     Attributes:
-        name: name of the part within the block; empty if the block has only this one.
+        name: name of the part within the block; empty if the block has only one part.
         layers: the layers.
     """
 
@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 
 class BlockSpec(LayerSpec):
-    """The base of blocks."""
+    """The base of blocks: layers that hold other layers."""
 
     NUMBERED: ClassVar[bool] = False
     """Whether the paths of what the block holds have a number: that of the repetition."""
@@ -121,7 +121,7 @@ class Repeat(BlockSpec):
 
 
 class Residual(BlockSpec):
-    """The sum of what layers return and of the input: ``layers(x) + shortcut(x)``."""
+    """The sum ``layers(x) + shortcut(x)``; by default, shortcut(x) is the input x itself."""
 
     kind: Literal["residual"]
     layers: Layers = Field(min_length=1)
@@ -135,13 +135,13 @@ class Residual(BlockSpec):
         return [Part("layers", self.layers), Part("shortcut", self.shortcut)]
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
-        """Return what both parts return."""
+        """Return the output of the layers; that of the shortcut must be equal."""
         _are_numbers(self, outputs)
         ours, short = outputs
         if ours != short:
             raise ShapeError(
-                f"residual needs layers and shortcut that return equal shapes, got {ours} and "
-                f"{short}; give the shortcut layers that return the first shape"
+                f"residual needs layers and shortcut that return equal shapes, got {ours} from "
+                f"layers and {short} from shortcut; let shortcut return {ours} too"
             )
         return ours
 
@@ -162,7 +162,7 @@ class Parallel(BlockSpec):
         return [Part(str(i), layers) for i, layers in enumerate(self.branches)]
 
     def joined(self, given: TensorSpec, outputs: Sequence[TensorSpec]) -> TensorSpec:
-        """Return the joined outputs."""
+        """Return the sum, the product or the concatenation of the outputs of the branches."""
         _are_numbers(self, outputs)
         first, along = outputs[0], self.along(outputs[0].axes)
         rule = "equal shapes"

@@ -65,8 +65,8 @@ class Convolution(LayerSpec):
             if isinstance(size, list) and len(size) != self.DIMS:
                 reject(
                     [name],
-                    f"{name} must be a whole number, or a list of {self.DIMS} for {self.kind}, "
-                    f"got {short_repr(size)}",
+                    f"{name} must be a whole number, or a list of length {self.DIMS} for "
+                    f"{self.kind}, got {short_repr(size)}",
                     size,
                 )
         if self.out_channels % self.groups:
@@ -78,12 +78,12 @@ class Convolution(LayerSpec):
         return self
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return (out_channels, ...), with the sides of the formula."""
+        """Return (out_channels, ...), where the sides follow from the formula of the class."""
         self._channels(given)
         return TensorSpec((self.out_channels, *self._sides(given.shape[1:])), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on the input positions that its kernel covers."""
+        """Return the reach: an output position depends on the positions that its kernel covers."""
         kernel, stride, padding, dilation = self.along
         start = dilation * (kernel - 1) - padding
         if padding and self.padding_mode == "circular":
@@ -111,7 +111,7 @@ class Convolution(LayerSpec):
         return 2 * weight.size * prod(self._applied(given))
 
     def _applied(self, given: TensorSpec) -> Shape:
-        """Return along each axis how many times the kernel is applied."""
+        """Return how many times the kernel is applied along each axis."""
         return self.output(given).shape[1:]
 
     def _channels(self, given: TensorSpec) -> int:
@@ -189,7 +189,7 @@ class TransposedConvolution(Convolution):
     """Pixels added at the far end of each axis of the output; less than stride or dilation."""
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on input positions whose kernels cover it."""
+        """Return the reach: an output position depends on inputs whose kernels cover it."""
         _, stride, padding, _ = self.along
         return Reach(Fraction(1, stride), Fraction(padding, stride))
 

@@ -31,7 +31,7 @@ class Linear(LayerSpec):
         return TensorSpec((*given.shape[:-1], self.out_features), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that an output position depends on all features of its own position."""
+        """Return the reach: an output position depends on all features of the same position."""
         return JOINED if given.axes == VECTOR else PRESENT
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

@@ -78,7 +78,7 @@ class Normal(InitSpec):
 
 
 class TruncNormal(InitSpec):
-    """Numbers of a normal distribution, drawn again where they lie more than two std away."""
+    """Numbers of a normal distribution; one more than 2 std from the mean is drawn again."""
 
     kind: Literal["trunc_normal"]
     mean: float = 0.0
@@ -95,6 +95,8 @@ class Fan(InitSpec):
 
         fan_in  = shape[1] * receptive        receptive = shape[2] * shape[3] * ...
         fan_out = shape[0] * receptive
+
+    shape is the shape of the parameter.
     """
 
     MIN_DIMS: ClassVar[int] = MATRIX
@@ -107,6 +109,8 @@ class XavierUniform(Fan):
     ::
 
         a = gain * sqrt(6 / (fan_in + fan_out))
+
+    fan_in and fan_out are the numbers of inputs and outputs of a value.
 
     References:
         Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural
@@ -126,6 +130,9 @@ class XavierNormal(Fan):
 
         std = gain * sqrt(2 / (fan_in + fan_out))
 
+    std is the standard deviation; fan_in and fan_out are the numbers of inputs and outputs of a
+    value.
+
     References:
         Glorot and Bengio, 2010, as for xavier_uniform. torch.nn.init.xavier_normal_.
     """
@@ -142,6 +149,8 @@ class Kaiming(Fan):
     ::
 
         gain = sqrt(2 / (1 + slope ** 2))
+
+    slope is that of the rectifier below 0.
 
     References:
         He, Zhang, Ren and Sun, Delving Deep into Rectifiers, 2015.
@@ -162,6 +171,9 @@ class KaimingUniform(Kaiming):
 
         a = gain * sqrt(3 / fan)        gain = sqrt(2 / (1 + slope ** 2))
 
+    fan is the number of inputs or outputs of a value, by *mode*. slope is that of the rectifier
+    below 0.
+
     References:
         He, Zhang, Ren and Sun, 2015. torch.nn.init.kaiming_uniform_.
     """
@@ -177,6 +189,9 @@ class KaimingNormal(Kaiming):
 
         std = gain / sqrt(fan)        gain = sqrt(2 / (1 + slope ** 2))
 
+    std is the standard deviation, and fan is the number of inputs or outputs of a value, by *mode*.
+    slope is that of the rectifier below 0.
+
     References:
         He, Zhang, Ren and Sun, 2015. torch.nn.init.kaiming_normal_.
     """
@@ -186,7 +201,9 @@ class KaimingNormal(Kaiming):
 
 class Orthogonal(Fan):
     """
-    A random matrix with orthogonal rows or columns; later dimensions are columns too.
+    A random matrix with orthogonal rows, or with orthogonal columns if there are more rows.
+
+    The first dimension of the parameter forms the rows, all other dimensions form the columns.
 
     References:
         Saxe, McClelland and Ganguli, Exact Solutions to the Nonlinear Dynamics of Learning in Deep

@@ -81,8 +81,8 @@ class LayerNorm(LayerSpec):
     """
     Normalise the values of each example, then scale and shift each.
 
-    Over the features of a vector or of each position of a sequence; over all values of an image or
-    signal.
+    The features of a vector, or of each position of a sequence, are normalised together. In an
+    image or signal, all values are normalised together.
     """
 
     FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
@@ -102,7 +102,7 @@ class LayerNorm(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on its features; of an image or signal, on all values."""
+        """Return the reach: an output depends on its position; in images and signals, on all."""
         if given.axes == SEQUENCE:
             return PRESENT
         return JOINED if given.axes == VECTOR else Reach.all_of(given.positions)
@@ -121,8 +121,8 @@ class RmsNorm(LayerSpec):
 
         y = x / sqrt(mean(x ** 2) + eps) * weight
 
-    Over the features of a vector or of each position of a sequence; over all values of an image or
-    signal.
+    The features of a vector, or of each position of a sequence, are normalised together. In an
+    image or signal, all values are normalised together.
     """
 
     FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {
@@ -140,7 +140,7 @@ class RmsNorm(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on its features; of an image or signal, on all values."""
+        """Return the reach: an output depends on its position; in images and signals, on all."""
         if given.axes == SEQUENCE:
             return PRESENT
         return JOINED if given.axes == VECTOR else Reach.all_of(given.positions)
@@ -175,7 +175,7 @@ class GroupNorm(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions."""
+        """Return the reach: an output position depends on all input positions."""
         return PRESENT if given.axes == VECTOR else Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
@@ -200,7 +200,7 @@ class InstanceNorm(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions."""
+        """Return the reach: an output position depends on all input positions."""
         return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

@@ -27,8 +27,8 @@ class PatchEmbedding(LayerSpec):
     """
     Divide an image into square patches, and map each to a vector by one linear layer.
 
-    The patches of a row are one after another, and the rows too. The linear layer is a convolution
-    whose stride is its kernel.
+    The sequence has the patches row by row. The linear layer is a convolution whose stride is the
+    size of its kernel.
 
     References:
         Dosovitskiy et al., An Image is Worth 16x16 Words, 2020. https://arxiv.org/abs/2010.11929
@@ -53,7 +53,7 @@ class PatchEmbedding(LayerSpec):
 
     def reach(self, given: TensorSpec) -> Reach:
         """
-        Return that an output position depends on the columns of its patch.
+        Return the reach: an output position depends on the columns of its patch.
 
         With several rows of patches, it may depend on any column.
         """
@@ -87,7 +87,7 @@ class ClassToken(LayerSpec):
         return TensorSpec((given.shape[0] + 1, given.shape[1]), SEQUENCE)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that output position t + 1 depends on input position t."""
+        """Return the reach: output position t + 1 depends on input position t."""
         return Reach(1, -1)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
@@ -113,5 +113,5 @@ class Select(LayerSpec):
         return TensorSpec(given.shape[1:], VECTOR)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that the vector depends on its position."""
+        """Return the reach: the vector depends on the position that is selected."""
         return Reach(0, self.index % given.positions)

@@ -1,4 +1,4 @@
-"""A point that is trained by itself."""
+"""A layer whose output is a trained point."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def _start(given: Any) -> Any:  # noqa: ANN401  as given
         if type(number) not in (int, float) or not isfinite(number) or abs(number) > MAX_START:
             raise PydanticCustomError(
                 RULE,
-                f"start must be a number from -{MAX_START:g} to {MAX_START:g}, or a list of one "
-                f"for each dimension, got {short_repr(number)}",
+                f"start must be a number from -{MAX_START:g} to {MAX_START:g}, or a list with "
+                f"such a number for each dimension, got {short_repr(number)}",
             )
     return given
 
@@ -43,7 +43,7 @@ class Point(LayerSpec):
     """The coordinates before the first step: a number for all, or a list of one for each."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a vector, for which *start* must have a number for each feature."""
+        """Return *given*, a vector; a *start* that is a list must have a number per feature."""
         needs(self, given, VECTOR)
         if isinstance(self.start, list) and len(self.start) != given.size:
             raise ShapeError(

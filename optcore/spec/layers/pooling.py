@@ -32,8 +32,8 @@ class Pool(LayerSpec):
         window_i = dilation_i * (kernel_size_i - 1) + 1
         out_i    = floor((in_i + 2 * padding_i - window_i) / stride_i) + 1
 
-    where i is an axis of the image or signal; the dilation of a mean is 1. With ceil_mode the
-    quotient is rounded up, unless the last window would begin in the padding after the image.
+    where i is an axis of the image or signal. Average pools have a dilation of 1. With ceil_mode,
+    the quotient is rounded up. There is no window that begins in the padding after the image.
     """
 
     DIMS: ClassVar[int]
@@ -58,8 +58,8 @@ class Pool(LayerSpec):
             if isinstance(size, list) and len(size) != self.DIMS:
                 reject(
                     [name],
-                    f"{name} must be a whole number, or a list of {self.DIMS} for {self.kind}, "
-                    f"got {short_repr(size)}",
+                    f"{name} must be a whole number, or a list of length {self.DIMS} for "
+                    f"{self.kind}, got {short_repr(size)}",
                     size,
                 )
         for kernel, padding in zip(self.kernel, each(self.padding, self.DIMS), strict=True):
@@ -93,12 +93,12 @@ class Pool(LayerSpec):
         return self.kernel if self.stride is None else each(self.stride, self.DIMS)
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return (channels, ...), with the sides of the formula."""
+        """Return (channels, ...), where the sides follow from the formula of the class."""
         needs(self, given, IMAGE if len(IMAGE) - 1 == self.DIMS else SIGNAL)
         return TensorSpec((given.shape[0], *self._sides(given.shape[1:])), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on those in its window."""
+        """Return the reach: an output position depends on the input positions in its window."""
         return Reach(self.strides[-1], self.windows[-1] - 1 - each(self.padding, self.DIMS)[-1])
 
     def _sides(self, sides: Shape) -> Shape:
@@ -190,8 +190,8 @@ class AdaptivePool(LayerSpec):
     """
     The base of pools that divide an image or signal into a given number of windows.
 
-    Along an axis of n pixels, window k of m covers the pixels from floor(k * n / m) up to but not
-    including ceil((k + 1) * n / m).
+    If an axis of n pixels is divided into m windows, window k (from 0 to m - 1) covers the pixels
+    from floor(k * n / m) up to but not including ceil((k + 1) * n / m).
     """
 
     DIMS: ClassVar[int]
@@ -206,8 +206,8 @@ class AdaptivePool(LayerSpec):
         if isinstance(size, list) and len(size) != self.DIMS:
             reject(
                 ["output_size"],
-                f"output_size must be a whole number, or a list of {self.DIMS} for {self.kind}, "
-                f"got {short_repr(size)}",
+                f"output_size must be a whole number, or a list of length {self.DIMS} for "
+                f"{self.kind}, got {short_repr(size)}",
                 size,
             )
         return self
@@ -218,7 +218,7 @@ class AdaptivePool(LayerSpec):
         return TensorSpec((given.shape[0], *each(self.output_size, self.DIMS)), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on those in its window."""
+        """Return the reach: an output position depends on the input positions in its window."""
         n, m = given.positions, each(self.output_size, self.DIMS)[-1]
         return Reach(Fraction(n, m), Fraction(n - 1, m))
 
@@ -275,5 +275,5 @@ class GlobalPool(LayerSpec):
         return TensorSpec((size,), ("features",))
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that the vector depends on all positions."""
+        """Return the reach: the vector depends on all positions."""
         return Reach.all_of(given.positions)

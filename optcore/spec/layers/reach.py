@@ -22,9 +22,9 @@ class Reach:
         slope: number of input positions per output position.
         start: the last position that output position 0 depends on; below 0 if there is none.
         certain: whether outputs certainly depend on the last positions that the bound allows. If
-            false, it is not known.
-        joins: whether the output is a vector of which each value depends on all values of the
-            input. A bound that includes such a layer is certain.
+            false, it is not known whether they do.
+        joins: whether the output is a vector, each of whose values depends on all values of the
+            input. Up to the output of such a layer, a bound is certain.
     """
 
     slope: Fraction | int
@@ -38,7 +38,7 @@ class Reach:
         return cls(0, positions - 1, certain)
 
     def after(self, before: Reach) -> Reach:
-        """Return the bound of this layer and of what comes *before* it, together."""
+        """Return the bound of this layer after layers that have the bound *before*."""
         if self == PRESENT:
             return before
         slope = before.slope * self.slope
@@ -62,7 +62,7 @@ class Reach:
         return found
 
     def exceeds(self, positions: int) -> bool:
-        """Return whether one of *positions* output positions may depend on a later one."""
+        """Return whether one of *positions* outputs may depend on a later position of the input."""
         # The bound is a straight line, so its ends tell. The last position has no later one.
         return positions > 1 and any(
             self.slope * t + self.start >= t + 1 for t in (0, positions - 2)
@@ -78,7 +78,7 @@ JOINED = Reach(1, 0, joins=True)
 
 
 def widest(reaches: Sequence[Reach], positions: int) -> Reach:
-    """Return a bound for *positions* positions, each computed from outputs with *reaches*."""
+    """Return a bound for *positions* outputs, each computed from values with bounds *reaches*."""
     first = max(reaches, key=lambda each: (each.start, each.certain))
     last = positions - 1
     ends = (first.start, max(each.slope * last + each.start for each in reaches))

@@ -54,7 +54,7 @@ class Recurrent(LayerSpec):
         return TensorSpec((given.shape[0], self.directions * self.hidden_size), SEQUENCE)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on none after it; if bidirectional, on all positions."""
+        """Return the reach: an output depends on no later position; if bidirectional, on all."""
         return Reach.all_of(given.positions) if self.bidirectional else PRESENT
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:
@@ -67,7 +67,7 @@ class Recurrent(LayerSpec):
         return 2 * given.shape[0] * weights
 
     def saved(self, given: TensorSpec) -> int:
-        """Return the values of each cell, and the input and mask of dropouts between layers."""
+        """Return how many values the cells keep, and the inputs and masks of dropout."""
         each = given.shape[0] * self.directions * self.hidden_size
         dropped = 2 * (self.num_layers - 1) * self.draws
         return each * (self.SAVED * self.num_layers + dropped)
@@ -88,16 +88,20 @@ class Lstm(Recurrent):
     """
     A long short-term memory over a sequence, as torch.nn.LSTM with batch_first.
 
-    For each position t, with h and c of the position before it (0 at the first)::
+    ::
 
-        i, f, o = sigmoid(W x_t + b + U h + d)      each with weights of its own
-        g       = tanh(W x_t + b + U h + d)
-        c       = f * c + i * g
-        h       = o * tanh(c)
+        i, f, o = sigmoid(W x + b + U h + d)
+        g       = tanh(W x + b + U h + d)
+        c'      = f * c + i * g
+        h'      = o * tanh(c')
 
-    The output at t is h. If the layer is bidirectional, a second one reads the sequence from its
-    end, and the output has the h of both, one after another. Of several layers, each reads the
-    output of the one before it, after dropout.
+    x is the input at a position. h and c are the values from the position before, 0 at the first
+    position; h' and c' are the new values, and h' is the output. Each of i, f, o and g has matrices
+    W and U and biases b and d of its own.
+
+    If the layer is bidirectional, a second LSTM reads the sequence from its end, and the output is
+    the h' of both, concatenated. If there are several layers, each reads the output of the layer
+    before it, after dropout.
 
     References:
         Hochreiter and Schmidhuber, Long Short-Term Memory, 1997. torch.nn.LSTM.
@@ -110,7 +114,7 @@ class Lstm(Recurrent):
     kind: Literal["lstm"]
 
     def workspace(self, given: TensorSpec) -> int:
-        """Return what oneDNN takes for the gates and for copies of the input, as measured."""
+        """Return how many values oneDNN needs for gates and copies of the input, as measured."""
         between = self.directions * self.hidden_size * (self.num_layers > 1)
         widest = max(given.shape[-1], between)
         return round(given.shape[0] * (3.8 * self.hidden_size + 2.8 * widest))
@@ -127,8 +131,10 @@ class Gru(Recurrent):
         n  = tanh(W_in x + b_in + r * (W_hn h + b_hn))
         h' = (1 - z) * n + z * h
 
-    h begins with zeros. weight_ih holds W_ir, W_iz and W_in, weight_hh the other three. Of several
-    layers, each reads the output of the one before it, after dropout.
+    x is the input at a position. h is the output at the position before (0 at the first position),
+    and h' is the output. weight_ih holds W_ir, W_iz and W_in; weight_hh holds W_hr, W_hz and W_hn.
+
+    If there are several layers, each reads the output of the layer before it, after dropout.
 
     References:
         Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, 2014.
@@ -141,7 +147,7 @@ class Gru(Recurrent):
     kind: Literal["gru"]
 
     def workspace(self, given: TensorSpec) -> int:
-        """Return the gates of all positions and directions, with the states or with the input."""
+        """Return the number of gates, with the states or with the input, whichever is larger."""
         gates, between = self.GATES * self.directions, self.directions * (self.num_layers > 1)
         with_states = (gates + 1 + between) * self.hidden_size
         with_input = gates * self.hidden_size + given.shape[-1]

@@ -1,4 +1,4 @@
-"""Layers that only arrange values anew, or repeat them."""
+"""Layers that change the shape of an example: flatten, reshape, permute and upsample."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Flatten(LayerSpec):
         return TensorSpec((given.size,), VECTOR)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that the vector may depend on all positions: each value depends on one."""
+        """Return the reach: the vector may depend on all positions, each value on one of them."""
         return Reach.all_of(given.positions, certain=given.positions == 1)
 
 
@@ -89,7 +89,7 @@ class Reshape(LayerSpec):
         return TensorSpec(tuple(left if size == -1 else size for size in self.shape), self._axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return which positions may lie in a new one; a later layer may put them back."""
+        """Return from which positions of *given* the values of an output position may come."""
         found = self.output(given)
         if given == found:
             return PRESENT
@@ -104,10 +104,10 @@ class Reshape(LayerSpec):
 
 class Permute(LayerSpec):
     """
-    Exchange axes.
+    Exchange the axes of a sequence, a signal, or an image of height 1.
 
-    ``["length", "features"]`` makes a sequence of a signal (channels, length), or of an image of
-    height 1: its columns are the positions, and its channels the features.
+    For example, ``"axes": "sequence"`` turns an image of height 1 into a sequence. The columns
+    become the positions, and the channels become the features.
     """
 
     kind: Literal["permute"]
@@ -169,14 +169,14 @@ class Upsample(LayerSpec):
         factor = self.scale_factor
         if isinstance(factor, list) and len(factor) != len(sides):
             raise ShapeError(
-                f"scale_factor must be a whole number, or a list of {len(sides)} for {given}, "
-                f"got {factor}"
+                f"scale_factor must be a whole number, or a list of length {len(sides)} for "
+                f"{given}, got {factor}"
             )
         scaled = (side * by for side, by in zip(sides, each(factor, len(sides)), strict=True))
         return TensorSpec((given.shape[0], *scaled), given.axes)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on the pixel that it repeats, or on those around it."""
+        """Return the reach: a pixel depends on the pixel that it repeats, or on nearby pixels."""
         before, after = given.positions, self.output(given).positions
         slope = Fraction(before, after)
         if self.mode == "nearest" or before == after:

@@ -21,7 +21,7 @@ WAYS = {
 
 
 class _Sizes:
-    """Check a field that is a number, or a list of a number per axis."""
+    """Check a field that is one number, or a list with a number for each axis."""
 
     def __init__(self, least: int) -> None:
         self._least = least

@@ -27,7 +27,8 @@ class SqueezeExcite(LayerSpec):
     ::
 
         z = mean of each channel
-        y = x * gate(W2 z' + b2),  z' = activation(W1 z + b1)
+        h = activation(W1 z + b1)
+        y = x * gate(W2 h + b2)
 
     References:
         Hu et al., Squeeze-and-Excitation Networks, 2018. https://arxiv.org/abs/1709.01507
@@ -58,7 +59,7 @@ class SqueezeExcite(LayerSpec):
         return given
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that a position depends on all positions."""
+        """Return the reach: an output position depends on all input positions."""
         return Reach.all_of(given.positions)
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

@@ -1,4 +1,4 @@
-"""CRNN: convolutions, then a recurrent network, for text in images; and Rosetta, without one."""
+"""Networks that read text in images: CRNN, and Rosetta, which has no recurrent layers."""
 
 from __future__ import annotations
 

@@ -38,10 +38,11 @@ class Gpt(ModelSpec):
         x = x + proj(gelu(fc(norm(x))))              of *depth* blocks
         y = head(norm(x))
 
-    The context is the length of the dataset's windows. gelu is its approximation by tanh. All
-    weights begin as normal numbers with a standard deviation of 0.02, biases as 0, as in GPT-2. The
-    layers whose outputs are added to x (out_proj and proj) have a standard deviation of
-    0.02 / sqrt(2 * depth).
+    The context is the length of the dataset's windows. gelu is its approximation by tanh.
+
+    As in GPT-2, weights begin as normal numbers with a standard deviation of 0.02, and biases begin
+    as 0. The weights of the layers whose outputs are added to x (out_proj and proj) have a standard
+    deviation of 0.02 / sqrt(2 * depth) instead.
 
     References:
         Radford et al., Language Models are Unsupervised Multitask Learners, 2019 (GPT-2), section

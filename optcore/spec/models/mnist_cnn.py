@@ -23,7 +23,8 @@ class MnistCnn(ModelSpec):
 
         conv 20@5x5 pad 2 - relu - max-pool 2 - conv 20@5x5 pad 2 - relu - max-pool 2 - linear
 
-    On 28x28 images the last layer maps 980 features to 10, and the network has 20,350 parameters.
+    conv 20@5x5 is a convolution with 20 output channels and a kernel of 5 x 5. On 28x28 images, the
+    last layer maps 980 features to 10, and the network has 20,350 parameters.
     """
 
     kind: Literal["mnist_cnn"]

@@ -37,7 +37,7 @@ FIRST = 16
 
 class Row(NamedTuple):
     """
-    A block before its channels are scaled.
+    A block of the paper's tables, with the numbers of channels before they are scaled.
 
     Attributes:
         kernel: size of the depthwise kernel.
@@ -114,7 +114,7 @@ def divisible(value: float) -> int:
 
 class MobileNetV3(ModelSpec):
     """
-    MobileNetV3 for images: torchvision's, or PaddleOCR's of its direction classifier.
+    MobileNetV3 for images: torchvision's, or that of PaddleOCR's direction classifier.
 
     ::
 
@@ -122,9 +122,10 @@ class MobileNetV3(ModelSpec):
 
         block:  conv@1x1 - depthwise conv@kxk - squeeze and excite - conv@1x1
 
-    A block adds its input to its output if it has stride 1 and keeps the channels. A batch norm
-    follows each convolution. A relu (first blocks) or hardswish (other blocks) follows each batch
-    norm except the last one of a block.
+    conv 16@3x3 is a convolution with 16 output channels and a kernel of 3 x 3; k is the kernel size
+    of a block. A batch norm follows each convolution. A relu (first blocks) or hardswish (other
+    blocks) follows each batch norm except the last one of a block. A block adds its input to its
+    output if it has stride 1 and keeps the number of channels.
 
     Tables 1 and 2 of the paper have the blocks. A number n of channels becomes ``scale * n``,
     rounded to the nearest multiple of 8, but at least 8. If the result is below 0.9 of
@@ -190,7 +191,7 @@ class MobileNetV3(ModelSpec):
 def mobilenet_backbone(
     size: Size, scale: float, dialect: NetworkDialect, strides: tuple[int, ...] | None
 ) -> tuple[AnyLayer, ...]:
-    """Return the layers of the network without those for a task, from images to images."""
+    """Return the layers from images to feature maps: the network without its classifier."""
     is_paddle = dialect == "paddleocr"
     channels = divisible(FIRST * scale)
     blocks: list[AnyLayer] = []
@@ -215,7 +216,7 @@ def mobilenet_backbone(
 def _stride(
     size: Size, dialect: NetworkDialect, strides: tuple[int, ...] | None, block: int
 ) -> int | tuple[int, int]:
-    """Return the stride of a block, for both axes or for each."""
+    """Return the stride of a block: one number for both axes, or one number for each axis."""
     if dialect == "torch":
         return 2 if block in HALVING[size] else 1
     if block not in STRIDED[size]:

@@ -46,7 +46,7 @@ def activation(kind: Activation, name: str) -> AnyLayer:
 def normalised(
     name: str, conv: Conv2d, norm: BatchNorm, activation_kind: Activation | None = None
 ) -> SequentialBlock:
-    """Return the layers conv, bn and, if there is an activation, act under one name."""
+    """Return the layers conv, bn and (if there is an activation) act, under one name."""
     layers: list[AnyLayer] = [conv, norm]
     if activation_kind is not None:
         layers.append(activation(activation_kind, "act"))

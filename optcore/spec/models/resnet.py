@@ -46,20 +46,24 @@ class ResNet(ModelSpec):
         depth 18, 34:  layers = conv w@3x3 - conv w@3x3
         others:        layers = conv w@1x1 - conv w@3x3 - conv 4w@1x1
 
-    There is a batch norm after each convolution, and a relu between two of them. The number of
-    blocks in the stages is 2, 2, 2, 2 (depth 18), 3, 4, 6, 3 (34 and 50), 3, 4, 23, 3 (101) or
-    3, 8, 36, 3 (152). The first block of stages 2 to 4 has stride 2 in its first (depth 18 and 34)
-    or second convolution. The mean over all pixels goes to a linear layer.
+    conv w@3x3 is a convolution with w output channels and a kernel of 3 x 3. There is a batch norm
+    after each convolution, and a relu between two convolutions. The first block of stages 2 to 4
+    has stride 2, in its first convolution (depth 18 and 34) or in its second (other depths). After
+    the stages, the mean over all pixels goes to a linear layer.
+
+    The number of blocks in the four stages is 2, 2, 2, 2 (depth 18), 3, 4, 6, 3 (34 and 50),
+    3, 4, 23, 3 (101) or 3, 8, 36, 3 (152).
 
     In dialect torch, the network begins with a convolution 64@7x7 of stride 2 and a max-pool of
     stride 2. Where stride or channels differ, the shortcut is a convolution of 1 x 1 with the
     stride, and a batch norm.
 
     Dialect paddleocr is the network of PaddleOCR's text recognizers. It begins with three
-    convolutions of 3 x 3 (32, 32 and 64 channels, stride 1) and a max-pool of stride 2. The
-    stages have stride 2 along the height and 1 along the width. The first block of each stage has a
-    convolution of 1 x 1 in its shortcut, after a mean over each two rows where there is a stride. A
-    max-pool of stride 2 ends the stages. Batch norms and means have Paddle's conventions.
+    convolutions of 3 x 3 (32, 32 and 64 channels, stride 1) and a max-pool of stride 2. The stages
+    have stride 2 along the height and 1 along the width. The first block of each stage has a
+    convolution of 1 x 1 in its shortcut. If the block has a stride, a mean over each two rows comes
+    before this convolution. A max-pool of stride 2 ends the stages. Batch norms and means have
+    Paddle's conventions.
 
     The last layer is named fc. Initial weights are those of torch's layers.
 
@@ -94,7 +98,7 @@ class ResNet(ModelSpec):
 # Making a layer takes 10 us, and a network has hundreds.
 @lru_cache(maxsize=16)
 def resnet_stages(depth: Depth, dialect: NetworkDialect) -> tuple[AnyLayer, ...]:
-    """Return the layers of the network without those for a task, from images to images."""
+    """Return the layers from images to feature maps: the network without its classifier."""
     is_vd = dialect == "paddleocr"
     stages: list[AnyLayer] = []
     for i, number in enumerate(BLOCKS[depth]):

@@ -36,9 +36,10 @@ class VisionTransformer(ModelSpec):
         x = x + attention(layer_norm(x))                     for each of *layers* layers
         x = x + linear(gelu(linear(layer_norm(x))))
 
-    The last layer is a linear layer over the class token after another layer norm; with
-    *representation*, a linear layer of that width and tanh come before it. Layer norms have eps
-    1e-6, and there is dropout after the positions, the attention and both linear layers.
+    After these layers, another layer norm follows, and a linear layer maps the class token to the
+    outputs. With *representation*, a linear layer with that many features and tanh come before the
+    last layer. Layer norms have eps 1e-6. There is dropout after the positions, the attention and
+    both linear layers of a layer.
 
     torchvision's ViT-B/16 is patch_size 16, layers 12, heads 12, hidden 768, mlp 3072, for images
     of 224 x 224. The last layer is named fc. Initial weights are those of torch's layers.
@@ -102,7 +103,7 @@ def _network(spec: VisionTransformer, outputs: int) -> tuple[AnyLayer, ...]:
 
 
 def _layer(spec: VisionTransformer) -> Iterator[AnyLayer]:
-    """Yield the two residuals of a layer of the transformer."""
+    """Yield the two residual blocks of one layer of the transformer."""
     heads = MultiheadAttention(
         kind="multihead_attention", name="self_attention", num_heads=spec.heads
     )

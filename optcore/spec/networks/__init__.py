@@ -1,1 +1,1 @@
-"""Specs of networks: the layers, in families, and the models made of layers."""
+"""Networks of layers: shapes, parameters, initial values and checks, without torch."""

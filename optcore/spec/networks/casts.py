@@ -1,4 +1,4 @@
-"""The layers that MindSpore's levels of mixed precision are known for."""
+"""Check that the casts of a network are known at MindSpore's levels of mixed precision."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def levels_take_the_layers(run: RunSpec) -> None:
         if not _has_known_casts(node):
             reject(
                 ["training", "precision"],
-                f"precision {precision} needs layers without parameters, conv2d (without groups "
-                "and dilation, padded by zeros), linear (of vectors) and batch_norm, and no "
-                f"blocks, got {node.layer.kind} at {node.path}",
+                f"precision {precision} allows only conv2d (without groups and dilation, padded by "
+                "zeros), linear (of vectors), batch_norm and layers without parameters, all "
+                f"outside of blocks, got {node.layer.kind} at {node.path}",
                 precision,
             )
 

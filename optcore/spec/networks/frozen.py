@@ -24,7 +24,7 @@ def fixed_norms(network: Network, globs: Sequence[str], frozen: Collection[str])
     """
     Return the paths of the batch norms of *network* all of whose parameters are frozen.
 
-    A batch norm without parameters is one of them if *globs* would find its weight.
+    The path of a batch norm without parameters is included if a glob would match its weight.
 
     Args:
         network: the network.

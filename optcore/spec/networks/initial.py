@@ -67,7 +67,7 @@ class _Source:
         return None
 
     def _name_inside(self, name: str) -> str:
-        """Return *name* as it is called in this layer, without the numbers of repetitions."""
+        """Return *name* without the path of this layer and the numbers of repetitions."""
         parts, here = [], self.path
         for part in name.removeprefix(f"{self.path}.").split("."):
             if here not in self._numbered:
@@ -93,8 +93,9 @@ def initial(nodes: Sequence[Node]) -> Mapping[str, Sequence[tuple[str, AnyInit]]
     """
     Return path of a layer -> (parameter, initialisation) pairs, for layers that have any.
 
-    Of repeated layers, the path is that of the first; all copies have the same initialisations.
-    Parameters that are shared with an earlier layer have the initialisation of that layer.
+    The path of a repeated layer is that of its first copy. All copies have the same
+    initialisations. Parameters that are shared with an earlier layer have the initialisation of
+    that layer.
 
     Args:
         nodes: the layers of the network; blocks come after their parts, as `walk` yields them.

@@ -1,4 +1,4 @@
-"""A network: its layers, and what follows from them without torch."""
+"""A network: its layers, and what can be computed from them without torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class LayerSummary:
     A summary of one layer, which a client gets when it validates a spec.
 
     Attributes:
-        name: path of the layer: the names, or numbers, of the blocks that hold it and its own.
+        name: path of the layer: the names (or numbers) of the blocks that hold the layer, and its
+            own name, joined by dots.
         kind: type of the layer.
         output_shape: shape of the output for one example.
         num_parameters: number of trainable numbers in the layer.
@@ -171,7 +172,9 @@ class Network:
     @cached_property
     def initial(self) -> Mapping[str, Sequence[tuple[str, AnyInit]]]:
         """
-        Path of a layer -> (parameter, initialisation) pairs; the others are torch's.
+        Path of a layer -> (parameter, initialisation) pairs.
+
+        Parameters without a pair have the initial values of torch.
 
         Raises:
             ShapeError: an initialisation does not fit the parameters of its layer.
@@ -209,7 +212,8 @@ def _not_shareable(
         source: the full name of the other parameter.
         own: the parameters of the layer.
         known: the parameters of the layers before it, by full name.
-        shared: for each parameter that such a layer shares: the parameter in its place.
+        shared: full name of each parameter that an earlier layer shares -> name of the parameter
+            in its place.
         repeats: paths of the blocks before it that repeat layers.
     """
     if name not in own:
@@ -253,10 +257,10 @@ def _named(
     within: str | None,
 ) -> Iterator[tuple[Parameter, str]]:
     """
-    Yield the tensors of *layers*, once for each copy of a repeated layer.
+    Yield (tensor, source) for the tensors of *layers*, once for each copy of a repeated layer.
 
-    Each tensor comes with a full name. If the layer uses a parameter of another layer in place of
-    the tensor, this is the name of that parameter; otherwise it is empty.
+    If the layer uses a parameter of another layer in place of the tensor, source is the full name
+    of that parameter. In all other cases, source is empty.
 
     Args:
         layers: the layers of a list.

@@ -20,7 +20,7 @@ such a layer may overwrite the output, as a relu may after a residual block."""
 
 
 def pooled_first(layers: Sequence[tuple[str, AnyLayer]]) -> list[tuple[str, AnyLayer]]:
-    """Return *layers*, (name, layer) pairs, with each max-pool after a relu moved before it."""
+    """Return *layers*, (name, layer) pairs; a max-pool after a relu is moved before that relu."""
     # The bits are the same: the largest of the values above 0 is the largest of all, the first of
     # equal values stays the first, and where no value is above 0 no gradient flows either way.
     # Neither draws random numbers, so initial weights are the same too.

@@ -21,7 +21,7 @@ def table() -> str:
 
 
 def with_table(page: str) -> str:
-    """Return *page* with the present table between its two lines."""
+    """Return *page* with the present table between the lines that mark its begin and its end."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"

@@ -57,7 +57,7 @@ def too_large(layers: object) -> str | None:
     Return why a network is too large for its layers to be validated; None if it is not.
 
     Args:
-        layers: the layers as a client wrote them, as JSON. Anything else in *layers* is ignored.
+        layers: the layers as a client wrote them, as JSON. Values that are not layers are ignored.
     """
     written = total = 0
     left: list[tuple[object, int, int]] = [(layers, 1, 1)]

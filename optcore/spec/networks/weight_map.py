@@ -50,7 +50,7 @@ class WeightMap:
     A weight is a parameter or a buffer, such as a running mean of batch_norm. The name of a weight
     in the new network determines its name in the other:
 
-    * If one of *fresh* matches, the weight is initialised as in a run without starting weights.
+    * If a glob in *fresh* matches, the weight is initialised as in a run without starting weights.
     * If the name begins with the path *to* of a prefix, *source* takes the place of *to*. If
       several prefixes match, the one with the longest *to* counts.
     * All other weights have the same name in both networks. A weight of the other network whose
@@ -89,7 +89,8 @@ class WeightMap:
         """
         Return the name that the weight *name* of the new network has in the other network.
 
-        None if no weight of the other network may take the place; `is_fresh` is not considered.
+        None if *omit* matches that name, or if a prefix gives the weight of that name another name
+        in the new network. *fresh* is not considered.
         """
         prefix = _longest(self._by_target, name)
         if prefix is not None:

@@ -104,7 +104,7 @@ class Adafactor(OptimizerSpec):
         if self.warmup_init and not self.relative_step:
             reject(
                 ["warmup_init"],
-                "warmup_init must be false if relative_step is false, got true",
+                "warmup_init must be false without relative_step, got true",
                 True,
             )
         return self

@@ -47,5 +47,5 @@ class Asgd(OptimizerSpec):
     """Number of updates before the averaging starts; until then a equals p."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag in_float32: eta and the weight of p in a are float32 in all dialects."""
+        """Return the flag in_float32: eta and the weight of p in a are float32 numbers."""
         return {"in_float32": True}

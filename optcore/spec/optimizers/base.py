@@ -197,7 +197,7 @@ class OptimizerSpec(Spec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the weight decay is left to the update rule, if the rule can apply it."""
+        """Whether the weight decay is left to the update rule; false if the decay is decoupled."""
         return not self.decoupled_weight_decay
 
     @property
@@ -286,7 +286,7 @@ class OptimizerSpec(Spec):
         if self.corrected_weight_decay and not self.decoupled_weight_decay:
             reject(
                 ["corrected_weight_decay"],
-                "corrected_weight_decay must be false if decoupled_weight_decay is false, got true",
+                "corrected_weight_decay must be false without decoupled_weight_decay, got true",
                 True,
             )
         return self

@@ -1,4 +1,4 @@
-"""The fields that an optimizer has: in a dialect, and those that may hold numbers."""
+"""Which fields an optimizer has in a dialect, and which fields may hold numbers."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class RAdam(CautiousSpec, AdamSpec):
                       * sqrt((r - 4) * (r - 2) * R / ((R - 4) * (R - 2) * r))
         else:   p = p - lr * m/c1
 
-    r is the number of gradients that the mean v amounts to in update t, and R is its limit.
+    r is the effective number of gradients in the mean v at update t, and R is its limit.
 
     In optax, the condition is r >= threshold, and 1 / (sqrt(v/c2 + eps_root) + eps) takes the place
     of sqrt(c2) / (sqrt(v) + eps).

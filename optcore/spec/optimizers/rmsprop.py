@@ -187,7 +187,8 @@ class RmsProp(RmsSpec):
         """
         Return whether torch has a fused kernel that computes this spec.
 
-        The kernel is Adam's with a beta1 of 0, so the spec may have no velocity and no centering.
+        The kernel is Adam's with a beta1 of 0, so the spec must have neither velocity nor
+        centering.
         """
         return super().has_kernel() and not (self.centered or self.has_velocity)
 

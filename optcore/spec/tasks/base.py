@@ -49,7 +49,7 @@ class InstalledLoss(LossSpec):
     """
     The base of losses from installed packages (entry points of the group ``optserve.losses``).
 
-    `docs/extending.md` has a whole package.
+    `docs/extending.md` shows a whole package.
     """
 
     CODE: ClassVar[str]

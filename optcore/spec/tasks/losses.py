@@ -176,12 +176,13 @@ class Ctc(LossSpec):
     """
     Connectionist temporal classification, as text recognition uses it.
 
-    The network must end with a sequence of vectors, one feature longer than there are classes, or
-    with a map of height 1 and one channel more than there are classes. Each position, or column of
-    the map, is a time step. Feature or channel 0 is the blank, and k + 1 is class k.
+    The network must return a sequence of vectors, or a map of height 1. Each position of the
+    sequence, or column of the map, is a time step. The number of features (or channels) must be the
+    number of classes plus 1: number 0 is the blank, and number k + 1 is class k.
 
     The target is the sequence of the example's classes; a single class is a sequence of length 1.
-    The loss is the mean over examples, whose weight does not depend on the length of their target.
+    The loss is the mean over examples. All have the same weight, whatever the length of their
+    target.
 
     References:
         Graves et al., Connectionist Temporal Classification, 2006. torch.nn.CTCLoss,
@@ -200,7 +201,7 @@ class Ctc(LossSpec):
 
     def takes(self, output: TensorSpec, target: Target) -> bool:
         """
-        Return whether *output* is a map (classes + 1, 1, steps), or a sequence of as many features.
+        Return whether *output* is a map (classes + 1, 1, steps) or a sequence (steps, classes + 1).
 
         There must be enough steps for any target.
         """

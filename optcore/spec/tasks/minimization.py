@@ -72,7 +72,7 @@ def points_come_first(run: RunSpec) -> None:
 
 
 def points_have_the_columns(run: RunSpec) -> None:
-    """Refuse columns of coordinates that the point lacks, or that are not what the loss takes."""
+    """Refuse columns of coordinates that the point lacks, or that are not the input of the loss."""
     target = run.dataset.target
     size = target.size if target.task == "minimization" else 0
     for i, name in enumerate(run.training.columns):

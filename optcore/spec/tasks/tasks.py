@@ -43,7 +43,7 @@ class Objective:
 
     @property
     def minimum(self) -> float:
-        """Each coordinate of the minimum, at which the function is 0."""
+        """The value of every coordinate at the minimum, where the function is 0."""
         return 1.0 if self.function == "rosenbrock" else 0.0
 
     @property

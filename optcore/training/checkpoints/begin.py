@@ -45,9 +45,12 @@ def begin_from(
     Return a new run at its first step, with the network from a checkpoint of another run.
 
     With a *keep* of ``weights``, all else starts afresh. With ``optimizer``, the optimizer starts
-    with the slots and update counts from the checkpoint, and the run continues in the order of the
-    examples, as `continue_from` says: if its schedules and its other fields allow, it is the second
-    part of a longer run, bit for bit. Schedules start at step 0 in both cases.
+    with the slots and update counts from the checkpoint, and the run takes over what
+    `continue_from` lists, such as the position in the order of the examples. Schedules start at
+    step 0 in both cases.
+
+    With ``optimizer``, the new run can be the second part of a longer run, bit for bit. For this,
+    its schedules must continue those of the first part, and its other fields must be equal.
 
     Some optimizers carry numbers from update to update, such as the sum of weights in
     schedule_free_adamw. With ``optimizer``, the new run starts with the numbers of the old run,

@@ -3,8 +3,8 @@ Checkpoints: the whole state of a run, saved to files and restored from them.
 
 `optcore.files.checkpoint_files` lists the files. Nothing is pickled.
 
-Tensors are stored contiguous. The memory format that they have in the run is one of the facts about
-the run (`optcore.training.fingerprint`).
+Tensors are stored contiguously. The memory format that they have in the run is one of the facts
+about the run (`optcore.training.fingerprint`).
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ def restore(
         files: the storage that holds the checkpoint.
         path: the path that `save` returned.
         sha256: the SHA-256 that `save` returned; None if it is not known.
-        exact: whether to refuse the checkpoint if *run*, on this machine, may give other results
-            than the saved run in the last bits.
+        exact: whether to refuse the checkpoint if the results of *run* on this machine may differ
+            in the last bits from those of the saved run.
 
     Raises:
-        CheckpointUnusable: a file is damaged, or the checkpoint belongs to another spec. With
-            *exact*: the facts that determine results bit for bit (`Run.facts`) differ.
+        CheckpointUnusable: a file is damaged, or the checkpoint does not belong to the spec of
+            *run*. With *exact*, also if a fact that determines the last bits (`Run.facts`) differs.
         OSError: a file does not exist, or cannot be read now.
     """
     facts, model, state = read(files, path, sha256=sha256)

@@ -29,9 +29,9 @@ def continue_from(run: Run, facts: Mapping[str, Any], state: Mapping[str, Tensor
       *run* trains on the same examples,
     - the count of the steps made, on which random numbers of layers depend,
     - the loss scale, if both runs have the same one,
-    - averaged weights, if both runs have an average of the same kind that is updated after the same
-      updates and begins after the same one, and slow weights of lookahead, each with the number of
-      updates made.
+    - averaged weights and their number of updates, if both runs have an average of the same kind,
+      which begins after the same update and is updated after the same updates,
+    - slow weights of lookahead and their number of updates, if both runs have lookahead.
 
     Schedules, early stopping and the best evaluation begin anew. The intervals between evaluations
     and between checkpoints are counted from the first step of *run*.
@@ -112,7 +112,7 @@ def _spec_of(facts: Mapping[str, Any]) -> RunSpec:
 
 
 def _are_equal(ours: Mapping[str, Any], theirs: Mapping[str, Any], names: tuple[str, ...]) -> bool:
-    """Return whether fields of ``training`` are equal in two specs, as JSON."""
+    """Return whether the fields *names* of ``training`` are equal in two specs (as JSON)."""
     return all(ours["training"].get(n) == theirs["training"].get(n) for n in names)
 
 

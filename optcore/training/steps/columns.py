@@ -41,7 +41,7 @@ class Columns:
         self._since = time.perf_counter()
 
     def begin(self) -> None:
-        """Prepare for a step: store what a column needs of the weights before it."""
+        """Prepare for a step: store what columns need of the weights before the step."""
         self._grad_norm = math.nan
         if "x0" in self._names or "x1" in self._names:
             # Before the update: the loss of the row is that at this point.
@@ -82,7 +82,7 @@ class Columns:
         return tuple([found[name] for name in self._names])
 
     def _update_ratio(self) -> float:
-        """Return the norm of the update, divided by that of the trained weights before it."""
+        """Return the norm of the update, divided by the norm of the weights before the update."""
         now = self._trained()
         moved = _norm(list(torch._foreach_sub(now, self._before)))
         return moved / max(_norm(self._before), torch.finfo(self._run.dtype).tiny)

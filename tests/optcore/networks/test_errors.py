@@ -36,7 +36,7 @@ FIELDS: list[tuple[Json, str, str]] = [
     (
         {**CONV, "kernel_size": [1, 2, 3]},
         "kernel_size",
-        "kernel_size must be a whole number, or a list of 2 for conv2d, got [1, 2, 3]",
+        "kernel_size must be a whole number, or a list of length 2 for conv2d, got [1, 2, 3]",
     ),
     (
         {**CONV, "padding": "same"},
@@ -60,12 +60,13 @@ FIELDS: list[tuple[Json, str, str]] = [
     (
         {"kind": "avg_pool1d", "kernel_size": 2, "stride": [1, 1]},
         "stride",
-        "stride must be a whole number, or a list of 1 for avg_pool1d, got [1, 1]",
+        "stride must be a whole number, or a list of length 1 for avg_pool1d, got [1, 1]",
     ),
     (
         {"kind": "adaptive_avg_pool2d", "output_size": [1, 1, 1]},
         "output_size",
-        "output_size must be a whole number, or a list of 2 for adaptive_avg_pool2d, got [1, 1, 1]",
+        "output_size must be a whole number, or a list of length 2 for adaptive_avg_pool2d, got "
+        "[1, 1, 1]",
     ),
     (
         {"kind": "upsample", "align_corners": True},
@@ -279,8 +280,8 @@ SHAPES: list[tuple[Json, TensorSpec, str]] = [
     (
         {"kind": "upsample", "scale_factor": [2, 2]},
         SAMPLES,
-        "scale_factor must be a whole number, or a list of 1 for (channels 4, length 5), got "
-        "[2, 2]",
+        "scale_factor must be a whole number, or a list of length 1 for (channels 4, length 5), "
+        "got [2, 2]",
     ),
     (
         {"kind": "repeat", "times": 2, "layers": [CONV]},
@@ -292,8 +293,8 @@ SHAPES: list[tuple[Json, TensorSpec, str]] = [
         {"kind": "residual", "layers": [CONV]},
         PIXELS,
         "residual needs layers and shortcut that return equal shapes, got (channels 2, height 6, "
-        "width 6) and (channels 1, height 8, width 8); give the shortcut layers that return the "
-        "first shape",
+        "width 6) from layers and (channels 1, height 8, width 8) from shortcut; let shortcut "
+        "return (channels 2, height 6, width 6) too",
     ),
     (
         {"kind": "parallel", "branches": [[], [CONV]]},

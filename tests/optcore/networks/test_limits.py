@@ -125,7 +125,8 @@ HOSTILE: dict[str, tuple[list[Json], str, str]] = {
     "a kernel of 100,000 sides": (
         [{"kind": "conv2d", "out_channels": 4, "kernel_size": [3] * 100_000}, FLAT, FC],
         "model.layers[0].kernel_size",
-        "kernel_size must be a whole number, or a list of 2 for conv2d, got a list of 100000",
+        "kernel_size must be a whole number, or a list of length 2 for conv2d, got a list of "
+        "100000",
     ),
     "a kernel of 10**300": (
         [{"kind": "max_pool2d", "kernel_size": 10**300}, FLAT, FC],

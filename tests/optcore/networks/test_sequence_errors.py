@@ -43,12 +43,12 @@ ERRORS = [
     (
         {"kind": "self_attention", "num_heads": 4},
         VECTORS,
-        "num_heads must divide the 6 features, such as 3, got 4",
+        "num_heads must divide the number of features, 6, as 3 does, got 4",
     ),
     (
         {"kind": "transformer_encoder_layer", "nhead": 5},
         VECTORS,
-        "nhead must divide the 6 features, such as 3, got 5",
+        "nhead must divide the number of features, 6, as 3 does, got 5",
     ),
     (
         {"kind": "self_attention", "num_heads": 2, "rotary": True},

@@ -164,5 +164,5 @@ def test_a_level_is_refused_for_layers_whose_casts_are_not_known(
         spec_of(model=model, precision="mindspore_o1")
 
     assert refused.value.problems[0].param == "training.precision"
-    assert "mindspore_o1 needs layers without parameters, conv2d (without groups" in str(refused)
+    assert "mindspore_o1 allows only conv2d (without groups" in str(refused)
     spec_of(model=model)

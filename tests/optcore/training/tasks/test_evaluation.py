@@ -148,8 +148,8 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
         ),
         (
             {"keep_best": "val_acuracy"},
-            "training.keep_best: keep_best must be val_ or ema_val_ and the name of a metric, got "
-            "'val_acuracy'; did you mean 'val_accuracy'?",
+            "training.keep_best: keep_best must be val_ or ema_val_ followed by the name of a "
+            "metric, got 'val_acuracy'; did you mean 'val_accuracy'?",
         ),
         (
             {"early_stopping": {"patience": 2}},

@@ -56,14 +56,14 @@ LINEAR = {"kind": "linear", "out_features": 2}
         (
             "valley",
             {"model": {**POINT, "start": "zeros"}},
-            "model.start: start must be a number from -1e+06 to 1e+06, or a list of one for each "
-            "dimension, got 'zeros'",
+            "model.start: start must be a number from -1e+06 to 1e+06, or a list with such a "
+            "number for each dimension, got 'zeros'",
         ),
         (
             "valley",
             {"model": {**POINT, "start": [1, 2e6]}},
-            "model.start: start must be a number from -1e+06 to 1e+06, or a list of one for each "
-            "dimension, got 2000000.0",
+            "model.start: start must be a number from -1e+06 to 1e+06, or a list with such a "
+            "number for each dimension, got 2000000.0",
         ),
         (
             "quadratic",
