@@ -121,10 +121,7 @@ class Client(MetricCalls):
         Raises:
             Unanswered: the service became unavailable; the job may have been accepted.
         """
-        body: dict[str, Any] = {"from": source, "keep": keep, "changes": dict(changes or {})}
-        taken = {"prefixes": list(prefixes), "fresh": list(fresh), "omit": list(omit)}
-        # Only what is given: earlier releases refuse fields that they do not know.
-        body |= {name: listed for name, listed in taken.items() if listed}
+        body = _clone_body(source, keep, changes, prefixes=prefixes, fresh=fresh, omit=omit)
         return self._post(job_path(job_id, "clone"), body, idempotency_key)
 
     def validate_clone(
@@ -134,9 +131,12 @@ class Client(MetricCalls):
         source: Literal["last", "best"] | int = "last",
         keep: Keep = "weights",
         changes: Mapping[str, Any] | None = None,
+        prefixes: Sequence[Mapping[str, str]] = (),
+        fresh: Sequence[str] = (),
+        omit: Sequence[str] = (),
     ) -> Plan:
         """Return the plan of a clone without submitting it; the arguments are those of `clone`."""
-        body = {"from": source, "keep": keep, "changes": dict(changes or {})}
+        body = _clone_body(source, keep, changes, prefixes=prefixes, fresh=fresh, omit=omit)
         path = job_path(job_id, "clone", "validate")
         return self._connection.request(Plan, "POST", path, content=encode(body))
 
@@ -321,3 +321,14 @@ class _Ready(BaseModel):
     """The response from `/readyz`; other services are unlikely to return the same."""
 
     status: Literal["ok"]
+
+
+def _clone_body(
+    source: Literal["last", "best"] | int,
+    keep: Keep,
+    changes: Mapping[str, Any] | None,
+    **taken: Sequence[Mapping[str, str]] | Sequence[str],
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"from": source, "keep": keep, "changes": dict(changes or {})}
+    # Only what is given: earlier releases refuse fields that they do not know.
+    return body | {name: list(listed) for name, listed in taken.items() if listed}

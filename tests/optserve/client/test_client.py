@@ -16,6 +16,7 @@ from optserve.client.errors import (
 from optserve.contract.answers.metrics import MetricRow
 from tests.support.http.scripted import (
     JOB,
+    PLAN,
     Scripted,
     Step,
     answers,
@@ -35,6 +36,23 @@ def test_a_mapping_is_sent_unchanged() -> None:
         client.submit(SPEC)
 
     assert json.loads(server.requests[0][3]) == SPEC
+
+
+def test_the_plan_of_a_clone_is_requested_as_the_clone_is() -> None:
+    taken: dict[str, Any] = {
+        "source": 3,
+        "changes": {"name": "b"},
+        "prefixes": [{"from": "", "to": "backbone"}],
+        "fresh": ["head.*"],
+        "omit": ["fc.*"],
+    }
+    with Scripted(answers(200, PLAN), answers(201, JOB)) as server, Client(server.url) as client:
+        client.validate_clone("job_1", **taken)
+        client.clone("job_1", **taken)
+
+    plan, clone = (json.loads(request[3]) for request in server.requests)
+    assert plan == clone
+    assert clone["prefixes"] == taken["prefixes"]
 
 
 @pytest.mark.parametrize("status", [422, 404, 429])
