@@ -166,7 +166,7 @@ def _direction(
     shares: tuple[float, float],
     flags: Mapping[str, bool],
 ) -> Tensor:
-    """Return n of `muon` as `orthogonal` takes it: a matrix or a stack, in the dtype for it."""
+    """Return n of `muon` as the matrix, or the stack of matrices, that `orthogonal` takes."""
     ahead = _ahead(grad, velocity, momentum, shares, flags)
     matrix = _as_matrix(ahead, batched=flags["batched"])
     return matrix.bfloat16() if flags["in_bfloat16"] else matrix
@@ -189,7 +189,7 @@ def _ahead(
 
 
 def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
-    """Return *tensor* as a matrix. A kernel is one matrix per position if *batched*."""
+    """Return *tensor* as a matrix, or if *batched* as a stack of one matrix per position."""
     if tensor.ndim == MATRIX:
         return tensor
     if not batched:
