@@ -147,7 +147,7 @@ def _may_be_small(run: RunSpec) -> bool:
     """
     Return whether the text of the groups of *run* may be short enough to be stored.
 
-    If false, it is certainly too long or contains schedules, and need not be made.
+    If the result is false, the text would be too long or contain schedules, so it is not made.
     """
     # A schedule may have a million values, and would be written once for each group.
     groups = run.groups()

@@ -77,7 +77,7 @@ def check_values(spec: RunSpec) -> None:
 
 
 def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float, float]]:
-    """Yield each scheduled hyperparameter, its first value, and the factor of its values."""
+    """Yield (scheduled hyperparameter, its first value, the factor of its schedule) for each."""
     groups = spec.optimizer.groups
     for scheduled in spec.scheduled():
         match scheduled.path:

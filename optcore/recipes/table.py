@@ -71,9 +71,9 @@ def ignored(reason: str) -> Read:
 
 def only(value: object, reason: str) -> Read:
     """
-    Return a function that allows a key to have the default *value* alone.
+    Return a function that refuses a key, with *reason*, unless its value is the default *value*.
 
-    The key is recorded as ignored if it has this value; else it is refused with *reason*.
+    A key with the default is recorded as ignored.
     """
 
     def read(block: Block, key: str) -> None:

@@ -78,7 +78,7 @@ class LayerMemory(NamedTuple):
 # Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
 def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...]:
-    """Return the layers of *network*, whose parameters *frozen* are not trained, as computed."""
+    """Return the memory of each layer of *network*; the parameters *frozen* are not trained."""
     known = _Known({node.path: node for node in network.nodes}, frozen)
     found = _in_order(network.layers, "", "", known, _Beside())
     for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
@@ -168,7 +168,7 @@ def _is_nothing(layer: AnyLayer) -> bool:
 
 
 def _reordered(layer: Conv2d, given: TensorSpec) -> int:
-    """Return the number of elements in the gradient of the weight of *layer* as oneDNN has it."""
+    """Return the size of the weight's gradient in oneDNN's own order; 0 if it has no such order."""
     into, out = given.shape[0] // layer.groups, layer.out_channels // layer.groups
     kernel = prod(each(layer.kernel_size, layer.DIMS))
     if into == out == 1 and kernel <= DEPTHWISE and min(given.shape[1:]) >= kernel**0.5:

@@ -219,7 +219,7 @@ def timm_noise(
 
 
 def _distinct(steps: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp] | slice]:
-    """Return the distinct values in *steps*, and for each step the index of its value there."""
+    """Return the distinct values in *steps*, and the index of each step among these values."""
     if (steps[1:] > steps[:-1]).all():
         return steps, slice(None)
     return np.unique(steps, return_inverse=True)

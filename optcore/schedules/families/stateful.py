@@ -93,7 +93,7 @@ class MetricDrivenLr(ABC):
 
     @property
     def numbers(self) -> Numbers:
-        """The precision in which observations are compared: float64, or in optax that of lr."""
+        """The precision in which observations are compared: float64; in optax, the lr's."""
         return self.spec.numbers if getattr(self.spec, "dialect", "") == "optax" else DOUBLE
 
     @abstractmethod

@@ -75,7 +75,7 @@ def _pairs_needed(num_seeds: int, std: float, limit: float) -> int:
     """
     Return the number of pairs of normal numbers to draw for every seed, at most `EARLY`.
 
-    If the result is below `EARLY`, about one seed at most has no number within *limit* in its
+    With a result below `EARLY`, at most about one of the seeds has no number within *limit* in its
     pairs.
     """
     missed = math.erfc(limit / (std * math.sqrt(2))) if std else 0.0
