@@ -34,7 +34,7 @@ def load_all() -> list[str]:
 
 def missing(needed: Mapping[str, str]) -> list[str]:
     """
-    Return a text for each package that this process does not have in the version that is needed.
+    Return a text for each needed package that is not installed in the needed version.
 
     Args:
         needed: name -> version, as `RunSpec.packages` has them.

@@ -64,7 +64,7 @@ class RunPlan:
 
     @property
     def num_parameters(self) -> int:
-        """Number of trainable numbers in the network."""
+        """Number of weights and biases in the network, including frozen ones."""
         return sum(layer.copies * layer.num_parameters for layer in self.layers)
 
     @property

@@ -44,7 +44,7 @@ class Whole:
         self._taken = arguments(rule.update)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*: one parameter, or several small parameters."""
+        """Apply update number *t*, in place, to the one parameter or small parameters in *spans*."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         if len(spans.params) > 1:
             assert self._rule.together is not None
@@ -88,7 +88,7 @@ class ByRows(Whole):
         self._dense = Eager(rule, flags)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update number *t*, in place, to the one parameter in *spans*."""
         if not spans.grads[0].is_sparse:
             # `Eager` runs in slices, which need far less memory than operations on whole tensors.
             flat = _flattened(spans)
@@ -139,7 +139,7 @@ class ClippedByNorm:
         self._root_mean_square = root_mean_square
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update number *t*, in place, to the one parameter in *spans*."""
         grad = spans.grads[0]
         grad = grad.coalesce().values() if grad.is_sparse else grad
         norm = float(norm_of(grad)) * numbers["grad_scale"]
@@ -164,7 +164,7 @@ class ClippedByUnit:
         self._share, self._eps, self._output_last = share, eps, output_last
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update number *t*, in place, to the one parameter in *spans*."""
         segment, grad = spans.segment, spans.grads[0]
         assert segment is not None
         if grad.is_sparse:
@@ -223,7 +223,7 @@ class Centralized:
         self._transforms, self._with_decay = transforms, with_decay
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update number *t*, in place, to the one parameter in *spans*."""
         segment = spans.segment
         assert segment is not None
         if not is_centralized(segment.param):

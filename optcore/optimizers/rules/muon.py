@@ -229,7 +229,7 @@ def _scale(shape: tuple[int, int], size: int, rms_rate: float, flags: Mapping[st
 def _coefficients(
     constant: tuple[float, float, float], steps: int, flags: Mapping[str, bool]
 ) -> list[tuple[float, float, float]]:
-    """Return (a, b, c) for each of *steps* iterations."""
+    """Return (a, b, c) for each of the *steps* iterations of `orthogonal`."""
     named = next((name for name in NS_SCHEDULES if flags[name]), None)
     known = list(NS_SCHEDULES[named]) if named is not None else [constant]
     return known[:steps] + [known[-1]] * (steps - len(known))

@@ -132,7 +132,7 @@ def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _late(seed: int, std: float, limit: float) -> float:
-    """Return the first number within *limit*; the first `MOST_PAIRS` pairs have no such number."""
+    """Return the first number within *limit*, which comes after the first `MOST_PAIRS` pairs."""
     # RandomState seeds the same generator in the same way, and numpy keeps its stream (NEP 19).
     words = np.random.RandomState(seed % 2**32)
     while True:

@@ -232,8 +232,8 @@ class _Graph:
 
         Args:
             results: parameter or slot -> its new value.
-            writes: as in `split`.
-            saved: as in `split`.
+            writes: operation of the first program -> the slot that it has written.
+            saved: the operations whose results the first program has saved.
             per_param: the names of the numbers for which the program gets a `PerParam`.
         """
         part = _Part(self, len(saved), list(self.numbers))

@@ -38,7 +38,7 @@ class Transforms:
         overwrite_every: number of updates after which the parameter is set to its average, again
             and again; 0 for never.
         cautious: whether the step is set to 0 in coordinates where its sign differs from the
-            gradient's.
+            gradient's, and multiplied by ``mask_scale`` in all other coordinates.
     """
 
     scaled: bool = False
