@@ -44,7 +44,7 @@ class Whole:
         self._taken = arguments(rule.update)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update number *t*, in place, to the one parameter or small parameters in *spans*."""
+        """Apply update number *t*, in place, to *spans*: one parameter, or several small ones."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         if len(spans.params) > 1:
             assert self._rule.together is not None

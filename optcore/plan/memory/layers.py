@@ -56,8 +56,8 @@ class LayerMemory(NamedTuple):
         inner: number of further values that are kept for the backward pass, for an example.
         index_bytes: further bytes that are kept for the backward pass, per element of the output.
         workspace: number of values that computing an example takes besides input and output.
-        taken: number of elements in the input that nothing else counts, for an example.
-        reordered: number of elements in the gradient of a weight before it is brought into order.
+        taken: number of elements in the input for an example; 0 if they are counted elsewhere.
+        reordered: number of elements in the weight's gradient in oneDNN's own order; 0 if none.
         beside: what the blocks around the layer hold meanwhile, for an example.
     """
 
