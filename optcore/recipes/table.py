@@ -21,8 +21,8 @@ class ClassTable:
         kind: the kind of the equivalent optimizer or schedule.
         reads: key that the class reads -> the function that converts the key.
         required: the keys that the class requires.
-        swallows: whether the class accepts unknown keywords without using them; if false, they
-            raise TypeError in the framework.
+        swallows: whether the class accepts unknown keywords without using them. If not, an unknown
+            keyword raises TypeError in the framework.
     """
 
     kind: str

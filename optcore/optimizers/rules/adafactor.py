@@ -114,7 +114,7 @@ def rms(tensor: Tensor) -> float:
 
 
 def _by_size(shape: Size) -> tuple[int, int]:
-    """Return the indices of the two largest dimensions; of equal ones, the last comes first."""
+    """Return the indices of the two largest dimensions, largest first; if equal, last first."""
     second, largest = sorted(range(len(shape)), key=lambda i: shape[i])[-2:]
     return largest, second
 
