@@ -3,8 +3,8 @@ Checks what installed packages add: ``python -m optcore.packages.check``.
 
 The command prints a line for each problem, and exits with EX_CONFIG (78) if there are any.
 
-The command also imports code that needs torch. If torch is not installed, the command prints a line
-that this code was not imported.
+The command also imports code that needs torch. If torch is not installed, the command leaves this
+code out and prints a line that says so.
 """
 
 from __future__ import annotations

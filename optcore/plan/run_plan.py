@@ -64,7 +64,7 @@ class RunPlan:
 
     @property
     def num_parameters(self) -> int:
-        """Number of weights and biases in the network, including frozen ones."""
+        """Number of elements in all parameters of the network, including frozen parameters."""
         return sum(layer.copies * layer.num_parameters for layer in self.layers)
 
     @property

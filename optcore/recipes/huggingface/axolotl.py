@@ -111,7 +111,7 @@ def _least(file: Block, ratio: float) -> None:
     """
     Convert cosine_min_lr_ratio, whose value is *ratio*: the last lr of the cosine, divided by lr.
 
-    If the file has a cosine that is over before the run ends, the key for this is refused.
+    The key cosine_constant_lr_ratio, which ends the cosine before the run, is refused.
     """
     file.converted("cosine_min_lr_ratio", "schedule.end_fraction", ratio)
     if file.get("cosine_constant_lr_ratio"):

@@ -1,4 +1,4 @@
-"""The list of all datasets. A new dataset is added here, and as a module of `optcore.data.sources`."""
+"""The list of all datasets. Add a new dataset here, and its module to `optcore.data.sources`."""
 
 from __future__ import annotations
 

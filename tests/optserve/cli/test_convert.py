@@ -126,7 +126,7 @@ def test_an_unclear_file_is_an_error_that_says_what_was_looked_for(tmp_path: Pat
     path.write_text("Optimizer:\n  name: Adam\n  lr: {learning_rate: 0.001}\n")
 
     with pytest.raises(
-        BadFile, match=r"The kinds have:\n  paddleocr: a block Optimizer, and Global"
+        BadFile, match=r"Kinds are recognized by:\n  paddleocr: a block Optimizer, and Global"
     ):
         run(str(path))
 

@@ -30,7 +30,12 @@ class Tracer(GraphAppendingTracer):
     """Records the operations of a rule. In an ``if``, a traced number counts as not 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
-        """Return True: the traced number *obj* is not 0."""
+        """
+        Return True: the traced number *obj* is not 0.
+
+        Raises:
+            ValueError: *obj* is not an argument of the rule but the result of an operation.
+        """
         # Engines pass a number that is 0 as a constant, so a proxy is never 0. Any other condition
         # could have another value in the next update, which runs the same program.
         if obj.node.op != "placeholder":
