@@ -28,7 +28,7 @@ class Package:
 
     Attributes:
         name: name of the distribution.
-        version: its version.
+        version: version of the distribution.
     """
 
     name: str

@@ -119,7 +119,7 @@ class _Check:
     """
     The arguments of a check. Checks with equal arguments have equal results.
 
-    *text* is compared in place of *schedule*.
+    In a comparison of checks, *text* stands for *schedule*.
     """
 
     text: str

@@ -32,8 +32,8 @@ class Call:
 
     Attributes:
         function: the function.
-        numbers: the names of the arguments that the programs take.
-        constants: the other arguments: flags, and numbers that are 0.
+        numbers: the names of the arguments that remain arguments of the traced programs.
+        constants: the other arguments with their values: flags, and numbers that are 0.
     """
 
     function: Function
