@@ -101,7 +101,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         if counts.keys() != self.named_counts().keys() or slots.keys() - {*LISTS, *TENSORS}:
             own, given = ", ".join(self.named_counts()), ", ".join(sorted({*counts, *slots}))
             raise ValueError(
-                f"the state must be from lbfgs, which has the counts {own}, got the names {given}"
+                f"the state must be from lbfgs and have the counts {own}, got the entries {given}"
             )
         state: dict[str, Any] = dict(counts)
         for name, by in slots.items():
@@ -119,7 +119,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             self._of_all().update({**{name: [] for name in LISTS}, **state})
 
     def memory(self) -> dict[str, Any]:
-        """Return the state for `recall`. Tensors that a step overwrites in place are copied."""
+        """Return the state, for `recall`. Tensors that a step overwrites in place are copied."""
         found: dict[str, Any] = {
             name: list(value) if isinstance(value, list) else value
             for name, value in self._of_all().items()

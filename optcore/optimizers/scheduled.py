@@ -18,7 +18,7 @@ class ScheduledValue:
         self._start, self._block = 0, np.empty(0)
 
     def __call__(self, t: int) -> float:
-        """Return the value for update *t* + 1, the next one after *t* updates."""
+        """Return the value for the next update after *t* updates."""
         if not self._start <= t < self._start + len(self._block):
             self._start = t
             self._block = self._schedule(np.arange(t, t + BLOCK))
@@ -39,7 +39,7 @@ class MetricDrivenValue:
         self.schedule, self._factor = schedule, factor
 
     def __call__(self, t: int) -> float:
-        """Return the value for update *t* + 1, from the values of the metric so far."""
+        """Return the value for the next update after *t* updates, from the metric values so far."""
         return float(self.schedule(t)) * self._factor
 
 

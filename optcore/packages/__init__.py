@@ -1,1 +1,1 @@
-"""What installed packages add to this one, by entry points: metrics, layers, networks, ..."""
+"""Metrics, layers, networks and more that installed packages add to optserve."""

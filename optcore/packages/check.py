@@ -1,8 +1,10 @@
 """
 Checks what installed packages add: ``python -m optcore.packages.check``.
 
-It prints a line for each problem, and exits with EX_CONFIG (78) if there are any. Where torch is
-installed, code that needs it is imported too; elsewhere a line says that it was not.
+The command prints a line for each problem, and exits with EX_CONFIG (78) if there are any.
+
+The command also imports code that needs torch. If torch is not installed, the command leaves this
+code out and prints a line that says so.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ def all_problems() -> list[str]:
 
 
 def load_all() -> list[str]:
-    """Import all that packages add, also their code for torch; return a text for each problem."""
+    """Import all classes that packages add, and their code; return a text for each problem."""
     return [*all_problems(), *import_all()]
 
 
 def missing(needed: Mapping[str, str]) -> list[str]:
     """
-    Return a text for each package that this process does not have in the version that is needed.
+    Return a text for each needed package that is not installed in the needed version.
 
     Args:
         needed: name -> version, as `RunSpec.packages` has them.
@@ -49,7 +51,7 @@ def missing(needed: Mapping[str, str]) -> list[str]:
 
 
 def main() -> None:
-    """Print all problems."""
+    """Print all problems, and exit with `os.EX_CONFIG` if there are any, else with 0."""
     if find_spec("torch"):
         found = load_all()
     else:  # as in the image of the API, which has only the specs' dependencies

@@ -3,9 +3,11 @@ Classes that installed packages add, by entry points.
 
 Each catalogue that packages may extend has a group of entry points: ``optserve.layers``,
 ``optserve.models``, ``optserve.losses``, ``optserve.datasets`` and ``optserve.metrics``. An entry
-point names a class. One that cannot be used is left out, so that a broken package does not disable
-the command and the client. `problems` says why; the service does not start with any problem
-(`store.packages`), and errors about unknown names mention the first.
+point names a class.
+
+An entry point that cannot be used is left out, so that a broken package does not disable the
+command and the client. `problems` returns the reason. An error about an unknown name mentions the
+first problem. The service does not start if there is a problem (`store.packages`).
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ class Package:
 
     Attributes:
         name: name of the distribution.
-        version: its version.
+        version: version of the distribution.
     """
 
     name: str
@@ -52,8 +54,8 @@ def installed(group: str, check: Callable[[object], None]) -> list[type]:
 
     Args:
         group: the group of entry points.
-        check: a function that raises TypeError if an object is no class that the group may have.
-            The text of the error says what the object must be.
+        check: a function that raises TypeError if an object is not a class that may be in the
+            group. The text of the error says what the object must be.
     """
     found: list[type] = []
     _problems[group] = []
@@ -101,7 +103,7 @@ def broken() -> str:
 
 
 def package_of(each: type) -> Package | None:
-    """Return the package that added the class *each*; None if it is one of ours."""
+    """Return the package that added the class *each*; None if the class is optserve's own."""
     return _packages.get(each)
 
 

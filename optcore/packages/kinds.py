@@ -34,11 +34,11 @@ def with_installed(union: Any, group: str, base: type[Spec], required: Sequence[
     Return *union* with the classes that the entry points of *group* name.
 
     Args:
-        union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``; *base* may be
-            one of its classes, for type checkers, and is left out.
+        union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``. If *base* is
+            one of its classes (for type checkers), the result does not contain *base*.
         group: the group of entry points.
         base: the base of the classes of the group.
-        required: attributes that such a class must define.
+        required: attributes that each class of the group must define.
     """
     members, *notes = get_args(union)
     known = {kind_of(each): each for each in get_args(members) if each is not base}

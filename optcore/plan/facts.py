@@ -1,4 +1,4 @@
-"""The facts about a run's dataset, which determine the run's plan together with its spec."""
+"""The facts about a dataset that the plan of a run depends on."""
 
 from __future__ import annotations
 

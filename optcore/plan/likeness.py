@@ -17,9 +17,9 @@ def likeness(run: RunSpec) -> str:
     Return a digest of the fields that determine how long a step of *run* takes.
 
     The fields are the network, the dataset and its batches, the kind and engine of the optimizer,
-    the number of parameters in each group, the frozen parameters, the fields of training in
-    `OF_THE_LOOP`, and the intervals between evaluations and between checkpoints. The values of
-    hyperparameters, the schedules and the seed are not among them.
+    the number of parameters in each group, the frozen parameters, the fields of ``training`` that
+    `OF_THE_LOOP` lists, and the intervals between evaluations and between checkpoints. The digest
+    does not depend on the values of hyperparameters, on the schedules and on the seed.
     """
     training = run.training.model_dump(mode="json", include=set(OF_THE_LOOP))
     # In steps, since one job may give in epochs what another one gives in steps.

@@ -109,9 +109,9 @@ class PreviewSpec(Spec):
         if cost > MAX_COST:
             reject(
                 ["schedule"],
-                f"schedule must compute at most {MAX_COST} values in a preview, got {cost}; "
-                "nested schedules, groups, and steps that a shift skips count, too: preview fewer "
-                "steps, nested schedules or groups, or use a smaller shift",
+                f"schedule must compute at most {MAX_COST} values in a preview, got {cost} (for "
+                "all groups, nested schedules and steps that a shift skips); preview fewer steps, "
+                "groups or nested schedules, or use a smaller shift",
                 self.schedule.kind,
             )
         return self
@@ -125,7 +125,7 @@ class PreviewSpec(Spec):
         """
         Return the number of values that must be computed for all curves.
 
-        A schedule that contains other schedules counts with their values too.
+        The number includes the values of schedules that are inside other schedules.
         """
         return sum(schedule.cost(self.length) for _, schedule, _ in self.curves())
 

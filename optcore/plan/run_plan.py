@@ -64,7 +64,7 @@ class RunPlan:
 
     @property
     def num_parameters(self) -> int:
-        """Number of trainable numbers in the network."""
+        """Number of elements in all parameters of the network, including frozen parameters."""
         return sum(layer.copies * layer.num_parameters for layer in self.layers)
 
     @property
@@ -147,7 +147,7 @@ def _may_be_small(run: RunSpec) -> bool:
     """
     Return whether the text of the groups of *run* may be short enough to be stored.
 
-    If false, it is certainly too long or contains schedules, and need not be made.
+    If the result is false, the text would be too long or contain schedules, so it is not made.
     """
     # A schedule may have a million values, and would be written once for each group.
     groups = run.groups()

@@ -44,8 +44,7 @@ def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
     Return the steps of a run in ascending order: all of them, or a sample if the run is long.
 
     A run is sampled if it has more than *most* steps and more than 2 * `EDGE`. The sample contains
-    *most* evenly spaced steps (at least `EDGE`), and besides them the first and the last `EDGE`
-    steps.
+    the first `EDGE` steps, the last `EDGE` steps, and max(*most*, `EDGE`) evenly spaced steps.
     """
     if total_steps <= max(most, 2 * EDGE):
         return np.arange(total_steps)

@@ -108,7 +108,7 @@ class _Summary:
         self.lowest, self.lowest_step = np.inf, 0
 
     def add(self, steps: NDArray[np.int64], lrs: NDArray[np.float64], param: str) -> None:
-        """Add the values *lrs* at *steps*; raise `SpecError` about *param* if one is not finite."""
+        """Add the values *lrs* at *steps*; raise `SpecError` about *param* if any is not finite."""
         require_finite(lrs, steps, param)
         self.first = self.first if self.num_seen else float(lrs[0])
         self.last = float(lrs[-1])

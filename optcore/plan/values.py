@@ -39,8 +39,8 @@ def check_values(spec: RunSpec) -> None:
     """
     Check the values of all schedules in *spec* against the limits of their hyperparameters.
 
-    Every value must be finite. With a precision other than fp64, it must also be at most the
-    largest float32. For lr there is no other limit: a schedule may lower it to 0.
+    Every value must be finite. With a precision other than fp64, every value must also be at most
+    the largest float32. A scheduled lr has no other limit, and may be 0.
 
     Raises:
         SpecError: a value is not finite or not within the limits. The message names the schedule,
@@ -77,7 +77,11 @@ def check_values(spec: RunSpec) -> None:
 
 
 def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float, float]]:
-    """Yield each scheduled hyperparameter, its first value, and the factor of its values."""
+    """
+    Yield (scheduled hyperparameter, first value, factor) for each schedule.
+
+    The factor multiplies the values of the schedule, as the lr_scale of a group does.
+    """
     groups = spec.optimizer.groups
     for scheduled in spec.scheduled():
         match scheduled.path:
@@ -115,7 +119,7 @@ class _Check:
     """
     The arguments of a check. Checks with equal arguments have equal results.
 
-    *text* is compared in place of *schedule*.
+    In a comparison of checks, *text* stands for *schedule*.
     """
 
     text: str

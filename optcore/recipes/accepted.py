@@ -52,7 +52,8 @@ def _without_groups(optimizer: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return *optimizer* without its groups.
 
-    They are checked alone: their patterns need not match a parameter of the added model.
+    Groups are checked without a model, since their patterns need not match a parameter of the added
+    model.
     """
     return {name: value for name, value in optimizer.items() if name != "groups"}
 

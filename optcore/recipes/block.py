@@ -49,7 +49,7 @@ class Block:
     # Methods that read a key. They do not record what became of it.
 
     def block(self, name: str) -> Block:
-        """Return the mapping in the key *name*; an empty one if the key is missing or null."""
+        """Return the mapping in the key *name*; an empty mapping if the key is missing or null."""
         value = self._data.get(name)
         if value is not None and not isinstance(value, Mapping):
             self.refused(name, "must be a mapping")

@@ -167,7 +167,7 @@ def _position(path: Path, order: Mapping[Path, int]) -> int:
     """
     Return the position of the key *path* in the file.
 
-    If *path* is a mapping, the result is the position of the first key in the mapping.
+    For a key whose value is a mapping, return the position of the first key in the mapping.
     """
     if path in order:
         return order[path]

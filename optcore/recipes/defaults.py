@@ -40,7 +40,7 @@ def others(block: Block, names: Iterable[str], reason: str = NOT_OPTIMIZATION) -
 
 
 def ignore(block: Block, names: Iterable[str], reason: str) -> None:
-    """Record that the keys *names* have no effect, as in the framework that they come from."""
+    """Record that the keys *names* have no effect in their own framework, for this *reason*."""
     for name in names:
         block.ignored(name, reason)
 

@@ -82,5 +82,6 @@ def _chosen(config: Mapping[str, Any], among: tuple[Source, ...], path: Path) ->
         raise UnclearFile(f"{path} may be {names}: choose one with --from")
     signs = "".join(f"\n  {source.name}: {source.sign}" for source in among)
     raise UnclearFile(
-        f"{path} is not a file of a known kind; choose the kind with --from. Looked for:{signs}"
+        f"{path} is not a file of a known kind; choose the kind with --from. Kinds are recognized "
+        f"by:{signs}"
     )

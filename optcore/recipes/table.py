@@ -21,8 +21,8 @@ class ClassTable:
         kind: the kind of the equivalent optimizer or schedule.
         reads: key that the class reads -> the function that converts the key.
         required: the keys that the class requires.
-        swallows: whether the class accepts unknown keywords without using them; if false, they
-            raise TypeError in the framework.
+        swallows: whether the class accepts unknown keywords without using them. If not, an unknown
+            keyword raises TypeError in the framework.
     """
 
     kind: str
@@ -71,9 +71,9 @@ def ignored(reason: str) -> Read:
 
 def only(value: object, reason: str) -> Read:
     """
-    Return a function that allows a key to have the default *value* alone.
+    Return a function that refuses a key, with *reason*, unless its value is the default *value*.
 
-    The key is recorded as ignored if it has this value; else it is refused with *reason*.
+    A key with the default is recorded as ignored.
     """
 
     def read(block: Block, key: str) -> None:

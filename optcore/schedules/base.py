@@ -261,7 +261,7 @@ class ScheduleSpec(LaterSpec, ABC):
         return run.total_steps + sum(part.cost(length) for part, length in self.parts_in(run))
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return how many values, also of the parts, are computed from the previous value."""
+        """Return how many values, including those of parts, need the value before them."""
         # Such a step needs all the steps before it, so sampling the run saves nothing.
         return sum(part.num_repeated(length) for part, length in self.parts_in(run))
 

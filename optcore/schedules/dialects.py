@@ -166,7 +166,7 @@ class Dialectal(ScheduleSpec):
         return self._formula(lr, run)
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return two fields of the copy from `_shorter`: `Warmup.after`, and the length (steps)."""
+        """Return `Warmup.after` and the length in steps, both for the copy from `_shorter`."""
         # A division by 0 is a division by 1 in transformers.
         return "delay", max(1, self.own_length(run) - self.warmup_span(run))
 

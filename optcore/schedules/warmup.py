@@ -205,12 +205,12 @@ def warmup(
         curve: the schedule without its warmup.
         length: the length of the rise in steps, which may be a fraction; 0 for no rise.
         start: the lr at t = 0.
-        after: how *curve* continues after the rise.
+        after: how *curve* continues after the rise: ``delay``, ``overlap`` or ``compress``.
         total_steps: the length of the run in steps. With compress, it must exceed *length*.
         shape: the shape of the rise.
         end: the lr at the end of the rise; None for the first value of *curve*.
         start_fraction: the lr at t = 0 as a fraction of *end*, in place of *start*.
-        toward: whether the rise goes to *end* or, at each t, toward curve(t).
+        toward: ``peak`` for a rise to *end*, ``curve`` for a rise to the current value curve(t).
         numbers: the precision and rounding with which a linear rise is computed.
     """
     if length == 0:

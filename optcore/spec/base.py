@@ -173,7 +173,7 @@ def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
     Args:
         defaults: the default of the field in each dialect; None if the field is required in that
             dialect. In a dialect without an entry, the field does not exist: giving the field is
-            an error, and the spec holds the first default.
+            an error, and the spec holds the first of *defaults*.
         limits: pydantic's bounds gt, ge, lt and le.
     """
     # pydantic validates fields in their order, those of the base class first, so `dialect` is there

@@ -164,9 +164,9 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
         (
             {"schedule": {"kind": "shift", "by": 100_000_000, "schedule": {"kind": "cosine"}}},
             "schedule",
-            "schedule must compute at most 20000000 values in a preview, got 100000200; nested "
-            "schedules, groups, and steps that a shift skips count, too: preview fewer steps, "
-            "nested schedules or groups, or use a smaller shift",
+            "schedule must compute at most 20000000 values in a preview, got 100000200 (for all "
+            "groups, nested schedules and steps that a shift skips); preview fewer steps, groups "
+            "or nested schedules, or use a smaller shift",
         ),
         (
             {

@@ -291,7 +291,7 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     (
         {"validation": 0.1},
         "validation must be null if validation_lines is not 0, since both say which lines are "
-        "for validation, got 0.1 with 31 lines",
+        "for validation, got 0.1 with validation_lines 31",
     ),
     (
         {"train_lines": 87_000, "test_lines": 1_000, "validation_lines": 0},

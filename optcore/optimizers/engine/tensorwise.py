@@ -44,7 +44,7 @@ class Whole:
         self._taken = arguments(rule.update)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, in place: to one parameter, or to small ones together."""
+        """Apply update number *t*, in place, to *spans*: one parameter, or several small ones."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         # Runs that began under an older version keep their bits.
         values["in_blocks"] = spans.aligned
@@ -90,7 +90,7 @@ class ByRows(Whole):
         self._dense = Eager(rule, flags)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update number *t*, in place, to the one parameter in *spans*."""
         if not spans.grads[0].is_sparse:
             # `Eager` runs in slices, which need far less memory than operations on whole tensors.
             flat = _flattened(spans)
@@ -141,7 +141,7 @@ class ClippedByNorm:
         self._root_mean_square = root_mean_square
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update number *t*, in place, to the one parameter in *spans*."""
         grad = spans.grads[0]
         grad = grad.coalesce().values() if grad.is_sparse else grad
         norm = float(norm_of(grad)) * numbers["grad_scale"]
@@ -154,10 +154,11 @@ class ClippedByNorm:
 
 class ClippedByUnit:
     """
-    Limits the norm of each unit's gradient to a share of the norm of the unit's weights.
+    Limits the gradient by the norms of the weights, unit by unit, then runs the wrapped engine.
 
-    A unit is all weights that compute one output, such as a row of a matrix. The wrapped engine
-    gets a limited copy of the gradient. `ClipAdaptive` has the formula.
+    A unit is all weights that compute one output, such as a row of a matrix. The norm of a unit's
+    gradient is limited to a share of the norm of the unit's weights. `ClipAdaptive` has the
+    formula. The gradient itself does not change: the wrapped engine gets a limited copy.
     """
 
     def __init__(self, engine: Engine, share: float, eps: float, *, output_last: bool) -> None:
@@ -165,7 +166,7 @@ class ClippedByUnit:
         self._share, self._eps, self._output_last = share, eps, output_last
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update number *t*, in place, to the one parameter in *spans*."""
         segment, grad = spans.segment, spans.grads[0]
         assert segment is not None
         if grad.is_sparse:
@@ -200,9 +201,11 @@ class Centralized:
     """
     Subtracts from each row of a gradient the mean of the row, then runs the wrapped engine.
 
-    This is gradient centralization. It is done after unscaling and clipping, and only for the
-    parameters that `is_centralized` selects. MindSpore adds the weight decay to the gradient and
-    then centralizes the sum, so in dialect mindspore the decay is centralized too.
+    This is gradient centralization. It follows unscaling and clipping, and applies only to the
+    parameters that `is_centralized` selects.
+
+    MindSpore adds the weight decay to the gradient and then centralizes the sum, so in dialect
+    mindspore the decay is centralized too.
     """
 
     def __init__(
@@ -213,8 +216,8 @@ class Centralized:
 
         Args:
             engine: the engine for parameters whose gradient is not centralized.
-            of_limited: the engine for parameters whose gradient is centralized. It takes gradients
-                that are already unscaled and clipped.
+            of_limited: the engine for parameters whose gradient is centralized, which takes
+                gradients that are already unscaled and clipped.
             transforms: the transforms that *engine* applies.
             with_decay: whether the weight decay is centralized too.
         """
@@ -222,7 +225,7 @@ class Centralized:
         self._transforms, self._with_decay = transforms, with_decay
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* in place to *spans*, which hold one parameter."""
+        """Apply update number *t*, in place, to the one parameter in *spans*."""
         segment = spans.segment
         assert segment is not None
         if not is_centralized(segment.param):
@@ -261,12 +264,12 @@ def _shaped(flat: Tensor, segment: Segment) -> Tensor:
 
 
 def _as_param(tensor: Tensor, segment: Segment) -> Tensor:
-    """Return *tensor* in the parameter's shape. It may be flat, or have that shape already."""
+    """Return *tensor*, which may be flat, as a view in the parameter's shape."""
     return tensor if tensor.shape == segment.param.shape else _shaped(tensor, segment)
 
 
 def _whole(spans: Spans, grad: Tensor, segment: Segment) -> Spans:
-    """Return *spans* with *grad* as the gradient. *grad* is 1-D and ordered row after row."""
+    """Return *spans* with *grad* as the gradient; *grad* is 1-D, row after row."""
     grad = grad.view(segment.param.shape)
     if spans.params[0].ndim > 1:
         return spans._replace(grads=[grad])

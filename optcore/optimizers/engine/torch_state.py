@@ -26,7 +26,7 @@ SAME_MUON = {None, "original"}
 
 @dataclass(frozen=True)
 class _Uncast:
-    """A wrapper of a parameter's state in torch's format: ``load_state_dict`` does not cast it."""
+    """Wraps a parameter's state, so that torch's ``load_state_dict`` does not cast the state."""
 
     state: Any
 
@@ -39,10 +39,10 @@ torch._dynamo, and this import takes 1.3 seconds of CPU time."""
 @contextmanager
 def uncast(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """
-    Let *optimizer* load states within this context without casting them.
+    Prevent *optimizer*, within this context, from casting the states that it loads.
 
-    torch would cast them to the dtype of the parameter, which may have fewer digits than the slots.
-    The loaded states are wrapped; `as_given` unwraps them.
+    torch casts a state to the dtype of its parameter, which may have fewer digits than the slots.
+    States that are loaded within the context are wrapped, and `as_given` unwraps them.
     """
     # This hook is registered last, so users' hooks get the states unwrapped.
     handle = optimizer.register_load_state_dict_pre_hook(_wrapped)
@@ -68,7 +68,7 @@ Group = Mapping[str, Any]
 def groups_to_torch(
     groups: Sequence[Group], updates: Sequence[GroupUpdate]
 ) -> list[dict[str, Any]]:
-    """Return each of *groups* in the format of torch's optimizer for the same rule."""
+    """Return *groups* as torch's own optimizers for the same rules would have them."""
     pairs = zip(groups, updates, strict=True)
     return [_to_torch(group, update.rule, update.flags) for group, update in pairs]
 

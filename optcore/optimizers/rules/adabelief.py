@@ -134,7 +134,7 @@ def acprop(
 
 
 def shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return grad_share, avg_share, correction2 and divided for update *t*."""
+    """Return the arguments of `adabelief` that depend on the number *t* of the update."""
     beta1, correction1 = numbers["beta1"], corrections(t, numbers, flags)["correction1"]
     if flags.get("rectify"):
         return _rectified(t, numbers, flags)

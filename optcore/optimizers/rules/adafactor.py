@@ -114,7 +114,7 @@ def rms(tensor: Tensor) -> float:
 
 
 def _by_size(shape: Size) -> tuple[int, int]:
-    """Return the indices of the largest dimension and of the second; if equal, the last first."""
+    """Return the indices of the two largest dimensions, largest first; if equal, last first."""
     second, largest = sorted(range(len(shape)), key=lambda i: shape[i])[-2:]
     return largest, second
 
@@ -184,7 +184,7 @@ def _of_now(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return fresh and old_share for update *t*."""
+    """Return the arguments fresh and old_share of `adafactor` for update *t*."""
     if not flags["float32_share"]:
         return {"fresh": t ** numbers["beta2_decay"], "old_share": 0.0}
     # MindSpore and optax keep the share of the old mean as a float32 tensor.

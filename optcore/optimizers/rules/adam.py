@@ -165,7 +165,7 @@ def rounded_betas(numbers: Numbers) -> dict[str, float]:
     """
     Return the betas rounded to float32, as a float32 kernel gets them.
 
-    Powers of the betas are computed from the doubles, not from these.
+    Powers of the betas are computed from the betas before rounding.
     """
     return {name: float32(numbers[name]) for name in ("beta1", "beta2")}
 

@@ -30,9 +30,10 @@ def asgd(
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         ax: same shape as *param*; the average so far.
-        eta: lr / (1 + lambd * lr * (t - 1)) ** alpha, with the lr of the previous update.
+        eta: lr / (1 + lambd * lr * (t - 1)) ** alpha, with the lr of the previous update. lambd,
+            alpha and t0 are hyperparameters.
         keep: 1 - lambd * eta.
-        mu: 1 / max(1, t - 1 - t0); if it is 1, the average is param itself.
+        mu: 1 / max(1, t - 1 - t0). If mu is 1, the average is param itself.
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.

@@ -83,7 +83,7 @@ def _mask(
 
 
 def _means(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return the running means of lr and of 1, which correct the slots for starting at 0."""
+    """Return the means of lr and of the number 1 that correct the slots for starting at 0."""
     if t == 0:
         return {"exp_avg_lr_1": 0.0, "exp_avg_lr_2": 0.0}
     beta1, beta2 = numbers["beta1"], np.float32(numbers["beta2"])

@@ -166,7 +166,7 @@ def _direction(
     shares: tuple[float, float],
     flags: Mapping[str, bool],
 ) -> Tensor:
-    """Return n of `muon` as `orthogonal` takes it: a matrix or a stack, in the dtype for it."""
+    """Return n of `muon` as the matrix, or the stack of matrices, that `orthogonal` takes."""
     ahead = _ahead(grad, velocity, momentum, shares, flags)
     matrix = _as_matrix(ahead, batched=flags["batched"])
     return matrix.bfloat16() if flags["in_bfloat16"] else matrix
@@ -189,7 +189,7 @@ def _ahead(
 
 
 def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
-    """Return *tensor* as a matrix. A kernel is one matrix per position if *batched*."""
+    """Return *tensor* as a matrix, or if *batched* as a stack of one matrix per position."""
     if tensor.ndim == MATRIX:
         return tensor
     if not batched:
@@ -229,7 +229,7 @@ def _scale(shape: tuple[int, int], size: int, rms_rate: float, flags: Mapping[st
 def _coefficients(
     constant: tuple[float, float, float], steps: int, flags: Mapping[str, bool]
 ) -> list[tuple[float, float, float]]:
-    """Return (a, b, c) for each of *steps* iterations."""
+    """Return (a, b, c) for each of the *steps* iterations of `orthogonal`."""
     named = next((name for name in NS_SCHEDULES if flags[name]), None)
     known = list(NS_SCHEDULES[named]) if named is not None else [constant]
     return known[:steps] + [known[-1]] * (steps - len(known))

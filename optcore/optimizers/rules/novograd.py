@@ -93,7 +93,7 @@ def novograd_together(
     grad_averaging: bool,
     in_float32: bool,
 ) -> None:
-    """Update several parameters and their slots in place, each as by `novograd`."""
+    """Apply `novograd` to several parameters at once; parameters and slots change in place."""
     # Not torch._foreach_norm, which sums 16-bit numbers in another way.
     squares = [torch.linalg.vector_norm(grad).square() for grad in grads]
     if in_float32:

@@ -157,7 +157,7 @@ def _check_momentum(numbers: Numbers) -> None:
 
 @lru_cache(maxsize=4096)
 def _slices(size: int) -> list[int]:
-    """Return the lengths of the slices of *size* elements."""
+    """Return the lengths of the slices into which *size* elements are divided."""
     whole, rest = divmod(size, SLICE)
     # torch adds the decay in one thread, or in two of which each takes half of a slice. Half of an
     # odd rest would end beside the vectors of a processor, where elements may get other last bits.

@@ -77,10 +77,10 @@ class Rule:
         slots: a function from numbers and flags to slot name (torch's) -> first value.
         scalars: a function from t, numbers and flags to further arguments of *update*, which
             change with t, such as bias corrections.
-        carries: a function that returns the carried numbers: those that update t computes for
-            update t + 1, where *scalars* and *update* get them. Its arguments are t, and the
-            numbers and flags of update t. For t = 0 it returns the numbers for the first update.
-            None for a rule that carries no numbers.
+        carries: a function that returns the carried numbers, which update t computes and update
+            t + 1 passes to *scalars* and *update*. The arguments of the function are t, and the
+            numbers and flags of update t. For t = 0, the function returns the numbers for the first
+            update. None for a rule that carries no numbers.
         carries_in: the dtype in which the carried numbers are kept.
         carries_from: the names of the hyperparameters that the carried numbers depend on.
         implied: a function like *carries*, which computes the carried numbers from t alone, for
@@ -122,8 +122,9 @@ class Rule:
         counts_steps: whether torch keeps ``step`` in the state of this optimizer.
         whole_steps: whether ``step`` is a Python number, not a tensor (from a tensor, torch would
             compute its bias corrections in float32).
-        takes_sparse: whether a row-sparse gradient is accepted, with the effect of the equal dense
-            gradient. (False for Adam: torch's SparseAdam leaves the moments of other rows alone.)
+        takes_sparse: whether a row-sparse gradient is accepted. It has the same effect as a dense
+            gradient with zeros in all other rows. (False for Adam: torch's SparseAdam does not
+            change the moments of rows that the gradient lacks.)
         takes_sparse_in_paddle: whether *takes_sparse* is true in Paddle's dialects.
         sparse_ahead_in_paddle: the number that Paddle adds to t for a row-sparse gradient.
         by_rows: whether a row-sparse gradient updates its own rows and nothing else.

@@ -80,7 +80,7 @@ class RunningPowers:
         return self._named({base: self.power_of(numbers[base], at, flags) for base in self.bases})
 
     def _times(self, before: float, t: int, base: float, flags: Flags) -> float:
-        """Return *before* * *base*. If *before* is base ** (t - 1), it is exactly base ** t."""
+        """Return *before* * *base*. If *before* is base ** (t - 1), return exactly base ** t."""
         if flags["float32_products"]:
             # A product of two float32 is exact in double: this rounds as a float32 product.
             return float32(before * float32(base))

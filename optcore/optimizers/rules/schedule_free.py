@@ -111,7 +111,7 @@ def averaged(param: Tensor, z: Tensor, *slots: Tensor, **numbers: float) -> Tens
 
 
 def weight(t: int, warmup_steps: float, r: float, weight_lr_power: float) -> float:
-    """Return the weight of z in the average after update *t*, for a constant lr, unnormalized."""
+    """Return the unnormalized weight of z in the average after update *t* at a constant lr."""
     return float(t**r * warmed(t, warmup_steps) ** weight_lr_power)
 
 
@@ -130,7 +130,7 @@ def optax_lr(count: int, lr: float, warmup_steps: float) -> float:
 
 
 def optax_weight(t: int, lr: float, warmup_steps: float, weight_lr_power: float) -> float:
-    """Return `weight` for optax, in which the weight depends on *lr*."""
+    """Return the `weight` that optax computes, which also depends on *lr*."""
     return float(optax_lr(t, lr, warmup_steps) ** weight_lr_power)
 
 

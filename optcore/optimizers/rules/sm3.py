@@ -77,7 +77,7 @@ def sm3_together(
     momentum: float,
     eps: float,
 ) -> None:
-    """Update several parameters and their slots in place, each as by `sm3`."""
+    """Apply `sm3` to several parameters at once; parameters and slots change in place."""
     totals = accumulators[-1]
     for others in reversed(accumulators[:-1]):
         totals = list(torch._foreach_minimum(totals, others))
@@ -97,7 +97,7 @@ def sm3_together(
 
 
 def _make_positive(total: Tensor) -> None:
-    """Write infinity in place of 0 to *total*, so that a quotient by its root is 0."""
+    """Replace each 0 in *total* by infinity, so that dividing by its root gives 0."""
     # A tenth of the time of a mask.
     torch.threshold_(total, 0.0, math.inf)
 

@@ -65,8 +65,8 @@ class LayerMemory(NamedTuple):
         inner: number of further values that are kept for the backward pass, for an example.
         index_bytes: further bytes that are kept for the backward pass, per element of the output.
         workspace: number of values that computing an example takes besides input and output.
-        taken: number of elements in the input that nothing else counts, for an example.
-        reordered: number of elements in the gradient of a weight before it is brought into order.
+        taken: number of elements in the input for an example; 0 if they are counted elsewhere.
+        reordered: number of elements in the weight's gradient in oneDNN's own order; 0 if none.
         beside: what the blocks around the layer hold meanwhile, for an example.
     """
 
@@ -87,7 +87,7 @@ class LayerMemory(NamedTuple):
 # Networks are shared (`network_of`), and most jobs have one of a few.
 @lru_cache(maxsize=64)
 def measured(network: Network, frozen: frozenset[str]) -> tuple[LayerMemory, ...]:
-    """Return the layers of *network*, whose parameters *frozen* are not trained, as computed."""
+    """Return the memory of each layer of *network*; the parameters *frozen* are not trained."""
     known = _Known({node.path: node for node in network.nodes}, frozen, network.memories)
     found = _in_order(network.layers, "", "", known, _Beside())
     for i, layer in enumerate(found):  # what the first layers take is the batch, counted elsewhere
@@ -211,7 +211,7 @@ def _is_nothing(layer: AnyLayer) -> bool:
 
 
 def _reordered(layer: Conv2d, given: TensorSpec) -> int:
-    """Return the number of elements in the gradient of the weight of *layer* as oneDNN has it."""
+    """Return the size of the weight's gradient in oneDNN's own order; 0 if it has no such order."""
     into, out = given.shape[0] // layer.groups, layer.out_channels // layer.groups
     kernel = prod(each(layer.kernel_size, layer.DIMS))
     if into == out == 1 and kernel <= DEPTHWISE and min(given.shape[1:]) >= kernel**0.5:

@@ -98,7 +98,9 @@ def evaluated(run: RunSpec, device: str) -> int:
     """
     Return the number of examples in a batch of an evaluation.
 
-    A batch is as large as a batch of a step, which takes more memory, or as *EVALUATED_BYTES*.
+    A batch has as many examples as fit into `EVALUATED_BYTES`, but at least as many as a batch of a
+    step, which takes more memory. The result is at most `EVALUATED_TOGETHER`, and equal to it for a
+    run that must have the results of release 0.2.0.
 
     Args:
         run: the description of the run.

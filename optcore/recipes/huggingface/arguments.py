@@ -107,7 +107,7 @@ def convert_schedule(block: Block, names: Names, length: Length, keys: tuple[str
     """
     Convert the schedule and its warmup.
 
-    *length* is the length of the warmup, and *keys* are the keys of the file that it comes from.
+    *length* is the length of the warmup, and *keys* are the keys that determine this length.
     """
     name = str(block.get(names.scheduler) or names.default_scheduler)
     given = block.get("lr_scheduler_kwargs")
@@ -160,7 +160,7 @@ def is_on(block: Block, name: str) -> bool:
 
 
 def convert_precision(block: Block) -> None:
-    """Convert the keys bf16 and fp16; parameters and optimizer states are float32 with both."""
+    """Convert bf16 and fp16, with which parameters and optimizer states are still float32."""
     if is_on(block, "bf16"):
         block.converted("bf16", "training.precision", "bf16")
         block.ignored("fp16", "bf16 is on")

@@ -79,7 +79,7 @@ def convert(file: Block) -> None:
 
 
 def _batch(file: Block) -> None:
-    """Convert batch_size: divided by micro_batch_size, it is the number of accumulated batches."""
+    """Convert batch_size, which is micro_batch_size times the number of accumulated batches."""
     if not file.given("batch_size"):
         file.other("batch_size", "it is off")
         return
@@ -109,9 +109,9 @@ def _schedule(file: Block) -> None:
 
 def _least(file: Block, ratio: float) -> None:
     """
-    Convert cosine_min_lr_ratio: *ratio* is the last value of the cosine, divided by lr.
+    Convert cosine_min_lr_ratio, whose value is *ratio*: the last lr of the cosine, divided by lr.
 
-    A cosine that is over before the run ends is refused.
+    The key cosine_constant_lr_ratio, which ends the cosine before the run, is refused.
     """
     file.converted("cosine_min_lr_ratio", "schedule.end_fraction", ratio)
     if file.get("cosine_constant_lr_ratio"):
@@ -122,8 +122,9 @@ def _warmup(file: Block) -> tuple[Length, str]:
     """
     Return the length of the warmup, and the key that the length comes from.
 
-    As in Axolotl, a length in steps is at least 2, except if it comes from a warmup_steps below 1,
-    which is a share of the run.
+    A warmup_steps from 1 on is a number of steps; below 1, it is a share of the run. A warmup_ratio
+    is always a share of the run. As in Axolotl, a number of steps from either key is at least 2,
+    but a share in warmup_steps has no such limit.
     """
     steps = steps_of(file)
     if file.given("warmup_steps"):

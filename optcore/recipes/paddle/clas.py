@@ -164,9 +164,9 @@ def _no_decay(block: Block, name: str) -> None:
     """
     Convert the keys in `NO_DECAY` for *name*, ``RMSProp`` or ``Momentum``.
 
-    These keys exempt parameters from weight decay. For RMSProp, they become groups without decay.
-    For Momentum, a key with names of parameters is refused; without such a key, neither key has an
-    effect.
+    The two keys exempt parameters from weight decay. For RMSProp, they become groups without decay.
+    For Momentum, no_weight_decay_name is refused if it names parameters. If it names none, neither
+    key has an effect.
     """
     if name == "Momentum":
         _no_decay_in_momentum(block)

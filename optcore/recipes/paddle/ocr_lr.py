@@ -1,7 +1,7 @@
 """
 Convert the keys that each class in PaddleOCR's ppocr/optimizer/learning_rate.py reads.
 
-Every class accepts any other keyword without using it.
+Every class also accepts keywords that it does not use.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _length(lr: Block, name: str, epochs: float | None) -> None:
 
 
 def _warmup(peak: Callable[[Block], float]) -> Read:
-    """Return a function that converts warmup_epoch; the warmup ends at the lr from *peak*."""
+    """Return a function that converts warmup_epoch; *peak* returns the lr at the warmup's end."""
 
     def read(lr: Block, key: str) -> None:
         epochs = lr.number(key) if lr.given(key) else 0

@@ -22,8 +22,8 @@ def rise(length: dict[str, Any] | int, *, start: float, end: float) -> dict[str,
     """
     Return the warmup of paddle.optimizer.lr.LinearWarmup: a line from *start* to *end*.
 
-    After the warmup, the schedule starts from its beginning. Its length is not reduced by the
-    warmup: a schedule as long as the run is not finished when the run ends.
+    After the warmup, the schedule starts from its beginning. The warmup does not shorten the
+    schedule, so a schedule as long as the run is not finished when the run ends.
     """
     return {"length": length, "start": start, "end": end, "after": "delay"}
 

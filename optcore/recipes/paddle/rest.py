@@ -26,7 +26,7 @@ def refuse_name(
     block: Block, known: Iterable[str], unsayable: Mapping[str, str] | None = None
 ) -> None:
     """
-    Refuse the class that *block* names, and record its arguments as other.
+    Refuse the class that *block* names, and record the arguments of the class as ``other``.
 
     Args:
         block: the mapping with the name of the class and its arguments.

@@ -53,7 +53,7 @@ class Annealing(ScheduleSpec):
             yield from at_least_a_step("length", self.length, run)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the fall is cut off by the end of the run."""
+        """Also yield a warning if the run ends before the fall is over."""
         yield from super().warnings_in(run)
         over = self.offset(run) + self.num_steps(run)
         # Not at a fraction of a step after the end: the run itself is rounded to whole steps.
@@ -106,7 +106,7 @@ class Fall(Annealing, Dialectal):
         return self.dialect == "optax"
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the fall has no steps, or begins after the run."""
+        """Also yield a warning if the fall has no steps, or the run ends before the fall begins."""
         yield from super().warnings_in(run)
         yield from late("begin", self.begin, self.offset(run), run)
         yield from never("length", self.length)
@@ -127,7 +127,7 @@ class Fall(Annealing, Dialectal):
         return run.span(self.length) or 1
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
-        """Return two fields of the copy from `_shorter`: `Warmup.after`, and the length (steps)."""
+        """Return `Warmup.after` and the length in steps, both for the copy from `_shorter`."""
         # If the warmup leaves no steps, the fall is over, and no step has the peak in transformers.
         if self._warmup_fills(run):
             return "overlap", self.own_length(run)

@@ -109,7 +109,8 @@ class Clamp(Modifier):
     @model_validator(mode="after")
     def _bounds_do_not_cross(self) -> Self:
         if self.max is not None and self.max < self.min:
-            reject(["max"], f"max must be at least min, got {self.max} and {self.min}", self.max)
+            rule = f"max must be at least min, which is {self.min}"
+            reject(["max"], f"{rule}, got {self.max}", self.max)
         return self
 
     def _formula(self, lr: float, run: RunLength) -> Curve:

@@ -38,10 +38,10 @@ class Noise(Modifier, Dialectal):
     In the plain dialect, n is std * z, limited to the range -limit..limit. z is a standard normal
     number that depends only on *seed* and t.
 
-    In dialect timm, n is 0 at t = 0. At every other t, it comes from a generator of torch that is
-    seeded with seed + t: the generator draws standard normal numbers z until abs(std * z) < limit,
-    and n is std * z. With *distribution* uniform, n is the generator's first uniform number, scaled
-    to -limit..limit.
+    In dialect timm, n is 0 at t = 0. At every other t, n comes from a generator of torch with the
+    seed *seed* + t. The generator draws standard normal numbers until one of them, z, has
+    abs(std * z) < limit, and n is std * z. With *distribution* uniform, n is the generator's first
+    uniform number, scaled to -limit..limit.
 
     A resumed run has the same noise, and so the same lr.
 
@@ -219,7 +219,7 @@ def timm_noise(
 
 
 def _distinct(steps: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp] | slice]:
-    """Return the distinct values in *steps*, and for each step the index of its value there."""
+    """Return the distinct values in *steps*, and the index of each step among these values."""
     if (steps[1:] > steps[:-1]).all():
         return steps, slice(None)
     return np.unique(steps, return_inverse=True)

@@ -19,8 +19,9 @@ class PerBatch(Modifier):
     """
     A schedule that moves on with every batch, in a run whose updates accumulate several batches.
 
-    n is *accumulate*, b is *batches_per_epoch*, and S is the number of updates in an epoch. Update
-    t = e * S + j is update j of epoch e, and has the value of the schedule at its last batch::
+    n is *accumulate*, b is *batches_per_epoch*, and S is the number of updates in an epoch. Counted
+    from 0, update t = e * S + j is update j of epoch e. lr is the value of the inner schedule at
+    the last batch of the update::
 
         f(t) = schedule(e * b + min((j + 1) * n, b) - 1)
 

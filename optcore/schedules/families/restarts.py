@@ -236,8 +236,8 @@ def cycle_of(
     """
     Return, for each *t*, the cycle's number, the time since its beginning, and its length.
 
-    The time and the length of the cycle have the same unit: steps, or multiples of the argument
-    *length*. Which of the two it is depends on the arguments, so use only their ratio.
+    The time and the length of a cycle have the same unit. Depending on the arguments, the unit is a
+    step or the argument *length*, so use only the ratio of time and length.
     """
     n, one, grow = numbers(length), numbers(1), numbers(t_mul)
     if t_mul == 1 and edges == "exact":

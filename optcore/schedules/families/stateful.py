@@ -93,7 +93,11 @@ class MetricDrivenLr(ABC):
 
     @property
     def numbers(self) -> Numbers:
-        """The precision in which observations are compared: float64, or in optax that of lr."""
+        """
+        The precision in which observations are compared.
+
+        This is float64. In dialect optax, it is the precision in which lr is computed.
+        """
         return self.spec.numbers if getattr(self.spec, "dialect", "") == "optax" else DOUBLE
 
     @abstractmethod

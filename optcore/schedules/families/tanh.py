@@ -46,7 +46,7 @@ class Tanh(Annealing, Dialectal):
         if not self.lower < self.upper:
             reject(
                 ["upper"],
-                f"upper must be above lower, got {self.upper} and {self.lower}",
+                f"upper must be above lower, which is {self.lower}, got {self.upper}",
                 self.upper,
             )
         return self

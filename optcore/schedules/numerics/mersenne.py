@@ -82,7 +82,7 @@ def _pairs_needed(num_seeds: int, std: float, limit: float) -> int:
     """
     Return the number of pairs of normal numbers to draw for every seed, at most `EARLY`.
 
-    If the result is below `EARLY`, about one seed at most has no number within *limit* in its
+    With a result below `EARLY`, at most about one of the seeds has no number within *limit* in its
     pairs.
     """
     missed = math.erfc(limit / (std * math.sqrt(2))) if std else 0.0
@@ -158,7 +158,7 @@ def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _late(seed: int, std: float, limit: float) -> float:
-    """Return the first number within *limit*; the first `MOST_PAIRS` pairs have no such number."""
+    """Return the first number within *limit*, which comes after the first `MOST_PAIRS` pairs."""
     # RandomState seeds the same generator in the same way, and numpy keeps its stream (NEP 19).
     words = np.random.RandomState(seed % 2**32)
     while True:

@@ -43,9 +43,9 @@ def normal(seed: int, t: Array) -> NDArray[np.float64]:
 
 def normals(keys: NDArray[np.uint64], count: int) -> NDArray[np.float64]:
     """
-    Return *count* standard normal random numbers for each of the *keys*: (keys, count).
+    Return *count* standard normal random numbers for each of *keys*, as one row per key.
 
-    They are the outputs of splitmix64 with the key as its seed, made normal as in `normal`.
+    A row is made of the outputs of splitmix64 with the key as its seed, as in `normal`.
     """
     with np.errstate(over="ignore"):
         steps = np.arange(1, count + 1, dtype=np.uint64) * GOLDEN

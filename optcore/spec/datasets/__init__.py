@@ -1,1 +1,1 @@
-"""Specs of datasets; their sizes and checksums are known without loading a dataset."""
+"""Specs of datasets. A spec gives the dataset's sizes and checksum without loading the dataset."""

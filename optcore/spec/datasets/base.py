@@ -161,7 +161,7 @@ class InstalledDataset(DatasetSpec):
     """
     The base of datasets from installed packages (entry points of the group ``optserve.datasets``).
 
-    `docs/extending.md` has a whole package.
+    `docs/extending.md` shows a complete package with a dataset.
     """
 
     CODE: ClassVar[str]

@@ -1,4 +1,4 @@
-"""The list of all datasets. Add a new one here, and its module in `optcore.data.sources`."""
+"""The list of all datasets. Add a new dataset here, and its module to `optcore.data.sources`."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class DigitLines(DatasetSpec):
 
     The lines are the same in every run. 3,000 training lines are made of the first 1,200 digits,
     500 validation lines of the next 300 digits, and 500 test lines of the 297 test digits. If the
-    field *validation* is set, validation lines are some of the training lines instead, and share
-    digits with the others.
+    field *validation* is set, some of the training lines become the validation lines instead, and
+    share digits with the remaining training lines.
 
     References:
         Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998 (the images).

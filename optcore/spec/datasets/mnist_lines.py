@@ -81,8 +81,8 @@ class MnistLinesSpec(DatasetSpec):
             reject(
                 ["validation"],
                 "validation must be null if validation_lines is not 0, since both say which "
-                f"lines are for validation, got {self.validation} with {self.validation_lines} "
-                "lines",
+                f"lines are for validation, got {self.validation} with validation_lines "
+                f"{self.validation_lines}",
                 self.validation,
             )
         lines = self.train_lines + self.validation_lines + self.test_lines
@@ -104,7 +104,7 @@ class MnistLinesSpec(DatasetSpec):
 
     @property
     def own_validation_examples(self) -> int:
-        """Number of lines for validation that are made of other digits than those for training."""
+        """Number of validation lines that are made of other digits than the training lines."""
         return self.validation_lines
 
     @property
@@ -144,8 +144,9 @@ class MnistLines(MnistLinesSpec):
     numbers of a line depend only on the seed, the split and the number of the line. So lines are
     the same on every machine, and more lines in a split do not change the lines before them.
 
-    Lines of different splits have no digits in common. So the lines of validation_lines share no
-    digits with training lines, whereas training lines that are held out with *validation* do.
+    Lines of different splits have no digits in common. So validation lines from *validation_lines*
+    share no digits with the training lines. The field *validation* holds out some of the training
+    lines, which do share digits with the remaining training lines.
 
     References:
         LeCun, Cortes and Burges, The MNIST Database of Handwritten Digits, 1998 (the images).

@@ -143,7 +143,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "tanh", "lower": 3.0, "upper": 3.0},
         "upper",
-        "upper must be above lower, got 3.0 and 3.0",
+        "upper must be above lower, which is 3.0, got 3.0",
     ),
     (
         {"kind": "cyclic", "base": 0.1, "mode": "scales"},
@@ -153,7 +153,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "clamp", "schedule": {"kind": "cosine"}, "min": 0.5, "max": 0.1},
         "max",
-        "max must be at least min, got 0.1 and 0.5",
+        "max must be at least min, which is 0.5, got 0.1",
     ),
     (
         {"kind": "chain", "schedules": [{"kind": "cosine"}], "boundaries": [5]},

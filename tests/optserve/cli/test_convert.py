@@ -125,7 +125,9 @@ def test_an_unclear_file_is_an_error_that_says_what_was_looked_for(tmp_path: Pat
     path = tmp_path / "config.yml"
     path.write_text("Optimizer:\n  name: Adam\n  lr: {learning_rate: 0.001}\n")
 
-    with pytest.raises(BadFile, match=r"Looked for:\n  paddleocr: a block Optimizer, and Global"):
+    with pytest.raises(
+        BadFile, match=r"Kinds are recognized by:\n  paddleocr: a block Optimizer, and Global"
+    ):
         run(str(path))
 
     result = run(str(path), "--from", "paddleocr")

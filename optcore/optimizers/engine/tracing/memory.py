@@ -16,9 +16,9 @@ class Allocator:
     that exists:
 
     1. the parameter or slot whose new value the result is;
-    2. a parameter or slot that the operation reads, if two conditions hold: no later operation
-       reads its old value, and its new value is written after the result is used for the last
-       time;
+    2. a parameter or slot that the operation reads, if its memory is not needed meanwhile: no
+       later operation reads the old value, and no operation that uses the result comes after the
+       operation that writes the new value;
     3. a scratch buffer whose value is no longer needed;
     4. a new scratch buffer.
 
@@ -30,7 +30,7 @@ class Allocator:
         self, graph: fx.Graph, destinations: Mapping[fx.Node, fx.Node], end: fx.Node
     ) -> None:
         """
-        Find the last use of each value in *graph*; `out` chooses memory by it.
+        Find the last operation that uses each value in *graph*; `out` needs to know it.
 
         Args:
             graph: the traced rule: placeholders, operations, output. No operation has an ``out=``
@@ -81,8 +81,9 @@ class Allocator:
         """
         Return a parameter or slot whose memory can hold the result of *node*; None if none can.
 
-        The parameter or slot must meet two conditions. *node* is the last operation that uses its
-        old value. Its new value is written no earlier than the last use of the result.
+        The parameter or slot must meet two conditions. *node* is the last operation that uses what
+        its memory holds. No operation that uses the result of *node* comes after the operation that
+        writes the new value of the parameter or slot.
         """
         for operand in node.all_input_nodes:
             # The memory of a lent state is lent again at the last use of the result that it holds.

@@ -15,8 +15,8 @@ class PerParam:
 
     Attributes:
         values: the number of each parameter.
-        split: a function that returns the elements of a tensor that belong to each parameter, with
-            the gap after it.
+        split: a function that divides a tensor into one part per parameter. A part includes the gap
+            between its parameter and the next parameter.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ def _for_each(function: Callable[..., Any]) -> Callable[..., Tensor]:
     """
     Return a function that calls *function* once for each parameter.
 
-    The tensors that it takes hold several parameters. At least one of its numbers is a `PerParam`.
+    The returned function takes tensors that hold several parameters, and numbers, of which at least
+    one is a `PerParam`.
     """
 
     def each(*args: Any, out: Tensor, **kwargs: Any) -> Tensor:  # noqa: ANN401  # tensors and numbers

@@ -27,14 +27,21 @@ from optcore.optimizers.engine.tracing.writers import Writers
 
 
 class Tracer(GraphAppendingTracer):
-    """Records the operations of a rule. In a condition, a traced number is true: it is never 0."""
+    """Records the operations of a rule. In an ``if``, a traced number counts as not 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
-        """Return whether the traced number *obj* is true."""
+        """
+        Return True: the traced number *obj* is not 0.
+
+        Raises:
+            ValueError: *obj* is not an argument of the rule but the result of an operation.
+        """
         # Engines pass a number that is 0 as a constant, so a proxy is never 0. Any other condition
         # could have another value in the next update, which runs the same program.
         if obj.node.op != "placeholder":
-            raise ValueError(f"a rule may only test whether a number is 0, got {obj.node}")
+            raise ValueError(
+                f"an if in a rule may only test whether a number is 0, got the operation {obj.node}"
+            )
         return True
 
 
@@ -127,7 +134,7 @@ def write_in_place(
         tensors: all nodes whose value is a tensor.
         states: the placeholders of the parameter, the gradient and the slots.
         results: the new values of the parameter and the slots.
-        end: the placeholder before which those of scratch buffers are inserted.
+        end: the placeholder before which the placeholders for scratch buffers are inserted.
     """
     writers = Writers(graph, states)
     for state, node in zip([states[0], *states[2:]], results, strict=True):

@@ -1,11 +1,13 @@
 """
 A rule whose step depends on norms, as two programs: one before the norms are known, one after.
 
-The rule and the function whose results it needs the norms of are traced into one graph, in which
-operations that both have occur once. The first program runs all operations that depend on no norm.
-It writes the tensors whose norms are taken, the slots whose new values are known by then, and the
-values from which the second program continues (such as the step of lamb). Every operation is one of
-the rule's own, so the results are the same bit for bit.
+A second function returns the tensors whose norms the rule needs. The rule and this function are
+traced into one graph, in which an operation that both have occurs once.
+
+The first program runs all operations that depend on no norm. It writes the tensors whose norms are
+taken, the slots whose new values depend on no norm, and the values from which the second program
+continues (such as the step of lamb). Every operation is one of the rule's own, so the results are
+the same bit for bit.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ class Call:
 
     Attributes:
         function: the function.
-        numbers: the names of the arguments that the programs take.
-        constants: the other arguments: flags, and numbers that are 0.
+        numbers: the names of the arguments that remain arguments of the traced programs.
+        constants: the other arguments with their values: flags, and numbers that are 0.
     """
 
     function: Function
@@ -42,15 +44,16 @@ class Call:
 @dataclass(frozen=True)
 class Split:
     """
-    A traced rule in two programs.
+    A traced rule in two programs: one before its norms are known, and one after.
 
     Attributes:
-        first: ``run(param, grad, *slots, *saved, *measured, *numbers, *scratch)``.
-        second: ``run(param, grad, *slots, *saved, *numbers, *late, *scratch)``; None if the whole
-            rule runs after the norms are known.
-        num_saved: the number of buffers, as long as the parameter, that *first* writes and *second*
-            reads.
-        num_measured: the number of buffers for values of which only norms are taken.
+        first: the first program: ``run(param, grad, *slots, *saved, *measured, *numbers,
+            *scratch)``.
+        second: the second program: ``run(param, grad, *slots, *saved, *numbers, *late, *scratch)``;
+            None if the whole rule runs after the norms are known.
+        num_saved: the number of buffers in *saved*, which *first* writes and *second* reads. Each
+            is as long as the parameter.
+        num_measured: the number of buffers in *measured*, for values of which only norms are taken.
         norms: for each norm, the index of its tensor among those of *first*.
         numbers: the names of the numbers that both programs take.
         late: the names of the numbers that only *second* takes.
@@ -66,7 +69,7 @@ class Split:
 
 
 def trace_norms(of: Call, slots: int) -> Split:
-    """Return a `Split` for the norms of the results of *of*, which changes no slot."""
+    """Return a `Split` with a first program alone, which writes the results of *of*."""
     graph = _Graph(slots, of.numbers)
     (measured,) = graph.trace([(of, of.numbers)])
     return graph.split(measured, writes={}, saved=[], second=None)
@@ -123,7 +126,11 @@ class _Graph:
         """The operations that depend on norms."""
 
     def trace(self, calls: Sequence[tuple[Call, Sequence[str]]]) -> list[list[fx.Node]]:
-        """Trace the function of each of *calls* with the numbers of these names."""
+        """
+        Trace the functions of *calls*, and return the operations that compute their results.
+
+        Each entry of *calls* has the names of the numbers with which its function is traced.
+        """
         tracer = Tracer(self._graph)
         found = [
             call.function(
@@ -143,7 +150,7 @@ class _Graph:
         return [[same.get(node, node) for node in each] for each in nodes]
 
     def _merge(self) -> dict[fx.Node, fx.Node]:
-        """Remove repeated operations; return removed operation -> the equal one that stays."""
+        """Remove repeated operations; return removed operation -> equal operation that stays."""
         first: dict[tuple[object, ...], fx.Node] = {}
         same: dict[fx.Node, fx.Node] = {}
         for node in operations(self._graph):
@@ -166,9 +173,9 @@ class _Graph:
         """
         Return the operations that the second program runs again, instead of reading their results.
 
-        These are the operations on numbers, and the operations whose tensors are all inputs of the
-        rule that the first program does not overwrite. To compute such a result again reads no more
-        memory than to read a saved result.
+        These are the operations on numbers, and the operations all of whose tensors are inputs of
+        the rule that the first program does not overwrite. Computing such a result again reads no
+        more memory than reading a saved result.
         """
         left = (set(self.states) | set(self.numbers.values())) - set(writes.values())
         return {
@@ -188,7 +195,7 @@ class _Graph:
         late: Collection[str] = (),
     ) -> Split:
         """
-        Return the split whose first program writes *measured*, *writes* and *saved*.
+        Return a `Split`, whose first program writes *measured*, *writes* and *saved*.
 
         Args:
             measured: the tensors whose norms are taken.
@@ -225,8 +232,8 @@ class _Graph:
 
         Args:
             results: parameter or slot -> its new value.
-            writes: as in `split`.
-            saved: as in `split`.
+            writes: operation of the first program -> the slot that it has written.
+            saved: the operations whose results the first program has saved.
             per_param: the names of the numbers for which the program gets a `PerParam`.
         """
         part = _Part(self, len(saved), list(self.numbers))
@@ -244,7 +251,7 @@ class _Part:
 
     def __init__(self, source: _Graph, extra: int, numbers: Sequence[str]) -> None:
         """
-        Start with placeholders alone.
+        Make a graph that so far has only placeholders.
 
         Args:
             source: the graph that operations are copied from.

@@ -9,7 +9,7 @@ slot, or the gradient, or one value for two slots. It may also be computed too e
 value is read for the last time. For such results:
 
 1. an old value that goes to another state is copied there before all operations;
-2. a result that no operation reads is computed after all others;
+2. a result that no operation reads is computed after all other results;
 3. a result that would still be written too early gets other memory, and is copied to its state at
    the end.
 """
@@ -81,7 +81,7 @@ class Writers:
                 self._end.prepend(writer)
 
     def _copied_last(self, result: fx.Node) -> fx.Node:
-        """Add an operation that copies *result* after all others. Return the new operation."""
+        """Add a last operation, which copies *result*. Return the new operation."""
         output = next(n for n in reversed(self._graph.nodes) if n.op == "output")
         with self._graph.inserting_before(output):
             copy = self._graph.call_function(copied, (result,))

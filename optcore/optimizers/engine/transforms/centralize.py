@@ -12,7 +12,11 @@ ROWS_OF = 16
 
 
 def is_centralized(param: Tensor) -> bool:
-    """Return whether *param* has a shape to which gradient centralization applies."""
+    """
+    Return whether gradients of *param* are centralized.
+
+    They are if *param* has two dimensions or more, and the second is a multiple of `ROWS_OF`.
+    """
     return param.ndim > 1 and param.shape[1] % ROWS_OF == 0
 
 

@@ -116,7 +116,7 @@ def global_norm(params: Sequence[Tensor]) -> float:
 
 
 def norms_of(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Return the norm of each tensor, in float32 or wider, in an order that may differ."""
+    """Return the norms of *tensors*, in any order. The norms are float32 or wider."""
     by_dtype: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
         by_dtype.setdefault(tensor.dtype, []).append(tensor)

@@ -38,7 +38,7 @@ class Transforms:
         overwrite_every: number of updates after which the parameter is set to its average, again
             and again; 0 for never.
         cautious: whether the step is set to 0 in coordinates where its sign differs from the
-            gradient's.
+            gradient's, and multiplied by ``mask_scale`` in all other coordinates.
     """
 
     scaled: bool = False
@@ -223,7 +223,7 @@ def _left(given: dict[str, Any], transforms: Transforms) -> dict[str, Any]:
 
 
 def arguments(update: Callable[..., Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return a filter of numbers and flags that keeps the ones that *update* takes."""
+    """Return a function that drops those numbers and flags that *update* does not take."""
     # The signature is read once: reading it takes longer than an update of a small parameter.
     parameters = inspect.signature(update).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -52,7 +52,7 @@ def limited_update(
 
 
 def _factors(clip: ClipNorm | ClipRms | ClipGlobalNorm, changes: Sequence[Tensor]) -> list[float]:
-    """Return the factor for each of *changes*; it is at most 1."""
+    """Return the factor, at most 1, that limits each of *changes*."""
     norms = [float(norms_of([change])[0]) for change in changes]
     if isinstance(clip, ClipGlobalNorm):
         norm = sum(norm * norm for norm in norms) ** 0.5
