@@ -1,8 +1,7 @@
 """
 Installed packages that add to what jobs may name, checked before a service process starts.
 
-A process with a broken package would refuse jobs, or fail them, without anybody having changed a
-job.
+A process with a broken package would refuse or fail jobs that are correct.
 """
 
 from __future__ import annotations

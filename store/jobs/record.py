@@ -194,7 +194,7 @@ class Record:
         """
         The files of an archived job, by name; empty if the job is not archived.
 
-        ``rows`` is the file with the rows, ``events`` that with the history.
+        ``rows`` is the file with the rows, and ``events`` is the file with the history.
         """
         return stored_files(self.fields.get("archive", "{}"))
 
@@ -223,8 +223,8 @@ class Record:
         """
         Return the actions that the API offers for a job that waits for a worker.
 
-        These are ``restart`` and ``accept`` if no worker has had the job's fingerprint for
-        *after_s* seconds. If that does not apply, the list is empty.
+        If no worker has had the job's fingerprint for *after_s* seconds, these are ``restart`` and
+        ``accept``. Otherwise, the list is empty.
         """
         gone_ms = self.fields.get("gone_ms")
         return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []

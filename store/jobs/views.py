@@ -305,11 +305,10 @@ class Store:
 
     async def _moved(self, record: Record, what: str) -> StoredFile | None:
         """
-        Return the file to which data of a job has moved since *record* was read.
+        Return the file to which data of a job was moved; None if the data is still in Redis.
 
-        None if the data is still in Redis.
-
-        *what* names the data: ``rows``, or ``events`` for the history.
+        *what* names the data: ``rows``, or ``events`` for the history. *record* may have been read
+        before the data was moved.
         """
         names = ("state", "archive")
         state, files = await self._client.hmget(keys.JOB % (record.tenant, record.id), names)

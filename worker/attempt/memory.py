@@ -37,7 +37,7 @@ class PeakMemory:
             self._before = -1
 
     def compared(self, planned: int) -> dict[str, Any]:
-        """Return the measured peak and *planned*, both in bytes, as a job's result has them."""
+        """Return the entry about memory in a job's result: the peak and *planned*, in bytes."""
         kind = "allocated" if self._on_gpu else "resident"
         return {"planned": planned, "measured": self._measured(), "kind": kind}
 

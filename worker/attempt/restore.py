@@ -1,7 +1,7 @@
 """
-Sets up the run of an attempt: from the job's last usable checkpoint, or at step 0 without one.
+Sets up the run of an attempt, from the job's last usable checkpoint.
 
-At step 0, a clone starts from the state of another job.
+A job without a usable checkpoint starts at step 0, where a clone has the state of another job.
 """
 
 from __future__ import annotations

@@ -194,8 +194,8 @@ def _buckets(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
     """
     Return the values in each of *count* columns of the plot area.
 
-    A column without a value of its own repeats the last value before it. Columns before the first
-    value and after the end of *curve* are empty.
+    A column in which no step has a value repeats the last value to the left of the column. Columns
+    before the first value and after the end of *curve* are empty.
     """
 
     def column(x: float) -> int:

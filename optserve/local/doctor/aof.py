@@ -135,7 +135,11 @@ def readable(path: Path) -> Readable:
 def _tool(
     name: str, path: Path, *options: str, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the tool *name* on a file: it is the server's program, started under this name."""
+    """
+    Run the tool *name* on a file.
+
+    The tool is a part of the server's program, which acts as the tool if started under its name.
+    """
     return subprocess.run(
         [name, *options, str(path)],
         executable=binary(),

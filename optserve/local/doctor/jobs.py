@@ -128,7 +128,7 @@ def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Findi
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
     """
-    Call *look*, which returns misplaced jobs, twice; return the jobs that both calls return.
+    Return the misplaced jobs that two calls of *look* both return.
 
     One call is not enough: if the service moves a job during the call, the job may seem misplaced.
     """
