@@ -234,7 +234,8 @@ class Record:
         Return the job as clients see it.
 
         Args:
-            offer_after_s: the argument *after_s* of `offers`.
+            offer_after_s: seconds without a worker that has the job's fingerprint, after which the
+                job offers ``restart`` and ``accept``.
 
         Raises:
             RecordUnreadable: the record is damaged.
@@ -257,7 +258,8 @@ class Record:
             spec: the job's spec as JSON, from the record; required if *with_spec* is true or
                 `is_called` is false.
             with_spec: whether to include the spec.
-            offer_after_s: the argument *after_s* of `offers`.
+            offer_after_s: seconds without a worker that has the job's fingerprint, after which the
+                job offers ``restart`` and ``accept``.
 
         Raises:
             RecordUnreadable: the record is damaged.

@@ -287,7 +287,9 @@ class Store:
 
     async def file(self, record: Record) -> tuple[OpenFile, StoredFile] | None:
         """
-        Return the opened Parquet file with a job's rows, or None if the rows are still in Redis.
+        Return the Parquet file with a job's rows: the opened file, and its path, SHA-256 and size.
+
+        Return None if the rows are still in Redis.
 
         Raises:
             ArchiveUnreadable: the file is missing or damaged.

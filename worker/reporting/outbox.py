@@ -76,9 +76,10 @@ class Outbox:
 
     def pop_needed(self) -> list[str] | None:
         """
-        Return the paths of the files that are still needed, from the last reply that lists them.
+        Return the paths of the files that are still needed.
 
-        Return None if no reply has listed them since the last call.
+        These are the files in the latest reply that lists needed files, and the best state that is
+        still to be sent. Return None if there was no such reply since the last call.
         """
         with self._lock:
             needed, self._needed = self._needed, None

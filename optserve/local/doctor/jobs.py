@@ -128,9 +128,10 @@ def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Findi
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
     """
-    Return the misplaced jobs that two calls of *look* both return.
+    Return the jobs that two calls of *look* both return; *look* returns jobs with a problem.
 
-    One call is not enough: if the service moves a job during the call, the job may seem misplaced.
+    One call is not enough: if the service changes a job during the call, the job may seem to have a
+    problem.
     """
     found = look()
     return [job for job in look() if job in set(found)] if found else []

@@ -32,7 +32,7 @@ class ClassDurations:
 
 def durations(device: str, like: str) -> Call[list[ClassDurations]]:
     """
-    Return the durations of finished jobs that are like a given job, for each class of workers.
+    Return the durations of finished jobs with the digest *like*, for each class of workers.
 
     The result contains only classes with a live worker (see `ClassDurations`), in sorted order.
 

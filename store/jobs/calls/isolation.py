@@ -1,4 +1,4 @@
-"""Calls that set members aside: jobs, or other members of sets in Redis, on which work failed."""
+"""Calls that set aside jobs, and other members of sets in Redis, that could not be processed."""
 
 from __future__ import annotations
 
