@@ -64,7 +64,7 @@ class Outbox:
         """
         Remove the best state from the outbox, and return it.
 
-        Return None if there is no best state here, or if it is being sent.
+        Return None if the outbox has no best state, or if its best state is being sent.
         """
         with self._lock:
             # A best state that is being sent stays: the record may point to its files already,

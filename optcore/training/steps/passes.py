@@ -66,7 +66,7 @@ def overflow_as_divergence(run: Run) -> Iterator[None]:
     Some numbers of an update are computed in Python. If such a number does not fit the dtype,
     Python or torch raises an error.
 
-    An overflow in a tensor raises no error. It makes the next loss infinite or NaN.
+    An overflow in a tensor raises no error, but makes the next loss infinite or NaN.
     """
     try:
         yield

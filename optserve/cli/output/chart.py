@@ -1,7 +1,8 @@
 """
 Charts as text.
 
-Each column is filled from its smallest to its largest value, so every spike is visible.
+Each column of a chart is filled from the smallest to the largest value of its steps, so every spike
+is visible.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ a file of commands. The other files have the commands that were executed after t
 If the last file ends with an unfinished command, the server itself truncates the file before this
 command. If anything else in the files is unreadable, the server does not start.
 
-The server's program contains tools for these files. They report where the unreadable part of a file
-begins, and can truncate the file there.
+The server's program contains tools for these files. The tools report where the unreadable part of a
+file begins, and can truncate the file there.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def submit(
 # Sent before the parent of a clone is read: when a client repeats a request whose response was
 # lost, the parent may be gone.
 def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitted | None]:
-    """Return the result of the submission that used this Idempotency-Key; None if none did."""
+    """Return the result of the submission with this Idempotency-Key; None if there was none."""
 
     def read(reply: list[Any]) -> Submitted | None:
         return None if text(reply[0]) == "none" else _submitted(reply)
