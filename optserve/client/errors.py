@@ -4,7 +4,7 @@ The errors of a client.
     ClientError
       BadAddress       the URL cannot be the URL of a service (also a ValueError)
       BadJob           the job cannot be represented as JSON (also a ValueError)
-      ServiceError     the service refused the request; see .problem
+      ServiceError     the service responded with an error; see .problem
       NotTheService    something other than an optserve service responded
       Unreachable      there was no response
         Unanswered     there was no response to a job, which may have been accepted
@@ -32,7 +32,7 @@ class BadJob(ClientError, ValueError):
 
 class ServiceError(ClientError):
     """
-    The service refused a request.
+    The service responded to a request with an error.
 
     Attributes:
         problem: the error response of the service.

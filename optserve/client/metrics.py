@@ -140,7 +140,7 @@ class MetricCalls:
                 an open file is written as the bytes arrive.
             form: the file format.
             columns: columns to write, in this order; default: all columns of the job.
-            after: write only steps after this one.
+            after: write only steps with a number above this number.
             limit: maximum number of steps; None for all.
 
         Raises:

@@ -97,7 +97,8 @@ class Store:
         """
         Return ids of jobs, newest first, and the id to pass as *after* for the next page.
 
-        The second value is None if there are no more jobs.
+        The second value is None if there are no more jobs. A page of jobs with *labels* may have
+        fewer ids than *limit* although more jobs follow.
 
         Args:
             tenant: the tenant that the jobs belong to.

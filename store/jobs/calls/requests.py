@@ -95,10 +95,13 @@ def ask(
     tenant: str, job_id: str, action: Literal["cancel", "kill", "pause", "resume"]
 ) -> Call[Asked]:
     """
-    Request *action* for a job.
+    Request *action* for a job: cancel, kill, pause or resume.
 
     A queued or paused job changes its state at once. A running job continues until its worker polls
     and finds the request. A job that has ended is left as it is.
+
+    If several actions are requested for a running job, the strongest counts: kill before cancel,
+    and cancel before pause. Until the worker finds a pause, ``resume`` withdraws the pause.
     """
     args = [tenant, job_id, action]
     return Call("ask", args, lambda reply: Asked(as_record(reply[1]), texts(reply[0])))

@@ -114,7 +114,7 @@ def off_plan(
     """
     Mark the job as off plan: at *step*, the applied lr was not the planned one.
 
-    Only the first such call for a job has an effect.
+    If the job is marked already, the call has no effect.
 
     Args:
         claim: the claim that this attempt has on the job.
