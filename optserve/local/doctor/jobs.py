@@ -166,14 +166,14 @@ def _is_whole(record: Record) -> bool:
 
 
 def _records(client: redis.Redis) -> Iterator[tuple[str, Record]]:
-    """Yield ``tenant/id`` and the record of each job; a record that is missing is empty."""
+    """Yield ``tenant/id`` and the record of each job; empty if Redis has no hash for the job."""
     for tenant in _tenants(client):
         jobs = [f"{tenant}/{job_id}" for job_id in _members(client, keys.JOBS % tenant)]
         yield from zip(jobs, map(Record, _fields(client, jobs)), strict=True)
 
 
 def _fields(client: redis.Redis, jobs: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the fields of each job's record; an empty dict for a record that is missing."""
+    """Yield the fields of each job's record; {} if Redis has no hash for the job."""
     for first in range(0, len(jobs), BATCH_SIZE):
         pipe = client.pipeline(transaction=False)
         for job in jobs[first : first + BATCH_SIZE]:
