@@ -44,7 +44,7 @@ def print_history(events: Iterable[Event], terminal: Terminal) -> None:
 
 
 def follow_and_report(client: Client, job: Job, terminal: Terminal) -> bool:
-    """Follow a job to its end, then print its chart and facts; return whether it succeeded."""
+    """Follow a job to its end, then print its charts and facts; return whether it succeeded."""
     try:
         end = live.follow(client, job, terminal)
     except KeyboardInterrupt:
