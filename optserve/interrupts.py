@@ -23,10 +23,10 @@ def importing() -> Iterator[None]:
     """
     End the process at once on Ctrl-C inside the block; the block must only import modules.
 
-    A KeyboardInterrupt would not do: some libraries catch it while they are imported. For example,
+    A KeyboardInterrupt is not enough: some libraries catch it while they are imported. For example,
     pydantic raises a SchemaError in its place while it builds a validator.
 
-    If the process ignores SIGINT, or has a handler of its own for it, nothing changes.
+    If the process ignores SIGINT, or has its own handler for SIGINT, nothing changes.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield

@@ -1,8 +1,7 @@
 """
 Installed packages that add to what jobs may name, checked before a service process starts.
 
-A process with a broken package would refuse jobs, or fail them, without anybody having changed a
-job.
+A process with a broken package would refuse or fail jobs that are correct.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ def package_problems(*, code: bool) -> list[str]:
     Return a text for each entry point of an installed package that cannot be used.
 
     Args:
-        code: whether to import code that needs torch, too, in a process of its own. If no package
-            adds anything, no process is started.
+        code: whether to check code that needs torch, too. This code is imported in a child process.
     """
     found = all_problems()
     if found or not code or not added():
@@ -46,7 +44,7 @@ def package_problems(*, code: bool) -> list[str]:
 
 
 def require_packages(*, code: bool = False) -> None:
-    """End this process with EX_CONFIG and a line if `package_problems` finds any."""
+    """End this process with the exit code EX_CONFIG if `package_problems` finds a problem."""
     found = package_problems(code=code)
     if found:
         sys.stderr.write(f"{'; also '.join(found)}; {TODO}\n")

@@ -19,15 +19,16 @@ class Ema:
     """
     The moving average of a network's trained parameters and running statistics.
 
-    Frozen parameters are not among its tensors: they are equal to their average.
-
     `optcore.spec.weights.ShadowEma` and `optcore.spec.weights.Swa` have the formulas. The formulas
-    use the number of updates of the average so far, which is computed from t and not stored.
+    use the number of updates of the average so far. This number is not stored: it is computed from
+    the number of updates of the weights.
+
+    Frozen parameters have no average here, since they never change.
 
     Attributes:
         tensors: name of a parameter or running statistic -> average, in float32 or wider.
         statistics: the names of the running statistics.
-        before: the number of updates of the runs whose average this one continues.
+        before: the number of updates of the weights in the earlier runs that this run continues.
     """
 
     def __init__(self, model: nn.Module, ema: spec.ShadowEma | spec.Swa, run: RunLength) -> None:
@@ -48,7 +49,12 @@ class Ema:
         self._copied = [name for name in self._tracked if name in copied]
 
     def update(self, t: int) -> None:
-        """Add the current weights to the average, if due after update *t* (the first has t = 1)."""
+        """
+        Add the weights after update *t* to the average, if the average is updated then.
+
+        *t* counts the updates of the weights from 1. The spec may say that only every n-th update
+        of the weights updates the average.
+        """
         before = self._spec.updates_in(self.before + t - 1, self._run)
         if self._spec.updates_in(self.before + t, self._run) == before:
             return
@@ -66,7 +72,7 @@ class Ema:
         """
         Return the share that the weights after update *t* get in the average.
 
-        *num_averaged* is the number of earlier updates of the average, since the average began.
+        *num_averaged* is the number of updates of the average from its begin until now.
         """
         ema, now = self._spec, self.before + t
         if now <= self._begun:
@@ -119,7 +125,7 @@ class Slow:
 
     Attributes:
         tensors: parameter name -> slow weights.
-        before: the number of updates of the runs whose slow weights these continue.
+        before: the number of updates of the weights in the earlier runs that this run continues.
     """
 
     def __init__(self, model: nn.Module, lookahead: spec.Lookahead) -> None:
@@ -128,7 +134,11 @@ class Slow:
         self.tensors = {name: param.detach().clone() for name, param in self._params.items()}
 
     def update(self, t: int) -> None:
-        """Move the slow weights and copy them to the trained ones, if due after update *t*."""
+        """
+        Move the slow weights and copy them to the trained weights, once per `every` updates.
+
+        *t* counts the updates from 1. `every` is a field of the spec.
+        """
         if (self.before + t) % self._spec.every:
             return
         fast, slow = list(self._params.values()), list(self.tensors.values())

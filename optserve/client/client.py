@@ -61,8 +61,8 @@ class Client(MetricCalls):
             url: URL of the service, such as ``http://127.0.0.1:8000``.
             retry_for_s: seconds for which submissions, actions on jobs, and streams are retried
                 while the service is unavailable. Other requests are not retried.
-            stable_after_s: seconds after which an open stream shows that the service is available,
-                even if it has sent nothing. The retries of the stream then start over.
+            stable_after_s: seconds after which an open stream counts as successful, even if no data
+                was received. If the stream breaks later, it is again retried for *retry_for_s*.
         """
         self._connection = Connection(url)
         self.url = self._connection.url
@@ -108,11 +108,13 @@ class Client(MetricCalls):
         Args:
             job_id: id of the other job.
             source: the state to start from: ``"last"``, ``"best"``, or the step of a checkpoint.
-            keep: ``"weights"``, or ``"optimizer"`` to continue the training: also with the
-                optimizer's state and the order of the examples.
+            keep: what the new job takes from this state: ``"weights"``; or ``"optimizer"``, which
+                also takes the optimizer's state and the order of the examples, so that the new job
+                continues the training.
             changes: a JSON merge patch (RFC 7396) for the spec of the other job as it was posted.
-            prefixes: where weights go in the new network, by first parts of their names:
-                ``[{"from": "", "to": "backbone"}]``.
+            prefixes: paths of layers in the other network, and the paths that replace them in the
+                new network. With ``[{"from": "", "to": "backbone"}]``, the whole other network
+                becomes the part ``backbone`` of the new network.
             fresh: globs for the names of weights of the new network that are initialised.
             omit: globs for the names of weights of the other network that are not taken.
             idempotency_key: requests with equal keys and otherwise equal arguments create one job;

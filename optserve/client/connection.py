@@ -57,7 +57,7 @@ class Connection:
         Send a request; return the service's response as an instance of *answer*.
 
         Raises:
-            ServiceError: the service refused the request.
+            ServiceError: the service responded with an error.
             NotTheService: something other than an optserve service responded.
             Unreachable: there was no response.
         """
@@ -87,7 +87,7 @@ class Connection:
         Open a GET request whose response is read as it arrives.
 
         Raises:
-            ServiceError: the service refused the request.
+            ServiceError: the service responded with an error.
             NotTheService: something other than an optserve service responded.
             Unreachable: no connection could be opened within 30 s (`ANSWER_S`), the connection
                 broke, or no data arrived for *silence_s* seconds.
@@ -111,8 +111,8 @@ class Connection:
         (problem, *_), _ = problems(error.errors(include_url=False)[:1], None)
         return NotTheService(
             f"{self.url} answered {request} with something this optserve does not understand "
-            f"({problem.param}: {problem.message}); "
-            "is it another service, or another version of this one?"
+            f"({problem.param}: {problem.message}). "
+            "Check the URL: another service, or another version of optserve, may listen there"
         )
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ The errors of a client.
     ClientError
       BadAddress       the URL cannot be the URL of a service (also a ValueError)
       BadJob           the job cannot be represented as JSON (also a ValueError)
-      ServiceError     the service refused the request; see .problem
+      ServiceError     the service responded with an error; see .problem
       NotTheService    something other than an optserve service responded
       Unreachable      there was no response
         Unanswered     there was no response to a job, which may have been accepted
@@ -32,7 +32,7 @@ class BadJob(ClientError, ValueError):
 
 class ServiceError(ClientError):
     """
-    The service refused a request.
+    The service responded to a request with an error.
 
     Attributes:
         problem: the error response of the service.
@@ -72,7 +72,7 @@ class Unreachable(ClientError):
     The service does not respond.
 
     Attributes:
-        sent: whether the service may have received the request nevertheless.
+        sent: whether the service may have received the request, although it sent no response.
         is_temporary: whether the same request may succeed soon.
     """
 
@@ -88,8 +88,8 @@ class Unanswered(Unreachable):
     A job was sent, and it is unknown whether the service accepted it.
 
     Attributes:
-        idempotency_key: key of the request. Submitting the same job again with this key returns the
-            job if it was accepted, and creates it if not.
+        idempotency_key: key of the request. Submit the same job again with this key: the service
+            then returns the job that it accepted before, or accepts the job now.
     """
 
     def __init__(self, cause: ClientError, idempotency_key: str) -> None:

@@ -80,8 +80,8 @@ class MetricCalls:
             columns: columns to return; default: all columns of the job.
             evaluations: metrics of evaluations to return, such as ``val_loss``; default: all that
                 were measured.
-            max_points: maximum number of points per column and metric. If the range has no more
-                steps than that, every step is a point.
+            max_points: maximum number of points per column and metric. If the range has at
+                most this many steps, every step is a point.
             first: the first step of the range.
             last: the last step of the range; default: the last step stored.
         """
@@ -140,7 +140,7 @@ class MetricCalls:
                 an open file is written as the bytes arrive.
             form: the file format.
             columns: columns to write, in this order; default: all columns of the job.
-            after: write only steps after this one.
+            after: write only steps with a number above this number.
             limit: maximum number of steps; None for all.
 
         Raises:

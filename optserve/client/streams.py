@@ -135,7 +135,7 @@ def follow_history(
 
 
 def read_history(connection: Connection, job_id: str, *, after: int) -> Iterator[Event]:
-    """Yield the present entries of a job's history after entry number *after*, oldest first."""
+    """Yield the entries after entry number *after* in a job's history, up to the latest."""
     while True:
         params: Params = {"after": after, "limit": 1000}
         page = connection.request(Page[Event], "GET", job_path(job_id, "events"), params=params)

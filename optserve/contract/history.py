@@ -10,7 +10,7 @@ class EventKind(StrEnum):
     The kind of an entry in a job's history.
 
     The text under each kind lists the data of its entries. Entries in the store never change, so
-    the values of the kinds must not change either.
+    the value of a kind must never change.
     """
 
     SUBMITTED = "submitted"

@@ -77,7 +77,7 @@ def fetch(
 ) -> None:
     """Download a dataset into the data directory of the local stack."""
     if name != "mnist":
-        raise StackError(f"dataset must be mnist (digits needs no fetching), got {name!r}")
+        raise StackError(f"dataset must be mnist (digits needs no download), got {name!r}")
     with needing_the_service("datasets"):
         from optcore.data.sources.mnist_fetch import fetch_mnist  # noqa: PLC0415  imported when it runs
         from optserve.local import stack  # noqa: PLC0415  imported when it runs

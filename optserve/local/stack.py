@@ -218,7 +218,7 @@ def running(
         port: port of the API; 0 for any free port.
         workers: number of workers, which share the machine's cores.
         stopping: event that abandons a start in progress once it is set.
-        worker_module: module that each worker runs; tests replace it with one that misbehaves.
+        worker_module: module that each worker runs; tests give a module that misbehaves.
         start_s: seconds until the stack must be ready.
 
     Raises:

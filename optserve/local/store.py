@@ -82,7 +82,7 @@ class Store:
         """
         Check the server's settings and load the functions; return whether the server is ready.
 
-        If *last* is true, a server that is not ready raises StackError.
+        If *last* is true, raise StackError instead of returning False.
         """
         name = redact(self.url)
         try:

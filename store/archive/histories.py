@@ -5,8 +5,8 @@ Each file holds a part of the history. To limit the number of files, eight parts
 joined into one part of rank 1, and eight parts of rank 1 into one part of rank 2. So the rank says
 how often the entries of a part were joined.
 
-Like every file in the storage, a part is valid only once the job's record points to it. After a
-crash before that, the entries are moved again, to another file.
+Like every file in the storage, a part is valid only once the job's record points to it. If a crash
+prevents this, the entries are still in Redis, and are moved later to another file.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     """
     Move all but the latest entries of a job's history to a file.
 
-    The latest `ENTRIES_LEFT` entries stay in Redis. Do nothing if there are no others, or if the
-    job is archived.
+    The latest `ENTRIES_LEFT` entries stay in Redis. Do nothing if the history has no older entries,
+    or if the job is archived.
 
     Raises:
         OSError: the storage is full, or returned another error; nothing was changed.

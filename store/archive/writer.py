@@ -115,7 +115,7 @@ def _rows(client: redis.Redis, storage: Storage, name: str, record: Record) -> S
 
 
 def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> None:
-    """Raise `Differs` unless *file* has the metadata *words* and the same rows as Redis."""
+    """Raise `Differs` if *file* has other metadata than *words*, or other rows than Redis."""
     if (file.words, file.rows) != (words, record.rows):
         raise Differs(
             f"the archive file of job {record.id} must have {record.rows} rows and the metadata "

@@ -54,7 +54,7 @@ class History:
             limit: the maximum number of entries.
 
         Raises:
-            JobNotFound: the job does not exist (any more).
+            JobNotFound: the job does not exist, or was removed.
             ArchiveUnreadable: a file that holds some of the entries is missing or damaged.
             StorageUnavailable: a file that holds some of the entries cannot be read now.
             StoreUnavailable: the entries were moved to files during every try to read them.

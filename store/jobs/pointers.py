@@ -99,7 +99,7 @@ class StartingState:
         return cls(**own, weights=WeightMap.read(data))
 
     def stored(self) -> dict[str, Any]:
-        """Return this as JSON types; a map of weights only if there is one."""
+        """Return the fields as JSON types; parts of `weights` that are empty are left out."""
         # Release 0.2.0 reads no other fields than its own.
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         del own["weights"]

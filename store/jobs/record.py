@@ -194,7 +194,7 @@ class Record:
         """
         The files of an archived job, by name; empty if the job is not archived.
 
-        ``rows`` is the file with the rows, ``events`` that with the history.
+        ``rows`` is the file with the rows, and ``events`` is the file with the history.
         """
         return stored_files(self.fields.get("archive", "{}"))
 
@@ -223,8 +223,8 @@ class Record:
         """
         Return the actions that the API offers for a job that waits for a worker.
 
-        These are ``restart`` and ``accept`` if no worker has had the job's fingerprint for
-        *after_s* seconds. If that does not apply, the list is empty.
+        If no worker has had the job's fingerprint for *after_s* seconds, these are ``restart`` and
+        ``accept``. Otherwise, the list is empty.
         """
         gone_ms = self.fields.get("gone_ms")
         return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []
@@ -234,7 +234,8 @@ class Record:
         Return the job as clients see it.
 
         Args:
-            offer_after_s: the argument *after_s* of `offers`.
+            offer_after_s: seconds without a worker that has the job's fingerprint, after which the
+                job offers ``restart`` and ``accept``.
 
         Raises:
             RecordUnreadable: the record is damaged.
@@ -257,7 +258,8 @@ class Record:
             spec: the job's spec as JSON, from the record; required if *with_spec* is true or
                 `is_called` is false.
             with_spec: whether to include the spec.
-            offer_after_s: the argument *after_s* of `offers`.
+            offer_after_s: seconds without a worker that has the job's fingerprint, after which the
+                job offers ``restart`` and ``accept``.
 
         Raises:
             RecordUnreadable: the record is damaged.

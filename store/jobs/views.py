@@ -97,7 +97,8 @@ class Store:
         """
         Return ids of jobs, newest first, and the id to pass as *after* for the next page.
 
-        The second value is None if there are no more jobs.
+        The second value is None if there are no more jobs. A page of jobs with *labels* may have
+        fewer ids than *limit* although more jobs follow.
 
         Args:
             tenant: the tenant that the jobs belong to.
@@ -287,7 +288,9 @@ class Store:
 
     async def file(self, record: Record) -> tuple[OpenFile, StoredFile] | None:
         """
-        Return the opened Parquet file with a job's rows, or None if the rows are still in Redis.
+        Return the Parquet file with a job's rows: the opened file, and its path, SHA-256 and size.
+
+        Return None if the rows are still in Redis.
 
         Raises:
             ArchiveUnreadable: the file is missing or damaged.
@@ -305,11 +308,10 @@ class Store:
 
     async def _moved(self, record: Record, what: str) -> StoredFile | None:
         """
-        Return the file to which data of a job has moved since *record* was read.
+        Return the file to which data of a job was moved; None if the data is still in Redis.
 
-        None if the data is still in Redis.
-
-        *what* names the data: ``rows``, or ``events`` for the history.
+        *what* names the data: ``rows``, or ``events`` for the history. *record* may have been read
+        before the data was moved.
         """
         names = ("state", "archive")
         state, files = await self._client.hmget(keys.JOB % (record.tenant, record.id), names)

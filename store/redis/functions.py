@@ -195,7 +195,7 @@ def _load_told() -> Iterator[None]:
     """
     Raise `FunctionsMissing` if this user may not load functions.
 
-    The error that says that the functions are loaded already is ignored.
+    Ignore the server's error that the functions are loaded already.
     """
     try:
         yield

@@ -28,7 +28,11 @@ AGAIN_S = 0.5
 
 
 def require_settings() -> Settings:
-    """Return the settings from the environment; end this process with EX_CONFIG if one is wrong."""
+    """
+    Return the settings from the environment.
+
+    If a setting is wrong, end this process with a message and the exit code EX_CONFIG.
+    """
     try:
         return read_settings()
     except BadSettings as error:

@@ -56,7 +56,7 @@ def unique(folder: str, name: str) -> str:
 
 
 def jobs_in(files: Files) -> Iterator[tuple[str, str]]:
-    """Yield the tenant and id of every job that has a folder, whether or not it has a record."""
+    """Yield the tenant and id of every job that has a folder, even of a job without a record."""
     for tenant in files.entries(JOBS):
         for folder in files.entries(tenant):
             yield tenant.rpartition("/")[2], folder.rpartition("/")[2]

@@ -87,7 +87,12 @@ class Threads:
             raise
 
     async def _thread(self) -> None:
-        """Wait until a thread is available; raise `Saturated` if none will become available."""
+        """
+        Wait until a thread is available.
+
+        Raises:
+            Saturated: too many calls wait already, or abandoned calls hold all threads.
+        """
         if self._given_up >= self._num:
             raise Saturated
         if self._busy < self._num:

@@ -57,8 +57,8 @@ def is_fault(error: BaseException) -> bool:
     """
     Return whether *error* is a fault of the machine, such as a failing file or mount.
 
-    Every OSError with an error number is such a fault, except those that mean a full storage. An
-    OSError about the content of a file, such as a bad gzip header, has no number.
+    An OSError is such a fault if it has an error number, and the number does not mean a full
+    storage. An OSError about the content of a file, such as a bad gzip header, has no number.
     """
     return isinstance(error, OSError) and error.errno is not None and error.errno not in FULL
 

@@ -40,8 +40,7 @@ def best_result(session: Session, best: BestNetwork, last: Evaluation) -> dict[s
     """
     Return what a job's result says of its best weights: step, metric, value and test metrics.
 
-    These weights take the place of the run's last weights, so that only one network is in memory.
-    So everything that is to be saved of the run must have been saved.
+    The best weights replace the last weights in memory. So the run must be saved before this call.
 
     Args:
         session: the session, whose run has ended.
@@ -86,4 +85,4 @@ def _test_metrics(session: Session, best: BestNetwork, last: Evaluation) -> Mapp
                 return report.metrics
             session.lease.beat(steps=0, renewed_at=session.reporter.renewed_at)
             session.check_killed()
-    raise AssertionError("an evaluation ends with its metrics")
+    raise AssertionError("evaluate_best must yield the metrics, got none")

@@ -49,7 +49,8 @@ class Checkpointer:
         """
         Write a checkpoint and record it; return the checkpoint.
 
-        Do nothing if this step has a checkpoint already, or if the run has NaN or infinite values.
+        If this step has a checkpoint already, or the run has NaN or infinite values, do nothing and
+        return None.
         """
         session, run, reporter = self._session, self._session.run, self._session.reporter
         if run.row == self.step or not run.is_finite():  # resuming from NaN would be useless

@@ -150,7 +150,7 @@ class Lease:
                     self._give_back()
 
     def _still_s(self) -> float:
-        """Return the seconds since the run last made progress; record how long its steps took."""
+        """Return the seconds since the last progress; record how long the steps before it took."""
         beats, beat_at = self._beats, self._beat_at
         if beats > self._seen:
             if beat_at > self._moved_at:  # otherwise a phase was entered since

@@ -14,10 +14,10 @@ PEAK = "VmHWM:"
 
 class PeakMemory:
     """
-    The most memory that this process has taken since this object was made.
+    The most memory that this process has taken, beyond its memory when this object was made.
 
-    On a GPU, this is the memory that torch has allocated there. On a CPU, it is the growth of the
-    process's resident memory, which includes the memory of the allocator and the libraries.
+    On a GPU, this is memory that torch has allocated there. On a CPU, this is resident memory of
+    the process, which includes the memory of the allocator and the libraries.
 
     Args:
         device: the device that the attempt trains on: cpu or cuda.
@@ -37,7 +37,11 @@ class PeakMemory:
             self._before = -1
 
     def compared(self, planned: int) -> dict[str, Any]:
-        """Return the measured peak and *planned*, both in bytes, as a job's result has them."""
+        """
+        Return the entry about memory in a job's result: the peak and *planned*, in bytes.
+
+        The peak is None if this system cannot measure it.
+        """
         kind = "allocated" if self._on_gpu else "resident"
         return {"planned": planned, "measured": self._measured(), "kind": kind}
 

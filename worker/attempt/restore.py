@@ -1,7 +1,7 @@
 """
-Sets up the run of an attempt: from the job's last usable checkpoint, or at step 0 without one.
+Sets up the run of an attempt, from the job's last usable checkpoint.
 
-At step 0, a clone starts from the state of another job.
+A job without a usable checkpoint starts at step 0, where a clone has the state of another job.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Restorer:
         The run resumes from the last checkpoint that can be used. A damaged checkpoint is removed
         from the job's record. If a checkpoint cannot be read, this method retries.
 
-        If a checkpoint has long been missing (`missing_after_s`) while the storage otherwise works,
-        it is skipped, but stays in the record.
+        A checkpoint is skipped if its files have been missing for a long time (`missing_after_s`)
+        although the storage works. Such a checkpoint stays in the record.
 
         Raises:
             OtherBits: the job must continue bit for bit (`training.exact`), but its rows were

@@ -111,9 +111,10 @@ class Session:
 
     def check_killed(self) -> None:
         """
-        Raise `Stop` if the job was killed. Other requests are too late: the run has ended.
+        Raise `Stop` if the job was killed.
 
-        The run cannot be saved any more.
+        Call this after the end of the run, when other requests are ignored. The run cannot be saved
+        any more.
         """
         self.reporter.check()
         if "kill" in (self.reporter.requested_action, self.lease.requested_action):

@@ -40,10 +40,12 @@ def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
     bus id, and so does CUDA in trainers, where CUDA_DEVICE_ORDER is PCI_BUS_ID. A slice of a GPU
     (MIG) is named by its own UUID in CUDA_VISIBLE_DEVICES.
 
-    Without nvidia-smi, the name is the first entry in CUDA_VISIBLE_DEVICES, or 0. In two containers
-    with different GPUs, these may then have the same name: the trainer in the second container
-    waits, and logs a warning. The name does not include the container. If it did, two containers
-    with the same GPU would train on it at the same time, without a warning.
+    Without nvidia-smi, the name is the first entry in CUDA_VISIBLE_DEVICES, or 0. Different GPUs in
+    two containers may then have the same name: the trainer in the second container waits, and logs
+    a warning.
+
+    The name does not include the container. If it did, two containers with the same GPU would train
+    on this GPU at the same time, without a warning.
 
     Args:
         environment: the environment variables of the process. Their PATH is searched for

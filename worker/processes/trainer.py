@@ -9,7 +9,7 @@ It exchanges JSON lines with the worker on two pipes:
 - For each job, it writes ``{"begins": ID}`` at the start, and ``{"job_id": ID, "outcome": O,
   "clean": C, "wakeups": W}`` at the end. C says whether the process may train another job.
 
-It exits after a job with C false, when its input pipe is closed, and when its worker dies.
+It exits after a job for which C is false, when its input pipe is closed, and when its worker dies.
 """
 
 from __future__ import annotations

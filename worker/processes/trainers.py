@@ -166,7 +166,7 @@ class Trainers:
             raise
 
     def kill(self) -> None:
-        """Kill the trainer. Safe to call from any thread."""
+        """Kill the trainer, if it is ready or trains a job. Safe to call from any thread."""
         trainer = self._trainer
         if trainer is not None and trainer.ready:
             trainer.signal(signal.SIGKILL)

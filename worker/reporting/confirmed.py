@@ -58,8 +58,8 @@ class ConfirmedRows:
         """
         Append all rows added so far to the journal, and check their lrs.
 
-        Return the first lr that differs from the plan, or None if no lr differs. Once a flush has
-        returned an lr, further flushes check no lrs and return None.
+        Return the first step at which an lr differs from the plan, or None if there is no such
+        step. Once a flush has returned a step, further flushes check no lrs and return None.
         """
         batches, self._pending = self._pending, []
         self._flushed_at = self._clock()

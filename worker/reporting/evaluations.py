@@ -21,9 +21,9 @@ def event_of(evaluation: Evaluation) -> dict[str, Any]:
     """
     Return the data of the entry about *evaluation* in the history of its job.
 
-    A run that began in a release up to 0.2.0 keeps the names and the order of that release. The
-    reason: if a resumed run repeats an evaluation, its data are compared, as text, with the stored
-    data.
+    A run that began in a release up to 0.2.0 keeps the names and the order that metrics had in that
+    release. If a resumed run repeats an evaluation, its data are compared, as text, with the stored
+    data, so both must have the same names and order.
     """
     if not evaluation.former:
         return {"step": evaluation.step, **evaluation.metrics}

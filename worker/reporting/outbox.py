@@ -64,7 +64,7 @@ class Outbox:
         """
         Remove the best state from the outbox, and return it.
 
-        Return None if there is no best state here, or if it is being sent.
+        Return None if the outbox has no best state, or if its best state is being sent.
         """
         with self._lock:
             # A best state that is being sent stays: the record may point to its files already,
@@ -76,9 +76,10 @@ class Outbox:
 
     def pop_needed(self) -> list[str] | None:
         """
-        Return the paths of the files that are still needed, from the last reply that lists them.
+        Return the paths of the files that are still needed.
 
-        Return None if no reply has listed them since the last call.
+        These are the files in the latest reply that lists needed files, and the best state that is
+        still to be sent. Return None if there was no such reply since the last call.
         """
         with self._lock:
             needed, self._needed = self._needed, None

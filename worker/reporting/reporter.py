@@ -21,30 +21,30 @@ event that closes it is called a break::
                                   |                                     |
                                   +-------------------------------------+
 
-When the loop sends: when it polls (`send_rows`), in state IDLE, and only if a period of `Cadence`
-has passed since rows were last sent. It sends at most PIPELINED_BYTES, which the socket takes
-without blocking. While the thread has the lock, the loop sends nothing.
+The loop sends rows when it polls (`send_rows`) in state IDLE, if a period of `Cadence` has passed
+since rows were last sent. It sends at most PIPELINED_BYTES, which the socket takes without
+blocking. While the thread has the lock, the loop sends nothing.
 
-When the thread sends: when the loop wakes it, or has not polled for ABSENT_S, as in a step that
-takes a minute. The loop wakes the thread in these cases:
+The thread sends rows when the loop wakes it, or when the loop has not polled for ABSENT_S (a step
+may take a minute). The loop wakes the thread in these cases:
 
-- It polls in state CLOSED.
-- It has more rows than it may send.
+- The loop has rows to send in state CLOSED.
+- The loop has more rows than it may send.
 - A reply is overdue.
 - There are evaluations or best states to send.
-- It waits for its rows to be stored.
+- The loop waits for its rows to be stored.
 
 In state IN FLIGHT, the thread first waits up to SETTLE_S for the reply, so that a slow server does
 not get the rows twice.
 
-What is dropped: a row leaves the buffer only once Redis has confirmed it, to the loop or to the
-thread. A break drops the connection and the reply, but no rows. The thread sends these rows again.
-Redis accepts a row that it has stored already only if both are equal.
+No row is dropped: a row leaves the buffer only once Redis has confirmed it, to the loop or to the
+thread. After a break, the rows whose reply was lost are sent again. Redis accepts a row that it has
+stored already only if both are equal.
 
-What happens on a break: the loop only closes the connection and wakes the thread. The thread sends
-the rows again, with retries, and opens the connection after that. While Redis is unreachable, the
-thread waits. If Redis has lost rows, the thread sends them again from the journal. Any other
-refusal ends the thread, and the loop's next `check` raises it.
+On a break, the loop only closes the connection and wakes the thread. The thread sends the rows
+again, with retries, and then opens the connection. While Redis is unreachable, the thread waits. If
+Redis has lost rows, the thread sends these rows again from the journal. If Redis refuses rows for
+another reason, the thread ends, and the loop's next `check` raises the error.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ class Reporter:
                 self._writer.close()
 
     def _write_all(self) -> None:
-        """Write all rows, then the outbox, with retries; then open the loop's connection again."""
+        """Write the rows and the outbox, with retries; then open the loop's connection again."""
         self._receive(within_s=SETTLE_S)
         if self._writer.awaits_answer:
             self._writer.close()

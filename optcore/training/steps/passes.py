@@ -39,11 +39,11 @@ def loss_of(run: Run, inputs: Tensor, targets: Tensor, *, micro: int) -> Tensor:
     Return the mean loss of a batch, computed in float32 or wider.
 
     Args:
-        run: the run. Layers draw the random numbers of its current step, which is counted from the
-            first step of the runs that it continues.
+        run: the run. The random numbers that its layers draw depend on the number of steps so far,
+            which includes the steps of the runs that this run continues.
         inputs: the inputs of the batch.
         targets: the targets of the batch.
-        micro: the number of batches in the step before this batch.
+        micro: the number of earlier batches in this step.
     """
     # By row, not by t: the step after a skipped one has another batch, and other masks.
     run.draws.begin(run.rows_before + run.row, micro)
@@ -63,9 +63,10 @@ def overflow_as_divergence(run: Run) -> Iterator[None]:
     """
     Raise `Diverged` in place of an error about an overflow in the ``with`` block.
 
-    Some numbers of an update are computed in Python. For such a number, Python or torch raises an
-    error if it does not fit the dtype. An overflow in a tensor raises no error; it shows in the
-    next loss.
+    Some numbers of an update are computed in Python. If such a number does not fit the dtype,
+    Python or torch raises an error.
+
+    An overflow in a tensor raises no error, but makes the next loss infinite or NaN.
     """
     try:
         yield

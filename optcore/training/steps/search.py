@@ -28,7 +28,7 @@ from optcore.training.steps.passes import (
 
 
 class _Unusable(Exception):
-    """The loss before the step is not finite or above ``loss_limit``, so that no update is made."""
+    """The loss before the step is NaN, infinite or above ``loss_limit``: no update is made."""
 
     def __init__(self, loss: float) -> None:
         super().__init__(loss)
@@ -44,8 +44,8 @@ def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[floa
     Make one step with an optimizer that computes the loss several times, such as L-BFGS.
 
     Yields:
-        the progress, each time that the step is interrupted. The run then has its state before the
-        step, and may be saved. When the caller continues, the step begins again.
+        the progress, each time that the step is interrupted. The run is then in the state before
+        the step, and may be saved. When the caller continues, the step begins again.
 
     Returns:
         the loss before the step, and whether the parameters were updated.

@@ -27,10 +27,11 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
     Make a step of *run* and wait for its loss.
 
     Yields:
-        the progress between two batches. A step of L-BFGS also yields it when it is interrupted.
+        the progress between two batches of the step. A step of L-BFGS has one batch, and yields the
+        progress each time that it is interrupted.
 
     Returns:
-        the report of the step. The run has advanced by one step, unless the loss ends the run.
+        the report of the step. A step whose loss ends the run is not counted as made.
     """
     columns.begin()
     if run.optimizer.needs_closure:
@@ -114,7 +115,7 @@ def _statistics(run: Run) -> list[Tensor]:
     """
     Return copies of BatchNorm's running statistics, which are restored if a loss is not finite.
 
-    The list is empty if such a loss ends the run.
+    The list is empty if a loss that is not finite ends the run.
     """
     if run.spec.training.on_divergence == "fail":
         return []

@@ -1,5 +1,5 @@
 """
 The work of the commands that need no service: ``convert`` and ``schedule plot``.
 
-It is imported only when one of these commands runs, because its imports are slow.
+This package is imported only when one of these commands runs, because its imports are slow.
 """

@@ -1,7 +1,8 @@
 """
 Charts as text.
 
-Each column is filled from its smallest to its largest value, so every spike is visible.
+Each column of a chart is filled from the smallest to the largest value of its steps, so every spike
+is visible.
 """
 
 from __future__ import annotations
@@ -194,8 +195,8 @@ def _buckets(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
     """
     Return the values in each of *count* columns of the plot area.
 
-    A column without a value of its own repeats the last value before it. Columns before the first
-    value and after the end of *curve* are empty.
+    A column in which no step has a value repeats the last value to the left of the column. Columns
+    before the first value and after the end of *curve* are empty.
     """
 
     def column(x: float) -> int:

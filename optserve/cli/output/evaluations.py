@@ -27,7 +27,11 @@ def table(client: Client, found: Chart) -> list[list[str]]:
 
 
 def brief(metrics: Mapping[str, float]) -> str:
-    """Return the accuracy as text; else the first metric that is not the loss; else the loss."""
+    """
+    Return one of *metrics* as text: the accuracy if there is one, else the first metric.
+
+    The loss is returned only if there is no other metric. Without metrics, the text is empty.
+    """
     if "accuracy" in metrics:
         return f"{metrics['accuracy']:.2%}"
     name = next((name for name in metrics if name != "loss"), "loss")

@@ -20,8 +20,8 @@ def job_chart(found: Chart, width: int) -> list[str]:
     """
     Return charts of a job's loss and lr as lines of text; no lines for a job without steps.
 
-    The chart of the loss also shows the loss of evaluations on the validation examples. If this was
-    not measured, it shows the loss on the test examples.
+    The chart of the loss also shows the loss of evaluations: on the validation examples, or on the
+    test examples if the job has no validation loss.
     """
     lines: list[str] = []
     evaluated = next((name for name in EVALUATED if name in found.evaluations), None)

@@ -44,7 +44,7 @@ def print_history(events: Iterable[Event], terminal: Terminal) -> None:
 
 
 def follow_and_report(client: Client, job: Job, terminal: Terminal) -> bool:
-    """Follow a job to its end, then print its chart and facts; return whether it succeeded."""
+    """Follow a job to its end, then print its charts and facts; return whether it succeeded."""
     try:
         end = live.follow(client, job, terminal)
     except KeyboardInterrupt:
@@ -89,7 +89,11 @@ def _facts(job: Job) -> dict[str, str]:
 
 
 def _mapped(parent: Parent) -> str:
-    """Return which weights of the parent a job has taken, under which names; empty for all."""
+    """
+    Return, as text, which weights of *parent* a job takes, and under which names.
+
+    The text is empty if the job takes all weights under their own names.
+    """
     prefixes = [f"{each.source or 'all'} as {each.to or 'all'}" for each in parent.prefixes]
     parts = {"": prefixes, "fresh ": parent.fresh, "without ": parent.omit}
     told = [f"{word}{', '.join(part)}" for word, part in parts.items() if part]

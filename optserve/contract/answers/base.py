@@ -26,8 +26,8 @@ def renamed(former: str, default: object = ...) -> Any:  # noqa: ANN401  as pyda
     """
     Return a renamed field of a model; clients also accept the name of the field in release 0.2.0.
 
-    During an upgrade, API processes of both releases serve requests, so clients must read either
-    name. Responses of this release contain only the new name.
+    During an upgrade, API processes of both releases serve requests, so clients must read both
+    names. Responses of this release contain only the new name.
 
     Args:
         former: name of the field in release 0.2.0.

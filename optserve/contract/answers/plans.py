@@ -72,7 +72,7 @@ class MemoryEstimate(WireModel):
 
 
 class ExpectedTime(WireModel):
-    """How long the job would take on live workers with equal hardware and library versions."""
+    """How long the job would take on one kind of worker: same hardware and library versions."""
 
     device: str
     fingerprint: str

@@ -46,7 +46,8 @@ class JobSpec(RunSpec):
 
         Field order, white space and defaults that are written out do not affect the SHA-256.
 
-        A request that is repeated after an upgrade has the same SHA-256 as before the upgrade.
+        Fields that this release has removed count with their former defaults, so their removal does
+        not change the SHA-256.
         """
         return canonical.sha256(with_former_defaults(self.model_dump(mode="json")))
 

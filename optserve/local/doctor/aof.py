@@ -7,8 +7,8 @@ a file of commands. The other files have the commands that were executed after t
 If the last file ends with an unfinished command, the server itself truncates the file before this
 command. If anything else in the files is unreadable, the server does not start.
 
-The server's program contains tools for these files. They report where the unreadable part of a file
-begins, and can truncate the file there.
+The server's program contains tools for these files. The tools report where the unreadable part of a
+file begins, and can truncate the file there.
 """
 
 from __future__ import annotations
@@ -135,7 +135,11 @@ def readable(path: Path) -> Readable:
 def _tool(
     name: str, path: Path, *options: str, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the tool *name* on a file: it is the server's program, started under this name."""
+    """
+    Run the tool *name* on a file.
+
+    The tool is a part of the server's program, which acts as the tool if started under its name.
+    """
     return subprocess.run(
         [name, *options, str(path)],
         executable=binary(),

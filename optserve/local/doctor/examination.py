@@ -59,10 +59,10 @@ def examine(folder: Path, *, repair: bool) -> Iterator[Finding]:
 
     Args:
         folder: the home of a local stack.
-        repair: whether the caller will repair problems; this is refused while a stack runs.
+        repair: whether the caller will repair problems; must be false while a stack runs.
 
     Raises:
-        StackError: *folder* is not a directory, a setting is invalid, or *repair* is set while a
+        StackError: *folder* is not a directory, a setting is invalid, or *repair* is true while a
             stack runs.
     """
     if not folder.is_dir():

@@ -128,9 +128,10 @@ def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Findi
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
     """
-    Call *look*, which returns misplaced jobs, twice; return the jobs that both calls return.
+    Return the jobs that two calls of *look* both return; *look* returns jobs with a problem.
 
-    One call is not enough: if the service moves a job during the call, the job may seem misplaced.
+    One call is not enough: if the service changes a job during the call, the job may seem to have a
+    problem.
     """
     found = look()
     return [job for job in look() if job in set(found)] if found else []
@@ -165,14 +166,14 @@ def _is_whole(record: Record) -> bool:
 
 
 def _records(client: redis.Redis) -> Iterator[tuple[str, Record]]:
-    """Yield ``tenant/id`` and the record of each job; a record that is missing is empty."""
+    """Yield ``tenant/id`` and the record of each job; empty if Redis has no hash for the job."""
     for tenant in _tenants(client):
         jobs = [f"{tenant}/{job_id}" for job_id in _members(client, keys.JOBS % tenant)]
         yield from zip(jobs, map(Record, _fields(client, jobs)), strict=True)
 
 
 def _fields(client: redis.Redis, jobs: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the fields of each job's record; an empty dict for a record that is missing."""
+    """Yield the fields of each job's record; {} if Redis has no hash for the job."""
     for first in range(0, len(jobs), BATCH_SIZE):
         pipe = client.pipeline(transaction=False)
         for job in jobs[first : first + BATCH_SIZE]:

@@ -13,11 +13,13 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class ClassDurations:
     """
-    How long finished jobs of a kind took on a class of workers.
+    The durations of finished jobs on the workers of one class.
+
+    Workers belong to one class if they have the same device, hardware and library versions.
 
     Attributes:
         device: device of the workers.
-        fingerprint: digest of their hardware and library versions.
+        fingerprint: digest of the workers' hardware and library versions.
         workers: number of live workers in the class.
         jobs: durations of the finished jobs, the latest first.
     """
@@ -30,13 +32,14 @@ class ClassDurations:
 
 def durations(device: str, like: str) -> Call[list[ClassDurations]]:
     """
-    Return how long finished jobs took on each class of workers, sorted by class.
+    Return the durations of finished jobs with the digest *like*, for each class of workers.
 
-    Only classes with a live worker are returned.
+    The result contains only classes with a live worker (see `ClassDurations`), in sorted order.
 
     Args:
         device: the device that the workers must have; ``auto`` for any.
-        like: the likeness of the jobs' plans: a digest of what determines the duration of a step.
+        like: a digest of what determines the duration of a step. Only jobs whose plans have this
+            digest count.
     """
 
     def read(reply: list[list[Any]]) -> list[ClassDurations]:

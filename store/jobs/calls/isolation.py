@@ -1,4 +1,4 @@
-"""Calls that set members aside: jobs, or other members of sets in Redis, on which work failed."""
+"""Calls that set aside jobs, and other members of sets in Redis, that could not be processed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class SetAside:
     """
-    A member that is set aside: work of the service on this member failed.
-
-    A member is an entry of a set in Redis, mostly a job.
+    A member of a set in Redis, mostly a job, that the service could not process.
 
     Attributes:
         kind: the kind of work that failed: lease, deadline, pending, ended, archive, history,
@@ -36,12 +34,12 @@ class SetAside:
 
 
 def set_aside(kind: str, member: str, *, why: str) -> Call[None]:
-    """Set a member aside: record that work on it failed, and *why*; see `SetAside`."""
+    """Record that the service failed to process a member; *why* is the error. See `SetAside`."""
     return Call("set_aside", [kind, member, why], lambda reply: None)
 
 
 def put_back(kind: str, member: str) -> Call[None]:
-    """Record that work on a member succeeded: it is no longer set aside."""
+    """Record that the service has processed a member, which is no longer set aside."""
     return Call("put_back", [kind, member], lambda reply: None)
 
 

@@ -12,7 +12,7 @@ def version() -> Call[str]:
     """
     Return the version of this release's functions.
 
-    If the server has not loaded them, it replies with an error.
+    If the functions are not loaded, the server replies with an error.
     """
     return Call("version", [], text, reads_only=True)
 

@@ -29,7 +29,7 @@ def reap(*, limit: int, lease_ms: int, overtime_ms: int = OVERTIME_MS) -> Call[R
     """
     Take back jobs whose lease has expired or whose time limit has passed.
 
-    The call also finds the devices whose doorbell must be rung.
+    The call also returns the devices whose idle workers should be woken, since a job is queued.
 
     Args:
         limit: the maximum number of jobs to take back for each of the two reasons.

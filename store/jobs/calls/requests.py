@@ -82,7 +82,7 @@ def submit(
 # Sent before the parent of a clone is read: when a client repeats a request whose response was
 # lost, the parent may be gone.
 def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitted | None]:
-    """Return the result of the submission that used this Idempotency-Key; None if none did."""
+    """Return the result of the submission with this Idempotency-Key; None if there was none."""
 
     def read(reply: list[Any]) -> Submitted | None:
         return None if text(reply[0]) == "none" else _submitted(reply)
@@ -95,10 +95,13 @@ def ask(
     tenant: str, job_id: str, action: Literal["cancel", "kill", "pause", "resume"]
 ) -> Call[Asked]:
     """
-    Request *action* for a job.
+    Request *action* for a job: cancel, kill, pause or resume.
 
     A queued or paused job changes its state at once. A running job continues until its worker polls
     and finds the request. A job that has ended is left as it is.
+
+    If several actions are requested for a running job, the strongest counts: kill before cancel,
+    and cancel before pause. Until the worker finds a pause, ``resume`` withdraws the pause.
     """
     args = [tenant, job_id, action]
     return Call("ask", args, lambda reply: Asked(as_record(reply[1]), texts(reply[0])))

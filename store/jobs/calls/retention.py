@@ -125,7 +125,7 @@ def owned(tenant: str, job_id: str) -> Call[Owned | None]:
 
 def store_id(word: str) -> Call[tuple[str, bool]]:
     """
-    Return the name of the store (the data in Redis), and whether its storage is marked with it.
+    Return the name of the store (the data in Redis), and whether a file in its storage has it.
 
     Args:
         word: the name that the store gets if it has none yet.

@@ -36,7 +36,7 @@ def append(
 
 
 def evaluated(claim: Claim, *, step: int, data: Mapping[str, Any]) -> Call[None]:
-    """Store the evaluation after *step* updates; one that is stored already must be equal."""
+    """Store the evaluation after *step* steps; if one is stored already, both must be equal."""
     # On replay the server compares the text: every attempt must write *data* in the same order, and
     # floats are written by `repr`, which differs for any two different floats.
     return Call("evaluated", [*claim.args, step, json_text(data)], accepted)
@@ -52,8 +52,8 @@ def checkpointed(
 
     Args:
         claim: the claim that this attempt has on the job.
-        step: the number of steps before the checkpoint. An attempt that continues from it begins
-            with the metrics of the step with this number.
+        step: the number of steps before the checkpoint. This is also the number of the next step,
+            since steps are counted from 0.
         path: the path of the checkpoint, below the storage root.
         sha256: the SHA-256 of the checkpoint's ``state.json``.
         digest: the digest of all tensors of the run, for the history.
@@ -114,7 +114,7 @@ def off_plan(
     """
     Mark the job as off plan: at *step*, the applied lr was not the planned one.
 
-    Only the first such call for a job has an effect.
+    If the job is marked already, the call has no effect.
 
     Args:
         claim: the claim that this attempt has on the job.

@@ -27,8 +27,8 @@ class Found:
 
     Attributes:
         ids: the ids of the jobs found, newest first.
-        last: the id of the oldest job that was compared; pass it as *after* to continue.
-        all: whether all jobs were compared, so that no further call is needed.
+        last: the id of the oldest job that the call has checked; pass it as *after* to continue.
+        all: whether the calls have checked all jobs, so that no further call is needed.
     """
 
     ids: list[str]
@@ -42,7 +42,7 @@ def find(
     """
     Return the ids of jobs that carry all of *labels*.
 
-    One call compares a limited number of jobs. While `Found.all` is false, older jobs may carry the
+    One call checks a limited number of jobs. While `Found.all` is false, older jobs may carry the
     labels, too.
 
     Args:

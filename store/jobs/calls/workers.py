@@ -102,10 +102,10 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
     The call returns the number of the first row that was, or will be, computed with *fingerprint*.
     Rows before that row, and a checkpoint at that row, were computed with another fingerprint.
 
-    If the job's last rows were computed with another fingerprint, ``training.exact`` in the job's
-    spec decides. If it is false, the rows after the last checkpoint are truncated, and are computed
-    again with *fingerprint*. If it is true, the call changes nothing and returns None: only a
-    worker with that other fingerprint may continue the job.
+    If the job's last rows were computed with another fingerprint, the field ``training.exact`` of
+    the job's spec decides. If the field is false, the rows after the last checkpoint are truncated,
+    and are computed again with *fingerprint*. If the field is true, the call changes nothing and
+    returns None: only a worker with that other fingerprint may continue the job.
 
     Args:
         claim: the claim that this attempt has on the job.

@@ -66,7 +66,7 @@ def test_cancel_says_what_becomes_of_the_job(running: Stack, service: Client) ->
             "optimizer.bta1: unknown field 'bta1'; did you mean 'beta1'?",
         ),
         (["show", "job_0"], "", "job 'job_0' does not exist"),
-        (["datasets", "fetch", "imagenet"], "", "dataset must be mnist (digits needs no fetching)"),
+        (["datasets", "fetch", "imagenet"], "", "dataset must be mnist (digits needs no download)"),
         (["jobs", "--label", "team"], "", "--label must be NAME=VALUE, got 'team'"),
         (["jobs", "--state", "gone"], "", "'gone' is not one of 'queued'"),
         (["submit", "/nonexistent.json"], "", "/nonexistent.json cannot be read: No such file"),

