@@ -61,7 +61,7 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     part = HistoryPart(
         **asdict(_written(storage, tenant, job_id, text)),
         count=sum(each.count for each in joined) + count,
-        rank=joined[-1].rank + 1 if joined else 0,
+        rank=joined[0].rank + 1 if joined else 0,
     )
     files = [*before[: len(before) - len(joined)], part]
     call = calls.history_moved(

@@ -89,6 +89,24 @@ async def test_what_the_store_keeps_of_a_history_is_bounded(
     assert files_of(storage, held) == {part["path"].rpartition("/")[2] for part in parts}
 
 
+async def test_no_part_of_a_history_is_joined_again_and_again(
+    client: redis.Redis, rounds: Rounds, storage: Storage
+) -> None:
+    held = begun(client, storage)
+    rounds.run()
+    evaluate(client, held, 1, histories.ENTRIES_LEFT)
+    most = histories.JOINED**histories.HIGHEST_RANK
+
+    for i in range(2 * most + 1):
+        evaluate(client, held, 1 + histories.ENTRIES_LEFT + i, 1)
+        histories.shorten(client, storage, "local", held.job_id)
+
+    parts = json.loads(record_of(client, held.job_id).fields["history"])
+    # The first move has the entries from before the first evaluation as well.
+    assert [part["rank"] for part in parts] == [2, 2, 0]
+    assert [part["count"] for part in parts[1:]] == [most, 1]
+
+
 async def test_an_evaluation_that_is_told_again_is_no_new_entry(
     client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
