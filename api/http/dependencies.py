@@ -76,10 +76,10 @@ async def _stream_hub(request: Request) -> StreamHub:
 
 class SubmitServices(NamedTuple):
     """
-    What routes need that submit and validate jobs, each as described below.
+    What a route needs to submit or validate jobs.
 
-    It is one dependency, since FastAPI takes some 10 us to resolve a dependency: as long as to
-    parse a small job.
+    All of this is one dependency, since FastAPI takes about 10 us to resolve a dependency. In this
+    time a small job can be parsed.
     """
 
     tenant: str

@@ -91,7 +91,8 @@ class Cloner:
         """
         Check the clone as `submit` does, but copy and store nothing.
 
-        Return its spec, warnings about its validation examples, and the size of the specs in bytes.
+        Return the clone's spec, the warnings about its validation examples, and the number of
+        bytes of JSON to process for it.
         """
         parent = await self._parent()
         size = self._size(parent)
@@ -185,8 +186,8 @@ async def validate_clone(
     Return the plan of a clone of the job without submitting the clone.
 
     The request and its errors are those of `clone`. But the files from which the clone would start
-    are not read, so it is not noticed if one is damaged. The warnings of the plan include those
-    that the clone would have in `parent.warnings`.
+    are not read, so a damaged file is not noticed. The warnings of the plan include those that the
+    clone would have in `parent.warnings`.
     """
     spec, known, size = await cloner.validated(clone)
     times = await services.expected_times.of(spec)
@@ -220,9 +221,10 @@ async def clone_job(
     `epochs` is removed, and vice versa.
 
     The clone's network must have weights with the same names and shapes as this job's network,
-    running statistics included. `prefixes` lists weights with other names, `fresh` lists weights
-    of the clone that are initialised, and `omit` lists weights of this job that are left out. If
-    any other weights differ, the request is refused, and the error lists the differences.
+    running statistics included. Three fields list exceptions: `prefixes` lists weights that have
+    another name in the clone, `fresh` lists weights of the clone that are initialised, and `omit`
+    lists weights of this job that the clone does not take. If other weights differ, the request is
+    refused, and the error lists the differences.
 
     The clone has its own copy of the weights, so this job may be removed afterwards.
 

@@ -72,9 +72,11 @@ class _Planned:
     """
     All that the plan of a schedule depends on. Equal objects have equal plans.
 
-    *text* is compared in place of *schedule*, since a schedule may hold lists, which have no hash.
-    The text does not tell whether durations are rounded. In a request they never are; only
-    release 0.2.0 rounded them.
+    Two objects are compared by *text*, not by *schedule*, since a schedule may hold lists, which
+    have no hash.
+
+    The text does not tell whether the durations in the schedule are rounded to whole steps. It need
+    not: only jobs of release 0.2.0 have rounded durations, and a request has none.
     """
 
     text: str

@@ -82,6 +82,6 @@ class Batches:
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the numbers 0 to *n* - 1 in a random order, given by *seed* and *epoch* alone."""
+    """Return the numbers 0 to *n* - 1 in a random order, which only *seed* and *epoch* determine."""
     # Counter-based: a resumed run can compute the order of its epoch without a saved generator.
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)

@@ -20,7 +20,8 @@ def read_installed(spec: InstalledDataset, folder: Path) -> Dataset:
     Return the dataset that the package of *spec* reads.
 
     Raises:
-        PackageError: the inputs or targets are not those that the spec declares.
+        PackageError: inputs or targets do not have the shape, dtype or range that the spec
+            declares.
     """
     subject = f"{package_of(type(spec))}: dataset {spec.kind}"
     found = code_of(type(spec))(spec, folder)
@@ -38,13 +39,13 @@ def read_installed(spec: InstalledDataset, folder: Path) -> Dataset:
         _check_inputs(f"{subject}: inputs of {name}", spec, examples.inputs)
         _check_targets(f"{subject}: targets of {name}", spec.target, examples.targets)
         if len(examples.inputs) != len(examples.targets):
-            got = f"{len(examples.inputs)} and {len(examples.targets)}"
+            got = f"{len(examples.inputs)} inputs and {len(examples.targets)} targets"
             raise PackageError(f"{subject}: {name} must have a target for each input, got {got}")
     return found
 
 
 def _is_drawn(examples: object) -> bool:
-    """Return whether *examples* have what `Drawn` has."""
+    """Return whether *examples* has the properties and methods of `Drawn`."""
     return all(hasattr(examples, name) for name in ("inputs", "targets", "order", "at", "to"))
 
 

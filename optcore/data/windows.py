@@ -36,11 +36,15 @@ class Windows:
 
     @property
     def targets(self) -> Tensor:
-        """The next token of each position of the same windows."""
+        """The targets of the same windows: for each position, the next token of the text."""
         return self.at(self.even_starts()).targets
 
     def order(self, *, seed: int, epoch: int, shuffle: bool) -> Tensor:
-        """Return where the windows of an epoch begin; without *shuffle*, at equal distances."""
+        """
+        Return where the windows of an epoch begin, int64 (count,).
+
+        With *shuffle*, the windows begin at random tokens. Without it, at equal distances.
+        """
         return self.random_starts(seed=seed, epoch=epoch) if shuffle else self.even_starts()
 
     def random_starts(self, *, seed: int, epoch: int) -> Tensor:
@@ -55,13 +59,17 @@ class Windows:
         return torch.from_numpy((words % places).astype(np.int64)).to(self.tokens.device)
 
     def even_starts(self) -> Tensor:
-        """Return starts with equal distances, from the first token to the last, int64 (count,)."""
+        """
+        Return where evenly spaced windows begin, int64 (count,).
+
+        The first window begins at the first token. The last token of the text is the last target.
+        """
         last = len(self.tokens) - self.length - 1
         starts = np.arange(self.count, dtype=np.int64) * last // max(1, self.count - 1)
         return torch.from_numpy(starts).to(self.tokens.device)
 
     def at(self, starts: Tensor) -> Examples:
-        """Return the windows that begin at *starts*, with the next token of each as targets."""
+        """Return the windows that begin at *starts*; targets are the inputs, one token later."""
         within = torch.arange(self.length + 1, device=self.tokens.device)
         found = self.tokens[starts.unsqueeze(1) + within].long()
         return Examples(found[:, :-1].contiguous(), found[:, 1:].contiguous())

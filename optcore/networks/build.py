@@ -43,7 +43,9 @@ def network(
 
 def check_fit(weights: Mapping[str, Tensor | None], own: Mapping[str, Tensor]) -> None:
     """
-    Check that *weights* fit a network whose weights are *own*; None fits every weight.
+    Check that *weights* have the names and shapes of *own*, the weights of a network.
+
+    None in *weights* stands for a weight of any shape.
 
     Raises:
         ValueError: the names or the shapes of *weights* differ from those of *own*.
@@ -80,7 +82,7 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
 
 
 def _shared_in(model: nn.Module) -> dict[str, str]:
-    """Return the first name of each shared parameter by each of its other names."""
+    """Return other name -> first name, for each parameter that has more than one name."""
     first: dict[Tensor, str] = {}
     named = model.named_parameters(remove_duplicate=False)
     return {name: first[p] for name, p in named if first.setdefault(p, name) != name}

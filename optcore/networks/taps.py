@@ -125,10 +125,12 @@ def convolve(given: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """
     Return the convolution of *given* with *weight*, without a bias.
 
-    The output is a sum over the positions (a, b) in the kernel. A position adds to each pixel
-    (y, x) for which the pixel of *given* exists::
+    The output is a sum over the positions (a, b) in the kernel. Each position adds a product to
+    each pixel (y, x) of the output, unless the pixel (v, u) of *given* lies in the padding::
 
-        output[:, :, y, x] += weight[:, :, a, b] @ given[:, :, y * stride + a - padding, ...]
+        output[i, :, y, x] += weight[:, :, a, b] @ given[i, :, v, u]        for each image i
+        v = y * stride + a * dilation - padding
+        u = x * stride + b * dilation - padding
 
     Args:
         given: (batch, channels, height, width).
@@ -184,7 +186,7 @@ class _Convolution(torch.autograd.Function):
 # A network asks for the same few geometries in every step.
 @lru_cache(maxsize=256)
 def taps(geometry: Geometry) -> tuple[Tap, ...]:
-    """Return the positions in the kernel that connect any pixels."""
+    """Return the positions in the kernel that connect at least one pixel of input and output."""
     rows, columns = (tuple(_along(i, geometry)) for i in range(2))
     return tuple(Tap((a, b), (y, x), (v, u)) for (a, y, v), (b, x, u) in product(rows, columns))
 

@@ -178,7 +178,7 @@ class EvaluationReader:
     async def _from(
         self, record: Record, series: EvaluationSeries, step: int
     ) -> AsyncIterator[StoredEvaluation]:
-        """Yield the valid evaluations made after more than *step* steps; read the history."""
+        """Yield the valid evaluations made after more than *step* steps, read from the history."""
         number, stop = series.entry_before(step), series.read
         while number < stop:
             entries = await self._store.entries(

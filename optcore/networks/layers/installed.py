@@ -16,12 +16,14 @@ def installed(
     """
     Return the module that the package of *layer* builds.
 
-    Its parameters and persistent buffers must be those that the spec declares. Its first output in
-    training, and its first in an evaluation, are compared with the declared one: a loss might
-    broadcast another shape, and the run would be silently wrong.
+    The parameters and persistent buffers of the module must be those that the spec declares.
+
+    The shape of the module's output must be the declared one. It is checked for the first batch in
+    training and for the first batch in an evaluation. Without this check, a loss might broadcast
+    an output of another shape, and give wrong results without an error.
 
     Raises:
-        PackageError: the package builds something else.
+        PackageError: the package builds something else than its spec declares.
     """
     subject = f"{package_of(type(layer))}: {layer.kind} at layer {path}"
     module = code_of(type(layer))(layer, given, draws, path)

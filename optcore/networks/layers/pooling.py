@@ -57,7 +57,7 @@ def pool(layer: Pool, given: TensorSpec) -> nn.Module:
                 for axis in zip(given.shape[1:], outputs, *sizes, strict=True)
             ]
             return PaddleMean(found, counts)
-    raise TypeError(f"{layer.kind} has no module")
+    raise TypeError(f"layer must be a max-pool or an average pool, got {layer.kind}")
 
 
 def _counts(
@@ -89,9 +89,10 @@ def adaptive_counts(given: TensorSpec, sizes: Sequence[int]) -> list[list[int]]:
 
 class PaddleMean(nn.Module):
     """
-    Compute means whose gradient is multiplied by 1 / n as a float32 number, as in Paddle.
+    Compute means of n pixels, whose gradient is multiplied by 1 / n rounded to float32.
 
-    Only float64 shows it: in float32 the factor is the same number.
+    Paddle rounds this factor even if the pixels are float64. torch does not. In float32, both use
+    the same factor.
 
     Args:
         pool: computes the means.

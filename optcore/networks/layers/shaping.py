@@ -17,7 +17,7 @@ class ReshapeModule(nn.Module):
         self.shape = shape
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return *given* in the shape."""
+        """Return *given* with the values of each example in the new shape."""
         return given.reshape(len(given), *self.shape)
 
 

@@ -14,7 +14,7 @@ from optcore.spec.layers.transformer import TransformerEncoderLayer
 
 class EncoderLayer(nn.TransformerEncoderLayer):
     """
-    torch's module, with keyed dropout and causal attention.
+    torch's `TransformerEncoderLayer`, with optional causal attention, and dropout from *draws*.
 
     Args:
         layer: the spec.

@@ -121,7 +121,11 @@ class PerTensorState:
         return found
 
     def _of_group(self, group: list[int]) -> list[tuple[int, Spans]]:
-        """Return one update for *group* if all have gradients and equal counts, else several."""
+        """
+        Return one update for all parameters with indices in *group*, or one for each of them.
+
+        One update suffices if all have dense gradients and equal update counts.
+        """
         grads = [self.segments[i].param.grad for i in group]
         t = self.t[group[0]]
         dense = [grad for grad in grads if grad is not None and not grad.is_sparse]

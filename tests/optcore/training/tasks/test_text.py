@@ -190,7 +190,7 @@ def test_a_file_with_another_digest_is_refused(data: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     assert loaded(data, sha256=digest).digest == digest
 
-    with pytest.raises(DatasetMissing, match=f"must have SHA-256 0000.*, got {digest}; put the"):
+    with pytest.raises(DatasetMissing, match=f"must have SHA-256 0000.*, got {digest}; replace"):
         loaded(data, sha256="0" * 64)
 
 
@@ -199,15 +199,19 @@ def test_a_file_with_another_digest_is_refused(data: Path) -> None:
     [
         (
             {"test_windows": 313},
-            "python.txt must have at least 5009 bytes for test, for 313 windows of 16 and a byte, "
-            "got 5000 (a share of 0.05 of 100000); take a longer text, fewer windows or another "
-            "share",
+            "the test part of python.txt must have at least 5009 bytes (313 windows of 16 bytes, "
+            "and one more byte), got 5000 (0.05 of 100000 bytes); use a longer text, fewer windows "
+            "or another share",
         ),
-        ({"validation_windows": 313}, "at least 5009 bytes for validation, for 313 windows"),
+        (
+            {"validation_windows": 313},
+            "validation part of python.txt must have at least 5009 bytes",
+        ),
         (
             {"length": 20_000, "test_share": 0.4, "validation_share": 0.5}
             | {"test_windows": 1, "validation_windows": 2},
-            "at least 20001 bytes for training, for 1 windows of 20000 and a byte, got 10000",
+            "training part of python.txt must have at least 20001 bytes (1 windows of 20000 bytes, "
+            "and one more byte), got 10000",
         ),
     ],
     ids=str,
