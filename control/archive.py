@@ -39,7 +39,7 @@ class Archive:
 
 class Histories:
     """
-    Round that moves the older entries of jobs with long histories to files.
+    Round that moves the older entries of long histories to files.
 
     If the entries of a job cannot be moved, they stay in Redis, and the round tries again later.
 

@@ -196,7 +196,11 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Pass a part of the body on to the application, and count its size."""
+        """
+        Count a part of the body, and pass it on to the application.
+
+        A part that arrives after the response has begun is discarded.
+        """
         self._buffered = 0
         self._body_bytes += len(body)
         # uvicorn would hold this part until the next request on the connection.

@@ -1,4 +1,4 @@
-"""Dependencies that routes declare: the tenant, the store, the record of the job in the path."""
+"""Dependencies that routes declare: the tenant, the store, the record of the job in the URL."""
 
 from __future__ import annotations
 
@@ -134,4 +134,4 @@ async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:
 
 
 JobRecord = Annotated[Record, Depends(_record)]
-"""The record of the job in the path. If there is no such job, the response is a 404."""
+"""The record of the job in the URL. If there is no such job, the response is a 404."""

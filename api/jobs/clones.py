@@ -46,7 +46,7 @@ TRIES = 5
 
 
 class Cloner:
-    """Makes a clone of the job in the path."""
+    """Makes a clone of the job in the URL."""
 
     def __init__(
         self,

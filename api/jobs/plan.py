@@ -62,7 +62,7 @@ def checking_cost(spec: JobSpec) -> int:
 
 
 def plan_text(spec: JobSpec, times: list[ExpectedTime] | None, known: Sequence[str] = ()) -> str:
-    """Return the plan of *spec* as JSON, with the warnings *known* after its own."""
+    """Return the plan of *spec* as JSON, with the warnings *known* after the plan's own."""
     plan = plan_of(spec, times)
     return plan.model_copy(update={"warnings": [*plan.warnings, *known]}).model_dump_json()
 

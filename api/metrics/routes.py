@@ -166,7 +166,7 @@ async def read_metrics(
     resume from.
 
     With CSV, NDJSON, Parquet or Arrow (chosen by `Accept` or `?format=`), the response is an
-    export. By default an export contains all steps so far, and its numbers are exact to the bit.
+    export. By default it contains all steps so far. Its numbers are exact to the bit.
     The complete Parquet file of a job that has ended has an ETag and supports range requests.
     """
     if form is not None:

@@ -227,7 +227,7 @@ class EvaluationReader:
             cached.series = await _computed(_num_bytes(entries), INLINE_BYTES, extended)
 
     def _put(self, job_id: str, cached: _Cached) -> None:
-        """Cache a series, and drop the series of the least recently used jobs."""
+        """Cache a series; while the cache is too large, drop the least recently used series."""
         self._drop(job_id)
         self._entries[job_id] = cached, cached.series.num_bytes
         self._num_bytes += cached.series.num_bytes

@@ -39,7 +39,7 @@ class Digits(NamedTuple):
 
 
 class Boxes(NamedTuple):
-    """The smallest rectangles that hold the digits: the first row and column, and the sizes."""
+    """The smallest rectangle that holds each digit: its first row and column, and its size."""
 
     top: NDArray[np.int64]
     left: NDArray[np.int64]

@@ -33,7 +33,7 @@ ADAPTIVE: dict[type[AdaptivePool], type[nn.Module]] = {
 
 
 def pool(layer: Pool, given: TensorSpec) -> nn.Module:
-    """Return torch's module for *layer*."""
+    """Return torch's module for *layer*; for an average pool as in Paddle, a `PaddleMean`."""
     paddings = each(layer.padding, layer.DIMS)
     sizes = (layer.kernel, layer.strides, paddings)
     options: dict[str, Any] = {
@@ -71,7 +71,7 @@ def _counts(
 
 
 def adaptive_pool(layer: AdaptivePool, given: TensorSpec) -> nn.Module:
-    """Return torch's module for *layer*."""
+    """Return torch's module for *layer*; for an average pool as in Paddle, a `PaddleMean`."""
     sizes = each(layer.output_size, layer.DIMS)
     found = ADAPTIVE[type(layer)](sizes[0] if layer.DIMS == 1 else sizes)
     if isinstance(layer, (AdaptiveAvgPool1d, AdaptiveAvgPool2d)) and layer.dialect == "paddle":
@@ -80,7 +80,11 @@ def adaptive_pool(layer: AdaptivePool, given: TensorSpec) -> nn.Module:
 
 
 def adaptive_counts(given: TensorSpec, sizes: Sequence[int]) -> list[list[int]]:
-    """Return the number of pixels of each window along each axis, for *sizes* windows."""
+    """
+    Return the number of pixels of each window along each axis.
+
+    *sizes* is the number of windows along each axis.
+    """
     return [
         [-(-(k + 1) * side // size) - k * side // size for k in range(size)]
         for side, size in zip(given.shape[1:], sizes, strict=True)

@@ -23,11 +23,12 @@ class ReshapeModule(nn.Module):
 
 class PermuteModule(nn.Module):
     """
-    Exchange channels and positions of each example.
+    Arrange the axes of each example in another order.
 
     Args:
-        shape: the shape of the result.
-        transposes: whether channels and positions change places.
+        shape: the shape of an example in the result.
+        transposes: whether channels and positions change places. If false, the values keep their
+            order, since only an axis of size 1 is added, removed or moved.
     """
 
     def __init__(self, shape: tuple[int, ...], *, transposes: bool) -> None:
@@ -35,7 +36,7 @@ class PermuteModule(nn.Module):
         self.shape, self.transposes = shape, transposes
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return *given* with its axes exchanged."""
+        """Return *given* with its axes in the new order."""
         if given.dim() == 1 + len(IMAGE):
             given = given.squeeze(2)
         if self.transposes:

@@ -236,7 +236,11 @@ def _slices(buffers: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _gathered(ratios: Sequence[Mapping[str, float]], part: Part) -> dict[str, Any]:
-    """Return name -> number from *ratios*; a `PerParam` where parameters have different numbers."""
+    """
+    Return name -> number for all parameters in *part*, gathered from the *ratios* of each.
+
+    A number that is not the same for all of them is a `PerParam`.
+    """
     first = ratios[0]
     if len(ratios) == 1:
         return dict(first)

@@ -317,7 +317,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return numbers
 
     def _follow_the_loaded_state(self) -> None:
-        """Set `param_groups` to the values of the last update; compute what the state lacks."""
+        """Set `param_groups` to the values of the last update; compute missing carried numbers."""
         self.follow_plans(back=1)
         self._each_with_its_last_numbers(group_state.imply)
 
