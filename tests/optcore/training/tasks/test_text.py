@@ -314,11 +314,11 @@ def test_a_run_is_not_continued_with_another_text(data: Path) -> None:
     other = Run.start(spec, data_dir=data)
 
     message = (
-        f"text must be the file that the run began with, whose SHA-256 is {before}, got "
-        f"{other.facts()['data']}"
+        f"the file of dataset text must be the one that the run began with (SHA-256 {before}), got "
+        f"SHA-256 {other.facts()['data']}; put that file back"
     )
     for exact in (True, False):
-        with pytest.raises(DatasetMissing, match=message):
+        with pytest.raises(DatasetMissing, match=re.escape(message)):
             checkpoint.restore(other, files, saved.path, exact=exact)
 
 
