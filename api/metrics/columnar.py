@@ -1,4 +1,4 @@
-"""Encoders of rows as Parquet and Arrow. The module imports pyarrow, which takes 40 MB of memory."""
+"""Encoders of rows as Parquet and Arrow. pyarrow, which they import, takes 40 MB of memory."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _check_inputs(what: str, spec: InstalledDataset, inputs: Tensor) -> None:
         fits, kind = inputs.dtype == torch.int64, "int64"
     if not fits or tuple(inputs.shape[1:]) != spec.shape:
         raise PackageError(
-            f"{what} must be {kind} of shape (n, *{spec.shape}), got {_what(inputs)}"
+            f"{what} must be {kind} of shape {_of_examples(spec.shape)}, got {_what(inputs)}"
         )
 
 
@@ -64,7 +64,7 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
     """Check that *targets* have the form that `Target` documents."""
     if target.task in ("multi_label", "regression"):
         if targets.dtype != torch.float32 or tuple(targets.shape[1:]) != (target.size,):
-            rule = f"float32 of shape (n, {target.size})"
+            rule = f"float32 of shape {_of_examples((target.size,))}"
             raise PackageError(f"{what} must be {rule}, got {_what(targets)}")
         other = targets[(targets != 0) & (targets != 1)]
         if target.task == "multi_label" and len(other):
@@ -72,7 +72,8 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
         return
     shape = () if target.task == "classification" else (target.longest,)
     if targets.dtype != torch.int64 or tuple(targets.shape[1:]) != shape:
-        raise PackageError(f"{what} must be int64 of shape (n, *{shape}), got {_what(targets)}")
+        rule = f"int64 of shape {_of_examples(shape)}"
+        raise PackageError(f"{what} must be {rule}, got {_what(targets)}")
     least = -1 if target.task == "sequence" else 0
     if len(targets) and not (least <= targets.min() and targets.max() < target.size):
         got = f"{int(targets.min())} to {int(targets.max())}"
@@ -85,6 +86,10 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
             raise PackageError(
                 f"{what} must have -1 only after the last class of an example, got {got}"
             )
+
+
+def _of_examples(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(['examples', *map(str, shape)])})"
 
 
 def _what(tensor: Tensor) -> str:

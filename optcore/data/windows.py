@@ -17,8 +17,8 @@ class Windows:
     Training examples that are windows of one text; an epoch has *count* of them.
 
     Attributes:
-        tokens: uint8 tensor (tokens,), with at least *length* + 1 of them.
-        length: number of positions of a window.
+        tokens: the text, a 1-D uint8 tensor of at least *length* + 1 tokens.
+        length: number of tokens in the input of a window, and in its targets.
         count: number of windows in an epoch.
     """
 
@@ -51,7 +51,8 @@ class Windows:
         """
         Return where the windows of an epoch begin, int64 (count,).
 
-        The start of a window depends on *seed*, *epoch* and its number in the epoch alone.
+        In one text, the start of a window depends only on *seed*, *epoch*, its number in the epoch
+        and the length of windows.
         """
         # Raw words, not `integers`: numpy promises only the words to be the same in every release.
         words = np.random.Philox(key=[seed, epoch]).random_raw(self.count).astype(np.uint64)

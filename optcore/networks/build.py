@@ -92,10 +92,11 @@ def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
     """
     Return the torch module of *network*, with torch's initial weights or those of `init`.
 
-    The weights are drawn from torch's global generator, which the caller must seed. A parameter has
-    the name of its layer's path and its own name in it: ``conv1.weight``. A max-pool that follows a
-    relu is moved before the relu, which then computes fewer elements (a quarter with 2 x 2
-    windows). Outputs and gradients stay the same bit for bit.
+    The weights are drawn from torch's global generator, which the caller must seed. The name of a
+    parameter is the path of its layer and its name in the layer: ``conv1.weight``.
+
+    A max-pool that follows a relu is moved before the relu, which then computes fewer elements (a
+    quarter with 2 x 2 windows). Outputs and gradients stay the same bit for bit.
 
     Args:
         network: the network.
@@ -141,8 +142,8 @@ class _Builder:
         Args:
             layers: the layers.
             path: the beginning of the layers' paths.
-            known: the beginning of the paths of the layers' nodes. It differs from *path* in the
-                second copy of repeated layers and later ones.
+            known: the beginning of the paths of the layers' nodes. It differs from *path* in all
+                copies of repeated layers but the first.
         """
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         before: AnyLayer | None = None

@@ -1,10 +1,12 @@
 """
 Convolutions of many channels over few pixels, as sums of matrix products.
 
-oneDNN's convolutions write the gradient of a large kernel in another order first, and multiply
-padding too. With images of a few pixels, both cost several times as much as the convolution: 32
-images of 1 x 1, convolved with 512 x 512 kernels of 3 x 3, take 13 ms of a core, forward and
-backward, and 1.7 ms as matrix products (docs/decisions/0024-few-pixels-are-matrix-products.md).
+oneDNN's convolutions first write the gradient of a large kernel in another order, and they multiply
+the padding, too. For images of a few pixels, this costs several times as much as the convolution.
+
+An example: 32 images of 1 x 1 pixels are convolved with 512 x 512 kernels of 3 x 3, forward and
+backward. This takes 13 ms of one core with oneDNN, and 1.7 ms as matrix products
+(docs/decisions/0024-few-pixels-are-matrix-products.md).
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class EvaluationReader:
         max_points: int,
     ) -> dict[str, View]:
         """
-        Return a job's evaluations in a range of steps, in buckets, by the name of the metric.
+        Return name of a metric -> the job's evaluations in a range of steps, in buckets.
 
         Args:
             record: the record of the job.

@@ -129,10 +129,11 @@ class Subscription:
         """
         Return whether the client already has *state*; if not, record that *state* is sent now.
 
+        If *state* is None, return False and record nothing.
+
         Args:
-            number: the number of the frame that announces the state.
-            state: the state that the frame announces; None if it announces no state, for which the
-                result is false.
+            number: the number of the frame.
+            state: the state that the frame announces; None if it announces no state.
         """
         if state is None:
             return False

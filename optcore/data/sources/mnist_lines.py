@@ -74,9 +74,9 @@ def lines_of(spec: MnistLinesSpec, mnist: Dataset) -> Dataset:
 
 def random_words(seed: int, key: int, rows: int, columns: int) -> NDArray[np.uint64]:
     """
-    Return random numbers of 64 bits, (rows, columns), that depend on *seed* and *key*.
+    Return random numbers of 64 bits, (rows, columns), chosen by *seed* and *key*.
 
-    A row depends on its number, and not on how many rows there are.
+    The numbers in a row do not depend on how many rows there are.
     """
     # Raw words, not `integers`: numpy promises only the words to be the same in every release.
     words = np.random.Philox(key=[seed, key]).random_raw(rows * columns)

@@ -49,7 +49,7 @@ class Attention(nn.Module):
     Args:
         causal: whether a position attends only to positions before it, and to itself.
         dropout: probability that a weight becomes 0 in training.
-        draws: what the masks are drawn from; None for torch's global generators.
+        draws: the random numbers of dropout; None for torch's global generators.
         name: name of the layer, unique in its network.
     """
 

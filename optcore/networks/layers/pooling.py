@@ -127,7 +127,7 @@ class GlobalPoolModule(nn.Module):
 
     Args:
         dims: the dimensions that are pooled, with the batch as dimension 0.
-        largest: whether the value is the largest one; otherwise the mean.
+        largest: if true, the value is the largest one; if false, the mean.
     """
 
     def __init__(self, dims: tuple[int, ...], *, largest: bool) -> None:

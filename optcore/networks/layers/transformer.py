@@ -19,7 +19,7 @@ class EncoderLayer(nn.TransformerEncoderLayer):
     Args:
         layer: the spec.
         width: number of features.
-        draws: what the masks are drawn from; None for torch's global generators.
+        draws: the random numbers of dropout; None for torch's global generators.
         path: the path of the layer in its network.
     """
 

@@ -198,7 +198,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """
         Give the parameters, inside a ``with`` block, the values to use in evaluation.
 
-        These values differ from the trained ones for schedule-free optimizers, asgd, and an ema.
+        They differ from the trained values with a schedule-free optimizer, asgd or an ema.
         """
         return swapped(self._evaluated())
 

@@ -125,7 +125,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     ),
     "targets": (
         *("y = torch.sin(spec.frequency * x)", "y = torch.sin(spec.frequency * x.double())"),
-        "operators 1.0: dataset sine: targets of train must be float32 of shape (n, 1), got "
+        "operators 1.0: dataset sine: targets of train must be float32 of shape (examples, 1), got "
         "float64 of shape (400, 1)",
     ),
 }

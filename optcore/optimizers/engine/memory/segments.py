@@ -107,7 +107,8 @@ class Spans(NamedTuple):
     Ranges of memory that one call of an engine updates.
 
     From a `FlatState`, each range is 1-D and holds one or more parameters, or a part of one. From a
-    `PerTensorState`, there is one range: one parameter in its own shape.
+    `PerTensorState`, each range is one parameter in its own shape. There is one such range, or
+    several if the engine takes small parameters together.
 
     Attributes:
         params: for each range, the elements of the parameters, or of their float32 copies.
