@@ -1,4 +1,4 @@
-"""The functions that runs of the task minimization minimize, in torch."""
+"""The functions to minimize in the task ``minimization``, in torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows of a long row of tokens, which are copied when they are served."""
+"""Training examples that are windows of a text, copied from the text when they are served."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _even(tokens: Tensor, length: int, count: int) -> Examples:
 
 def _content(path: Path) -> bytes:
     if not path.is_file():
-        raise DatasetMissing(f"{path} does not exist; put a text there, of any encoding")
+        raise DatasetMissing(f"{path} does not exist; put a text file there, in any encoding")
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DatasetMissing(f"{path} must have at most {MAX_BYTES} bytes, got {size}")

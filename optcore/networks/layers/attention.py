@@ -1,4 +1,4 @@
-"""Modules of attention, whose dropout draws keyed random numbers."""
+"""Modules of attention; their dropout takes its random numbers from `Draws`."""
 
 from __future__ import annotations
 

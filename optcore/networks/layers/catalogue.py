@@ -169,7 +169,7 @@ Activation = (
 def activation(  # noqa: PLR0912  a case per kind of layer
     layer: Activation, given: TensorSpec, *, inplace: bool
 ) -> nn.Module:
-    """Return the torch module for an activation; arguments as of `module`."""
+    """Return the torch module for an activation; the arguments are those of `module`."""
     # Dimension 0 is the batch. The features are the last dimension, channels the first one.
     along = 1 if given.axes[0] in ("channels", "features") else -1
     match layer:

@@ -1,4 +1,4 @@
-"""Modules that arrange values anew, or repeat them."""
+"""Modules that rearrange or repeat the values of an example."""
 
 from __future__ import annotations
 

@@ -122,7 +122,8 @@ class Spans(NamedTuple):
         aligned: whether slices of a range, and each thread's share of a slice, should end on
             128-byte boundaries.
         inside: for each range, the sizes of its parameters. None if all ranges belong to one
-            parameter, or if a range may hold a part of a parameter or padding at its end.
+            parameter, if a range may hold a part of a parameter or padding at its end, or if each
+            range is a parameter in its own shape.
     """
 
     params: list[Tensor]

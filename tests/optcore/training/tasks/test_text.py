@@ -181,7 +181,7 @@ def test_what_does_not_fit_together_is_refused(options: dict[str, Any], message:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetMissing, match=r"text/python.txt does not exist; put a text there"):
+    with pytest.raises(DatasetMissing, match=r"text/python.txt does not exist; put a text file"):
         loaded(tmp_path)
 
 
