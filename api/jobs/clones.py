@@ -213,7 +213,8 @@ async def clone_job(
 
     With `"keep": "optimizer"`, the clone continues the training: with the optimizer's state, and
     from the same position in the order of the examples. This is also possible after the last step
-    of a job that has succeeded. The clone's schedule begins at step 0; `shift` moves a schedule.
+    of a job that has succeeded. The clone's schedule begins at step 0. A schedule of the kind
+    `shift` begins at a later step of another schedule.
 
     `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
     that are neither in `changes` nor in that spec get their defaults. If `changes` sets another

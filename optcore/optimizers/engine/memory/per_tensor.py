@@ -122,9 +122,9 @@ class PerTensorState:
 
     def _of_group(self, group: list[int]) -> list[tuple[int, Spans]]:
         """
-        Return one update for all parameters with indices in *group*, or one for each of them.
+        Return one update for all parameters of *group*, or one for each of them with a gradient.
 
-        One update suffices if all have dense gradients and equal update counts.
+        One update suffices if all parameters have dense gradients and equal update counts.
         """
         grads = [self.segments[i].param.grad for i in group]
         t = self.t[group[0]]
@@ -164,7 +164,7 @@ class PerTensorState:
         return [(self.t[i] + ahead, spans)]
 
     def _grouped(self) -> Iterator[list[int]]:
-        """Yield the indices of small parameters that have the same slots and no float32 copy."""
+        """Yield groups of small parameters with the same slots and no float32 copy, as indices."""
         alike: dict[tuple[str, ...], list[int]] = {}
         for i, segment in enumerate(self.segments):
             # In 16 bits, some of torch's functions of lists have other last bits.
