@@ -33,7 +33,8 @@ def installed(
     built = [(name, tuple(each.shape)) for name, each in module.named_parameters()]
     if built != declared:
         raise PackageError(
-            f"{subject}: the module must have the parameters of the spec, {declared}, got {built}"
+            f"{subject}: the module must have the parameters that the spec declares, {declared}, "
+            f"got {built}"
         )
     # `state_dict` lists a shared parameter under each of its names; none of them is a buffer.
     named = {name for name, _ in module.named_parameters(remove_duplicate=False)}
@@ -41,7 +42,8 @@ def installed(
     built = [(n, tuple(each.shape)) for n, each in module.state_dict().items() if n not in named]
     if built != declared:
         raise PackageError(
-            f"{subject}: the module must have the buffers of the spec, {declared}, got {built}"
+            f"{subject}: the module must have the buffers that the spec declares, {declared}, "
+            f"got {built}"
         )
     shape = layer.output(given).shape
     unchecked = {True, False}

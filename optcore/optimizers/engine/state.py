@@ -300,7 +300,8 @@ def load_named(
     if expected != given or counts.keys() != named_counts(states).keys():
         missing = ", ".join(f"{s}.{n}" for s, n in sorted(expected - given)) or "none"
         extra = ", ".join(f"{s}.{n}" for s, n in sorted(given - expected)) or "none"
-        raise ValueError(f"slots must match the optimizer's: missing {missing}; extra {extra}")
+        wrong = f"missing {missing}; extra {extra}"
+        raise ValueError(f"slots must match the slots of the optimizer: {wrong}")
     for state in states:
         for i, segment in enumerate(state.segments):
             of_param = {slot: by[segment.name] for slot, by in slots.items() if segment.name in by}
