@@ -68,7 +68,7 @@ SHUTDOWN_S = 3
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application with *settings*; it connects to the store when it starts."""
+    """Return the application with *settings*. At its start, it connects to the store."""
     # Filled when the application starts; middleware has to be added earlier.
     process_metrics: list[ProcessMetrics] = []
 

@@ -39,7 +39,7 @@ class Archive:
 
 class Histories:
     """
-    Round that moves the older entries of jobs with long histories to files.
+    Round that moves the older entries of long histories to files.
 
     If the entries of a job cannot be moved, they stay in Redis, and the round tries again later.
 
@@ -54,7 +54,7 @@ class Histories:
         self._check = check
 
     def run(self) -> None:
-        """Move the older entries of the histories of some jobs with long histories."""
+        """Move the older entries of some long histories."""
         # As in `Archive`: sent only while files can be written.
         call = calls.long_histories(limit=PER_ROUND, pause_ms=PAUSE_MS)
         with self._check.use() as usable:

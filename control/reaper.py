@@ -37,7 +37,7 @@ class Reaper:
         self._client, self._lease_ms = client, int(lease_s * 1000)
 
     def run(self) -> None:
-        """Take back some jobs; ring the doorbell for jobs that wait although a worker is idle."""
+        """Take back some jobs; wake workers for jobs that wait although a worker is idle."""
         # One call, which the server runs as a whole: a reaper that dies cannot leave a job that is
         # neither running nor queued.
         reaped = send(self._client, calls.reap(limit=PER_ROUND, lease_ms=self._lease_ms))

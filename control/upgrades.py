@@ -1,7 +1,8 @@
 """
 Rounds that are needed after an upgrade of the service.
 
-One adds the jobs of release 0.1.0 to the index of labels; the other removes unused Lua functions.
+One round adds the jobs of release 0.1.0 to the index of labels. The other round removes Lua
+functions that are no longer used.
 """
 
 from __future__ import annotations

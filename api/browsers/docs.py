@@ -85,7 +85,11 @@ def _html(title: str) -> str:
 
 
 def _policy(html: str) -> str:
-    """Return the content security policy: it allows this server's files and *html*'s script."""
+    """
+    Return the content security policy for *html*, the documentation page.
+
+    It allows files of this server and the inline script of the page.
+    """
     # A newer FastAPI whose page has another number of inline scripts fails here, when the
     # application is made: a script without its hash in the policy would leave the page empty.
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)

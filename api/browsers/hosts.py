@@ -22,7 +22,7 @@ class AllowedHosts:
 
     The owner of a website can point the website's host name at this machine (DNS rebinding). A
     browser then takes this service for the server of that website, and lets the website's pages
-    read and write.
+    send requests to it and read the responses.
 
     The Host header of requests from such pages contains the website's host name. So the service
     accepts only requests with one of its own names, or with an IP address. IP addresses are safe,

@@ -84,9 +84,10 @@ def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
 
 def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
     """
-    Yield a CSV header, then parts of many lines each; a line has the learning rates of one step.
+    Yield the CSV in parts: first the header, then many lines at a time.
 
-    In the header, a name that contains a comma or a quote is quoted.
+    A line has the learning rates of one step. In the header, a name that contains a comma or a
+    quote is quoted.
     """
     head = io.StringIO()
     names = [curve.name for curve in curves]

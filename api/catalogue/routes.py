@@ -112,10 +112,10 @@ def list_evaluation_metrics() -> Page[EvaluationMetric]:
 @router.get("/evaluation-metrics/{name}", responses=documented(NameNotFound))
 def read_evaluation_metric(name: str) -> EvaluationMetric:
     """
-    Return a metric of evaluations: its description, and whether it is a number.
+    Return a metric of evaluations: its description, and whether its value is a number.
 
-    In a spec, the name of a metric includes its split, as in `val_accuracy`. `chooses` lists the
-    names by which a job can choose its best step or end early.
+    In a spec, the name of a metric includes its split, as in `val_accuracy`. In the response,
+    `chooses` lists the names by which a job can choose its best step or end early.
     """
     if name not in metrics():
         raise NameNotFound("evaluation metric", name, metrics())
@@ -192,7 +192,7 @@ ANY_LAYER: dict[str, Any] = {
 
 
 def _schema(spec: type[Spec]) -> dict[str, Any]:
-    """Return the JSON schema of *spec*, without those of schedules and layers inside it."""
+    """Return the JSON schema of *spec*, without the schemas of schedules and layers inside it."""
     schema = spec.model_json_schema()
     definitions = schema.pop("$defs", {})
     # A model that refers to itself, such as a schedule that contains others, is one of its own

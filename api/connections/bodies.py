@@ -114,7 +114,7 @@ class Bodies:
 
 
 def until_answered(app: ASGI3Application, forget: Callable[[], None]) -> ASGI3Application:
-    """Return *app*, wrapped to call *forget* when the response begins and when *app* ends."""
+    """Return *app*, wrapped to call *forget* when the response begins, and when *app* returns."""
 
     # Called in both cases: an application that raises an error before it sends anything would
     # otherwise leave the body counted for good.

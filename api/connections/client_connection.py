@@ -37,7 +37,7 @@ class ClientConnection:
 
     def limit_buffers(self) -> None:
         """
-        Limit how much a write buffers for a client that does not read, and for how long.
+        Limit how many bytes are buffered for a client that does not read, and how long they stay.
 
         By default the kernel buffers megabytes before a write has to wait. And a client machine
         that has lost its power or its network counts as connected for a quarter of an hour.

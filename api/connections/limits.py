@@ -89,8 +89,8 @@ def _total(wanted: int | None) -> int:
     """
     Return the maximum number of connections: *wanted*, or less if there are few descriptors.
 
-    None for *wanted* stands for `DEFAULT_CONNECTIONS`. Of all descriptors, `RESERVED` (or half, if
-    that is fewer) are kept for other uses than client connections.
+    None for *wanted* stands for `DEFAULT_CONNECTIONS`. `RESERVED` descriptors, but at most half of
+    all, are not used for client connections.
     """
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # At least half is for clients: of very few descriptors, the reserve would leave none.

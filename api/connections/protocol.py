@@ -180,7 +180,7 @@ class Protocol(HttpToolsProtocol):
             self._expect(_Expected.HEAD)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header of the request; trailers count towards `MAX_HEADERS`, too."""
+        """Add a header or trailer of the request; raise `_Refused` above `MAX_HEADERS` of them."""
         self._num_headers += 1
         if self._num_headers > MAX_HEADERS:
             raise _Refused(refusals.too_many_headers(MAX_HEADERS))
@@ -196,7 +196,11 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Pass a part of the body on to the application, and count its size."""
+        """
+        Count a part of the body, and pass it on to the application.
+
+        A part that arrives after the response has begun is discarded.
+        """
         self._buffered = 0
         self._body_bytes += len(body)
         # uvicorn would hold this part until the next request on the connection.
@@ -229,7 +233,7 @@ class Protocol(HttpToolsProtocol):
     # Any byte cancels uvicorn's timer, even a byte that begins no request: a client could then stay
     # connected for ever.
     def timeout_keep_alive_handler(self) -> None:
-        """Do nothing: `enforce_timeouts` closes idle connections, even if stray bytes arrived."""
+        """Do nothing, since `enforce_timeouts` closes idle connections."""
 
     def _expect(self, what: _Expected) -> None:
         self._expected, self._since = what, self.loop.time()

@@ -30,7 +30,7 @@ class CloseReason(StrEnum):
     UNREAD = "unread"
     """The client did not read a response, or read it too slowly."""
     UNSENT = "unsent"
-    """All unsent responses were too large together, and this client had not read for longest."""
+    """Unsent responses were too large together. This client had not read for the longest time."""
     UNFINISHED = "unfinished"
     """The bodies of all requests were too large together, and this body was incomplete."""
     LINE_TOO_LONG = "line_too_long"

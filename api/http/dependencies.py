@@ -1,4 +1,4 @@
-"""Dependencies that routes declare: the tenant, the store, the record of the job in the path."""
+"""Dependencies that routes declare: the tenant, the store, the record of the job in the URL."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ async def _stream_hub(request: Request) -> StreamHub:
 
 class SubmitServices(NamedTuple):
     """
-    What routes need that submit and validate jobs, each as described below.
+    What a route needs to submit or validate jobs.
 
-    It is one dependency, since FastAPI takes some 10 us to resolve a dependency: as long as to
-    parse a small job.
+    All of this is one dependency, since FastAPI takes about 10 us to resolve a dependency. In this
+    time a small job can be parsed.
     """
 
     tenant: str
@@ -134,4 +134,4 @@ async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:
 
 
 JobRecord = Annotated[Record, Depends(_record)]
-"""The record of the job in the path. If there is no such job, the response is a 404."""
+"""The record of the job in the URL. If there is no such job, the response is a 404."""

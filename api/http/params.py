@@ -59,7 +59,7 @@ async def only_known(request: Request) -> None:
 
 
 def labels_of(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels in the query parameters *query*, as name -> value; they filter a list."""
+    """Return the labels to filter by, as name -> value, from the query parameters *query*."""
     labels = {
         name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
     }

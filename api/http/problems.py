@@ -119,7 +119,11 @@ async def _spec_error(request: Request, error: Exception) -> Response:
 
 
 def _invalid_param(details: ErrorDetails, body: object) -> InvalidParam:
-    """Return pydantic's error *details* without the name of the source, such as body or query."""
+    """
+    Convert pydantic's error *details*.
+
+    The name of the parameter in the result does not include its source, such as body or query.
+    """
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
     (problem,), _ = problems([bare], body if source == "body" else None)

@@ -212,7 +212,7 @@ class RequestThreads:
 
 
 def threads_of(scope: Scope) -> RequestThreads:
-    """Return the access to the thread pool for the request with the ASGI *scope*."""
+    """Return the `RequestThreads` for the request with the ASGI *scope*."""
     host, _ = scope.get("client") or ("", 0)
     # As connections are counted: an IPv6 client has a network of addresses, and would have as many
     # turns.

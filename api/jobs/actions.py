@@ -25,7 +25,7 @@ router = APIRouter(
 
 
 class JobAction:
-    """Performs an action on the job in the path, and responds with the job after the action."""
+    """Performs an action on the job in the URL, and responds with the job after the action."""
 
     def __init__(
         self,

@@ -31,7 +31,8 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     Apply the changes of *clone* to the spec that *parent* was posted with; return the result.
 
     Raises:
-        SpecError: the merged spec is invalid or too large, or one of its schedules is not finite.
+        SpecError: the merged spec is invalid or too large, or a schedule in it has a value that is
+            not finite.
     """
     # Not merged into the full spec: {"optimizer": {"kind": "sgd"}} and all defaults of adam would
     # make an sgd with betas, which is refused.
@@ -164,7 +165,7 @@ def trained_on(parent: Record) -> list[TrainedOn]:
 
 def _network(parent: Record, name: str, step: int) -> Pointer | None:
     """
-    Return the pointer to the artifact *name* of *parent*, a network.
+    Return the pointer to an artifact of *parent* that is a network.
 
     Return None if *parent* has not succeeded, or has no such artifact.
 

@@ -46,7 +46,7 @@ TRIES = 5
 
 
 class Cloner:
-    """Makes a clone of the job in the path."""
+    """Makes a clone of the job in the URL."""
 
     def __init__(
         self,
@@ -91,7 +91,8 @@ class Cloner:
         """
         Check the clone as `submit` does, but copy and store nothing.
 
-        Return its spec, warnings about its validation examples, and the size of the specs in bytes.
+        Return the clone's spec, the warnings about its validation examples, and the number of
+        bytes of JSON to process for it.
         """
         parent = await self._parent()
         size = self._size(parent)
@@ -185,8 +186,8 @@ async def validate_clone(
     Return the plan of a clone of the job without submitting the clone.
 
     The request and its errors are those of `clone`. But the files from which the clone would start
-    are not read, so it is not noticed if one is damaged. The warnings of the plan include those
-    that the clone would have in `parent.warnings`.
+    are not read, so a damaged file is not noticed. The warnings of the plan include those that the
+    clone would have in `parent.warnings`.
     """
     spec, known, size = await cloner.validated(clone)
     times = await services.expected_times.of(spec)
@@ -212,7 +213,8 @@ async def clone_job(
 
     With `"keep": "optimizer"`, the clone continues the training: with the optimizer's state, and
     from the same position in the order of the examples. This is also possible after the last step
-    of a job that has succeeded. The clone's schedule begins at step 0; `shift` moves a schedule.
+    of a job that has succeeded. The clone's schedule begins at step 0. A schedule of the kind
+    `shift` begins at a later step of another schedule.
 
     `changes` is a JSON merge patch (RFC 7396) to the spec that this job was submitted with. Fields
     that are neither in `changes` nor in that spec get their defaults. If `changes` sets another
@@ -220,9 +222,10 @@ async def clone_job(
     `epochs` is removed, and vice versa.
 
     The clone's network must have weights with the same names and shapes as this job's network,
-    running statistics included. `prefixes` lists weights with other names, `fresh` lists weights
-    of the clone that are initialised, and `omit` lists weights of this job that are left out. If
-    any other weights differ, the request is refused, and the error lists the differences.
+    running statistics included. Three fields list exceptions: `prefixes` lists weights that have
+    another name in the clone, `fresh` lists weights of the clone that are initialised, and `omit`
+    lists weights of this job that the clone does not take. If other weights differ, the request is
+    refused, and the error lists the differences.
 
     The clone has its own copy of the weights, so this job may be removed afterwards.
 

@@ -28,13 +28,13 @@ class ExpectedTimes:
     """
     Estimates how long jobs would take on the workers that are alive.
 
-    The durations of earlier jobs are read from the store. Those of one kind of job are read at most
-    once a second: a form validates its job after each change, and the call takes as long as all
-    else that a small job's plan needs.
+    The estimates are made from the durations of earlier jobs of the same kind. The durations of one
+    kind of job are read from the store at most once in *fresh_s* seconds, since a form validates
+    its job after each change. Reading them takes as long as the rest of a small job's plan.
 
     Args:
         store: the store, which has the workers and the durations.
-        fresh_s: number of seconds for which durations are used again.
+        fresh_s: number of seconds for which durations that were read are used again.
     """
 
     def __init__(self, store: Store, *, fresh_s: float = FRESH_S) -> None:

@@ -38,13 +38,13 @@ async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Dow
     """
     Return a file that a job saved when it succeeded.
 
-    - `model.safetensors`: the weights after the last step, those of `result.metrics`. If the
-      optimizer averages weights for evaluations, as schedule-free optimizers do, the file contains
-      these averaged weights.
-    - `ema.safetensors`: the moving average of the weights, if the job computes one; its metrics
-      begin with `ema_`.
-    - `best.safetensors`: the weights at the job's best step, those of `result.best`, if the job
-      sets `training.keep_best`.
+    - `model.safetensors`: the weights after the last step, which `result.metrics` were measured
+      with. If the optimizer averages weights for evaluations, as schedule-free optimizers do, the
+      file contains these averaged weights.
+    - `ema.safetensors`: the moving average of the weights, if the job computes one. The names of
+      metrics that were measured with this average begin with `ema_`.
+    - `best.safetensors`: the weights after the job's best step, which `result.best` describes. Only
+      a job that sets `training.keep_best` has this file.
     """
     # The name is looked up, and never made part of a path: paths come from the record.
     artifacts = record.artifacts

@@ -62,7 +62,7 @@ def checking_cost(spec: JobSpec) -> int:
 
 
 def plan_text(spec: JobSpec, times: list[ExpectedTime] | None, known: Sequence[str] = ()) -> str:
-    """Return the plan of *spec* as JSON, with the warnings *known* after its own."""
+    """Return the plan of *spec* as JSON, with the warnings *known* after the plan's own."""
     plan = plan_of(spec, times)
     return plan.model_copy(update={"warnings": [*plan.warnings, *known]}).model_dump_json()
 
@@ -72,9 +72,11 @@ class _Planned:
     """
     All that the plan of a schedule depends on. Equal objects have equal plans.
 
-    *text* is compared in place of *schedule*, since a schedule may hold lists, which have no hash.
-    The text does not tell whether durations are rounded. In a request they never are; only
-    release 0.2.0 rounded them.
+    Two objects are compared by *text*, not by *schedule*, since a schedule may hold lists, which
+    have no hash.
+
+    The text does not tell whether the durations in the schedule are rounded to whole steps. It need
+    not: only jobs of release 0.2.0 have rounded durations, and a request has none.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Encoders of rows as Parquet and Arrow. This module imports pyarrow, which takes 40 MB."""
+"""Encoders of rows as Parquet and Arrow. pyarrow, which they import, takes 40 MB of memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Parquet:
         return _drain(self._parts)
 
     def rows(self, first: int, data: bytes) -> bytes:
-        """Return *data*, some rows, as a row group; *first* is the number of the first of them."""
+        """Return the row group with the rows in *data*; *first* is the first row's number."""
         self._writer.write(first, data)
         return _drain(self._parts)
 

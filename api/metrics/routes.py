@@ -166,7 +166,7 @@ async def read_metrics(
     resume from.
 
     With CSV, NDJSON, Parquet or Arrow (chosen by `Accept` or `?format=`), the response is an
-    export. By default an export contains all steps so far, and its numbers are exact to the bit.
+    export. By default it contains all steps so far. Its numbers are exact to the bit.
     The complete Parquet file of a job that has ended has an ETag and supports range requests.
     """
     if form is not None:
@@ -218,13 +218,14 @@ async def stream_metrics(
       `step` on, which will be sent again.
     - `end`: the last event, with the number of steps and the digest of the run.
 
-    Evaluations are events `evaluated` of the history's stream, `/events/stream`.
+    Evaluations are sent by the stream of the job's history, `/events/stream`, as events
+    `evaluated`.
 
     Pings are sent as comments. A stream also ends after about an hour, or when its client falls
     behind.
 
-    To resume after a stream has ended early or its connection broke, send the last id as
-    `Last-Event-ID`: no step is lost or repeated. A browser does so by itself.
+    To resume after a stream has ended early or its connection broke, send the id of the last event
+    as `Last-Event-ID`. Then no step is lost or repeated. Browsers send this header by themselves.
     """
     if cursor.after(record.truncations).last + 1 < record.rows:
         # An unreadable archive gets an error response here; later it could only end the stream.

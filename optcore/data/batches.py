@@ -16,8 +16,8 @@ class Batches:
     Attributes:
         epoch: number of the current epoch, 0 for the first.
         position: number of examples served in the current epoch.
-        order: positions of the examples in the order of the current epoch, or the numbers from
-            which its examples are made (`Drawn.order`); None for the order of the files.
+        order: positions of the examples, in the order of the current epoch; None for the order of
+            the files. For `Drawn` examples, the numbers that `Drawn.order` returned.
         served: number of examples served since a caller last set this attribute to 0.
     """
 
@@ -82,6 +82,6 @@ class Batches:
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the numbers 0 to *n* - 1 in a random order, given by *seed* and *epoch* alone."""
+    """Return the numbers 0 to *n* - 1 in a random order that only *seed* and *epoch* determine."""
     # Counter-based: a resumed run can compute the order of its epoch without a saved generator.
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)

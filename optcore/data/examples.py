@@ -60,12 +60,14 @@ class Drawn(Protocol):
 
     def order(self, *, seed: int, epoch: int, shuffle: bool) -> Tensor:
         """
-        Return a number for each example of an epoch, from which `at` makes it: int64 (examples,).
+        Return an int64 tensor with one number for each example of an epoch.
+
+        `at` makes the example from this number.
 
         Args:
             seed: the seed of the run.
             epoch: the number of the epoch, 0 for the first.
-            shuffle: whether epochs differ.
+            shuffle: whether epochs have different examples.
         """
 
     def at(self, order: Tensor) -> Examples:

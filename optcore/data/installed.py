@@ -20,7 +20,8 @@ def read_installed(spec: InstalledDataset, folder: Path) -> Dataset:
     Return the dataset that the package of *spec* reads.
 
     Raises:
-        PackageError: the inputs or targets are not those that the spec declares.
+        PackageError: inputs or targets do not have the shape, dtype or range that the spec
+            declares.
     """
     subject = f"{package_of(type(spec))}: dataset {spec.kind}"
     found = code_of(type(spec))(spec, folder)
@@ -38,13 +39,13 @@ def read_installed(spec: InstalledDataset, folder: Path) -> Dataset:
         _check_inputs(f"{subject}: inputs of {name}", spec, examples.inputs)
         _check_targets(f"{subject}: targets of {name}", spec.target, examples.targets)
         if len(examples.inputs) != len(examples.targets):
-            got = f"{len(examples.inputs)} and {len(examples.targets)}"
+            got = f"{len(examples.inputs)} inputs and {len(examples.targets)} targets"
             raise PackageError(f"{subject}: {name} must have a target for each input, got {got}")
     return found
 
 
 def _is_drawn(examples: object) -> bool:
-    """Return whether *examples* have what `Drawn` has."""
+    """Return whether *examples* has the properties and methods of `Drawn`."""
     return all(hasattr(examples, name) for name in ("inputs", "targets", "order", "at", "to"))
 
 
@@ -55,7 +56,7 @@ def _check_inputs(what: str, spec: InstalledDataset, inputs: Tensor) -> None:
         fits, kind = inputs.dtype == torch.int64, "int64"
     if not fits or tuple(inputs.shape[1:]) != spec.shape:
         raise PackageError(
-            f"{what} must be {kind} of shape (n, *{spec.shape}), got {_what(inputs)}"
+            f"{what} must be {kind} of shape {_of_examples(spec.shape)}, got {_what(inputs)}"
         )
 
 
@@ -63,7 +64,7 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
     """Check that *targets* have the form that `Target` documents."""
     if target.task in ("multi_label", "regression"):
         if targets.dtype != torch.float32 or tuple(targets.shape[1:]) != (target.size,):
-            rule = f"float32 of shape (n, {target.size})"
+            rule = f"float32 of shape {_of_examples((target.size,))}"
             raise PackageError(f"{what} must be {rule}, got {_what(targets)}")
         other = targets[(targets != 0) & (targets != 1)]
         if target.task == "multi_label" and len(other):
@@ -71,7 +72,8 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
         return
     shape = () if target.task == "classification" else (target.longest,)
     if targets.dtype != torch.int64 or tuple(targets.shape[1:]) != shape:
-        raise PackageError(f"{what} must be int64 of shape (n, *{shape}), got {_what(targets)}")
+        rule = f"int64 of shape {_of_examples(shape)}"
+        raise PackageError(f"{what} must be {rule}, got {_what(targets)}")
     least = -1 if target.task == "sequence" else 0
     if len(targets) and not (least <= targets.min() and targets.max() < target.size):
         got = f"{int(targets.min())} to {int(targets.max())}"
@@ -84,6 +86,10 @@ def _check_targets(what: str, target: Target, targets: Tensor) -> None:
             raise PackageError(
                 f"{what} must have -1 only after the last class of an example, got {got}"
             )
+
+
+def _of_examples(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(['examples', *map(str, shape)])})"
 
 
 def _what(tensor: Tensor) -> str:

@@ -62,8 +62,8 @@ def check_continued(spec: AnyDataset, dataset: Dataset, began: str) -> None:
     """
     if dataset.digest != began:
         raise DatasetMissing(
-            f"{spec.kind} must be the file that the run began with, whose SHA-256 is "
-            f"{began or 'unknown'}, got {dataset.digest}"
+            f"the file of dataset {spec.kind} must be the one that the run began with (SHA-256 "
+            f"{began or 'unknown'}), got SHA-256 {dataset.digest}; put that file back"
         )
 
 

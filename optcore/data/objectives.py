@@ -1,4 +1,4 @@
-"""The functions that runs of the task minimization minimize, in torch."""
+"""The functions to minimize in the task ``minimization``, in torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from optcore.spec.tasks.tasks import Objective
 
 
 def function_of(objective: Objective) -> Callable[[Tensor], Tensor]:
-    """Return the function that takes points (batch, size) and returns its values (batch,)."""
+    """
+    Return the function that *objective* describes.
+
+    It takes points, (batch, size), and returns the value at each point, (batch,).
+    """
     match objective.function:
         case "quadratic":
             return _quadratic(tuple(objective.curvatures))
@@ -37,7 +41,13 @@ def rosenbrock(x: Tensor) -> Tensor:
 
 
 def valley(x: Tensor, condition: float) -> Tensor:
-    """Return the height of the valley with the curvature *condition* at each row of *x*."""
+    """
+    Return the value of the function valley at each row of *x* (batch, size).
+
+    ::
+
+        valley(x) = sqrt(1 + x_1^2) - 1 + condition / 2 * (x_2^2 + x_3^2 + ...)
+    """
     along, across = x[:, 0].square(), x[:, 1:].square().sum(1)
     # sqrt(1 + x^2) - 1, without the difference of numbers that are nearly equal near the minimum.
     return along / ((1 + along).sqrt() + 1) + condition / 2 * across

@@ -1,4 +1,4 @@
-"""Windows of a long row of tokens, which are copied when they are served."""
+"""Training examples that are windows of a text, copied from the text when they are served."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Windows:
     Training examples that are windows of one text; an epoch has *count* of them.
 
     Attributes:
-        tokens: uint8 tensor (tokens,), with at least *length* + 1 of them.
-        length: number of positions of a window.
+        tokens: the text, a 1-D uint8 tensor of at least *length* + 1 tokens.
+        length: number of tokens in the input of a window, and in its targets.
         count: number of windows in an epoch.
     """
 
@@ -36,18 +36,23 @@ class Windows:
 
     @property
     def targets(self) -> Tensor:
-        """The next token of each position of the same windows."""
+        """The targets of the same windows: for each position, the next token of the text."""
         return self.at(self.even_starts()).targets
 
     def order(self, *, seed: int, epoch: int, shuffle: bool) -> Tensor:
-        """Return where the windows of an epoch begin; without *shuffle*, at equal distances."""
+        """
+        Return where the windows of an epoch begin, int64 (count,).
+
+        With *shuffle*, the windows begin at random tokens. Without it, at equal distances.
+        """
         return self.random_starts(seed=seed, epoch=epoch) if shuffle else self.even_starts()
 
     def random_starts(self, *, seed: int, epoch: int) -> Tensor:
         """
         Return where the windows of an epoch begin, int64 (count,).
 
-        The start of a window depends on *seed*, *epoch* and its number in the epoch alone.
+        In one text, the start of a window depends only on *seed*, *epoch*, its number in the epoch
+        and the length of windows.
         """
         # Raw words, not `integers`: numpy promises only the words to be the same in every release.
         words = np.random.Philox(key=[seed, epoch]).random_raw(self.count).astype(np.uint64)
@@ -55,13 +60,17 @@ class Windows:
         return torch.from_numpy((words % places).astype(np.int64)).to(self.tokens.device)
 
     def even_starts(self) -> Tensor:
-        """Return starts with equal distances, from the first token to the last, int64 (count,)."""
+        """
+        Return where evenly spaced windows begin, int64 (count,).
+
+        The first window begins at the first token. The last token of the text is the last target.
+        """
         last = len(self.tokens) - self.length - 1
         starts = np.arange(self.count, dtype=np.int64) * last // max(1, self.count - 1)
         return torch.from_numpy(starts).to(self.tokens.device)
 
     def at(self, starts: Tensor) -> Examples:
-        """Return the windows that begin at *starts*, with the next token of each as targets."""
+        """Return the windows that begin at *starts*; targets are the inputs, one token later."""
         within = torch.arange(self.length + 1, device=self.tokens.device)
         found = self.tokens[starts.unsqueeze(1) + within].long()
         return Examples(found[:, :-1].contiguous(), found[:, 1:].contiguous())

@@ -195,7 +195,7 @@ class Files:
 
     def size(self, name: str) -> int | None:
         """
-        Return the size in bytes of a file, or of the files directly in a folder.
+        Return the size in bytes of a file, or the total size of the files directly in a folder.
 
         The result is None if there is no such file or folder.
         """

@@ -65,8 +65,8 @@ class Metric(ABC):
     The value does not depend on how the examples are divided into batches, except for rounding in
     float64.
 
-    Another installed package adds a metric with an entry point of the group ``optserve.metrics``
-    that names a subclass.
+    Other installed packages can add metrics. Such a package declares an entry point of the group
+    ``optserve.metrics``, which names a subclass of this class.
 
     Args:
         subject: the task of the run, and the sizes that belong to it.

@@ -35,7 +35,7 @@ def metrics() -> dict[str, type[Metric]]:
             raise TypeError(f"NAME of {each.__name__} must match {NAMES.pattern}, got {name!r}")
         if name in found:
             other = f"{found[name].__module__}.{found[name].__name__}"
-            raise TypeError(f"NAME must not be that of {other}, got {name!r}")
+            raise TypeError(f"NAME must not be the name of {other}, got {name!r}")
         found[name] = each
 
     installed(GROUP, check)

@@ -20,7 +20,7 @@ class R2(Metric):
         r2 = 1 - sum (y - x)^2 / sum (y - mean(y))^2
 
     for outputs x and targets y, with the sums and the mean over all examples. r2 is 0 if every
-    output is mean(y). It is below 0 if the sum of the squared errors is larger than with these
+    output is mean(y). It is below 0 if the sum of the squared errors is larger than for these
     outputs. If all targets are equal, r2 is 1 if every output is right, else 0.
 
     If a target has several numbers, the metric is the mean of the r2 of each.

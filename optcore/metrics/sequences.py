@@ -29,8 +29,8 @@ def best_paths(outputs: Tensor) -> list[list[int]]:
     """
     Return the sequences of classes that *outputs* predict, one per example.
 
-    At each step of a sequence, the label with the largest output is taken. A label that repeats the
-    one before it is then removed, and after that all blanks.
+    At each step, the label with the largest output is taken: a class, or the blank. Then each label
+    that repeats the label before it is removed. Last, all blanks are removed.
 
     Args:
         outputs: (batch, steps, classes + 1) or (batch, classes + 1, 1, steps); feature or channel 0

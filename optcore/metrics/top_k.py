@@ -1,4 +1,4 @@
-"""The share of examples whose class is among the k likeliest."""
+"""The share of examples whose class is among the k likeliest classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TopK(Mean):
     TASKS: ClassVar[frozenset[Task]] = frozenset({"classification"})
 
     def scores(self, batch: Measured) -> tuple[Tensor, float]:
-        """Return the number of examples whose class is among the k, and the number of examples."""
+        """Return the number of correct examples, and the number of all examples."""
         assert self.subject.top_k is not None
         likeliest = batch.outputs.topk(self.subject.top_k).indices
         among = (likeliest == batch.targets.unsqueeze(1)).sum()

@@ -45,7 +45,9 @@ def network(
 
 def check_fit(weights: Mapping[str, Tensor | None], own: Mapping[str, Tensor]) -> None:
     """
-    Check that *weights* fit a network whose weights are *own*; None fits every weight.
+    Check that *weights* have the names and shapes of *own*, the weights of a network.
+
+    None in *weights* stands for a weight of any shape.
 
     Raises:
         ValueError: the names or the shapes of *weights* differ from those of *own*.
@@ -82,7 +84,7 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
 
 
 def _shared_in(model: nn.Module) -> dict[str, str]:
-    """Return the first name of each shared parameter by each of its other names."""
+    """Return other name -> first name, for each parameter that has more than one name."""
     first: dict[Tensor, str] = {}
     named = model.named_parameters(remove_duplicate=False)
     return {name: first[p] for name, p in named if first.setdefault(p, name) != name}
@@ -92,10 +94,11 @@ def build(network: Network, draws: Draws | None = None) -> nn.Sequential:
     """
     Return the torch module of *network*, with torch's initial weights or those of `init`.
 
-    The weights are drawn from torch's global generator, which the caller must seed. A parameter has
-    the name of its layer's path and its own name in it: ``conv1.weight``. A max-pool that follows a
-    relu is moved before the relu, which then computes fewer elements (a quarter with 2 x 2
-    windows). Outputs and gradients stay the same bit for bit.
+    The weights are drawn from torch's global generator, which the caller must seed. The name of a
+    parameter is the path of its layer and its name in the layer: ``conv1.weight``.
+
+    A max-pool that follows a relu is moved before the relu, which then computes fewer elements (a
+    quarter with 2 x 2 windows). Outputs and gradients stay the same bit for bit.
 
     Args:
         network: the network.
@@ -146,8 +149,8 @@ class _Builder:
         Args:
             layers: the layers.
             path: the beginning of the layers' paths.
-            known: the beginning of the paths of the layers' nodes. It differs from *path* in the
-                second copy of repeated layers and later ones.
+            known: the beginning of the paths of the layers' nodes. It differs from *path* in all
+                copies of repeated layers but the first.
             around: the memories of the lists around *layers*.
         """
         memories = around.inside()

@@ -95,8 +95,8 @@ class Draws:
         Return a tensor of *count* random numbers of mean 0 and standard deviation 1.
 
         They are drawn from a normal distribution in float64 on a CPU, else in the dtype of *like*.
-        As those of `mask`, they stay the same until `begin` is called. The arguments are those of
-        `mask`. A layer has either masks or such numbers: both come from one key.
+        Like the elements of `mask`, they stay the same until `begin` is called. The arguments mean
+        the same as in `mask`. A layer must not call both methods: both draw from the same key.
         """
         key = self._key(layer)
         if like.device.type != "cpu":

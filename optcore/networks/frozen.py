@@ -1,4 +1,4 @@
-"""Networks with parameters that are not trained, and with running statistics that do not move."""
+"""Networks with parameters that are not trained, and with running statistics that do not change."""
 
 from __future__ import annotations
 

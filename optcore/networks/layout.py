@@ -22,9 +22,9 @@ def memory_format(device: torch.device, dtype: torch.dtype) -> torch.memory_form
 
 def takes_taps(device: torch.device, dtype: torch.dtype) -> bool:
     """
-    Return whether convolutions of many channels over few pixels are sums of matrix products.
+    Return whether convolutions of many channels over few pixels are computed as matrix products.
 
-    If so, these sums (`optcore.networks.taps`) take the place of oneDNN's convolutions, which take
-    longer for such shapes.
+    `optcore.networks.taps` computes these convolutions as sums of matrix products. It does so in
+    place of oneDNN, which is slower for such shapes.
     """
     return memory_format(device, dtype) == torch.channels_last

@@ -1,10 +1,12 @@
 """
 Convolutions of many channels over few pixels, as sums of matrix products.
 
-oneDNN's convolutions write the gradient of a large kernel in another order first, and multiply
-padding too. With images of a few pixels, both cost several times as much as the convolution: 32
-images of 1 x 1, convolved with 512 x 512 kernels of 3 x 3, take 13 ms of a core, forward and
-backward, and 1.7 ms as matrix products (docs/decisions/0024-few-pixels-are-matrix-products.md).
+oneDNN's convolutions first write the gradient of a large kernel in another order, and they multiply
+the padding, too. For images of a few pixels, this costs several times as much as the convolution.
+
+An example: 32 images of 1 x 1 pixels are convolved with 512 x 512 kernels of 3 x 3, forward and
+backward. This takes 13 ms of one core with oneDNN, and 1.7 ms as matrix products
+(docs/decisions/0024-few-pixels-are-matrix-products.md).
 """
 
 from __future__ import annotations
@@ -134,10 +136,12 @@ def convolve(given: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """
     Return the convolution of *given* with *weight*, without a bias.
 
-    The output is a sum over the positions (a, b) in the kernel. A position adds to each pixel
-    (y, x) for which the pixel of *given* exists::
+    The output is a sum over the positions (a, b) in the kernel. Each position adds a product to
+    each pixel (y, x) of the output, unless the pixel (v, u) of *given* lies in the padding::
 
-        output[:, :, y, x] += weight[:, :, a, b] @ given[:, :, y * stride + a - padding, ...]
+        output[i, :, y, x] += weight[:, :, a, b] @ given[i, :, v, u]        for each image i
+        v = y * stride + a * dilation - padding
+        u = x * stride + b * dilation - padding
 
     Args:
         given: (batch, channels, height, width).
@@ -193,7 +197,7 @@ class _Convolution(torch.autograd.Function):
 # A network asks for the same few geometries in every step.
 @lru_cache(maxsize=256)
 def taps(geometry: Geometry) -> tuple[Tap, ...]:
-    """Return the positions in the kernel that connect any pixels."""
+    """Return the positions in the kernel that connect at least one pixel of input and output."""
     rows, columns = (tuple(_along(i, geometry)) for i in range(2))
     return tuple(Tap((a, b), (y, x), (v, u)) for (a, y, v), (b, x, u) in product(rows, columns))
 

@@ -134,7 +134,11 @@ class BucketCache:
         return cached
 
     def put(self, cached: CachedBuckets) -> None:
-        """Store *cached*, which `of` has returned, and evict the least recently used jobs."""
+        """
+        Store *cached*, which `of` has returned.
+
+        While all entries together are too large, the least recently used job is evicted.
+        """
         self._drop(cached.job_id)
         if cached.rows:
             # The entry keeps the size that is added here: otherwise buckets that are appended later

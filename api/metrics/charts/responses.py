@@ -19,7 +19,11 @@ from store.jobs.record import Record
 def chart(
     view: View, evaluations: Mapping[str, EvaluationView], unreadable: str | None = None
 ) -> Chart:
-    """Return the chart of one job; *unreadable* says why its evaluations cannot be read."""
+    """
+    Return the chart of one job.
+
+    *unreadable* is the reason why the job's evaluations cannot be read; None if they can.
+    """
     record = view.record
     evaluated = {
         name: EvaluationCurve(

@@ -17,7 +17,7 @@ from store.jobs.record import Record
 
 def planned(record: Record) -> list[str]:
     """
-    Return the names of the metrics that the job's evaluations will have and that are numbers.
+    Return the names of the numeric metrics that the job's evaluations will have.
 
     The list is empty if the job's spec names a metric that the service no longer has, because the
     package with this metric was removed.

@@ -117,7 +117,7 @@ class EvaluationReader:
         max_points: int,
     ) -> dict[str, View]:
         """
-        Return a job's evaluations in a range of steps, in buckets, by the name of the metric.
+        Return name of a metric -> the job's evaluations in a range of steps, in buckets.
 
         Args:
             record: the record of the job.
@@ -178,7 +178,7 @@ class EvaluationReader:
     async def _from(
         self, record: Record, series: EvaluationSeries, step: int
     ) -> AsyncIterator[StoredEvaluation]:
-        """Yield the valid evaluations made after more than *step* steps; read the history."""
+        """Yield the valid evaluations made after more than *step* steps, read from the history."""
         number, stop = series.entry_before(step), series.read
         while number < stop:
             entries = await self._store.entries(
@@ -227,7 +227,7 @@ class EvaluationReader:
             cached.series = await _computed(_num_bytes(entries), INLINE_BYTES, extended)
 
     def _put(self, job_id: str, cached: _Cached) -> None:
-        """Cache a series, and drop the series of the least recently used jobs."""
+        """Cache a series; while the cache is too large, drop the least recently used series."""
         self._drop(job_id)
         self._entries[job_id] = cached, cached.series.num_bytes
         self._num_bytes += cached.series.num_bytes

@@ -131,8 +131,8 @@ class EvaluationSeries:
         """
         Whether the series has all valid evaluations of the entries that were read.
 
-        This is false once some, but not all, evaluations in a bucket have become void. Then the
-        result of `emptied` must be extended by all entries again.
+        It lacks some once evaluations in a bucket have become void, but not all of them. The caller
+        must then call `emptied`, and extend the result by all entries again.
         """
         return not self._stale
 

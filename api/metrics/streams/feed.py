@@ -179,7 +179,8 @@ class Feed:
         """
         Return the number of rows from *cursor* to the next retained frame.
 
-        If no frame after *cursor* is retained, return the number of rows up to the last one.
+        If no frame after *cursor* is retained, return the number of rows from *cursor* to the last
+        published row.
         """
         starts = [
             frame.before.last

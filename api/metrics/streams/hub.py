@@ -40,7 +40,7 @@ class StreamHub:
         self.poller, self.streams = Poller(store), OpenStreams(settings)
 
     def stream(self, follow: Follow) -> EventStream:
-        """Return a response that streams the events from *follow*."""
+        """Return a response that streams the events that the function *follow* yields."""
         return EventStream(
             self.streams, lambda subscriber: follow(self.poller, self._store, subscriber)
         )

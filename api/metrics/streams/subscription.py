@@ -66,7 +66,7 @@ class Subscription:
             yield data
 
     def _changes(self) -> list[bytes]:
-        """Return the events to send before further rows: of a new state, and of a truncation."""
+        """Return the events to send before further rows: a new state and a truncation, if any."""
         found = []
         feed = self._feed
         if feed.state is not self._sent_state:
@@ -129,9 +129,11 @@ class Subscription:
         """
         Return whether the client already has *state*; if not, record that *state* is sent now.
 
+        If *state* is None, return False and record nothing.
+
         Args:
-            number: the number of the frame that announces the state.
-            state: the state; None if the frame announces none. The result is then false.
+            number: the number of the frame.
+            state: the state that the frame announces; None if it announces no state.
         """
         if state is None:
             return False

@@ -39,7 +39,7 @@ class Digits(NamedTuple):
 
 
 class Boxes(NamedTuple):
-    """The smallest rectangles that hold the digits: the first row and column, and the sizes."""
+    """The smallest rectangle that holds each digit: its first row and column, and its size."""
 
     top: NDArray[np.int64]
     left: NDArray[np.int64]
@@ -74,9 +74,9 @@ def lines_of(spec: MnistLinesSpec, mnist: Dataset) -> Dataset:
 
 def random_words(seed: int, key: int, rows: int, columns: int) -> NDArray[np.uint64]:
     """
-    Return random numbers of 64 bits, (rows, columns), that depend on *seed* and *key*.
+    Return random numbers of 64 bits, (rows, columns), chosen by *seed* and *key*.
 
-    A row depends on its number, and not on how many rows there are.
+    The numbers in a row do not depend on how many rows there are.
     """
     # Raw words, not `integers`: numpy promises only the words to be the same in every release.
     words = np.random.Philox(key=[seed, key]).random_raw(rows * columns)
@@ -98,10 +98,13 @@ def _boxes(images: NDArray[np.uint8]) -> Boxes:
 
 def _lines(spec: MnistLinesSpec, digits: Digits, count: int, key: int) -> Examples:
     """
-    Return *count* lines, whose targets are their classes, followed by -1.
+    Return *count* lines. The target of a line is the classes of its digits, padded with -1.
 
-    A line is drawn in the pixels of MNIST. *factor* is the side of a pixel of the line in pixels
-    of MNIST, 20 / digit_size::
+    A line is first drawn in the pixels of MNIST. A pixel of the finished line is the mean of
+    factor x factor of these pixels, with factor = 20 / digit_size.
+
+    A line has n digits. Digit j = 0, 1, ... is height_j x width_j pixels large, and its upper left
+    pixel is in the row row_j and the column column_j. Each ``random`` is a new number::
 
         n          = min_digits + random mod (max_digits - min_digits + 1)
         digit_j    = random mod (number of digits)

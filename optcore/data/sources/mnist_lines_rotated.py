@@ -13,7 +13,7 @@ from optcore.data.sources.mnist_lines import TEST_KEY, TRAIN_KEY, VALIDATION_KEY
 from optcore.spec.datasets.mnist_lines import MnistLinesRotated
 
 TURNS = 100
-"""Added to the key of the lines of a split: the key of the numbers that choose those turned."""
+"""Added to the key of a split. The sum is the key of the numbers that choose the lines to turn."""
 
 
 def read(spec: MnistLinesRotated, folder: Path) -> Dataset:
@@ -29,7 +29,11 @@ def read(spec: MnistLinesRotated, folder: Path) -> Dataset:
 
 
 def turned(lines: Dataset, seed: int) -> Dataset:
-    """Turn one of every two *lines*, in place, and return them with their classes."""
+    """
+    Turn half of *lines* in place; return all lines, with 1 as the class of a turned line, else 0.
+
+    Of every two lines in a row, one is turned, chosen at random.
+    """
     assert isinstance(lines.train, Examples)
     validation = lines.validation
     return Dataset(

@@ -1,4 +1,4 @@
-"""Make the examples of functions to minimize: noise to train on, and none to evaluate."""
+"""Make the examples of functions to minimize: with noise for training, without for evaluation."""
 
 from __future__ import annotations
 

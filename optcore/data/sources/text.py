@@ -1,4 +1,4 @@
-"""Read a text of the operator's, as bytes."""
+"""Read a text file that the operator of the service has provided; its bytes are the tokens."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def read(spec: Text, folder: Path) -> Dataset:
     found = hashlib.sha256(content).hexdigest()
     if spec.sha256 not in (None, found):
         raise DatasetMissing(
-            f"{folder / spec.file} must have SHA-256 {spec.sha256}, got {found}; put the file that "
-            "the job was written for there, or leave out sha256 in a new job"
+            f"{folder / spec.file} must have SHA-256 {spec.sha256}, got {found}; replace the file "
+            "by the one with this SHA-256, or submit a job without dataset.sha256"
         )
     # A copy, so that torch owns memory that it can write to.
     tokens = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
@@ -52,7 +52,7 @@ def _even(tokens: Tensor, length: int, count: int) -> Examples:
 
 def _content(path: Path) -> bytes:
     if not path.is_file():
-        raise DatasetMissing(f"{path} does not exist; put a text there, of any encoding")
+        raise DatasetMissing(f"{path} does not exist; put a text file there, in any encoding")
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DatasetMissing(f"{path} must have at most {MAX_BYTES} bytes, got {size}")
@@ -71,7 +71,7 @@ def _check_sizes(spec: Text, sizes: tuple[int, int, int]) -> None:
         needed = windows * spec.length + 1
         if windows and size < needed:
             raise DatasetMissing(
-                f"{spec.file} must have at least {needed} bytes for {part}, for {windows} windows "
-                f"of {spec.length} and a byte, got {size} (a share of {share:g} of {sum(sizes)}); "
-                "take a longer text, fewer windows or another share"
+                f"the {part} part of {spec.file} must have at least {needed} bytes ({windows} "
+                f"windows of {spec.length} bytes, and one more byte), got {size} ({share:g} of "
+                f"{sum(sizes)} bytes); use a longer text, fewer windows or another share"
             )

@@ -24,7 +24,7 @@ class HardsigmoidModule(nn.Module):
         self.slope, self.offset = slope, offset
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return the function of *given*."""
+        """Return the value of the function for each element of *given*."""
         return (given * self.slope + self.offset).clamp(0, 1)
 
     def extra_repr(self) -> str:
@@ -39,9 +39,10 @@ def hardsigmoid(layer: Hardsigmoid) -> nn.Module:
 
 def hardsigmoid_of(slope: float, offset: float, *, rounded: bool) -> nn.Module:
     """
-    Return torch's module if it computes this function, else one of ours.
+    Return a module that computes min(max(slope * x + offset, 0), 1).
 
-    With *rounded*, slope and offset are rounded to float32.
+    The module is torch's if torch has one for these numbers, else a `HardsigmoidModule`. With
+    *rounded*, *slope* and *offset* are first rounded to float32.
     """
     if rounded:
         return HardsigmoidModule(float(np.float32(slope)), float(np.float32(offset)))

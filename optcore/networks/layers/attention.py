@@ -1,4 +1,4 @@
-"""Modules of attention, whose dropout draws keyed random numbers."""
+"""Modules of attention; their dropout takes its random numbers from `Draws`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class MultiheadAttentionModule(nn.MultiheadAttention):
     """
     Self-attention with the parameters of `torch.nn.MultiheadAttention`.
 
-    Training and evaluation compute the same: torch's own module has another path in evaluation.
+    The same operations are used in training and in evaluation. torch's own module uses other
+    operations in evaluation.
     """
 
     def forward(self, given: Tensor) -> Tensor:  # type: ignore[override]
@@ -33,7 +34,7 @@ class MultiheadAttentionModule(nn.MultiheadAttention):
 
 
 def multihead_attention(layer: MultiheadAttention, given: TensorSpec) -> nn.Module:
-    """Return the module for *layer*, with the initial weights of torch's."""
+    """Return the module for *layer*, initialised as torch initialises its own module."""
     return MultiheadAttentionModule(given.shape[-1], layer.num_heads, bias=layer.bias)
 
 
@@ -48,7 +49,7 @@ class Attention(nn.Module):
     Args:
         causal: whether a position attends only to positions before it, and to itself.
         dropout: probability that a weight becomes 0 in training.
-        draws: what the masks are drawn from; None for torch's global generators.
+        draws: the random numbers of dropout; None for torch's global generators.
         name: name of the layer, unique in its network.
     """
 
@@ -95,7 +96,7 @@ class Rotary(nn.Module):
         self._cast: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return *given*, (batch, heads, length, features), with its pairs turned."""
+        """Return *given*, (batch, heads, length, features), with its pairs of features turned."""
         # Converted once per dtype: autocast may pass another one than the parameters have.
         key = (given.device, given.dtype)
         if key not in self._cast:
@@ -114,7 +115,7 @@ class SelfAttentionModule(nn.Module):
         heads: number of heads.
         bias: whether the linear layers have a bias.
         attention: computes the attention of all heads.
-        rotary: encodes positions in queries and keys, if given.
+        rotary: encodes the positions in queries and keys; None for no encoding.
     """
 
     def __init__(
@@ -141,13 +142,13 @@ class SelfAttentionModule(nn.Module):
 
 
 def by_head(given: Tensor, heads: int) -> Tensor:
-    """Return (batch, heads, length, features of a head) for (batch, length, features)."""
+    """Reshape (batch, length, features) to (batch, heads, length, features of a head)."""
     split: Tensor = given.unflatten(-1, (heads, -1))
     return split.transpose(1, 2)
 
 
 def joined(given: Tensor) -> Tensor:
-    """Return (batch, length, features) for (batch, heads, length, features of a head)."""
+    """Reshape (batch, heads, length, features of a head) to (batch, length, features)."""
     return given.transpose(1, 2).flatten(2)
 
 

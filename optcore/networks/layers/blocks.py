@@ -29,7 +29,7 @@ class ParallelModule(nn.Module):
     Args:
         branches: the branches, which are children named 0, 1, ...
         join: how the outputs are joined.
-        along: the dimension for concat.
+        along: the dimension along which ``concat`` joins, with the batch as dimension 0.
     """
 
     def __init__(

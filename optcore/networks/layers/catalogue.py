@@ -82,9 +82,9 @@ def module(  # noqa: PLR0912  a case per kind of layer
 
     Args:
         layer: spec of the layer, which is no block (`optcore.networks.build` builds those).
-        given: what the layer takes.
+        given: the kind and shape of the layer's input, without the batch.
         inplace: whether an activation may overwrite its input.
-        draws: what the layer draws from in training; None for torch's global generators.
+        draws: the source of random numbers in training; None for torch's global generators.
         path: the path of the layer in its network.
         memory: what the layer attends to besides, if it is a `MemoryLayer`.
     """
@@ -151,7 +151,7 @@ def module(  # noqa: PLR0912  a case per kind of layer
         case InstalledLayer():
             return installed(layer, given, draws, path)
         case SequentialBlock() | Repeat() | Residual() | Parallel():
-            raise TypeError(f"{layer.kind} is a block")
+            raise TypeError(f"layer must be a single layer, got the block {layer.kind}")
         case _:
             return activation(layer, given, inplace=inplace)
 
@@ -179,7 +179,7 @@ Activation = (
 def activation(  # noqa: PLR0912  a case per kind of layer
     layer: Activation, given: TensorSpec, *, inplace: bool
 ) -> nn.Module:
-    """Return the torch module for an activation; arguments as of `module`."""
+    """Return the torch module for an activation; the arguments are those of `module`."""
     # Dimension 0 is the batch. The features are the last dimension, channels the first one.
     along = 1 if given.axes[0] in ("channels", "features") else -1
     match layer:

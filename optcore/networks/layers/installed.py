@@ -16,12 +16,14 @@ def installed(
     """
     Return the module that the package of *layer* builds.
 
-    Its parameters and persistent buffers must be those that the spec declares. Its first output in
-    training, and its first in an evaluation, are compared with the declared one: a loss might
-    broadcast another shape, and the run would be silently wrong.
+    The parameters and persistent buffers of the module must be those that the spec declares.
+
+    The shape of the module's output must be the declared one. It is checked for the first batch in
+    training and for the first batch in an evaluation. Without this check, a loss might broadcast
+    an output of another shape, and give wrong results without an error.
 
     Raises:
-        PackageError: the package builds something else.
+        PackageError: the package builds something else than its spec declares.
     """
     subject = f"{package_of(type(layer))}: {layer.kind} at layer {path}"
     module = code_of(type(layer))(layer, given, draws, path)
@@ -31,7 +33,8 @@ def installed(
     built = [(name, tuple(each.shape)) for name, each in module.named_parameters()]
     if built != declared:
         raise PackageError(
-            f"{subject}: the module must have the parameters of the spec, {declared}, got {built}"
+            f"{subject}: the module must have the parameters that the spec declares, {declared}, "
+            f"got {built}"
         )
     # `state_dict` lists a shared parameter under each of its names; none of them is a buffer.
     named = {name for name, _ in module.named_parameters(remove_duplicate=False)}
@@ -39,7 +42,8 @@ def installed(
     built = [(n, tuple(each.shape)) for n, each in module.state_dict().items() if n not in named]
     if built != declared:
         raise PackageError(
-            f"{subject}: the module must have the buffers of the spec, {declared}, got {built}"
+            f"{subject}: the module must have the buffers that the spec declares, {declared}, "
+            f"got {built}"
         )
     shape = layer.output(given).shape
     unchecked = {True, False}

@@ -33,8 +33,11 @@ class PaddleBatchNorm(nn.BatchNorm2d):
 
         running = decay * running + (1 - decay) * batch       decay = float32(momentum)
 
-    The batch's variance is the biased one (torch takes the unbiased one), and eps is a float32.
-    Paddle's momentum is 1 minus that of torch's module.
+    where running is the running mean or variance, and batch is the mean or variance of the batch.
+    The variance is the biased one, whereas torch's module stores the unbiased one. eps is rounded
+    to float32.
+
+    Paddle's momentum, in this formula, is 1 - momentum of torch's module.
     """
 
     def forward(self, input: Tensor) -> Tensor:

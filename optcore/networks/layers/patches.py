@@ -27,7 +27,7 @@ class ClassTokenModule(nn.Module):
         self.weight = nn.Parameter(torch.zeros(features))
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return *given* with one more position."""
+        """Return *given* with the class token before each sequence."""
         # Under autocast, *given* may have 16 bits: `cat` would return all of it as float32.
         token = self.weight.to(given.dtype).expand(len(given), 1, -1)
         return torch.cat([token, given], 1)
@@ -50,7 +50,7 @@ class SelectModule(nn.Module):
 
 
 def patch_embedding(layer: PatchEmbedding, given: TensorSpec) -> nn.Module:
-    """Return the module for *layer*; its weights begin as torchvision's of a vision transformer."""
+    """Return the module for *layer*, initialised as in torchvision's vision transformer."""
     side = layer.patch_size
     found = PatchEmbeddingModule(given.shape[0], layer.features, side, side)
     nn.init.trunc_normal_(found.weight, std=sqrt(1 / (given.shape[0] * side * side)))

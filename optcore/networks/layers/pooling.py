@@ -35,7 +35,7 @@ ADAPTIVE: dict[type[AdaptivePool], type[nn.Module]] = {
 
 
 def pool(layer: Pool, given: TensorSpec) -> nn.Module:
-    """Return torch's module for *layer*."""
+    """Return torch's module for *layer*; for an average pool as in Paddle, a `PaddleMean`."""
     paddings = each(layer.padding, layer.DIMS)
     sizes = (layer.kernel, layer.strides, paddings)
     options: dict[str, Any] = {
@@ -59,7 +59,7 @@ def pool(layer: Pool, given: TensorSpec) -> nn.Module:
                 for axis in zip(given.shape[1:], outputs, *sizes, strict=True)
             ]
             return PaddleMean(found, counts)
-    raise TypeError(f"{layer.kind} has no module")
+    raise TypeError(f"layer must be a max-pool or an average pool, got {layer.kind}")
 
 
 def _counts(
@@ -73,7 +73,7 @@ def _counts(
 
 
 def adaptive_pool(layer: AdaptivePool, given: TensorSpec) -> nn.Module:
-    """Return torch's module for *layer*."""
+    """Return torch's module for *layer*; for an average pool as in Paddle, a `PaddleMean`."""
     sizes = each(layer.output_size, layer.DIMS)
     found = ADAPTIVE[type(layer)](sizes[0] if layer.DIMS == 1 else sizes)
     if isinstance(layer, (AdaptiveAvgPool1d, AdaptiveAvgPool2d)) and layer.dialect == "paddle":
@@ -82,7 +82,11 @@ def adaptive_pool(layer: AdaptivePool, given: TensorSpec) -> nn.Module:
 
 
 def adaptive_counts(given: TensorSpec, sizes: Sequence[int]) -> list[list[int]]:
-    """Return the number of pixels of each window along each axis, for *sizes* windows."""
+    """
+    Return the number of pixels of each window along each axis.
+
+    *sizes* is the number of windows along each axis.
+    """
     return [
         [-(-(k + 1) * side // size) - k * side // size for k in range(size)]
         for side, size in zip(given.shape[1:], sizes, strict=True)
@@ -91,9 +95,10 @@ def adaptive_counts(given: TensorSpec, sizes: Sequence[int]) -> list[list[int]]:
 
 class PaddleMean(nn.Module):
     """
-    Compute means whose gradient is multiplied by 1 / n as a float32 number, as in Paddle.
+    Compute means of n pixels, whose gradient is multiplied by 1 / n rounded to float32.
 
-    Only float64 shows it: in float32 the factor is the same number.
+    Paddle rounds this factor even if the pixels are float64. torch does not. In float32, both use
+    the same factor.
 
     Args:
         pool: computes the means.
@@ -124,7 +129,7 @@ class GlobalPoolModule(nn.Module):
 
     Args:
         dims: the dimensions that are pooled, with the batch as dimension 0.
-        largest: whether the value is the largest one; otherwise the mean.
+        largest: if true, the value is the largest one; if false, the mean.
     """
 
     def __init__(self, dims: tuple[int, ...], *, largest: bool) -> None:

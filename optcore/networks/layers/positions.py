@@ -24,6 +24,6 @@ class PositionEmbeddingModule(nn.Module):
 
 
 def position_embedding(given: TensorSpec) -> nn.Module:
-    """Return the module for sequences like *given*."""
+    """Return the module for sequences with the length and the features of *given*."""
     length, features = given.shape
     return PositionEmbeddingModule(length, features)

@@ -1,4 +1,4 @@
-"""Modules of recurrent layers, whose dropout draws keyed random numbers."""
+"""Modules of recurrent layers; their dropout takes its random numbers from `Draws`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules that arrange values anew, or repeat them."""
+"""Modules that rearrange or repeat the values of an example."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ class ReshapeModule(nn.Module):
         self.shape = shape
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return *given* in the shape."""
+        """Return *given* with the values of each example in the new shape."""
         return given.reshape(len(given), *self.shape)
 
 
 class PermuteModule(nn.Module):
     """
-    Exchange channels and positions of each example.
+    Arrange the axes of each example in another order.
 
     Args:
-        shape: the shape of the result.
-        transposes: whether channels and positions change places.
+        shape: the shape of an example in the result.
+        transposes: whether channels and positions change places. If false, the values keep their
+            order, since only an axis of size 1 is added, removed or moved.
     """
 
     def __init__(self, shape: tuple[int, ...], *, transposes: bool) -> None:
@@ -35,7 +36,7 @@ class PermuteModule(nn.Module):
         self.shape, self.transposes = shape, transposes
 
     def forward(self, given: Tensor) -> Tensor:
-        """Return *given* with its axes exchanged."""
+        """Return *given* with its axes in the new order."""
         if given.dim() == 1 + len(IMAGE):
             given = given.squeeze(2)
         if self.transposes:

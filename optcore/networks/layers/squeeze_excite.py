@@ -18,8 +18,8 @@ class SqueezeExciteModule(nn.Module):
         pool: returns the mean of each channel as an image of 1 x 1.
         channels: number of channels.
         squeezed: number of channels between the two convolutions.
-        activation: is between the two convolutions.
-        gate: makes the factor of each channel.
+        activation: the activation between the two convolutions.
+        gate: the activation after the second convolution; its outputs are the factors.
     """
 
     def __init__(

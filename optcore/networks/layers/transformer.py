@@ -15,12 +15,12 @@ from optcore.spec.layers.transformer import TransformerDecoderLayer, Transformer
 
 class EncoderLayer(nn.TransformerEncoderLayer):
     """
-    torch's module, with keyed dropout and causal attention.
+    torch's `TransformerEncoderLayer`, with optional causal attention, and dropout from *draws*.
 
     Args:
         layer: the spec.
         width: number of features.
-        draws: what the masks are drawn from; None for torch's global generators.
+        draws: the random numbers of dropout; None for torch's global generators.
         path: the path of the layer in its network.
     """
 

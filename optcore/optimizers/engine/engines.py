@@ -171,9 +171,10 @@ class Fused:
 
 class Carrying:
     """
-    Gives an engine the numbers that the previous update computed; stores those for the next update.
+    Wraps an engine for a rule with numbers that each update computes for the next (`Rule.carries`).
 
-    These numbers may depend on the hyperparameters of all earlier updates (`Rule.carries`).
+    It gives the engine the numbers from the previous update, and then stores those for the next
+    update. The numbers may depend on the hyperparameters of all earlier updates.
     """
 
     def __init__(self, engine: Engine, rule: Rule, flags: Flags) -> None:

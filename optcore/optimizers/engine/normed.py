@@ -30,12 +30,15 @@ class Normed(Eager):
     """
     Computes what the step of each parameter depends on, such as norms; then runs the rule.
 
-    Small parameters that follow each other in memory share both passes, in which only the
-    operations with a number of one parameter run once for each.
+    Small parameters that follow each other in memory share both passes. Only an operation whose
+    operand is a number of one parameter, such as its norm, runs once for each parameter.
 
-    On a CPU, the second pass continues from what the first has computed (`Split`). It computes
-    everything again on a GPU, where the CPU waits only once for all norms, and for a parameter that
-    is too large for what would have to be kept (`SAVED_SHARE`).
+    On a CPU, the second pass continues from the results of the first pass (`Split`). If a parameter
+    is so large that these results would take too much memory (`SAVED_SHARE`), the second pass
+    computes them again.
+
+    On a GPU, the second pass always computes them again. The first pass runs for all parameters
+    before it, so that the CPU waits only once for all norms.
     """
 
     def __init__(self, rule: Rule, flags: Flags) -> None:
@@ -233,7 +236,11 @@ def _slices(buffers: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _gathered(ratios: Sequence[Mapping[str, float]], part: Part) -> dict[str, Any]:
-    """Return name -> number from *ratios*; a `PerParam` where parameters have different numbers."""
+    """
+    Return name -> number for all parameters in *part*, gathered from the *ratios* of each.
+
+    A number that is not the same for all of them is a `PerParam`.
+    """
     first = ratios[0]
     if len(ratios) == 1:
         return dict(first)

@@ -198,7 +198,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """
         Give the parameters, inside a ``with`` block, the values to use in evaluation.
 
-        These values differ from the trained ones for schedule-free optimizers, asgd, and an ema.
+        They differ from the trained values with a schedule-free optimizer, asgd or an ema.
         """
         return swapped(self._evaluated())
 
@@ -212,7 +212,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             state.release()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set all gradients to None (`step` skips such parameters), or 0 if not *set_to_none*."""
+        """Set all gradients to None, or to 0 if *set_to_none* is false."""
         if not set_to_none:
             super().zero_grad(set_to_none=False)
             return
@@ -295,7 +295,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
-        """Set scheduled hyperparameters for the next update, or the previous if *back* is 1."""
+        """Set scheduled hyperparameters to their values in the update *back* before the next."""
         for i, group in enumerate(self.param_groups):
             group.update(self._planned(i, back))
 
@@ -303,13 +303,13 @@ class FlatOptimizer(torch.optim.Optimizer):
         return {name: value(max(0, self._updates - back)) for name, value in self._plans[i].items()}
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (parameter, value to use in evaluation) wherever the two differ."""
+        """Yield (parameter, value to use in evaluation) for parameters with such a value."""
         for i, group in enumerate(self.param_groups):
             rule, numbers = self._group_updates[i].rule, self._numbers(i, group)
             yield from group_state.evaluated(rule, self._states[i], numbers)
 
     def _numbers(self, i: int, group: Mapping[str, Any], back: int = 0) -> dict[str, float]:
-        """Return group *i*'s numbers for the next update, or the previous if *back* is 1."""
+        """Return the numbers of group *i* for the next update; for the previous if *back* is 1."""
         update, plan = self._group_updates[i], self._plans[i].get("lr")
         numbers = update.rounded_numbers(group)
         if update.rule.takes_next_lr:
@@ -317,7 +317,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return numbers
 
     def _follow_the_loaded_state(self) -> None:
-        """Set `param_groups` to the values of the last update; compute what the state lacks."""
+        """Set `param_groups` to the values of the last update; compute missing carried numbers."""
         self.follow_plans(back=1)
         self._each_with_its_last_numbers(group_state.imply)
 

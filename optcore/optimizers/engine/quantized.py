@@ -1,10 +1,10 @@
 """
 The engine for dialect bitsandbytes, which stores slots as 8-bit codes or in full precision.
 
-A slot in full precision is float32, even if the parameter is narrower (float64 for a float64
-parameter). A slot of codes is uint8, and a second tensor holds the largest absolute value of each
-block of 256 elements (`optcore.optimizers.engine.codes`). The second tensor follows the slot. Its
-name is the slot's name with the suffix `LARGEST`.
+A slot in full precision is float64 for a float64 parameter, else float32. A slot of codes is uint8,
+and a second tensor holds the largest absolute value of each block of 256 elements
+(`optcore.optimizers.engine.codes`). The second tensor follows the slot. Its name is the slot's name
+with the suffix `LARGEST`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class GroupState(Protocol):
         """Give the parameters memory of their own."""
 
     def is_elsewhere(self) -> bool:
-        """Return whether any parameter has been moved since `adopt`."""
+        """Return whether any parameter was moved, or changed its dtype, since `adopt`."""
 
     def fits(self) -> bool:
         """Return whether every parameter has the dtype, device and layout that `adopt` needs."""
@@ -214,7 +214,11 @@ def _without_carried(state: GroupState, i: int) -> dict[str, Tensor]:
 def evaluated(
     rule: Rule, states: Sequence[GroupState], numbers: Numbers
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (parameter, value to use in evaluation) if *rule* has its own values for evaluation."""
+    """
+    Yield (parameter, value to use in evaluation) for each parameter that has been updated.
+
+    Yield nothing if *rule* uses the parameters themselves in evaluation.
+    """
     for state in states if rule.evaluated is not None else ():
         assert rule.evaluated is not None
         for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
@@ -296,7 +300,8 @@ def load_named(
     if expected != given or counts.keys() != named_counts(states).keys():
         missing = ", ".join(f"{s}.{n}" for s, n in sorted(expected - given)) or "none"
         extra = ", ".join(f"{s}.{n}" for s, n in sorted(given - expected)) or "none"
-        raise ValueError(f"slots must match the optimizer's: missing {missing}; extra {extra}")
+        wrong = f"missing {missing}; extra {extra}"
+        raise ValueError(f"slots must match the slots of the optimizer: {wrong}")
     for state in states:
         for i, segment in enumerate(state.segments):
             of_param = {slot: by[segment.name] for slot, by in slots.items() if segment.name in by}

@@ -90,7 +90,10 @@ def test_a_package_of_metrics_alone_is_found_before_any_is_used(
             "class Own(Mean):\n    TASKS = frozenset()\n",
             "must match [a-z][a-z0-9_]{0,63}, got None",
         ),
-        (METRIC.format(name="loss"), "NAME must not be that of optcore.metrics.loss.MeanLoss, got"),
+        (
+            METRIC.format(name="loss"),
+            "NAME must not be the name of optcore.metrics.loss.MeanLoss, got",
+        ),
         ("Own = 3\n", "must be a class derived from optcore.metrics.base.Metric, got 3"),
         ("import nowhere\n", "No module named 'nowhere'"),
     ],

@@ -101,8 +101,8 @@ def test_its_layers_fit_a_network_of_ours_and_draw_numbers_of_their_own(tmp_path
 WRONG: dict[str, tuple[str, str, str]] = {
     "parameters": (
         *("(size,), alpha)", "(size + 1,), alpha)"),
-        "operators 1.0: snake at layer snake: the module must have the parameters of the spec, "
-        "[('alpha', (32,))], got [('alpha', (33,))]",
+        "operators 1.0: snake at layer snake: the module must have the parameters that the spec "
+        "declares, [('alpha', (32,))], got [('alpha', (33,))]",
     ),
     "output": (
         "return x + torch.sin(alpha * x).square() / alpha",
@@ -111,8 +111,8 @@ WRONG: dict[str, tuple[str, str, str]] = {
     ),
     "buffers": (
         *("self._view = ", 'self.register_buffer("seen", torch.ones(2)); self._view = '),
-        "operators 1.0: snake at layer snake: the module must have the buffers of the spec, [], "
-        "got [('seen', (2,))]",
+        "operators 1.0: snake at layer snake: the module must have the buffers that the spec "
+        "declares, [], got [('seen', (2,))]",
     ),
     "output in evaluations": (
         "return x + torch.sin(alpha * x).square() / alpha",
@@ -125,7 +125,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     ),
     "targets": (
         *("y = torch.sin(spec.frequency * x)", "y = torch.sin(spec.frequency * x.double())"),
-        "operators 1.0: dataset sine: targets of train must be float32 of shape (n, 1), got "
+        "operators 1.0: dataset sine: targets of train must be float32 of shape (examples, 1), got "
         "float64 of shape (400, 1)",
     ),
 }

@@ -95,7 +95,7 @@ class CarriedNumbers:
             self.implied = False
 
     def follow(self, old: CarriedNumbers) -> None:
-        """Copy `implied` from *old*, and the hyperparameters its numbers were computed from."""
+        """Copy from *old* whether its numbers are implied, and what they were computed from."""
         self.implied, self._made_with = old.implied, old._made_with
 
 

@@ -11,7 +11,7 @@ from optcore.optimizers.engine.memory.segments import Inside, Spans
 
 class Part:
     """
-    A part of one range of `Spans`, which holds whole parameters.
+    A part of one range of `Spans`. The part holds one or more whole parameters.
 
     Attributes:
         sizes: the number of elements of each parameter.
@@ -25,8 +25,8 @@ class Part:
         Args:
             span: the index of the range.
             start: the offset of the part in the range, in elements.
-            inside: the parameters in the part.
-            of: the number of elements of the range.
+            inside: the sizes of the parameters in the part.
+            of: the number of elements of the whole range.
         """
         self.sizes, self.lengths = inside
         # After a single parameter comes no gap.
@@ -84,7 +84,7 @@ MAX_SPLIT = 64
 
 
 class Parts:
-    """Divides `Spans` into parts of at most *longest* elements, unless they hold one parameter."""
+    """Divides `Spans` into parts of at most *longest* elements, or of one larger parameter."""
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
@@ -92,7 +92,7 @@ class Parts:
         self._parts: list[Part] = []
 
     def of(self, spans: Spans, *, together: bool) -> list[Part]:
-        """Return the parts of *spans*. Unless *together* is true, each has one parameter."""
+        """Return the parts of *spans*. If *together* is false, each part holds one parameter."""
         made_for = self._made_for
         # A `FlatState` has one list of parameters, whose memory stays the same.
         if (
@@ -106,7 +106,7 @@ class Parts:
         return self._parts
 
     def __getstate__(self) -> dict[str, object]:
-        """Return the state for a copy, which has none of the memory."""
+        """Return the state of a copied or unpickled object: *longest*, without any parts."""
         return {"_longest": self._longest, "_made_for": None, "_parts": []}
 
     def _made(self, spans: Spans, *, together: bool) -> Iterator[Part]:

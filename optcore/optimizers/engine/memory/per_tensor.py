@@ -121,7 +121,11 @@ class PerTensorState:
         return found
 
     def _of_group(self, group: list[int]) -> list[tuple[int, Spans]]:
-        """Return one update for *group* if all have gradients and equal counts, else several."""
+        """
+        Return one update for all parameters of *group*, or one for each of them with a gradient.
+
+        One update suffices if all parameters have dense gradients and equal update counts.
+        """
         grads = [self.segments[i].param.grad for i in group]
         t = self.t[group[0]]
         dense = [grad for grad in grads if grad is not None and not grad.is_sparse]
@@ -160,7 +164,7 @@ class PerTensorState:
         return [(self.t[i] + ahead, spans)]
 
     def _grouped(self) -> Iterator[list[int]]:
-        """Yield the indices of small parameters that have the same slots and no float32 copy."""
+        """Yield groups of small parameters with the same slots and no float32 copy, as indices."""
         alike: dict[tuple[str, ...], list[int]] = {}
         for i, segment in enumerate(self.segments):
             # In 16 bits, some of torch's functions of lists have other last bits.

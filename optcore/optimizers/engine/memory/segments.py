@@ -107,7 +107,8 @@ class Spans(NamedTuple):
     Ranges of memory that one call of an engine updates.
 
     From a `FlatState`, each range is 1-D and holds one or more parameters, or a part of one. From a
-    `PerTensorState`, there is one range: one parameter in its own shape.
+    `PerTensorState`, each range is one parameter in its own shape. There is one such range, or
+    several if the engine takes small parameters together.
 
     Attributes:
         params: for each range, the elements of the parameters, or of their float32 copies.
@@ -121,7 +122,8 @@ class Spans(NamedTuple):
         aligned: whether slices of a range, and each thread's share of a slice, should end on
             128-byte boundaries.
         inside: for each range, the sizes of its parameters. None if all ranges belong to one
-            parameter, or if a range may hold a part of a parameter or padding at its end.
+            parameter, if a range may hold a part of a parameter or padding at its end, or if each
+            range is a parameter in its own shape.
     """
 
     params: list[Tensor]

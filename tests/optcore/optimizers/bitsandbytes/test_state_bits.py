@@ -279,7 +279,7 @@ def test_a_state_with_other_bits_is_refused() -> None:
     with pytest.raises(ValueError, match=r"state of 0\.weight must have the slots of adamw"):
         optimizer.load_state_dict(state)
     with pytest.raises(
-        ValueError, match="slots must match the optimizer's: missing exp_avg_absmax"
+        ValueError, match="slots must match the slots of the optimizer: missing exp_avg_absmax"
     ):
         optimizer.load_named(wide.named_slots(), wide.named_counts())
 

@@ -181,7 +181,7 @@ def test_what_does_not_fit_together_is_refused(options: dict[str, Any], message:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetMissing, match=r"text/python.txt does not exist; put a text there"):
+    with pytest.raises(DatasetMissing, match=r"text/python.txt does not exist; put a text file"):
         loaded(tmp_path)
 
 
@@ -190,7 +190,7 @@ def test_a_file_with_another_digest_is_refused(data: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     assert loaded(data, sha256=digest).digest == digest
 
-    with pytest.raises(DatasetMissing, match=f"must have SHA-256 0000.*, got {digest}; put the"):
+    with pytest.raises(DatasetMissing, match=f"must have SHA-256 0000.*, got {digest}; replace"):
         loaded(data, sha256="0" * 64)
 
 
@@ -199,15 +199,19 @@ def test_a_file_with_another_digest_is_refused(data: Path) -> None:
     [
         (
             {"test_windows": 313},
-            "python.txt must have at least 5009 bytes for test, for 313 windows of 16 and a byte, "
-            "got 5000 (a share of 0.05 of 100000); take a longer text, fewer windows or another "
-            "share",
+            "the test part of python.txt must have at least 5009 bytes (313 windows of 16 bytes, "
+            "and one more byte), got 5000 (0.05 of 100000 bytes); use a longer text, fewer windows "
+            "or another share",
         ),
-        ({"validation_windows": 313}, "at least 5009 bytes for validation, for 313 windows"),
+        (
+            {"validation_windows": 313},
+            "validation part of python.txt must have at least 5009 bytes",
+        ),
         (
             {"length": 20_000, "test_share": 0.4, "validation_share": 0.5}
             | {"test_windows": 1, "validation_windows": 2},
-            "at least 20001 bytes for training, for 1 windows of 20000 and a byte, got 10000",
+            "training part of python.txt must have at least 20001 bytes (1 windows of 20000 bytes, "
+            "and one more byte), got 10000",
         ),
     ],
     ids=str,
@@ -310,11 +314,11 @@ def test_a_run_is_not_continued_with_another_text(data: Path) -> None:
     other = Run.start(spec, data_dir=data)
 
     message = (
-        f"text must be the file that the run began with, whose SHA-256 is {before}, got "
-        f"{other.facts()['data']}"
+        f"the file of dataset text must be the one that the run began with (SHA-256 {before}), got "
+        f"SHA-256 {other.facts()['data']}; put that file back"
     )
     for exact in (True, False):
-        with pytest.raises(DatasetMissing, match=message):
+        with pytest.raises(DatasetMissing, match=re.escape(message)):
             checkpoint.restore(other, files, saved.path, exact=exact)
 
 
