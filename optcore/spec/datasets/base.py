@@ -42,6 +42,8 @@ class DatasetSpec(Spec):
     """Name of the module in `optcore.data.sources` that reads the dataset; by default its kind."""
     FOLDER: ClassVar[str | None] = None
     """Name of the folder with the dataset's files, if it is not the dataset's name."""
+    MADE_OF: ClassVar[str] = ""
+    """Kind of the dataset whose examples this one puts together anew; empty if there is none."""
     VALIDATION_IS_APART: ClassVar[bool] = False
     """Whether no job with a dataset of this kind, whatever its fields, trains on examples of the
     dataset's own validation split."""

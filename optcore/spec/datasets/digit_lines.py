@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from optcore.spec.datasets.base import DatasetSpec
 from optcore.spec.layers.base import Shape
@@ -31,6 +31,8 @@ class DigitLines(DatasetSpec):
         Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998 (the images).
         https://doi.org/10.24432/C50P49
     """
+
+    MADE_OF: ClassVar[str] = "digits"
 
     kind: Literal["digit_lines"]
 

@@ -26,6 +26,7 @@ class MnistLinesSpec(DatasetSpec):
     """The base of the datasets that are made of lines of MNIST's digits."""
 
     FOLDER: ClassVar[str | None] = "mnist"
+    MADE_OF: ClassVar[str] = "mnist"
     VALIDATION_IS_APART: ClassVar[bool] = True
 
     train_lines: int = Field(10_000, ge=1, le=MAX_LINES)

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from optcore.spec.base import kind_of
 from optcore.spec.datasets.base import DatasetSpec
+from optcore.spec.datasets.catalogue import DATASETS
 
 SERVING = {"batch_size", "shuffle", "validation"}
 """Fields of a dataset that do not change which examples its files have."""
@@ -60,20 +62,27 @@ def warnings(dataset: DatasetSpec, trained_on: Sequence[TrainedOn]) -> list[str]
     """
     Return a warning for each job in *trained_on* that has seen validation examples of *dataset*.
 
-    There is also a warning for a job that may have seen them: its files differ from *dataset*'s.
+    There is also a warning for a job that may have seen them: its files differ from *dataset*'s, or
+    one of the two datasets is made of the examples of the other.
     """
     if dataset.target.task == "minimization":
         return []  # its validation example has no noise: there is nothing to know of it
-    if dataset.VALIDATION_IS_APART and dataset.validation is None:
-        return []
-    files = _files(dataset)
+    files, is_apart = _files(dataset), dataset.VALIDATION_IS_APART and dataset.validation is None
     found = []
     for each in trained_on if dataset.validation_examples else ():
+        before = DATASETS.get(each.dataset["kind"])
+        if before is None or (is_apart and before.VALIDATION_IS_APART):
+            continue
         if each.dataset == files:
             found += _of_the_same_files(dataset, each)
-        elif each.dataset["kind"] == dataset.kind:
+        elif _origin(before) == _origin(type(dataset)):
             found.append(_of_other_files(files, each))
     return found
+
+
+def _origin(dataset: type[DatasetSpec]) -> str:
+    """Return the kind of the dataset that has the examples of *dataset*."""
+    return dataset.MADE_OF or kind_of(dataset)
 
 
 def _of_the_same_files(dataset: DatasetSpec, before: TrainedOn) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from optcore.spec.datasets.digits import Digits
 from optcore.spec.datasets.mnist import Mnist
+from optcore.spec.datasets.mnist_lines import MnistLines, MnistLinesRotated
 from optcore.spec.datasets.objectives import Quadratic
 from optcore.spec.datasets.trained_on import TrainedOn, joined, warnings
 from optcore.spec.datasets.validation_split import Validation, validation_positions
@@ -106,3 +107,21 @@ def test_it_is_stored_as_json() -> None:
 
     assert TrainedOn.read(trained.stored()) == trained
     assert trained.stored() == {"job": "a", "dataset": {"kind": "digits"}, "left_out": 143}
+
+
+def test_a_dataset_that_is_made_of_another_may_have_its_examples() -> None:
+    lines = MnistLines(kind="mnist_lines", validation_lines=100)
+    turned = MnistLinesRotated(kind="mnist_lines_rotated", validation_lines=100)
+    mnist = Mnist(kind="mnist", validation=1000)
+
+    (of_lines,) = warnings(lines, [TrainedOn.of("a", mnist)])
+    (of_mnist,) = warnings(mnist, [TrainedOn.of("a", lines)])
+
+    assert of_lines == (
+        "dataset.kind: validation examples of mnist_lines may be training examples of job a, which "
+        "trained the weights that this job starts from with kind mnist, so its val_ metrics may "
+        "look too good"
+    )
+    assert of_mnist.startswith("dataset.kind: validation examples of mnist may be training")
+    assert warnings(turned, [TrainedOn.of("a", lines)]) == []
+    assert warnings(digits(100), [TrainedOn.of("a", mnist)]) == []
