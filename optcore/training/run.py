@@ -224,7 +224,7 @@ class Run:
 
     @property
     def next_checkpoint(self) -> float:
-        """The *row* at which the next checkpoint is due; infinite if there are no checkpoints."""
+        """Number of steps after which the next checkpoint is due; infinite without checkpoints."""
         if not self.checkpoint_interval:
             return math.inf
         return self.row + self.checkpoint_interval - self.row % self.checkpoint_interval

@@ -137,8 +137,8 @@ class Fork:
         """
         The process id. If the id is not known yet, reading it waits for the server's answer.
 
-        Read the id only once the process has written something. Before that, the server may still
-        be importing for seconds, and would count as hung.
+        Do not read the id before the process has written something: until then, the server may be
+        importing modules for seconds, and would count as hung.
 
         Raises:
             ServerDied: the server has ended.

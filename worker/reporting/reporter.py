@@ -320,7 +320,7 @@ class Reporter:
             self._writer.open()
 
     def _store_has(self, batch: Batch, requested_action: str) -> None:
-        """Process the reply to *batch*: drop the stored rows, and note a requested action."""
+        """Forget the rows of *batch*, which Redis now has, and note a requested action."""
         self.requested_action, self.renewed_at = requested_action, self.cadence.sent_at
         if requested_action:
             self._interrupt.set()

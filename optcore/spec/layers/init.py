@@ -89,7 +89,7 @@ class TruncNormal(InitSpec):
 
 class Fan(InitSpec):
     """
-    The base of initialisations that depend on the number of inputs and outputs of a value.
+    The base of initialisations that depend on how many inputs and outputs a weight connects.
 
     ::
 
@@ -110,7 +110,8 @@ class XavierUniform(Fan):
 
         a = gain * sqrt(6 / (fan_in + fan_out))
 
-    fan_in and fan_out are the numbers of inputs and outputs of a value.
+    fan_in is the number of inputs that an output depends on, fan_out that of outputs that an input
+    affects.
 
     References:
         Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural

@@ -80,7 +80,7 @@ class Queries(LayerSpec):
         return TensorSpec((self.num_queries, self.features), SEQUENCE)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return that no position depends on the input."""
+        """Return the reach: an output position depends on no input position."""
         return NOTHING
 
     def parameters(self, given: TensorSpec) -> list[Parameter]:

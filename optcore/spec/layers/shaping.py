@@ -47,7 +47,7 @@ class Flatten(LayerSpec):
         return TensorSpec((given.size,), VECTOR)
 
     def reach(self, given: TensorSpec) -> Reach:
-        """Return the reach: the vector may depend on all positions, each value on one of them."""
+        """Return the reach: a value of the vector depends on one position, the vector on all."""
         return Reach.all_of(given.positions, certain=given.positions == 1)
 
 

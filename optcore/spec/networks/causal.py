@@ -94,8 +94,9 @@ def traced(network: Network) -> tuple[Reach, list[tuple[Node, Reach]]]:
     """
     Return which positions of the input the output of *network* depends on.
 
-    Also return (layer, reach of its output) for each layer, without blocks. Layers that are
-    repeated are traced once. Layers before queries are left out: they count only as a memory.
+    Also return a list of (layer, reach of its output). It has the layers in blocks, but not the
+    blocks, and repeated layers once. It does not have the layers before a layer of kind queries,
+    whose output later layers only attend to.
     """
     trace = _Trace({node.path: node for node in network.nodes}, network.memories, {}, [])
     return trace.after(network.layers, "", PRESENT), trace.seen

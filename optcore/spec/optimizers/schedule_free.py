@@ -36,11 +36,11 @@ class ScheduleFreeAdamW(AdamSpec):
     If the weight decay is decoupled, as in keras, it is not part of u: it shrinks y before the
     update.
 
-    In optax, e is lr * min(1, (t - 1) / warmup_steps), and the e of update t + 1 counts in the
-    largest e so far.
+    In optax, e is lr * min(1, (t - 1) / warmup_steps), and the largest e is that of all updates
+    from 1 to t + 1.
 
-    In Keras, w is 1 / t, and z is updated before y: z = z - e * u, then y = (1 - w) * y + w * z
-    with the new z. So gradients are taken close to x.
+    In Keras, w is 1 / t. z is updated first, z = z - e * u, and y is then the average of all z:
+    y = (1 - w) * y + w * z. There, gradients are taken close to x.
 
     References:
         Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
@@ -104,8 +104,8 @@ class ScheduleFreeSgd(OptimizerSpec):
     e is the lr of the update, k is the weight of the new z in the average, and w is the share of k
     in the sum of weights.
 
-    In optax, e is lr * min(1, (t - 1) / warmup_steps), and the e of update t + 1 counts in the
-    largest e so far.
+    In optax, e is lr * min(1, (t - 1) / warmup_steps), and the largest e is that of all updates
+    from 1 to t + 1.
 
     References:
         Defazio et al., The Road Less Scheduled, 2024, section 2. https://arxiv.org/abs/2405.15682

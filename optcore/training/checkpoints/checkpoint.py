@@ -71,7 +71,8 @@ def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
     Only the last `MAX_CHECKPOINTS` checkpoints are kept there; older ones are deleted.
 
     Args:
-        run: the run, between two reports of `train`. Its attribute `settled` must be true.
+        run: the run, whose attribute `settled` must be true. `train` must not be running: it waits
+            after a report.
         files: the storage to write to.
         folder: the folder of all checkpoints of this run. Only one process may write there.
 
