@@ -108,7 +108,10 @@ def test_a_memory_is_an_earlier_layer_in_the_same_list_or_around(case: str) -> N
             "memory must have the 8 features of the input, got (length 4, features 6) from rows; a "
             "linear layer of 8 features behind it may be the memory",
         ),
-        ([decoder("rows", nhead=4)], "nhead must divide the 6 features, such as 3, got 4"),
+        (
+            [decoder("rows", nhead=4)],
+            "nhead must divide the number of features, 6, as 3 does, got 4",
+        ),
         (
             [{"kind": "flatten"}, decoder("rows")],
             "transformer_decoder_layer needs (length, features), got (features 24); insert a "

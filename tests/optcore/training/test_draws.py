@@ -21,6 +21,7 @@ from optcore.spec.former.translation import former_rules
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.tensor_digest import digest
 from optcore.training.fingerprint import fingerprint
+from optcore.training.levels import forward_of
 from optcore.training.loop import train
 from optcore.training.reports import Progress, StepReport
 from optcore.training.run import Run
@@ -207,6 +208,7 @@ def with_torchs_dropout(run: Run) -> Run:
     for name, module in list(run.model.named_children()):
         if isinstance(module, Dropout):
             setattr(run.model, name, nn.Dropout(module.p))
+    run.forward = forward_of(run.model, run.spec.training.precision)
     return run
 
 
