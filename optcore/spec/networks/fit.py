@@ -124,8 +124,9 @@ def comparisons_are_bounded(run: RunSpec) -> None:
     compared, (_, characters) = sum(by_field.values()), run.network.size_of_names
     if characters * compared > MAX_COMPARED:
         names = " and ".join(name for (_, name), each in by_field.items() if each)
+        most = max(by_field, key=by_field.__getitem__)
         reject(
-            max(by_field, key=lambda field: by_field[field]),
+            most,
             f"{names} must compare at most {MAX_COMPARED} characters, got {characters} in "
             f"the names of the parameters times {compared} for globs: 1 for one with * only at its "
             "ends, 2 for each wildcard of another (with ? or [ at least 10); 1 for each layer with "
