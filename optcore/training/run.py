@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -217,9 +216,8 @@ class Run:
     @property
     def evaluation_is_due(self) -> bool:
         """Whether an evaluation is due before the next step."""
-        return self.row != self.evaluated and (
-            _due(self.row, self.evaluate_interval) or self.finished
-        )
+        is_due = self.finished or _due(self.row, self.evaluate_interval)
+        return is_due and self.row != self.evaluated
 
     @property
     def checkpoint_is_due(self) -> bool:
@@ -230,7 +228,7 @@ class Run:
     def next_checkpoint(self) -> float:
         """The *row* at which the next checkpoint is due; infinite if there are no checkpoints."""
         every = self.checkpoint_interval
-        return self.row + every - self.row % every if every else math.inf
+        return self.row + every - self.row % every if every else float("inf")
 
     def applied_lrs(self) -> tuple[float, ...]:
         """Return the learning rate that the optimizer last used for each parameter group."""
