@@ -148,7 +148,10 @@ def convolve(given: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         weight: (output channels, channels, height, width), best in channels_last.
         geometry: sizes of the convolution.
     """
-    return cast("Tensor", _Convolution.apply(given, weight, geometry))  # type: ignore[no-untyped-call]
+    found: Tensor = _Convolution.apply(given, weight, geometry)  # type: ignore[no-untyped-call]
+    # Here, not in the function: a view that a function returns may not be overwritten by a relu or
+    # by the sum of a residual block.
+    return found.permute(0, 3, 1, 2)
 
 
 class _Convolution(torch.autograd.Function):
@@ -165,19 +168,18 @@ class _Convolution(torch.autograd.Function):
             part = pixels[:, *read]
             product = part.reshape(-1, channels) @ kernel[at]
             found[:, *written] += product.view(*part.shape[:3], outputs)
-        return found.permute(0, 3, 1, 2)
+        return found
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401  torch's context has no type
+    def backward(ctx: Any, by_pixel: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401  torch's context has no type
         given, weight = ctx.saved_tensors
         needs_given, needs_weight, _ = ctx.needs_input_grad
         # As the parameter lies in memory, so that the gradient is not copied into that order.
         of_weight = torch.zeros_like(weight) if needs_weight else None
         pixels, kernel = given.permute(0, 2, 3, 1), weight.permute(2, 3, 0, 1)
-        of_pixels = gradient.new_zeros(pixels.shape) if needs_given else None
+        of_pixels = by_pixel.new_zeros(pixels.shape) if needs_given else None
         outputs, channels = kernel.shape[2:]
-        by_pixel = gradient.permute(0, 2, 3, 1)
         for at, read, written in taps(ctx.geometry):
             part, rows = pixels[:, *read], by_pixel[:, *written].reshape(-1, outputs)
             if of_weight is not None:

@@ -12,7 +12,6 @@ from torch import Tensor
 from optcore.data.examples import Examples, served
 from optcore.metrics.base import Measured, Metric, Subject, Value
 from optcore.metrics.catalogue import metrics_of
-from optcore.plan.memory.memory import evaluated
 from optcore.spec.evaluation import MetricName
 from optcore.training.losses import Loss
 from optcore.training.reports import Evaluation, Progress
@@ -100,7 +99,7 @@ def _evaluate(
     *weights* is called for each batch. It returns a context manager that gives the model other
     weights for that batch, such as averaged ones.
     """
-    measured, size = requested(run), evaluated(run.spec, run.device.type)
+    measured, size = requested(run), run.evaluated_together
     for inputs, targets in zip(
         examples.inputs.split(size), examples.targets.split(size), strict=True
     ):

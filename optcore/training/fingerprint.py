@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from optcore.networks.taps import TAPS
+from optcore.plan.memory.memory import EVALUATED_TOGETHER
 
 LAYOUT = 2
 """
@@ -23,12 +24,14 @@ torch's Adam kernel.
 
 A change to some runs only, after which a run that has begun can still be computed as before, is a
 fact of `CHOSEN` instead: the fact ``draws`` since dropout draws from `optcore.networks.draws`,
-``spans`` since engines update ranges of memory that end on 128 bytes, and ``convolutions`` since
-some convolutions are sums of matrix products (`optcore.networks.taps`).
+``spans`` since engines update ranges of memory that end on 128 bytes, ``convolutions`` since some
+convolutions are sums of matrix products (`optcore.networks.taps`), and ``evaluation``, the number
+of examples in a batch of an evaluation, since it depends on the memory that a plan expects
+(`optcore.plan.memory.memory.evaluated`): that estimate may change.
 """
 CHOSEN = (
     *("engine", "memory_format", "threads", "draws", "spans", "convolutions"),
-    *("data", "packages"),
+    *("evaluation", "data", "packages"),
 )
 """
 Names of facts chosen when a run starts. Any machine can adopt these to resume the run.
@@ -87,6 +90,7 @@ def run_facts(
     keyed: bool = False,
     aligned: bool = False,
     taps: bool = False,
+    evaluated: int = EVALUATED_TOGETHER,
     data: str = "",
     packages: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
@@ -103,6 +107,7 @@ def run_facts(
             `optcore.networks.draws`.
         aligned: whether updates run over ranges of memory that end at a multiple of 128 bytes.
         taps: whether the network may compute convolutions as sums of matrix products.
+        evaluated: the number of examples in a batch of an evaluation.
         data: SHA-256 of the dataset's file; empty if the spec determines the examples.
         packages: name -> version of the installed packages that the spec needs.
     """
@@ -113,6 +118,7 @@ def run_facts(
         **({"draws": KEYED} if keyed else {}),
         **({"spans": ALIGNED} if aligned else {}),
         **({"convolutions": TAPS} if taps else {}),
+        **({"evaluation": str(evaluated)} if evaluated != EVALUATED_TOGETHER else {}),
         **({"data": data} if data else {}),
         **({"packages": ", ".join(f"{n} {v}" for n, v in packages.items())} if packages else {}),
     }

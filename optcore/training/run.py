@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -24,6 +23,7 @@ from optcore.networks.taps import TAPS, use_taps, uses_taps
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import optimizer_of
 from optcore.plan.facts import DatasetFacts
+from optcore.plan.memory.memory import EVALUATED_TOGETHER, evaluated
 from optcore.plan.run_plan import StoredPlan
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.evaluation import TRAIN_LOSS
@@ -65,7 +65,8 @@ class Run:
         stopping: the best value of the metric for early stopping; None without early stopping.
         total_steps: the number of steps in the whole run.
         evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
-        checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
+        checkpoint_interval: the number of steps between checkpoints; 0 for none.
+        evaluated_together: the number of examples in a batch of an evaluation.
         row: the number of steps made. Each step adds a row of metrics.
         rows_before: the number of steps of the runs that this run continues.
         t: the number of updates made; it is less than *row* if steps skipped their updates.
@@ -97,6 +98,7 @@ class Run:
     total_steps: int
     evaluate_interval: int
     checkpoint_interval: int
+    evaluated_together: int
     row: int = 0
     rows_before: int = 0
     t: int = 0
@@ -198,6 +200,7 @@ class Run:
             total_steps=spec.total_steps,
             evaluate_interval=_interval(training.evaluate_every, spec) if spec.evaluates else 0,
             checkpoint_interval=_interval(training.checkpoint_every, spec),
+            evaluated_together=evaluated(spec, place.type),
         )
 
     @property
@@ -213,9 +216,8 @@ class Run:
     @property
     def evaluation_is_due(self) -> bool:
         """Whether an evaluation is due before the next step."""
-        if self.row == self.evaluated:
-            return False
-        return self.finished or _due(self.row, self.evaluate_interval)
+        is_due = self.finished or _due(self.row, self.evaluate_interval)
+        return is_due and self.row != self.evaluated
 
     @property
     def checkpoint_is_due(self) -> bool:
@@ -225,9 +227,8 @@ class Run:
     @property
     def next_checkpoint(self) -> float:
         """Number of steps after which the next checkpoint is due; infinite without checkpoints."""
-        if not self.checkpoint_interval:
-            return math.inf
-        return self.row + self.checkpoint_interval - self.row % self.checkpoint_interval
+        every = self.checkpoint_interval
+        return self.row + every - self.row % every if every else float("inf")
 
     def applied_lrs(self) -> tuple[float, ...]:
         """Return the learning rate that the optimizer last used for each parameter group."""
@@ -274,6 +275,7 @@ class Run:
             keyed=self.spec.draws and self.draws.keyed,
             aligned=self.optimizer.aligned,
             taps=uses_taps(self.model),
+            evaluated=self.evaluated_together,
             data=self.dataset.digest,
             packages=self.spec.packages,
         )
@@ -288,8 +290,9 @@ class Run:
         check_continued(self.spec.dataset, self.dataset, facts.get("data", ""))
         self.draws.keyed = not self.spec.draws or facts.get("draws") == KEYED
         self.optimizer.align(facts.get("spans") == ALIGNED)
-        begun_with_taps = facts.get("convolutions") == TAPS
-        use_taps(self.model, begun_with_taps and takes_taps(self.device, self.dtype))
+        can = takes_taps(self.device, self.dtype)
+        use_taps(self.model, can and facts.get("convolutions") == TAPS)
+        self.evaluated_together = int(facts.get("evaluation", EVALUATED_TOGETHER))
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers, as contiguous tensors by name."""
@@ -322,16 +325,14 @@ class Run:
     def gradients(self) -> dict[str, Tensor]:
         """Return the gradients of an unfinished step: parameter name -> contiguous tensor."""
         # Between steps the gradients of the last step still exist, but the next step drops them.
-        if not self.micro:
-            return {}
-        named = self.model.named_parameters()
-        return {n: param.grad.contiguous() for n, param in named if param.grad is not None}
+        params = dict(self.model.named_parameters()) if self.micro else {}
+        return {n: p.grad.contiguous() for n, p in params.items() if p.grad is not None}
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
     """Return field -> value for fields of `Run` that are None if *spec* does not ask for them."""
-    training, scale = spec.training, spec.loss_scale
-    stopping, beside = training.early_stopping, training.shadow_ema
+    training, scale, stopping = spec.training, spec.loss_scale, spec.training.early_stopping
+    beside = training.shadow_ema
     return {
         "scaler": None if scale is None else Scaler(scale, spec.optimizer.dialect),
         "ema": None if beside is None else Ema(model, beside, spec.length),

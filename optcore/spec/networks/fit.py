@@ -110,25 +110,27 @@ def comparisons_are_bounded(run: RunSpec) -> None:
     """Refuse globs that would take long to compare with the names of a large network."""
     if are_lifted():
         return
-    groups, nodes = run.optimizer.groups, run.network.leaves
-    compared = len(str(value_of(run.optimizer, "no_weight_decay_name", "")).split())
-    compared += sum(
-        map(comparison, [*value_of(run.optimizer, "exclude", []), *run.training.frozen])
-    )
-    for group in groups:
+    groups = len(str(value_of(run.optimizer, "no_weight_decay_name", "")).split())
+    for group in run.optimizer.groups:
         if group.preset == "layer_decay":  # a group for each layer
-            compared += sum(node.copies for node in nodes if node.parameters)
+            groups += sum(node.copies for node in run.network.leaves if node.parameters)
             break  # it leaves no parameter for later ones
-        compared += group.comparisons
-    _, characters = run.network.size_of_names
+        groups += group.comparisons
+    by_field = {
+        ("optimizer", "groups"): groups,
+        ("optimizer", "exclude"): sum(map(comparison, value_of(run.optimizer, "exclude", []))),
+        ("training", "frozen"): sum(map(comparison, run.training.frozen)),
+    }
+    compared, (_, characters) = sum(by_field.values()), run.network.size_of_names
     if characters * compared > MAX_COMPARED:
-        others = " and training.frozen" if run.training.frozen else ""
+        names = " and ".join(name for (_, name), each in by_field.items() if each)
+        most = max(by_field, key=by_field.__getitem__)
         reject(
-            ["optimizer", "groups"],
-            f"groups{others} must compare at most {MAX_COMPARED} characters, got {characters} in "
+            most,
+            f"{names} must compare at most {MAX_COMPARED} characters, got {characters} in "
             f"the names of the parameters times {compared} for globs: 1 for one with * only at its "
             "ends, 2 for each wildcard of another (with ? or [ at least 10); 1 for each layer with "
-            "layer_decay",
+            "layer_decay; names without wildcards count nothing",
             compared,
         )
 

@@ -222,6 +222,40 @@ def test_groups_of_a_large_network_are_bounded(optimizer: Json) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "param", "whose"),
+    [
+        (
+            {"training": {"steps": 20, "frozen": [f"*a{i}*b" for i in range(60)]}},
+            "training.frozen",
+            "frozen",
+        ),
+        (
+            {"optimizer": {"kind": "muon", "exclude": [f"*a{i}*b" for i in range(60)]}},
+            "optimizer.exclude",
+            "exclude",
+        ),
+    ],
+    ids=["frozen", "exclude"],
+)
+def test_an_error_about_globs_names_the_field_that_has_them(
+    changes: Json, param: str, whose: str
+) -> None:
+    model = {"kind": "sequential", "layers": DEEP}
+
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse(run(model=model, **changes))
+
+    (problem,) = caught.value.problems
+    assert problem.param == param
+    assert problem.message == (
+        f"{whose} must compare at most 20000000 characters, got 198014 in the names of the "
+        "parameters times 240 for globs: 1 for one with * only at its ends, 2 for each wildcard of "
+        "another (with ? or [ at least 10); 1 for each layer with layer_decay; names without "
+        "wildcards count nothing"
+    )
+
+
 def test_a_large_network_may_have_some_groups() -> None:
     groups = [{"match": "*.bias", "weight_decay": 0.0}]
 

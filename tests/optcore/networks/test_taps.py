@@ -101,3 +101,18 @@ def test_a_module_adds_its_bias() -> None:
 
     assert not torch.equal(module(images), wanted)
     torch.testing.assert_close(module(images), wanted)
+
+
+def test_what_a_module_without_bias_returns_may_be_overwritten() -> None:
+    """By a relu behind it, or by the sum of a residual block, as what torch's returns may."""
+    torch.manual_seed(0)
+    module = Conv2d(64, 64, 3, padding=1, bias=False).double()
+    images = torch.randn(2, 64, 1, 1, dtype=torch.float64, requires_grad=True)
+    found = []
+    for on in (True, False):
+        use_taps(module, on)
+        output = module(images).relu_()
+        found.append([output, *torch.autograd.grad(output.square().sum(), [images, module.weight])])
+
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
