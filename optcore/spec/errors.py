@@ -35,7 +35,6 @@ MAX_JSON_LENGTH = 300
 # A model may have thousands of parameters, and difflib compares with each name.
 MOST_COMPARED = 200
 """Largest number of valid names that are compared with a misspelt one."""
-
 # Two digits more than a message has, so that `_first_digits` never needs a negative power of 10.
 LONG_INT = 10 ** (MAX_VALUE_LENGTH + 2)
 """Smallest integer of which a message shows only the first digits."""
@@ -241,7 +240,8 @@ def _problem(error: ErrorDetails, data: object) -> Problem:
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         # pydantic's location is that of the union; the client wrote the tag in the field `kind`.
         path = [*path, "kind"]
-    return Problem(dotted(path), _sentence(error, truncate(str(path[-1])) if path else "the spec"))
+    field = max((i for i, part in enumerate(path) if isinstance(part, str)), default=0)
+    return Problem(dotted(path), _sentence(error, dotted(path[field:]) or "the spec"))
 
 
 def dotted(path: Sequence[str | int]) -> str:

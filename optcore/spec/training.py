@@ -126,7 +126,7 @@ class Training(Spec):
     exact: bool = True
     """Whether a resumed run must give the same results bit for bit. If so, only workers with the
     fingerprint (hardware and library versions) of the worker that began the run may resume it."""
-    columns: list[Computed | Observed] = Field(default_factory=list, max_length=16)
+    columns: list[Literal[Computed, Observed]] = Field(default_factory=list, max_length=16)
     """Columns recorded at every step in addition to lr and loss. Computed from the training:
     grad_norm (norm of all gradients together, before clipping), update_ratio (norm of the update
     divided by the norm of the trained weights), loss_scale; for the task minimization also x0 and

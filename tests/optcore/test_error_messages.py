@@ -91,6 +91,21 @@ def test_names_and_values_in_a_message_are_shortened() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"frozen": [5]}, "training.frozen[0]: frozen[0] must be a string, got 5"),
+        (
+            {"columns": ["grad_nrm"]},
+            "training.columns[0]: columns[0] must be one of grad_norm, update_ratio, loss_scale, "
+            "x0, x1, examples_per_s, memory_mb, got 'grad_nrm'; did you mean 'grad_norm'?",
+        ),
+    ],
+)
+def test_an_entry_of_a_list_is_named_with_its_place(fields: dict[str, Any], problem: str) -> None:
+    assert str(refused(run(training={"steps": 5, **fields}))) == problem
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         ("x" * 10**6, "'" + "x" * 76 + "..."),

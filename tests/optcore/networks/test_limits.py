@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from optcore.spec import base, errors
+from optcore.spec import errors
 from optcore.spec.errors import SpecError
 from optcore.spec.groups import matching
 from optcore.spec.groups.globs import Globs, _Pattern
@@ -337,18 +337,14 @@ def test_a_shared_network_does_not_keep_the_parameters_of_many_repetitions() -> 
     assert many.parameters()[-1] is many.parameters()[-1]
 
 
-def test_only_the_mistakes_that_are_told_get_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-
-    def count(name: str, *_: object, **__: object) -> str:
-        told.append(name)
-        return ""
-
-    monkeypatch.setattr(base, "did_you_mean", count)
+def test_only_the_mistakes_that_are_told_get_a_message() -> None:
     layers = [{**FC, **{f"x{i}_{j}": 1 for j in range(30)}} for i in range(100)]
 
-    with pytest.raises(SpecError) as caught:
+    with (
+        calls_counted({"near": errors.did_you_mean}) as counted,
+        pytest.raises(SpecError) as caught,
+    ):
         RunSpec.parse(run(model={"kind": "sequential", "layers": layers}))
 
-    assert len(caught.value.problems) == len(told) == 20
+    assert len(caught.value.problems) == counted["near"] == 20
     assert caught.value.more == 100 * 30 - 20
