@@ -29,7 +29,8 @@ class Forward:
     """
     Compute the outputs of a network, as calling *model* does.
 
-    Where a module has a hook, *model* is called, so that the hook is.
+    Where a module has a hook, *model* is called, so that the hook is. A layer to whose output later
+    layers attend has one (`optcore.networks.memory`).
 
     Args:
         model: the network, whose modules must stay the same; their parameters, buffers and modes

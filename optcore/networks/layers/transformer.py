@@ -78,7 +78,7 @@ def transformer_encoder_layer(
 
 class DecoderLayer(nn.TransformerDecoderLayer):
     """
-    torch's module, with keyed dropout and a memory that an earlier layer has computed.
+    torch's module, with dropout from *draws* and a memory that an earlier layer has computed.
 
     Args:
         layer: the spec.

@@ -154,8 +154,8 @@ def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Gro
     """
     Yield (group, find) for each layer, the last layer first.
 
-    fits is a function that checks whether a parameter belongs to the layer. A residual or parallel
-    block, or a copy of a repeat, is one layer (`Parameter.layer`).
+    find returns the names of the layer's parameters. A residual or parallel block, or a copy of a
+    repeat, is one layer (`Parameter.layer`).
     """
     layers: dict[str, list[str]] = {}
     for parameter in parameters:

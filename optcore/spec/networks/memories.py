@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from optcore.spec.errors import did_you_mean, short_repr
+from optcore.spec.groups.globs import listed
 from optcore.spec.layers.base import ShapeError
 from optcore.spec.layers.blocks import BlockSpec, named
 from optcore.spec.layers.catalogue import AnyLayer
@@ -29,7 +30,8 @@ def not_a_memory(path: str, known: Collection[str]) -> str:
         )
     same = next((each for each in known if each.rpartition(".")[2] == path), None)
     near = f"; did you mean {same!r}?" if same else did_you_mean(path, known)
-    return f"{rule}, got {short_repr(path)}{near}"
+    there = f" (there: {listed(list(known))})" if known else " (there is none)"
+    return f"{rule}, got {short_repr(path)}{near or there}"
 
 
 def check_used(layers: Sequence[AnyLayer]) -> None:

@@ -19,6 +19,7 @@ END: list[Json] = [{"kind": "flatten"}, {"kind": "linear", "out_features": 10}]
 QUERIES: Json = {"kind": "queries", "num_queries": 3, "features": 6}
 TANH: Json = {"kind": "tanh"}
 RULE = "memory must be the path of an earlier layer in the same list, or in one around it, got "
+THERE = " (there: 0, 1, rows)"
 
 
 def decoder(memory: str, **fields: Any) -> Json:
@@ -58,9 +59,9 @@ BRANCHES: Json = {
 }
 NO_MEMORY: dict[str, tuple[list[Json], str, str]] = {
     "misspelt": ([decoder("row")], "own", f"{RULE}'row'; did you mean 'rows'?"),
-    "itself": ([decoder("own")], "own", f"{RULE}'own'"),
-    "later": ([decoder("tanh"), {**TANH, "name": "tanh"}], "own", f"{RULE}'tanh'"),
-    "its block": ([block("b", decoder("b"))], "b.own", f"{RULE}'b'"),
+    "itself": ([decoder("own")], "own", f"{RULE}'own'{THERE}"),
+    "later": ([decoder("tanh"), {**TANH, "name": "tanh"}], "own", f"{RULE}'tanh'{THERE}"),
+    "its block": ([block("b", decoder("b"))], "b.own", f"{RULE}'b'{THERE}"),
     "in a block": (
         [block("b", block("c", {**TANH, "name": "d"})), decoder("b.c.d")],
         "own",
@@ -81,7 +82,7 @@ NO_MEMORY: dict[str, tuple[list[Json], str, str]] = {
         "b.own",
         f"{RULE}'t'; did you mean 'b.t'?",
     ),
-    "in another branch": ([BRANCHES], "both.1.own", f"{RULE}'both.0.first'"),
+    "in another branch": ([BRANCHES], "both.1.own", f"{RULE}'both.0.first'{THERE}"),
 }
 
 
