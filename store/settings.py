@@ -110,8 +110,8 @@ class Settings(BaseSettings):
     max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
     """Maximum total bytes of request bodies in the memory of an API process. A body is in memory
     from its first byte until the response starts. While the total is above the maximum, the process
-    refuses requests whose bodies are still arriving, with 503 and Retry-After: one request after
-    another, each time the oldest of the client address whose bodies have the most bytes. A value
+    refuses requests whose bodies are still arriving, with 503 and Retry-After. It begins with the
+    client address that has sent the most bytes, and with the oldest request from there. A value
     below OPTSERVE_MAX_BODY_BYTES counts as OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
     """Maximum number of open streams (server-sent events) of an API process. Further streams get

@@ -11,8 +11,8 @@ A checkpoint is a folder with three files, which never change:
 
 ``state.json`` is written last, so a folder without this file was left by a crash.
 
-If release 0.2.0 began a run, or could resume it, the checkpoints of the run also hold the states of
-the global random generators, which release 0.2.0 requires.
+The checkpoints of a run that release 0.2.0 can resume also hold the states of the global random
+generators, which that release requires.
 
 A copy of the weights alone has no ``state.safetensors``.
 """

@@ -79,7 +79,7 @@ class Conversion:
 
     @property
     def defaults(self) -> list[Entry]:
-        """Entries for fields of the job that come from the framework's defaults, not from a key."""
+        """Entries for fields of the job whose values are the framework's defaults."""
         given = {field for entry in self._entries.values() for field, _ in entry.fields}
         return [entry for field, entry in self._defaults.items() if field not in given]
 

@@ -46,8 +46,7 @@ class Outbox:
         """
         Add an evaluation to be sent.
 
-        Ignore an evaluation without metrics: it measured nothing, and only told a schedule the
-        training loss.
+        Ignore an evaluation without metrics, which only passed the training loss to a schedule.
         """
         if not report.metrics:
             return

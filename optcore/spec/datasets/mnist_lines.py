@@ -1,4 +1,4 @@
-"""Lines of MNIST's digits, to be read as text or to be turned the right way up."""
+"""Images of several digits of MNIST in a line, to be read, or to be checked for a half-turn."""
 
 from __future__ import annotations
 

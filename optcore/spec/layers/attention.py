@@ -58,7 +58,7 @@ class MultiheadAttention(LayerSpec):
     """Whether there are b and b_out."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a sequence."""
+        """Return *given*, a sequence: the output has the shape of the input."""
         needs(self, given, SEQUENCE)
         if given.shape[-1] % self.num_heads:
             raise ShapeError(
@@ -132,7 +132,7 @@ class SelfAttention(LayerSpec):
         return self.dropout > 0
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a sequence."""
+        """Return *given*, a sequence: the output has the shape of the input."""
         needs(self, given, SEQUENCE)
         check_heads("num_heads", self.num_heads, given.shape[1])
         head = given.shape[1] // self.num_heads

@@ -53,7 +53,7 @@ class BatchNorm(LayerSpec):
     """Whether there are weight and bias."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a vector, signal or image."""
+        """Return *given*, a vector, signal or image: the output has the shape of the input."""
         needs(self, given, VECTOR, SIGNAL, IMAGE, hint="layer_norm takes sequences")
         return given
 
@@ -160,7 +160,7 @@ class GroupNorm(LayerSpec):
     """Added to the variance."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a vector, signal or image."""
+        """Return *given*, a vector, signal or image: the output has the shape of the input."""
         needs(self, given, VECTOR, SIGNAL, IMAGE, hint="layer_norm takes sequences")
         if given.shape[0] % self.num_groups:
             raise ShapeError(
@@ -193,7 +193,7 @@ class InstanceNorm(LayerSpec):
     """Whether there are weight and bias."""
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a signal or image of more than one pixel."""
+        """Return *given*, the shape of a signal or image of more than one pixel."""
         needs(self, given, SIGNAL, IMAGE)
         if prod(given.shape[1:]) == 1:
             raise ShapeError(f"instance_norm needs more than one pixel per channel, got {given}")

@@ -21,7 +21,7 @@ class PositionEmbedding(LayerSpec):
     kind: Literal["position_embedding"]
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a sequence."""
+        """Return *given*, a sequence: the output has the shape of the input."""
         needs(self, given, SEQUENCE)
         return given
 

@@ -54,7 +54,7 @@ class SqueezeExcite(LayerSpec):
         return self
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, an image."""
+        """Return *given*, an image: the output has the shape of the input."""
         needs(self, given, IMAGE)
         return given
 

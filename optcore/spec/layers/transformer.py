@@ -99,7 +99,7 @@ class TransformerEncoderLayer(TransformerLayer):
     kind: Literal["transformer_encoder_layer"]
 
     def output(self, given: TensorSpec) -> TensorSpec:
-        """Return *given*, a sequence."""
+        """Return *given*, a sequence: the output has the shape of the input."""
         needs(self, given, SEQUENCE)
         check_heads("nhead", self.nhead, given.shape[1])
         return given

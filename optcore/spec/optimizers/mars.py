@@ -52,8 +52,9 @@ class Mars(CautiousSpec):
     AdamW trains the parameters with one dimension or none. If optimize_1d is true, MARS trains
     these too.
 
-    If cautious is true, the masked step of lion is not divided by the mean of the mask, so that
-    each coordinate moves by lr or not at all.
+    If cautious is true, coordinates whose step and gradient have different signs do not move. For
+    adamw, the step of the others is divided by the share of coordinates that move; for lion it is
+    not, so that each of them moves by lr.
 
     References:
         Yuan et al., MARS: Unleashing the Power of Variance Reduction for Training Large Models,
