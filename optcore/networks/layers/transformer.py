@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,7 +16,49 @@ from optcore.spec.layers.base import TensorSpec
 from optcore.spec.layers.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 
 
-class EncoderLayer(nn.TransformerEncoderLayer):
+def _arguments(
+    layer: TransformerEncoderLayer | TransformerDecoderLayer, width: int
+) -> dict[str, Any]:
+    """Return the arguments of torch's module for *layer*. Its dropouts are replaced afterwards."""
+    return {
+        "d_model": width,
+        "nhead": layer.nhead,
+        "dim_feedforward": layer.dim_feedforward,
+        "dropout": 0.0,
+        "activation": layer.activation,
+        "layer_norm_eps": layer.layer_norm_eps,
+        "batch_first": True,
+        "norm_first": layer.norm_first,
+        "bias": layer.bias,
+    }
+
+
+class _Parts:
+    """The parts that both layers have in common, with the names of torch's modules."""
+
+    self_attn: nn.MultiheadAttention
+    attention: Attention
+    activation: Callable[[Tensor], Tensor]
+    linear1: nn.Linear
+    linear2: nn.Linear
+    dropout: nn.Dropout
+    dropout1: nn.Dropout
+
+    def _attended(self, given: Tensor) -> Tensor:
+        own = self.self_attn
+        projected = F.linear(given, own.in_proj_weight, own.in_proj_bias)
+        q, k, v = (by_head(each, own.num_heads) for each in projected.chunk(3, dim=-1))
+        output: Tensor = self.dropout1(own.out_proj(joined(self.attention(q, k, v))))
+        return output
+
+    def _fed(self, given: Tensor, last: nn.Module) -> Tensor:
+        """Return the outputs of the linear layers; *last* is the dropout after them."""
+        inner = self.dropout(self.activation(self.linear1(given)))
+        output: Tensor = last(self.linear2(inner))
+        return output
+
+
+class EncoderLayer(_Parts, nn.TransformerEncoderLayer):
     """
     torch's `TransformerEncoderLayer`, with optional causal attention, and dropout from *draws*.
 
@@ -27,21 +72,10 @@ class EncoderLayer(nn.TransformerEncoderLayer):
     def __init__(
         self, layer: TransformerEncoderLayer, width: int, draws: Draws | None, path: str
     ) -> None:
-        super().__init__(
-            width,
-            layer.nhead,
-            layer.dim_feedforward,
-            dropout=0.0,
-            activation=layer.activation,
-            layer_norm_eps=layer.layer_norm_eps,
-            batch_first=True,
-            norm_first=layer.norm_first,
-            bias=layer.bias,
-        )
+        super().__init__(**_arguments(layer, width))
         self.attention = Attention(
             causal=layer.causal, dropout=layer.dropout, draws=draws, name=f"{path}.self_attn"
         )
-        # torch's own, of p = 0, are replaced.
         for name in ("dropout", "dropout1", "dropout2"):
             setattr(self, name, Dropout(layer.dropout, draws, f"{path}.{name}"))
 
@@ -51,21 +85,9 @@ class EncoderLayer(nn.TransformerEncoderLayer):
         # and draws the masks of attention weights from its global generator.
         if self.norm_first:
             given = given + self._attended(self.norm1(given))
-            return given + self._fed(self.norm2(given))
+            return given + self._fed(self.norm2(given), self.dropout2)
         given = self.norm1(given + self._attended(given))
-        output: Tensor = self.norm2(given + self._fed(given))
-        return output
-
-    def _attended(self, given: Tensor) -> Tensor:
-        own = self.self_attn
-        projected = F.linear(given, own.in_proj_weight, own.in_proj_bias)
-        q, k, v = (by_head(each, own.num_heads) for each in projected.chunk(3, dim=-1))
-        output: Tensor = self.dropout1(own.out_proj(joined(self.attention(q, k, v))))
-        return output
-
-    def _fed(self, given: Tensor) -> Tensor:
-        inner = self.dropout(self.activation(self.linear1(given)))
-        output: Tensor = self.dropout2(self.linear2(inner))
+        output: Tensor = self.norm2(given + self._fed(given, self.dropout2))
         return output
 
 
@@ -76,7 +98,7 @@ def transformer_encoder_layer(
     return EncoderLayer(layer, given.shape[1], draws, path)
 
 
-class DecoderLayer(nn.TransformerDecoderLayer):
+class DecoderLayer(_Parts, nn.TransformerDecoderLayer):
     """
     torch's module, with dropout from *draws* and a memory that an earlier layer has computed.
 
@@ -96,23 +118,12 @@ class DecoderLayer(nn.TransformerDecoderLayer):
         draws: Draws | None,
         path: str,
     ) -> None:
-        super().__init__(
-            width,
-            layer.nhead,
-            layer.dim_feedforward,
-            dropout=0.0,
-            activation=layer.activation,
-            layer_norm_eps=layer.layer_norm_eps,
-            batch_first=True,
-            norm_first=layer.norm_first,
-            bias=layer.bias,
-        )
+        super().__init__(**_arguments(layer, width))
         self.memory, self.has_bias = memory, layer.bias
         self.attention, self.memory_attention = (
             Attention(causal=causal, dropout=layer.dropout, draws=draws, name=f"{path}.{name}")
             for causal, name in ((layer.causal, "self_attn"), (False, "multihead_attn"))
         )
-        # torch's own, of p = 0, are replaced.
         for name in ("dropout", "dropout1", "dropout2", "dropout3"):
             setattr(self, name, Dropout(layer.dropout, draws, f"{path}.{name}"))
 
@@ -122,17 +133,10 @@ class DecoderLayer(nn.TransformerDecoderLayer):
         if self.norm_first:
             given = given + self._attended(self.norm1(given))
             given = given + self._attended_to(self.norm2(given), memory)
-            return given + self._fed(self.norm3(given))
+            return given + self._fed(self.norm3(given), self.dropout3)
         given = self.norm1(given + self._attended(given))
         given = self.norm2(given + self._attended_to(given, memory))
-        output: Tensor = self.norm3(given + self._fed(given))
-        return output
-
-    def _attended(self, given: Tensor) -> Tensor:
-        own = self.self_attn
-        projected = F.linear(given, own.in_proj_weight, own.in_proj_bias)
-        q, k, v = (by_head(each, own.num_heads) for each in projected.chunk(3, dim=-1))
-        output: Tensor = self.dropout1(own.out_proj(joined(self.attention(q, k, v))))
+        output: Tensor = self.norm3(given + self._fed(given, self.dropout3))
         return output
 
     def _attended_to(self, given: Tensor, memory: Tensor) -> Tensor:
@@ -143,11 +147,6 @@ class DecoderLayer(nn.TransformerDecoderLayer):
         projected = F.linear(memory, of_kv, biases[1])
         k, v = (by_head(each, own.num_heads) for each in projected.chunk(2, dim=-1))
         output: Tensor = self.dropout2(own.out_proj(joined(self.memory_attention(q, k, v))))
-        return output
-
-    def _fed(self, given: Tensor) -> Tensor:
-        inner = self.dropout(self.activation(self.linear1(given)))
-        output: Tensor = self.dropout3(self.linear2(inner))
         return output
 
 

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from optcore.networks.build import build
-from optcore.networks.draws import Draws
 from optcore.networks.layers.transformer import DecoderLayer
 from optcore.spec.layers.base import SEQUENCE, TensorSpec
-from tests.support.optcore.layers.networks import network_of
+from tests.support.optcore.layers.networks import dropped, network_of
 from tests.support.optcore.runs.small import start, steps
 
 Json = dict[str, Any]
@@ -158,15 +157,9 @@ def test_queries_are_trained_vectors_in_place_of_the_input() -> None:
 
 
 def test_dropout_depends_on_the_step_alone() -> None:
-    draws = Draws(1)
     net = network_of([MEMORY, decoder(dropout=0.5)], sequence(4, 6))
-    module = build(net, draws).train()
-    inputs = torch.randn(BATCH, 4, 6)
-    outputs: list[Tensor] = []
-    for step in (0, 1, 0):
-        draws.begin(step, 0)
-        torch.manual_seed(step + len(outputs))
-        outputs.append(module(inputs))
+
+    outputs = dropped(net, torch.randn(BATCH, 4, 6))
 
     assert net.draws
     assert torch.equal(outputs[0], outputs[2])

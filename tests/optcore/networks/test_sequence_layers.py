@@ -19,6 +19,7 @@ from optcore.networks.draws import Draws, number
 from optcore.spec.layers.base import SEQUENCE, TOKENS, TensorSpec
 from optcore.spec.layers.catalogue import AnyLayer
 from optcore.spec.networks.network import Network
+from tests.support.optcore.layers.networks import dropped
 
 PARSER: TypeAdapter[AnyLayer] = TypeAdapter(AnyLayer)
 BATCH = 3
@@ -270,15 +271,9 @@ def test_an_encoder_layer_has_torchs_weights_and_outputs(norm_first: bool, causa
 @pytest.mark.parametrize("kind", ["self_attention", "transformer_encoder_layer"])
 def test_dropout_depends_on_the_step_alone(kind: str) -> None:
     heads = {"num_heads": 2} if kind == "self_attention" else {"nhead": 2}
-    draws = Draws(1)
     net = network({"kind": kind, "dropout": 0.5, **heads}, sequence(4, 6))
-    module = build(net, draws).train()
-    inputs = batch_of(sequence(4, 6))
-    outputs: list[Tensor] = []
-    for step in (0, 1, 0):
-        draws.begin(step, 0)
-        torch.manual_seed(step + len(outputs))
-        outputs.append(module(inputs))
+
+    outputs = dropped(net, batch_of(sequence(4, 6)))
 
     assert net.draws
     assert torch.equal(outputs[0], outputs[2])
